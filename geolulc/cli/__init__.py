@@ -1,0 +1,64 @@
+"""The command line: parses, calls one function, prints. The only room that imports click.
+
+One module a command, loaded when it is named; ``geolulc --help`` loads neither torch nor rasterio.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from geolulc import __version__
+from geolulc.errors import GeolulcError
+
+#: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
+COMMANDS: Final = {
+    "prepare": "BigEarthNet archive → datadings store.",
+    "train": "Store → checkpoint.",
+    "evaluate": "Score a model on a store.",
+    "map": "Sentinel-2 L2A scene → land-cover map.",
+    "info": "What a store, model, scene or map is.",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"geolulc.cli.{cmd_name.replace('-', '_')}")
+        command = module.command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module.__name__}.command is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="geolulc")
+def cli() -> None:
+    """From a Sentinel-2 scene to a land-cover map, with models trained on BigEarthNet."""
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
+    try:
+        cli(prog_name="geolulc")
+    except GeolulcError as error:
+        click.echo(f"geolulc: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # the reader of a pipe went away; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,63 @@
+"""What can be wrong with what a user gave, said in one line.
+
+Every error names the path or value, what was found, what was expected and the remedy.
+The command line prints it and exits with 1; anything else that is raised is a bug and stays
+a traceback.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_LONGEST_PART = 500
+
+
+def one_line(text: object) -> str:
+    """``text`` on one line: control characters (a stranger's file may hold them) become spaces."""
+    plain = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in str(text))
+    plain = re.sub(r"\s+", " ", plain).strip()
+    return plain if len(plain) <= _LONGEST_PART else plain[: _LONGEST_PART - 1] + "…"
+
+
+class GeolulcError(Exception):
+    """Input that geolulc cannot use: ``subject: found …; expected …. remedy``."""
+
+    def __init__(self, subject: object, *, found: object, expected: object, remedy: object) -> None:
+        self.subject = one_line(subject)
+        self.found = one_line(found)
+        self.expected = one_line(expected)
+        self.remedy = one_line(remedy)
+        super().__init__(
+            f"{self.subject}: found {self.found}; expected {self.expected}. {self.remedy}"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword-only arguments do not survive the default pickling between processes
+        return (_rebuild, (type(self), self.subject, self.found, self.expected, self.remedy))
+
+
+def _rebuild(
+    kind: type[GeolulcError], subject: str, found: str, expected: str, remedy: str
+) -> GeolulcError:
+    return kind(subject, found=found, expected=expected, remedy=remedy)
+
+
+class ProductError(GeolulcError):
+    """A Sentinel-2 product, or a part of it, cannot be used."""
+
+
+class DatasetError(GeolulcError):
+    """A BigEarthNet archive or a store cannot be used."""
+
+
+class CheckpointError(GeolulcError):
+    """A model file cannot be used."""
+
+
+class OutputError(GeolulcError):
+    """A result cannot be written where it was asked for."""
+
+
+class ParameterError(GeolulcError):
+    """A parameter's value cannot be used (a stride off the grid, an unknown band)."""

@@ -1,0 +1,152 @@
+"""Write beside, then rename: no reader ever sees a half-written file or folder.
+
+Work goes into a hidden ``.NAME.partial-…`` folder beside the target (the same file system, so
+that the last step is a rename). A crash leaves at most such a folder; the next run removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from geolulc.errors import OutputError
+
+_MARK = ".partial-"
+
+
+def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """``OutputError`` if one of ``paths`` cannot be written: asked before any work is done."""
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise OutputError(
+                path,
+                found="it exists",
+                expected="a new path",
+                remedy="Give another path, or --overwrite to replace it.",
+            )
+        parent = path.parent
+        if not parent.is_dir():
+            raise OutputError(
+                path,
+                found=f"no folder {parent}",
+                expected="a folder to write into",
+                remedy="Create the folder or give another path.",
+            )
+        if not os.access(parent, os.W_OK | os.X_OK) or _is_read_only(parent):
+            raise OutputError(
+                path,
+                found=f"the folder {parent} is read-only",
+                expected="a folder to write into",
+                remedy="Change its permissions or give another path.",
+            )
+
+
+def _is_read_only(folder: Path) -> bool:
+    # root passes os.access everywhere: look at the mode and the file system too
+    flags = os.statvfs(folder).f_flag
+    return bool(flags & os.ST_RDONLY) or not folder.stat().st_mode & 0o222
+
+
+@contextlib.contextmanager
+def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
+    """Temporary paths for files or folders that appear together, under their names, at the end.
+
+    The last of ``paths`` is the one whose presence says that all are complete: where it is
+    replaced, the old one goes first and the new one comes last.
+
+    Args:
+        paths: the final paths, all in one folder.
+        overwrite: replace what is there.
+
+    Yields:
+        One path for each of ``paths``, with the same name, in a hidden folder beside them.
+
+    Raises:
+        OutputError: a path exists (without ``overwrite``), its folder is missing or read-only,
+            or the disk is full.
+    """
+    targets = [Path(p) for p in paths]
+    require_free(targets, overwrite=overwrite)
+    parent = targets[0].parent
+    if any(t.parent != parent for t in targets):
+        raise ValueError("staged paths must share one folder")
+    name = targets[-1].name
+    _remove_leftovers(parent, name)
+    folder = Path(
+        tempfile.mkdtemp(
+            prefix=f".{name}{_MARK}", suffix=f"-{socket.gethostname()}-{os.getpid()}", dir=parent
+        )
+    )
+    try:
+        try:
+            yield tuple(folder / t.name for t in targets)
+        except OSError as error:
+            raise _as_output_error(targets[-1], error) from error
+        _publish(folder, targets)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, targets: Sequence[Path]) -> None:
+    for target in targets:
+        _sync(folder / target.name)
+    if targets[-1].exists() and len(targets) > 1:
+        _remove(targets[-1])
+    for target in targets:
+        if target.is_dir():
+            _remove(target)
+        (folder / target.name).replace(target)
+    _sync(targets[-1].parent)
+
+
+def _sync(path: Path) -> None:
+    entries = [*path.rglob("*"), path] if path.is_dir() else [path]
+    for entry in entries:
+        handle = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_leftovers(parent: Path, name: str) -> None:
+    """Folders of runs that were killed: those whose process, on this host, is gone."""
+    for leftover in parent.glob(f".{_escaped(name)}{_MARK}*"):
+        host, _, pid = leftover.name.rpartition("-")
+        if host.endswith(f"-{socket.gethostname()}") and pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _as_output_error(target: Path, error: OSError) -> OutputError:
+    return OutputError(
+        target,
+        found=error.strerror or type(error).__name__,
+        expected="to write the whole output",
+        remedy="Free some space or give another path; nothing incomplete was left behind.",
+    )
