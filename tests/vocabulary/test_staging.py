@@ -1,0 +1,104 @@
+"""Write beside, then rename: exceptions, kills and full disks leave nothing that looks done."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geolulc.errors import OutputError
+from geolulc.staging import require_free, staged
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_files_appear_together_at_the_end(tmp_path: Path) -> None:
+    with staged([tmp_path / "side.txt", tmp_path / "main.txt"]) as (side, main):
+        side.write_text("s")
+        main.write_text("m")
+        assert "main.txt" not in names(tmp_path)
+    assert names(tmp_path) == ["main.txt", "side.txt"]
+    assert (tmp_path / "main.txt").read_text() == "m"
+
+
+def test_an_exception_leaves_the_old_files_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "main.txt").write_text("old")
+    with (
+        pytest.raises(RuntimeError, match="half way"),
+        staged([tmp_path / "main.txt"], overwrite=True) as (main,),
+    ):
+        main.write_text("half")
+        raise RuntimeError("half way")
+    assert names(tmp_path) == ["main.txt"]
+    assert (tmp_path / "main.txt").read_text() == "old"
+
+
+def test_folders_are_replaced_whole(tmp_path: Path) -> None:
+    old = tmp_path / "a.store"
+    old.mkdir()
+    (old / "stale").write_text("")
+    with staged([old], overwrite=True) as (new,):
+        new.mkdir()
+        (new / "fresh").write_text("")
+    assert names(old) == ["fresh"]
+
+
+def test_what_exists_is_not_overwritten_without_asking(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(OutputError, match=r"a: found it exists; .* --overwrite"):
+        require_free([tmp_path / "a"], overwrite=False)
+    require_free([tmp_path / "a"], overwrite=True)
+
+
+def test_a_missing_or_read_only_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="found no folder"):
+        require_free([tmp_path / "no" / "a"], overwrite=False)
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    with pytest.raises(OutputError, match="is read-only"):
+        require_free([locked / "a"], overwrite=False)
+
+
+def test_a_failing_write_says_so_in_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match="a: found No space left on device"),
+        staged([tmp_path / "a"]),
+    ):
+        raise OSError(28, "No space left on device")
+    assert names(tmp_path) == []
+
+
+def test_a_killed_run_leaves_nothing_that_looks_complete_and_the_next_cleans_up(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from geolulc.staging import staged\n"
+        "with staged([Path(sys.argv[1]) / 'a']) as (a,):\n"
+        "    a.write_text('half'); print('writing', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "a").exists()
+    assert len(names(tmp_path)) == 1  # the hidden folder
+    with staged([tmp_path / "a"]) as (a,):
+        a.write_text("whole")
+    assert names(tmp_path) == ["a"]
+
+
+def test_work_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    with staged([tmp_path / "a"]) as (first,):
+        first.write_text("first")
+        with staged([tmp_path / "a"]) as (second,):
+            second.write_text("second")
+        assert first.read_text() == "first"
+        (tmp_path / "a").unlink()
+    assert (tmp_path / "a").read_text() == "first"
