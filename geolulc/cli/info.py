@@ -1,0 +1,107 @@
+"""``geolulc info``: what a store, a model, a Sentinel-2 product or a map is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geolulc.cli.options import PATH, json_option
+from geolulc.errors import GeolulcError
+
+
+@click.command("info")
+@click.argument("path", type=PATH)
+@click.option("--verify", is_flag=True, help="Check a store's checksums.")
+@json_option
+def command(path: Path, verify: bool, as_json: bool) -> None:
+    """Say what PATH is: a store, a model, a Sentinel-2 L2A product or a map.
+
+    Figures come from the file itself; nothing is decoded that the answer does not need.
+    """
+    kind, description = describe(path, verify=verify)
+    if as_json:
+        click.echo(json.dumps({"kind": kind, **description}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{path}: {kind}")
+        for line in lines(description):
+            click.echo(line)
+
+
+def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
+    """(kind, description) of ``path``, recognised by its name and by what lies in it.
+
+    Raises:
+        GeolulcError: nothing of geolulc's is there, or it is broken.
+    """
+    name = path.name.lower()
+    if (path / "manifest.json").is_file():
+        from geolulc.datasets import describe_store
+
+        return "store", describe_store(path, verify=verify)
+    if name.endswith((".tif", ".tiff")):
+        from geolulc.outputs import describe_map
+
+        return "map", describe_map(path)
+    if name.endswith((".safe", ".zip")) or (path / "MTD_MSIL2A.xml").is_file():
+        from geolulc.products import describe_product
+
+        return "Sentinel-2 product", describe_product(path)
+    if name.endswith(".safetensors") or (path / "model.safetensors").is_file():
+        from geolulc.nets import describe_model
+
+        return "model", describe_model(path)
+    if not path.exists():
+        from geolulc.nets import describe_model
+
+        try:
+            return "model", describe_model(path)
+        except GeolulcError:
+            raise _unknown(path, "nothing there") from None
+    raise _unknown(path, "a folder" if path.is_dir() else "a file of another kind")
+
+
+def _unknown(path: Path, found: str) -> GeolulcError:
+    return GeolulcError(
+        path,
+        found=found,
+        expected="a store, a model (.safetensors or its run folder), a .SAFE product or a map.tif",
+        remedy="Give the path of one of these.",
+    )
+
+
+def lines(description: Mapping[str, Any], indent: int = 2) -> list[str]:
+    """A nested description as indented ``key: value`` lines."""
+    out = []
+    pad = " " * indent
+    for key, value in description.items():
+        label = str(key).replace("_", " ")
+        if isinstance(value, Mapping) and value:
+            out.append(f"{pad}{label}:")
+            out.extend(lines(value, indent + 2))
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, Mapping) for v in value):
+            out.append(f"{pad}{label}:")
+            for item in value:
+                first, *rest = lines(item, indent + 4)
+                out.append(f"{pad}  - {first.strip()}")
+                out.extend(rest)
+        else:
+            if isinstance(value, (list, tuple)):
+                value = ", ".join(str(v) for v in value) or "none"
+            out.append(f"{pad}{label}: {_plain(value)}")
+    return out
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return str(value) if value != {} else "none"
