@@ -1,0 +1,60 @@
+"""Land-cover maps made from arrays: no network needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from geolulc.grid import MapGrid, TileGrid
+from geolulc.landcover_map import LandCoverMap
+from geolulc.nomenclature import nomenclature
+
+#: 5 × 6 cells of 1,200 m, the last row and column cut to half by the tile's edge.
+TILE = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 6_600, 5_400)
+SOUTHERN_TILE = TileGrid("EPSG:32722", 600_000.0, 7_900_000.0, 6_600, 5_400)
+
+
+def made_map(
+    tile: TileGrid = TILE,
+    *,
+    stride: int = 1200,
+    seed: int = 0,
+    nodata: float = 0.1,
+    names: str = "ben19",
+    clear: bool = True,
+    **changes: Any,
+) -> LandCoverMap:
+    """A map with a blob of every class, some cells nodata (share ``nodata``)."""
+    grid = MapGrid(tile, stride)
+    rng = np.random.default_rng(seed)
+    classes = nomenclature(names).names
+    rows, columns = grid.shape
+    y, x = np.mgrid[:rows, :columns] + 0.5
+    centres = rng.uniform(0, 1, (len(classes), 2)) * (rows, columns)
+    size = max(rows, columns) / 5
+    distance = np.hypot(y - centres[:, 0, None, None], x - centres[:, 1, None, None]) / size
+    p = 0.9 * np.exp(-(distance**2)) + rng.uniform(0, 0.1, distance.shape)
+    valid = np.ones(grid.shape, np.float32)
+    empty = rng.random(grid.shape) < nodata
+    valid[empty] = 0.25
+    p[:, empty] = np.nan
+    share = np.round(rng.uniform(0.5, 1, grid.shape), 3).astype(np.float32)
+    arguments: dict[str, Any] = {
+        "grid": grid,
+        "classes": classes,
+        "nomenclature": names,
+        "probabilities": p.astype(np.float32),
+        "valid": valid,
+        "clear": share if clear else None,
+        "thresholds": tuple(np.round(rng.uniform(0.3, 0.6, len(classes)), 3).tolist()),
+        "scene": {
+            "name": "S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031",
+            "sensing_time": "2024-06-25T10:10:31Z",
+            "baseline": "05.10",
+            "platform": "Sentinel-2B",
+            "tile": "32TPS",
+        },
+        "model": {"name": "made", "sha256": "0" * 64},
+    }
+    return LandCoverMap(**{**arguments, **changes})
