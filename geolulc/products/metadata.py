@@ -1,0 +1,259 @@
+"""What a product's two XML files say: name, time, grid, offsets. No pixels are touched.
+
+Elements are matched by local name: the namespace changes with the format's version, and
+comparing versions has cost others the radiometric offset.
+The XML comes from a stranger: no entities, no document types, bounded sizes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from geolulc.bands import BANDS, RESOLUTIONS
+from geolulc.errors import ProductError
+from geolulc.grid import TileGrid
+from geolulc.products.archive import PRODUCT_XML, Contents, list_contents
+
+_LARGEST_XML: Final = 32_000_000
+#: Reflectance × this = DN + offset. Networks work in this unit (products/radiometry.py).
+QUANTIFICATION: Final = 10_000
+#: Edge of a Sentinel-2 tile in metres: 10,980 pixels of 10 m.
+_LARGEST_TILE: Final = 109_800
+_TILE_XML: Final = re.compile(r"GRANULE/([^/]+)/MTD_TL\.xml")
+_TILE_ID: Final = re.compile(r"_T(\d\d[A-Z]{3})(?:_|$)")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A product as its XML describes it.
+
+    ``offsets``: ``BOA_ADD_OFFSET`` by band name, 0 where the product has no list (before
+    baseline 04.00). ``images``: ``IMAGE_FILE`` entries, relative to the product, without suffix.
+    ``granule``: the folder of the one granule.
+    """
+
+    name: str
+    platform: str
+    sensing_time: datetime
+    baseline: str
+    tile_id: str
+    grid: TileGrid
+    offsets: Mapping[str, int]
+    quantification: int
+    images: tuple[str, ...]
+    granule: str
+
+
+def read_metadata(path: Path) -> Metadata:
+    """The metadata of the product at ``path`` (folder or zip), whether or not its images exist.
+
+    Raises:
+        ProductError: not a product, Level-1C, several granules, or XML that is damaged or lacks
+            what mapping needs.
+    """
+    return parse_metadata(list_contents(path))
+
+
+def parse_metadata(contents: Contents) -> Metadata:
+    """``read_metadata`` of files already listed."""
+    product = _Document(contents, PRODUCT_XML)
+    level = product.text("PROCESSING_LEVEL")
+    if not level.startswith("Level-2A"):
+        raise product.error(
+            f"PROCESSING_LEVEL {level}", "Level-2A", "Download the L2A product of the scene."
+        )
+    granules = sorted(match[1] for name in contents.members if (match := _TILE_XML.fullmatch(name)))
+    listed = len(list(product.all("Granule")))
+    if len(granules) > 1 or listed > 1:
+        raise product.error(
+            f"{max(len(granules), listed)} granules",
+            "one granule (tile)",
+            "Give products of one tile each, as they are distributed since December 2016.",
+        )
+    if not granules:
+        raise product.error(
+            "no GRANULE/*/MTD_TL.xml beside it", "one granule", "Download the product again."
+        )
+    granule = f"GRANULE/{granules[0]}"
+    tile = _Document(contents, f"{granule}/MTD_TL.xml")
+    name = product.text("PRODUCT_URI").removesuffix(".SAFE")
+    if not _NAME.fullmatch(name):
+        raise product.error(f"PRODUCT_URI {name!r}", "a product name", "Use the original XML.")
+    tile_id = _TILE_ID.search(tile.text("TILE_ID")) or _TILE_ID.search(name)
+    return Metadata(
+        name=name,
+        platform=product.text("SPACECRAFT_NAME"),
+        sensing_time=_time(product),
+        baseline=product.text("PROCESSING_BASELINE"),
+        tile_id=tile_id[1] if tile_id else "",
+        grid=_grid(tile),
+        offsets=MappingProxyType(_offsets(product)),
+        quantification=_quantification(product),
+        images=tuple(
+            (element.text or "").strip()
+            for kind in ("IMAGE_FILE", "IMAGE_FILE_2A")
+            for element in product.all(kind)
+        ),
+        granule=granule,
+    )
+
+
+class _Document:
+    """One XML file, asked by local names."""
+
+    def __init__(self, contents: Contents, name: str) -> None:
+        self._subject = str(contents.members[name])
+        data = contents.read(name, _LARGEST_XML)
+        try:
+            self._root: Element = fromstring(data, forbid_dtd=True)
+        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+            raise self.error(
+                f"damaged XML ({type(error).__name__}: {error})",
+                "well-formed metadata of Sentinel-2",
+                "Download the product again.",
+            ) from error
+
+    def error(self, found: str, expected: str, remedy: str) -> ProductError:
+        return ProductError(self._subject, found=found, expected=expected, remedy=remedy)
+
+    def all(self, name: str, within: Element | None = None) -> Iterator[Element]:
+        """Elements of a local name, in document order."""
+        for element in (self._root if within is None else within).iter():
+            if isinstance(element.tag, str) and element.tag.rpartition("}")[2] == name:
+                yield element
+
+    def text(self, name: str, within: Element | None = None) -> str:
+        """The text of the first such element; ``ProductError`` where it is absent or empty."""
+        for element in self.all(name, within):
+            if text := (element.text or "").strip():
+                return text
+        raise self.error(f"no {name}", "the metadata of an L2A product", "Use the original XML.")
+
+    def number(self, name: str, within: Element | None = None) -> int:
+        return self.integer(name, self.text(name, within))
+
+    def integer(self, name: str, text: str) -> int:
+        """A whole number, also as Sentinel-2 writes some of them: "10000.0"."""
+        try:
+            value = float(text)
+            if value != int(value):
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise self.error(
+                f"{name} {text!r}", "a whole number", "Use the original XML."
+            ) from None
+        return int(value)
+
+
+def _time(product: _Document) -> datetime:
+    text = product.text("DATATAKE_SENSING_START")
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise product.error(
+            f"DATATAKE_SENSING_START {text!r}", "a time", "Use the original XML."
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _quantification(product: _Document) -> int:
+    for name in ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"):
+        for element in product.all(name):
+            value = product.integer(name, (element.text or "").strip())
+            if value == QUANTIFICATION:
+                return value
+            raise product.error(
+                f"{name} {value}",
+                f"{QUANTIFICATION}, as in every product so far",
+                "Rescale the bands to 1/10000 reflectance and correct the XML.",
+            )
+    raise product.error(
+        "no BOA_QUANTIFICATION_VALUE", "the metadata of an L2A product", "Use the original XML."
+    )
+
+
+def _offsets(product: _Document) -> dict[str, int]:
+    by_id: dict[int, int] = {}
+    for element in product.all("BOA_ADD_OFFSET"):
+        band_id = product.integer("band_id", element.get("band_id", ""))
+        value = product.integer("BOA_ADD_OFFSET", (element.text or "").strip())
+        if abs(value) > 32767 or by_id.setdefault(band_id, value) != value:
+            raise product.error(
+                f"BOA_ADD_OFFSET {value} of band_id {band_id}",
+                "one offset a band, as a 16-bit number",
+                "Use the original XML.",
+            )
+    if not by_id:
+        return {band.name: 0 for band in BANDS}
+    missing = [band.name for band in BANDS if band.band_id not in by_id]
+    if missing:
+        raise product.error(
+            f"no BOA_ADD_OFFSET for {', '.join(missing)}",
+            "an offset for every band, or none at all",
+            "Use the original XML.",
+        )
+    return {band.name: by_id[band.band_id] for band in BANDS}
+
+
+def _grid(tile: _Document) -> TileGrid:
+    crs = tile.text("HORIZONTAL_CS_CODE").upper()
+    if not re.fullmatch(r"EPSG:32[67]\d\d", crs):
+        raise tile.error(
+            f"HORIZONTAL_CS_CODE {crs}", "a UTM zone (EPSG:326xx or 327xx)", "Use the original XML."
+        )
+    places = set()
+    for resolution in RESOLUTIONS:
+        size = _at(tile, "Size", resolution)
+        position = _at(tile, "Geoposition", resolution)
+        steps = tile.number("XDIM", position), tile.number("YDIM", position)
+        if steps != (resolution, -resolution):
+            raise tile.error(
+                f"pixels of {steps} m at resolution {resolution}",
+                f"({resolution}, {-resolution})",
+                "Use the original XML.",
+            )
+        places.add(
+            (
+                tile.number("ULX", position),
+                tile.number("ULY", position),
+                tile.number("NCOLS", size) * resolution,
+                tile.number("NROWS", size) * resolution,
+            )
+        )
+    if len(places) != 1:
+        raise tile.error(
+            f"{len(places)} extents (left, top, width, height): {sorted(places)}",
+            "the same ground at 10, 20 and 60 m",
+            "Use an unmodified Sentinel-2 L2A product.",
+        )
+    left, top, width, height = places.pop()
+    if max(width, height) > _LARGEST_TILE:
+        raise tile.error(
+            f"an extent of {width:,} m × {height:,} m",
+            f"at most a tile of {_LARGEST_TILE:,} m",
+            "Use an unmodified Sentinel-2 L2A product.",
+        )
+    try:
+        return TileGrid(crs, left, top, width, height)
+    except ProductError as error:
+        raise tile.error(error.found, error.expected, error.remedy) from error
+
+
+def _at(tile: _Document, name: str, resolution: int) -> Element:
+    for element in tile.all(name):
+        if element.get("resolution") == str(resolution):
+            return element
+    raise tile.error(
+        f"no {name} of {resolution} m", "sizes and corners at 10, 20 and 60 m", "Use the original."
+    )

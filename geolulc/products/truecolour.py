@@ -1,0 +1,58 @@
+"""A true-colour picture of a product, small enough to lie under a legend."""
+
+from __future__ import annotations
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
+from geolulc.products.archive import damaged
+from geolulc.products.images import image_settings, open_image
+from geolulc.products.product import Product, unpacked
+from geolulc.products.radiometry import reflectance_dn
+
+#: Sen2Cor's TCI shows reflectance 0.3558 as 255.
+_WHITE = 3558
+
+
+def true_colour(product: Product, max_pixels: int = 1000) -> tuple[NDArray[np.uint8], Affine]:
+    """The scene in natural colours, at most ``max_pixels`` wide and high.
+
+    Read from coarse resolution levels of the JPEG 2000 files, so it takes a second or two.
+
+    Returns:
+        uint8 (rows, columns, 3), black where there is no data, and the transform of its pixels
+        to projected metres.
+
+    Raises:
+        ProductError: an image cannot be decoded.
+    """
+    grid = product.grid
+    rows, columns = grid.shape(10)
+    scale = max(1.0, max(rows, columns) / max_pixels)
+    shape = max(1, round(rows / scale)), max(1, round(columns / scale))
+    with unpacked(product) as ready, image_settings():
+        if ready.tci_file is not None:
+            picture = np.stack([_read(ready.tci_file, i, shape) for i in (1, 2, 3)], axis=-1)
+        else:
+            picture = np.stack([_stretch(ready, b, shape) for b in ("B04", "B03", "B02")], axis=-1)
+    pixel = grid.width / shape[1], grid.height / shape[0]
+    transform = Affine(pixel[0], 0.0, grid.left, 0.0, -pixel[1], grid.top)
+    return picture.astype(np.uint8), transform
+
+
+def _stretch(product: Product, name: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    dn = _read(product.band_files[name], 1, shape).astype(np.int32)
+    reflectance = reflectance_dn(dn, product.offsets[name])
+    scaled = np.clip(reflectance * (254 / _WHITE) + 1, 1, 255)
+    return np.where(dn == 0, 0, scaled).astype(np.uint8)
+
+
+def _read(path: str, index: int, shape: tuple[int, int]) -> NDArray[np.generic]:
+    try:
+        with open_image(path) as image:
+            data: NDArray[np.generic] = image.read(index, out_shape=shape)
+            return data
+    except (RasterioError, IndexError) as error:
+        raise damaged(path, error) from error
