@@ -1,0 +1,59 @@
+"""Early fusion: all bands at one size from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geolulc.nets.attention import attention_block
+from geolulc.nets.backbones import open_backbone
+from geolulc.nets.config import NetConfig
+
+
+class EarlyFusion(nn.Module):
+    """Bands of every resolution brought to 120 × 120, concatenated (10 m, 20 m, 60 m), one trunk.
+
+    The whole timm model serves, its head included. A backbone whose image size is fixed to
+    another value than 120 (tokens of 16 pixels: 128) gets the bands at that size.
+    """
+
+    def __init__(
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        *,
+        upsampling: str = "bilinear",
+    ) -> None:
+        super().__init__()
+        opened = open_backbone(
+            config.backbone,
+            in_chans=sum(len(names) for names in bands.values()),
+            num_classes=num_classes,
+            drop_rate=config.drop_rate,
+            drop_path_rate=config.drop_path_rate,
+        )
+        self.backbone = opened.model
+        self.image_size = opened.image_size
+        self.upsampling = upsampling
+        self.attention = attention_block(config, opened.model)
+        #: Where each group of bands joins, for people.
+        self.joins = {r: "the input" for r, names in bands.items() if names}
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
+        images = torch.cat([self._resize(x) for x in (x10, x20, x60) if x.shape[1]], dim=1)
+        features = self.attention(self.backbone.forward_features(images))
+        return cast(Tensor, self.backbone.forward_head(features))
+
+    def _resize(self, x: Tensor) -> Tensor:
+        if x.shape[-1] == self.image_size:
+            return x
+        size = (self.image_size, self.image_size)
+        if self.upsampling == "nearest":
+            return functional.interpolate(x, size, mode="nearest")
+        return functional.interpolate(x, size, mode=self.upsampling, align_corners=False)

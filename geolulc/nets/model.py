@@ -1,0 +1,58 @@
+"""A trained network with what its probabilities need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geolulc.errors import ParameterError
+from geolulc.nets.network import LandCoverNet
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a checkpoint holds.
+
+    Attributes:
+        net: the network, in evaluation mode when it was loaded.
+        thresholds: a class is present where its probability reaches this; one a class, 0..1.
+        temperature: divides the logits before the sigmoid; above 0.
+        provenance: how it came about (JSON-able): data, options, scores, licence.
+        name: a short name for people.
+        sha256: of the checkpoint file it was loaded from; "" before it was saved.
+    """
+
+    net: LandCoverNet
+    thresholds: tuple[float, ...] = ()
+    temperature: float = 1.0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "model"
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        count = len(self.net.classes)
+        if not self.thresholds:
+            object.__setattr__(self, "thresholds", (0.5,) * count)
+        if len(self.thresholds) != count or not all(0 <= t <= 1 for t in self.thresholds):
+            raise ParameterError(
+                f"thresholds of {self.name}",
+                found=f"{len(self.thresholds)} values {self.thresholds}",
+                expected=f"{count} values in 0..1, one a class",
+                remedy="Give one threshold for each class, in the order of the classes.",
+            )
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ParameterError(
+                f"temperature of {self.name}",
+                found=self.temperature,
+                expected="a number above 0",
+                remedy="1 leaves the logits as they are.",
+            )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities, float32, of logits (…, classes): sigmoid(logits / T)."""
+        return torch.sigmoid(logits.float() / self.temperature)

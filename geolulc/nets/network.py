@@ -1,0 +1,149 @@
+"""The network: raw digital numbers in, logits out. Radiometry and normalisation travel inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.nets.config import NetConfig
+from geolulc.nets.normalisation import Normalisation
+from geolulc.products.radiometry import has_data, reflectance_dn
+
+#: Side of a patch in pixels, by resolution.
+SIDES: Final = MappingProxyType({r: 1200 // r for r in RESOLUTIONS})
+
+
+class LandCoverNet(nn.Module):
+    """A fusion network with its preprocessing.
+
+    Attributes:
+        config: the architecture.
+        classes: class names, in the order of the logits.
+        nomenclature: "ben19" or "clc43".
+        normalisation: mean and std by band.
+        bands: resolution → names of the bands that the network uses, in its order.
+        patch_size: side of a patch on the ground, in metres.
+    """
+
+    def __init__(
+        self,
+        fusion: nn.Module,
+        *,
+        config: NetConfig,
+        classes: Sequence[str],
+        nomenclature: str,
+        normalisation: Normalisation,
+        patch_size: int = 1200,
+        bands: Mapping[int, tuple[str, ...]] = GROUPS,
+        label_correlation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = tuple(classes)
+        self.nomenclature = nomenclature
+        self.normalisation = normalisation
+        self.bands: Mapping[int, tuple[str, ...]] = MappingProxyType(
+            {r: tuple(bands[r]) for r in RESOLUTIONS}
+        )
+        self.patch_size = patch_size
+        self.fusion = fusion
+        self.label_correlation = label_correlation
+        for resolution, names in self.bands.items():
+            normalisation.require(names)
+            mean = torch.tensor([normalisation.mean[n] for n in names], dtype=torch.float32)
+            std = torch.tensor([normalisation.std[n] for n in names], dtype=torch.float32)
+            # not persistent: the checkpoint holds them by band name
+            self.register_buffer(f"mean{resolution}", mean.view(-1, 1, 1), persistent=False)
+            self.register_buffer(f"std{resolution}", std.view(-1, 1, 1), persistent=False)
+
+    def forward(
+        self, b10: Tensor, b20: Tensor, b60: Tensor, offsets: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Logits (N, classes), float32, of raw digital numbers: see ``preprocess``."""
+        return self.classify(*self.preprocess(b10, b20, b60, offsets))
+
+    def classify(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of what ``preprocess`` gives (augmented or not)."""
+        logits = self.fusion(x10, x20, x60).float()
+        if self.label_correlation is not None:
+            logits = self.label_correlation(logits)
+        return cast(Tensor, logits)
+
+    def preprocess(
+        self, b10: Tensor, b20: Tensor, b60: Tensor, offsets: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Network input from raw digital numbers, the same for training and mapping.
+
+        ``(max(DN + offset, 0) - mean) / std`` by band; 0 (the mean) where a pixel is not valid.
+        A pixel is valid where all bands have data (DN ≠ 0) on its ground: for one of 10 m, in the
+        pixels of 20 and 60 m around it too; for a coarser one, in every pixel of 10 m under it.
+
+        Args:
+            b10: (N, 4, 120, 120) unsigned or signed integers, bands in the order of ``GROUPS``.
+            b20: (N, 6, 60, 60), likewise.
+            b60: (N, 2, 20, 20), likewise.
+            offsets: ``BOA_ADD_OFFSET`` of the bands of each group, int32 (bands,) each; None
+                where the product has none.
+
+        Returns:
+            float32 (N, bands, pixels, pixels) for 10, 20 and 60 m, of the bands in ``bands``.
+        """
+        groups = [b.to(torch.int32) for b in (b10, b20, b60)]
+        masks = valid_pixels(*groups)
+        if offsets is None:
+            # what a patch of BigEarthNet is: reflectance already
+            shifted = groups
+        else:
+            shifted = [
+                reflectance_dn(dn, offset.to(dn).view(-1, 1, 1))
+                for dn, offset in zip(groups, offsets, strict=True)
+            ]
+        x10, x20, x60 = (
+            self._normalise(dn, mask, resolution)
+            for dn, mask, resolution in zip(shifted, masks, RESOLUTIONS, strict=True)
+        )
+        return x10, x20, x60
+
+    def valid_share(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
+        """Share of a patch's 10 m pixels in which all bands have data, float32 (N,)."""
+        mask = valid_pixels(*(b.to(torch.int32) for b in (b10, b20, b60)))[0]
+        return mask.float().mean(dim=(1, 2))
+
+    def _normalise(self, reflectance: Tensor, mask: Tensor, resolution: int) -> Tensor:
+        names = self.bands[resolution]
+        if names != GROUPS[resolution]:
+            order = [GROUPS[resolution].index(n) for n in names]
+            reflectance = reflectance[:, order]
+        mean = getattr(self, f"mean{resolution}")
+        std = getattr(self, f"std{resolution}")
+        x: Tensor = (reflectance.float() - mean) / std
+        return x * mask.unsqueeze(1)
+
+
+def valid_pixels(b10: Tensor, b20: Tensor, b60: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where all bands have data, on the grid of each resolution: bool (N, pixels, pixels) each.
+
+    The three patches cover the same ground: 6 pixels of 10 m, or 3 of 20 m, are one of 60 m.
+    """
+    has10, has20, has60 = (has_data(b).all(dim=1) for b in (b10, b20, b60))
+    valid10 = has10 & _spread(has20, 2) & _spread(has60, 6)
+    valid20 = _gather(has10, 2) & has20 & _spread(has60, 3)
+    valid60 = _gather(has10, 6) & _gather(has20, 3) & has60
+    return valid10, valid20, valid60
+
+
+def _spread(mask: Tensor, factor: int) -> Tensor:
+    """Each pixel repeated ``factor`` times both ways."""
+    return mask.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+
+
+def _gather(mask: Tensor, factor: int) -> Tensor:
+    """True where all of the ``factor`` × ``factor`` pixels are."""
+    n, rows, columns = mask.shape
+    blocks = mask.view(n, rows // factor, factor, columns // factor, factor)
+    return blocks.all(dim=4).all(dim=2)

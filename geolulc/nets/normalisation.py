@@ -1,0 +1,61 @@
+"""Per-band mean and standard deviation, by band name, in digital numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from geolulc.bands import BAND_NAMES
+from geolulc.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What turns reflectance × 10,000 into network input: ``(x - mean) / std`` for each band.
+
+    Attributes:
+        mean: band name → mean, in digital numbers without offset.
+        std: band name → standard deviation, above 0, for the same bands.
+
+    Raises:
+        ParameterError: an unknown band, a band in one of the two only, a value that is not
+            finite, or a standard deviation that is not positive.
+    """
+
+    mean: Mapping[str, float]
+    std: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.mean) - set(BAND_NAMES))
+        if unknown or set(self.mean) != set(self.std):
+            raise ParameterError(
+                "normalisation",
+                found=f"mean of {', '.join(self.mean)} and std of {', '.join(self.std)}",
+                expected=f"the same bands in both, of {', '.join(BAND_NAMES)}",
+                remedy="Give mean and std of each band by name.",
+            )
+        for name in self.mean:
+            mean, std = self.mean[name], self.std[name]
+            if not (_is_number(mean) and _is_number(std) and std > 0):
+                raise ParameterError(
+                    f"normalisation of {name}",
+                    found=f"mean {mean!r}, std {std!r}",
+                    expected="finite numbers, the std above 0",
+                    remedy="Compute them from the train split.",
+                )
+
+    def require(self, names: Iterable[str]) -> None:
+        """``ParameterError`` unless every band of ``names`` has a mean and a std."""
+        missing = [n for n in names if n not in self.mean]
+        if missing:
+            raise ParameterError(
+                "normalisation",
+                found=f"nothing for {', '.join(missing)}",
+                expected="a mean and a std for each band of the network",
+                remedy="Compute them from the train split.",
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
