@@ -1,0 +1,49 @@
+"""Small networks and raw patches for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
+from geolulc.nets import LandCoverNet, NetConfig, Normalisation, build_net
+from geolulc.nomenclature import BEN19
+
+#: A different mean and std for each band, so that a swapped band shows.
+NORMALISATION = Normalisation(
+    mean={name: 500.0 + 100 * i for i, name in enumerate(BAND_NAMES)},
+    std={name: 300.0 + 20 * i for i, name in enumerate(BAND_NAMES)},
+)
+
+
+def make_net(**options: Any) -> LandCoverNet:
+    """A seeded network of 19 classes; ``options`` of ``NetConfig``, timm's smallest ResNet."""
+    seed = options.pop("seed", 0)
+    cooccurrence = options.pop("cooccurrence", None)
+    config = NetConfig(**{"backbone": "test_resnet", **options})
+    return build_net(
+        config,
+        classes=BEN19.names,
+        nomenclature=BEN19.id,
+        normalisation=NORMALISATION,
+        cooccurrence=cooccurrence,
+        seed=seed,
+    )
+
+
+def make_patches(count: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Random raw digital numbers without nodata: uint16 in the three groups."""
+    generator = torch.Generator().manual_seed(seed)
+    b10, b20, b60 = (
+        torch.randint(
+            1,
+            5000,
+            (count, len(GROUPS[r]), 1200 // r, 1200 // r),
+            generator=generator,
+            dtype=torch.int32,
+        ).to(torch.uint16)
+        for r in RESOLUTIONS
+    )
+    return b10, b20, b60
