@@ -1,0 +1,116 @@
+"""``geolulc prepare``: BigEarthNet archives → a store."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.progress import progress_bar
+
+
+@click.command("prepare")
+@click.argument("archives", metavar="ARCHIVE…", type=PATH, nargs=-1, required=True)
+@click.argument("store", type=PATH)
+@click.option("--splits", type=PATH, metavar="DIR", help="v1: folder of train/val/test.csv.")
+@click.option("--snow-list", type=PATH, metavar="FILE", help="v1: patches with seasonal snow.")
+@click.option("--cloud-list", type=PATH, metavar="FILE", help="v1: patches with cloud or shadow.")
+@click.option("--metadata", type=PATH, metavar="PATH", help="v2: metadata.parquet, or its folder.")
+@click.option("--keep-snow", is_flag=True, help="Keep patches with seasonal snow.")
+@click.option("--keep-cloud", is_flag=True, help="Keep patches with cloud or cloud shadow.")
+@click.option(
+    "--nomenclature",
+    type=click.Choice(["ben19", "clc43"]),
+    default="ben19",
+    show_default=True,
+    help="Classes of the targets.",
+)
+@click.option("--countries", metavar="A,B", help="Only these countries.")
+@click.option("--seasons", metavar="A,B", help="Only these seasons: Winter,Spring,Summer,Fall.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="N patches, drawn by seed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For --limit.")
+@click.option("--reference-maps", is_flag=True, help="v2: store the CORINE maps too.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [all cores].")
+@click.option("--skip-broken", is_flag=True, help="Leave broken patches out and list them.")
+@overwrite_option
+@quiet_option
+@json_option
+def command(
+    archives: tuple[Path, ...],
+    store: Path,
+    splits: Path | None,
+    snow_list: Path | None,
+    cloud_list: Path | None,
+    metadata: Path | None,
+    keep_snow: bool,
+    keep_cloud: bool,
+    nomenclature: str,
+    countries: str | None,
+    seasons: str | None,
+    limit: int | None,
+    seed: int,
+    reference_maps: bool,
+    workers: int | None,
+    skip_broken: bool,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write one or more BigEarthNet archives (v1 or v2) into STORE.
+
+    A run that was killed goes on where it stopped when the same command is given again.
+    """
+    from geolulc.datasets import BrokenPatchesError, Lists, Selection, prepare_store
+
+    with progress_bar("prepare", "patches", quiet=quiet) as progress:
+        try:
+            manifest = prepare_store(
+                archives,
+                store,
+                lists=Lists(splits, snow_list, cloud_list, metadata),
+                selection=Selection(
+                    keep_snow, keep_cloud, _names(countries), _names(seasons), limit, seed
+                ),
+                nomenclature_id=nomenclature,
+                reference_maps=reference_maps,
+                workers=workers or len(os.sched_getaffinity(0)),
+                skip_broken=skip_broken,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        except BrokenPatchesError as error:
+            for broken in error.broken:
+                click.echo(f"broken: {broken.reason}", err=True)
+            raise
+    click.echo(json.dumps(manifest) if as_json else _summary(store, manifest))
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else None
+
+
+def _summary(store: Path, manifest: dict[str, Any]) -> str:
+    patches = manifest["patches"]
+    splits = ", ".join(f"{name} {count}" for name, count in patches["by_split"].items())
+    lines = [f"{store}: {patches['total']} patches ({splits})"]
+    for archive in manifest["archives"]:
+        origin = ", ".join(f"{what} from {where}" for what, where in archive["origin"].items())
+        lines.append(f"  {archive['dataset']} ({archive['name']}): {origin}")
+        missing = [w for w in ("snow", "cloud") if w not in archive["origin"]]
+        if archive["dataset"] == "bigearthnet-v1" and missing:
+            lines.append(f"  no {' and '.join(missing)} list: such patches are not recognised")
+    if manifest["left_out"]:
+        counts = ", ".join(f"{why} {count}" for why, count in manifest["left_out"].items())
+        lines.append(f"  left out: {counts}")
+    if patches["without_class"]:
+        lines.append(f"  kept without a class: {patches['without_class']}")
+    if manifest["broken"]:
+        lines.append(f"  broken, left out: {len(manifest['broken'])} (manifest.json names them)")
+    if patches["shared_ground"]["different_splits"]:
+        count = patches["shared_ground"]["different_splits"]
+        lines.append(f"  v2 patches whose v1 twin is in another split: {count}")
+    return "\n".join(lines)

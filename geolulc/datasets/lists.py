@@ -1,0 +1,180 @@
+"""The lists that go with BigEarthNet v1: splits, seasonal snow, cloud, country and season.
+
+In circulation are plain files of one patch name a line, two-column ones (Sentinel-2 name,
+Sentinel-1 name, in either order), with or without a header, and ``.bz2`` of all these.
+"""
+
+from __future__ import annotations
+
+import bz2
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from geolulc.datasets.patch import SPLITS
+from geolulc.errors import DatasetError
+
+#: A v1 patch: "S2A_MSIL2A_20170613T101031_87_48"; some times of day have five digits.
+V1_NAME: Final = re.compile(r"S2[A-C]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}")
+
+_SPLIT_FILES: Final = {
+    "train": ("train.csv", "train.txt"),
+    "val": ("val.csv", "val.txt", "validation.csv", "validation.txt"),
+    "test": ("test.csv", "test.txt"),
+}
+_SNOW_FILES: Final = ("patches_with_seasonal_snow.csv",)
+_CLOUD_FILES: Final = ("patches_with_cloud_and_shadow.csv",)
+_PLACES_FILE: Final = "s1_s2_name_country_season.csv.bz2"
+
+
+@dataclass(frozen=True)
+class PatchLists:
+    """What lists say about v1 patches. None: no such list was found.
+
+    ``splits``: patch → "train", "val" or "test". ``origin``: list → where it comes from.
+    """
+
+    splits: Mapping[str, str]
+    snow: frozenset[str] | None
+    cloud: frozenset[str] | None
+    places: Mapping[str, tuple[str, str]] | None
+    origin: Mapping[str, str]
+
+
+def find_lists(
+    archive: Path,
+    *,
+    splits: Path | None = None,
+    snow_list: Path | None = None,
+    cloud_list: Path | None = None,
+) -> PatchLists:
+    """The lists for a v1 archive: as given, else beside it, else of bigearthnet-common.
+
+    Args:
+        archive: folder or tar file of the patches.
+        splits: folder with ``train.csv``, ``val.csv``, ``test.csv``.
+        snow_list, cloud_list: files of patch names.
+
+    Raises:
+        DatasetError: no split lists; a list that cannot be read; a patch in two splits.
+    """
+    package = _package_folder()
+    beside = [archive.parent / "splits", archive.parent]
+    if archive.is_dir():
+        beside = [archive / "splits", archive, *beside]
+    places = beside + ([package] if package else [])
+    origin: dict[str, str] = {}
+
+    split_files = _find_splits([splits] if splits else places)
+    if split_files is None:
+        raise DatasetError(
+            splits or archive,
+            found="no train.csv, val.csv and test.csv (or .bz2)",
+            expected="the split lists of BigEarthNet v1: patch names, one a line",
+            remedy="Give their folder with --splits, or install bigearthnet-common.",
+        )
+    of_patch: dict[str, str] = {}
+    for split, file in split_files.items():
+        for name in _read_names(file):
+            if of_patch.setdefault(name, split) != split:
+                raise DatasetError(
+                    file,
+                    found=f"{name}, which is in {of_patch[name]} too",
+                    expected="every patch in one split",
+                    remedy="Take the official lists.",
+                )
+    origin["splits"] = _described(split_files["train"].parent, package)
+
+    excluded: dict[str, frozenset[str] | None] = {}
+    for kind, given, names in (
+        ("snow", snow_list, _SNOW_FILES),
+        ("cloud", cloud_list, _CLOUD_FILES),
+    ):
+        found = given or _find_file(places, names)
+        excluded[kind] = frozenset(_read_names(found)) if found else None
+        if found:
+            origin[kind] = _described(found if given else found.parent, package)
+
+    country_season = None
+    found = _find_file(places, (_PLACES_FILE.removesuffix(".bz2"),))
+    if found:
+        country_season = dict(_read_places(found))
+        origin["places"] = _described(found.parent, package)
+    return PatchLists(of_patch, excluded["snow"], excluded["cloud"], country_season, origin)
+
+
+def _described(place: Path, package: Path | None) -> str:
+    return "bigearthnet-common" if place == package else place.name
+
+
+def _package_folder() -> Path | None:
+    # found, not imported: only its files are wanted
+    spec = importlib.util.find_spec("bigearthnet_common")
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _find_splits(folders: list[Path]) -> dict[str, Path] | None:
+    for folder in folders:
+        found = {split: _find_file([folder], _SPLIT_FILES[split]) for split in SPLITS}
+        complete = {split: file for split, file in found.items() if file}
+        if len(complete) == len(SPLITS):
+            return complete
+    return None
+
+
+def _find_file(folders: list[Path], names: tuple[str, ...]) -> Path | None:
+    candidates = (
+        folder / f"{name}{suffix}"
+        for folder in folders
+        for name in names
+        for suffix in ("", ".bz2")
+    )
+    return next((c for c in candidates if c.is_file()), None)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    try:
+        open_text = bz2.open if file.suffix == ".bz2" else open
+        with open_text(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    yield line.strip()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            file,
+            found=f"a list that cannot be read ({error})",
+            expected="text of one patch name a line, or its .bz2",
+            remedy="Give another file.",
+        ) from error
+
+
+def _read_names(file: Path) -> Iterator[str]:
+    for number, line in enumerate(_lines(file), start=1):
+        names = [cell for cell in re.split(r"[,;\t ]+", line) if V1_NAME.fullmatch(cell)]
+        if names:
+            yield names[0]
+        elif number > 1:  # the first line may be a header
+            raise DatasetError(
+                f"{file}, line {number}",
+                found=repr(line[:80]),
+                expected="the name of a BigEarthNet v1 patch (S2A_MSIL2A_20170613T101031_87_48)",
+                remedy="Give the official list.",
+            )
+
+
+def _read_places(file: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    for number, line in enumerate(_lines(file), start=1):
+        cells = line.split(",")
+        if number == 1:
+            continue
+        if len(cells) != 4 or not V1_NAME.fullmatch(cells[1]):
+            raise DatasetError(
+                f"{file}, line {number}",
+                found=repr(line[:80]),
+                expected="s1_name,s2_name,country,season",
+                remedy="Give the file of bigearthnet-common.",
+            )
+        yield cells[1], (cells[2], cells[3])

@@ -1,0 +1,179 @@
+"""Batches for torch: raw digital numbers as uint16, everything else is the device's work."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geolulc.datasets.order import POOL_RECORDS, batch_spans, shuffled
+from geolulc.datasets.patch import GROUP_SHAPES
+from geolulc.datasets.pixels import PixelReader
+from geolulc.datasets.store import Store, open_store
+from geolulc.errors import ParameterError
+
+#: Batches that each worker has ready or in hand.
+_AHEAD: Final = 2
+
+
+class Batch(NamedTuple):
+    """N patches: raw DN (0 = no data), channels in the order of ``bands.GROUPS``.
+
+    ``b10`` uint16 (N, 4, 120, 120), ``b20`` uint16 (N, 6, 60, 60), ``b60`` uint16 (N, 2, 20, 20),
+    ``targets`` float32 (N, classes), ``indices`` int64 (N): positions in the store.
+    """
+
+    b10: torch.Tensor
+    b20: torch.Tensor
+    b60: torch.Tensor
+    targets: torch.Tensor
+    indices: torch.Tensor
+
+
+class PatchLoader:
+    """Iterates over batches of a store, once an epoch.
+
+    Over an epoch all ranks together give every index exactly once; nothing is padded. With
+    ``shuffle`` (training) every rank gives the same number of batches, and ``set_epoch`` changes
+    the order; without it (evaluation) batches follow the order of ``indices``.
+
+    Args:
+        store: a store or its path.
+        indices: positions in the store, (n,), each at most once.
+        batch_size: patches a batch and rank.
+        shuffle: another order each epoch, from ``seed``; see ``order.shuffled``.
+        workers: threads that read ahead; 0 reads when a batch is asked for. Threads do: reading
+            frees the interpreter's lock.
+        rank, world_size: of this process among those that train together.
+        drop_last: leave out what does not fill a batch on every rank.
+        verify: compare the pixels with the store's hashes (7 µs a patch).
+        pin_memory: batches in page-locked memory, for copies to a GPU that need no waiting.
+
+    Raises:
+        ParameterError: a value that cannot be used.
+        DatasetError: not a store; while iterating: a damaged record.
+    """
+
+    def __init__(
+        self,
+        store: Store | str | Path,
+        indices: NDArray[np.int64] | Any,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        workers: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        verify: bool = True,
+        pin_memory: bool = False,
+    ) -> None:
+        self.store = store if isinstance(store, Store) else open_store(store)
+        self.indices = np.asarray(indices, np.int64)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.workers = workers
+        self.epoch = 0
+        self._verify = verify
+        self._pin_memory = pin_memory
+        self._check(rank, world_size)
+        self._spans = batch_spans(
+            len(self.indices),
+            batch_size,
+            rank=rank,
+            world_size=world_size,
+            drop_last=drop_last,
+            equal=shuffle,
+        )
+
+    def _check(self, rank: int, world_size: int) -> None:
+        for name, value, low, high in (
+            ("batch_size", self.batch_size, 1, None),
+            ("workers", self.workers, 0, None),
+            ("world_size", world_size, 1, None),
+            ("rank", rank, 0, world_size),
+            ("seed", self.seed, 0, None),
+        ):
+            if value < low or (high is not None and value >= high):
+                raise ParameterError(
+                    name,
+                    found=value,
+                    expected=f"{low} or more" + ("" if high is None else f", below {high}"),
+                    remedy="Give another value.",
+                )
+        unique = np.unique(self.indices)
+        if self.indices.ndim != 1 or len(unique) != len(self.indices):
+            raise ParameterError(
+                "indices",
+                found="repeated ones" if self.indices.ndim == 1 else "no vector",
+                expected="a vector of positions in the store, each once",
+                remedy="Use store.split(...).",
+            )
+        if len(unique) and (unique[0] < 0 or unique[-1] >= len(self.store)):
+            raise ParameterError(
+                "indices",
+                found=f"positions from {unique[0]} to {unique[-1]}",
+                expected=f"0 to {len(self.store) - 1}",
+                remedy="Use store.split(...).",
+            )
+
+    def __len__(self) -> int:
+        """Batches an epoch, on this rank."""
+        return len(self._spans)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch to iterate over next: with ``seed`` it settles the order."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.indices
+        if self.shuffle:
+            order = shuffled(order, seed=self.seed, epoch=self.epoch)
+        with PixelReader(self.store, verify=self._verify) as reader:
+            if self.workers == 0:
+                for start, stop in self._announced(reader, order):
+                    yield self._read(reader, order[start:stop])
+                return
+            with ThreadPoolExecutor(self.workers, "geolulc-loader") as executor:
+                waiting: deque[Future[Batch]] = deque()
+                try:
+                    for start, stop in self._announced(reader, order):
+                        waiting.append(executor.submit(self._read, reader, order[start:stop]))
+                        if len(waiting) > self.workers * _AHEAD:
+                            yield waiting.popleft().result()
+                    while waiting:
+                        yield waiting.popleft().result()
+                finally:
+                    for future in waiting:
+                        future.cancel()
+
+    def _announced(
+        self, reader: PixelReader, order: NDArray[np.int64]
+    ) -> Iterator[tuple[int, int]]:
+        """The spans; before each pool's first one the system is told to read the next pool."""
+        if not self.shuffle or len(order) <= POOL_RECORDS:
+            yield from self._spans
+            return
+        announced = 0
+        for start, stop in self._spans:
+            while announced < min(start + POOL_RECORDS, len(order)):
+                reader.announce(order[announced : announced + POOL_RECORDS])
+                announced += POOL_RECORDS
+            yield start, stop
+
+    def _read(self, reader: PixelReader, indices: NDArray[np.int64]) -> Batch:
+        b10, b20, b60 = groups = tuple(
+            torch.empty((len(indices), *shape), dtype=torch.uint16, pin_memory=self._pin_memory)
+            for shape in GROUP_SHAPES.values()
+        )
+        reader.read_into(indices, {r: t.numpy() for r, t in zip(GROUP_SHAPES, groups, strict=True)})
+        targets = torch.from_numpy(self.store.target_bytes[indices].astype(np.float32))
+        return Batch(b10, b20, b60, targets, torch.from_numpy(indices.copy()))

@@ -1,0 +1,68 @@
+"""The value everything in this room is about: one BigEarthNet patch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.bands import GROUPS
+from geolulc.grid import PATCH_SIZE
+
+#: Names of the splits, everywhere ("validation" in the metadata of v2 is our "val").
+SPLITS: Final = ("train", "val", "test")
+
+#: Shape (bands, rows, columns) of each resolution's group of a patch.
+GROUP_SHAPES: Final[Mapping[int, tuple[int, int, int]]] = {
+    resolution: (len(names), PATCH_SIZE // resolution, PATCH_SIZE // resolution)
+    for resolution, names in GROUPS.items()
+}
+
+#: Shape of a CORINE reference map of v2.
+REFERENCE_SHAPE: Final = (PATCH_SIZE // 10, PATCH_SIZE // 10)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """1,200 m × 1,200 m of Sentinel-2 L2A with its CORINE labels.
+
+    Attributes:
+        key: the patch's name in BigEarthNet; unique in a store.
+        dataset: "bigearthnet-v1" or "bigearthnet-v2".
+        dn: resolution in metres → uint16 (bands, pixels, pixels), raw digital numbers without
+            offset, channels in the order of ``bands.GROUPS``; 0 is no data.
+        labels: names as the archive gives them (43 classes in v1, 19 in v2).
+        ben19: names of the 19-class nomenclature, in its order.
+        clc43: names of the 43-class nomenclature, None where the archive has only the 19 (v2).
+        country, season: None where not known.
+        date: acquisition, ISO 8601 ("2017-06-13T10:10:31"), UTC.
+        tile: MGRS tile ("33UUP"), None where not known.
+        crs: authority code ("EPSG:32633").
+        left, top: projected coordinates of the upper-left corner, in metres.
+        split: "train", "val", "test", or None for a patch in no list.
+        snow, cloud: seasonal snow; cloud or cloud shadow; None where no list says.
+        v1_name: the v1 patch on the same ground (v2 only).
+        reference: uint16 (120, 120) of CORINE codes, or None.
+    """
+
+    key: str
+    dataset: str
+    dn: Mapping[int, NDArray[np.uint16]]
+    labels: tuple[str, ...]
+    ben19: tuple[str, ...]
+    clc43: tuple[str, ...] | None
+    country: str | None
+    season: str | None
+    date: str
+    tile: str | None
+    crs: str
+    left: float
+    top: float
+    split: str | None
+    snow: bool | None = None
+    cloud: bool | None = None
+    v1_name: str | None = None
+    reference: NDArray[np.uint16] | None = None

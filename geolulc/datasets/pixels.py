@@ -1,0 +1,144 @@
+"""Pixels of many patches, from the store's files straight into the arrays of a batch.
+
+``preadv`` scatters a record's bytes over the batch's arrays: no record is unpacked, nothing is
+copied, no file offset is shared (so threads and forked processes do not disturb each other), and
+the interpreter's lock is free meanwhile. The constant bytes between the pixels and a hash of the
+pixels are compared with what the store should hold.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.datasets.records import PIXEL_PARTS, PIXELS_END, pixel_hash
+from geolulc.datasets.store import Store
+from geolulc.errors import DatasetError
+
+#: Files kept open; a store of more shards opens them as they are needed.
+_MOST_OPEN_FILES: Final = 512
+
+
+class PixelReader:
+    """Reads pixels of ``store``; safe to share between threads.
+
+    ``verify`` compares each patch's pixels with the hash in the index.
+    """
+
+    def __init__(self, store: Store, *, verify: bool = True) -> None:
+        self.store = store
+        self._verify = verify
+        self._handles: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._keep_open = len(store.shard_files) <= _MOST_OPEN_FILES
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._lock:
+            while self._handles:
+                os.close(self._handles.popitem()[1])
+
+    def __enter__(self) -> PixelReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def read_into(
+        self, indices: NDArray[np.int64], groups: Mapping[int, NDArray[np.uint16]]
+    ) -> None:
+        """Fill ``groups`` with the pixels of the patches at ``indices``.
+
+        Args:
+            indices: positions in the store, (N,).
+            groups: resolution → C-contiguous uint16 (N, bands, pixels, pixels), written to.
+
+        Raises:
+            DatasetError: a file cannot be read, is cut short, or does not hold what it should.
+        """
+        shards, offsets = self.store.locate(indices)
+        arrays = [groups[resolution] for resolution in groups]
+        # in the order of the disk, each into its own place
+        for place in np.lexsort((offsets, shards)).tolist():
+            rows = [array[place] for array in arrays]
+            self._read_record(int(indices[place]), int(shards[place]), int(offsets[place]), rows)
+
+    def _read_record(
+        self, index: int, shard: int, offset: int, rows: list[NDArray[np.uint16]]
+    ) -> None:
+        between = [bytearray(len(head)) for head, _ in PIXEL_PARTS]
+        buffers: list[Any] = []
+        for head, row in zip(between, rows, strict=True):
+            buffers += [head, row]
+        try:
+            count = self._fill(shard, offset, buffers)
+        except OSError as error:
+            raise self._damaged(index, shard, error.strerror or str(error)) from error
+        if count != PIXELS_END:
+            raise self._damaged(index, shard, f"{max(count, 0)} bytes of {PIXELS_END}")
+        if any(head != expected for head, (expected, _) in zip(between, PIXEL_PARTS, strict=True)):
+            raise self._damaged(index, shard, "bytes that are not a record of pixels")
+        if self._verify and pixel_hash(rows) != self.store.pixel_hashes[index]:
+            raise self._damaged(index, shard, "pixels that were changed after they were written")
+        if sys.byteorder == "big":
+            for row in rows:
+                row.byteswap(inplace=True)
+
+    def _fill(self, shard: int, offset: int, buffers: list[Any]) -> int:
+        if self._keep_open:
+            return os.preadv(self._handle(shard), buffers, offset)
+        handle = os.open(self.store.shard_files[shard], os.O_RDONLY)
+        try:
+            return os.preadv(handle, buffers, offset)
+        finally:
+            os.close(handle)
+
+    def _handle(self, shard: int) -> int:
+        handle = self._handles.get(shard)
+        if handle is None:
+            with self._lock:
+                handle = self._handles.get(shard)
+                if handle is None:
+                    handle = os.open(self.store.shard_files[shard], os.O_RDONLY)
+                    self._handles[shard] = handle
+        return handle
+
+    def announce(self, indices: NDArray[np.int64]) -> None:
+        """Tell the system that these records are wanted soon, so that it reads ahead."""
+        if not self._keep_open or not hasattr(os, "posix_fadvise"):
+            return
+        shards, offsets = self.store.locate(np.sort(indices))
+        sizes = np.full(len(offsets), PIXELS_END)
+        for shard, start, stop in _runs(shards, offsets, sizes):
+            try:
+                os.posix_fadvise(self._handle(shard), start, stop - start, os.POSIX_FADV_WILLNEED)
+            except OSError:
+                return  # advice only: reading says what is wrong
+
+    def _damaged(self, index: int, shard: int, found: str) -> DatasetError:
+        file = self.store.shard_files[shard]
+        return DatasetError(
+            self.store.path,
+            found=f"in {file.parent.name}/{file.name}, patch {self.store.keys[index]}: {found}",
+            expected="the store as it was opened",
+            remedy="geolulc info --verify finds what changed; prepare the store again.",
+        )
+
+
+def _runs(
+    shards: NDArray[Any], offsets: NDArray[Any], sizes: NDArray[Any]
+) -> list[tuple[int, int, int]]:
+    """(shard, start, stop) of stretches of records that nearly touch."""
+    runs: list[tuple[int, int, int]] = []
+    for shard, start, size in zip(shards.tolist(), offsets.tolist(), sizes.tolist(), strict=True):
+        if runs and runs[-1][0] == shard and start - runs[-1][2] < PIXELS_END:
+            runs[-1] = (shard, runs[-1][1], start + size)
+        else:
+            runs.append((shard, start, start + size))
+    return runs

@@ -1,0 +1,114 @@
+"""A patch as the bytes of one datadings record, and back.
+
+A record is a msgpack map. The three pixel groups come first and have a constant size, so their
+bytes lie at constant places (``PIXEL_PARTS``) and a loader can read them straight into a batch.
+Arrays are packed the way msgpack-numpy packs plain numbers, so that plain datadings readers give
+numpy arrays; here they are unpacked by msgpack alone, which runs nothing that a record holds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from geolulc.bands import GROUPS
+from geolulc.datasets.patch import GROUP_SHAPES, REFERENCE_SHAPE, Patch
+
+_LITTLE_ENDIAN_UINT16: Final = "<u2"
+_PIXEL_NAMES: Final[Mapping[int, str]] = {r: f"b{r}" for r in GROUPS}
+_DESCRIPTION: Final = tuple(f.name for f in fields(Patch) if f.name not in ("dn", "reference"))
+_FIELD_COUNT: Final = len(_PIXEL_NAMES) + len(_DESCRIPTION) + 1
+_TUPLES: Final = ("labels", "ben19", "clc43")
+
+
+def _packed_array(array: NDArray[np.uint16]) -> dict[bytes, Any]:
+    little = np.ascontiguousarray(array, dtype=_LITTLE_ENDIAN_UINT16)
+    return {
+        b"nd": True,
+        b"type": _LITTLE_ENDIAN_UINT16,
+        b"kind": b"",
+        b"shape": list(little.shape),
+        b"data": little.tobytes(),
+    }
+
+
+def _pixel_parts() -> tuple[tuple[bytes, int], ...]:
+    """(constant bytes before the pixels, number of pixel bytes) of each group, in order."""
+    parts = []
+    packer = msgpack.Packer()
+    head = bytes(packer.pack_map_header(_FIELD_COUNT))
+    for resolution, name in _PIXEL_NAMES.items():
+        zeros = np.zeros(GROUP_SHAPES[resolution], np.uint16)
+        packed = msgpack.packb(name) + msgpack.packb(_packed_array(zeros))
+        parts.append((head + packed[: -zeros.nbytes], zeros.nbytes))
+        head = b""
+    return tuple(parts)
+
+
+#: For each resolution in turn: the bytes that precede its pixels, and the pixels' size in bytes.
+PIXEL_PARTS: Final = _pixel_parts()
+#: Bytes from a record's start to the end of its pixels.
+PIXELS_END: Final = sum(len(head) + size for head, size in PIXEL_PARTS)
+
+
+def pixel_hash(groups: Any) -> int:
+    """XXH3 (64 bit) over the bytes of the three pixel groups, in order."""
+    digest = xxhash.xxh3_64()
+    for group in groups:
+        digest.update(group)
+    return int(digest.intdigest())
+
+
+def pack_record(patch: Patch) -> bytes:
+    """The record of ``patch``."""
+    record: dict[str, Any] = {
+        name: _packed_array(patch.dn[resolution]) for resolution, name in _PIXEL_NAMES.items()
+    }
+    for name in _DESCRIPTION:
+        value = getattr(patch, name)
+        record[name] = list(value) if isinstance(value, tuple) else value
+    record["reference"] = None if patch.reference is None else _packed_array(patch.reference)
+    return bytes(msgpack.packb(record))
+
+
+def unpack_record(data: bytes) -> Patch:
+    """The patch of a record; ``ValueError`` says what is wrong with bytes that are not one."""
+    try:
+        record = msgpack.unpackb(data, raw=False, max_map_len=1024, max_array_len=1024)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ValueError(f"bytes that are not a msgpack record ({error})") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"a msgpack {type(record).__name__}, not a map")
+    missing = [n for n in (*_PIXEL_NAMES.values(), *_DESCRIPTION) if n not in record]
+    if missing:
+        raise ValueError(f"a record without {', '.join(missing)}")
+    dn = {
+        resolution: _unpack_array(record[name], name, GROUP_SHAPES[resolution])
+        for resolution, name in _PIXEL_NAMES.items()
+    }
+    description = {name: record[name] for name in _DESCRIPTION}
+    for name in _TUPLES:
+        if description[name] is not None:
+            description[name] = tuple(description[name])
+    reference = record.get("reference")
+    if reference is not None:
+        reference = _unpack_array(reference, "reference", REFERENCE_SHAPE)
+    return Patch(dn=dn, reference=reference, **description)
+
+
+def _unpack_array(packed: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    expected = {b"nd": True, b"type": _LITTLE_ENDIAN_UINT16, b"kind": b"", b"shape": list(shape)}
+    if not isinstance(packed, dict) or any(packed.get(k) != v for k, v in expected.items()):
+        raise ValueError(f"{name} that is not a uint16 array of shape {shape}")
+    data = packed.get(b"data")
+    if not isinstance(data, bytes) or len(data) != 2 * int(np.prod(shape)):
+        raise ValueError(f"{name} whose data are cut short")
+    array = np.frombuffer(data, _LITTLE_ENDIAN_UINT16).reshape(shape)
+    return array if sys.byteorder == "little" else array.astype(np.uint16)

@@ -1,0 +1,157 @@
+"""Shards of a store: folders with one datadings file each, written whole or not at all.
+
+datadings writes its index and checksum even when an exception leaves the writer, so a shard is
+written in a hidden folder and gets its name by a rename, after everything else of it is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from datadings.writer import RawWriter
+
+from geolulc.datasets.archives import Entry, read_patch
+from geolulc.datasets.geotiffs import BandFile
+from geolulc.datasets.index import index_row, read_index, table_of, write_index
+from geolulc.datasets.records import pack_record, pixel_hash
+from geolulc.datasets.statistics import BandHistograms
+from geolulc.errors import DatasetError
+
+#: The datadings file in a shard's folder.
+RECORDS_FILE: Final = "patches.msgpack"
+#: Where, in the folder of a store in the making, shards leave their index and histograms.
+PARTS_FOLDER: Final = "parts"
+_WRITE_BUFFER: Final = 4 << 20
+
+#: A patch and its files, in the order in which they are to be stored.
+Source = Iterable[tuple[Entry, Mapping[str, BandFile] | DatasetError]]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A patch that could not be stored, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What came of a shard; ``written`` is false where broken patches forbid it."""
+
+    number: int
+    broken: tuple[Broken, ...]
+    written: bool
+
+
+def shard_name(number: int) -> str:
+    """Name of a shard's folder."""
+    return f"shard-{number:05d}"
+
+
+def write_shard(
+    store: Path,
+    number: int,
+    source: Source,
+    *,
+    skip_broken: bool,
+    advance: Callable[[], None],
+) -> ShardResult:
+    """Write the shard ``number`` of ``source`` into the folder of a store in the making.
+
+    Args:
+        store: the folder.
+        source: entries with their files; an error in place of files marks a broken patch.
+        skip_broken: write the shard without its broken patches; otherwise a shard with broken
+            patches is not written, but all its patches are looked at.
+        advance: called after each patch.
+    """
+    folder = store / shard_name(number)
+    partial = store / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    rows: list[dict[str, Any]] = []
+    broken: list[Broken] = []
+    histograms = BandHistograms()
+    offset = 0
+    records = partial / RECORDS_FILE
+    with closing(RawWriter(records, _WRITE_BUFFER, overwrite=True, disable=True)) as writer:
+        for entry, files in source:
+            try:
+                if isinstance(files, DatasetError):
+                    raise files
+                patch = read_patch(entry, files)
+            except DatasetError as error:
+                broken.append(Broken(entry.name, str(error)))
+            else:
+                record = pack_record(patch)
+                writer.write(patch.key, record)
+                digest = pixel_hash(patch.dn.values())
+                rows.append(
+                    index_row(
+                        patch, shard=number, offset=offset, size=len(record), pixel_hash=digest
+                    )
+                )
+                offset += len(record)
+                if patch.split == "train":
+                    histograms.add(patch.dn)
+            advance()
+    written = skip_broken or not broken
+    if written:
+        _write_parts(store / PARTS_FOLDER, number, rows, broken, histograms)
+        _sync_files(partial)
+        partial.rename(folder)
+        sync(store)
+    else:
+        shutil.rmtree(partial)
+    return ShardResult(number, tuple(broken), written)
+
+
+def _write_parts(
+    folder: Path,
+    number: int,
+    rows: list[dict[str, Any]],
+    broken: list[Broken],
+    histograms: BandHistograms,
+) -> None:
+    write_index(folder / f"{number}.parquet", table_of(rows))
+    places, counts = histograms.sparse()
+    np.savez(folder / f"{number}.npz", places=places, counts=counts)
+    reasons = [[b.name, b.reason] for b in broken]
+    (folder / f"{number}.json").write_text(json.dumps(reasons), encoding="utf-8")
+    for suffix in ("parquet", "npz", "json"):
+        sync(folder / f"{number}.{suffix}")
+
+
+def read_parts(store: Path, number: int) -> tuple[pa.Table, BandHistograms, tuple[Broken, ...]]:
+    """What a finished shard left beside its records."""
+    folder = store / PARTS_FOLDER
+    table = read_index(folder / f"{number}.parquet")
+    with np.load(folder / f"{number}.npz", allow_pickle=False) as sparse:
+        histograms = BandHistograms.from_sparse(sparse["places"], sparse["counts"])
+    reasons = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
+    return table, histograms, tuple(Broken(*reason) for reason in reasons)
+
+
+def _sync_files(folder: Path) -> None:
+    for file in folder.iterdir():
+        sync(file)
+    sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,139 @@
+"""Exact band statistics in one streaming pass.
+
+Digital numbers are uint16, so a histogram of 65,536 counts a band holds everything: mean,
+standard deviation and percentiles follow from it exactly, in any order and by any number of
+workers, and no pixel is read twice. DN 0 is no data and is counted apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.bands import GROUPS
+
+PERCENTILES: Final = (1, 2, 5, 25, 50, 75, 95, 98, 99)
+_LEVELS: Final = 1 << 16
+_ALL_BANDS: Final = tuple(name for names in GROUPS.values() for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class BandStatistics:
+    """Of the pixels with data (DN ≠ 0) of one band, in DN.
+
+    ``std`` is the population's (divided by n). ``percentiles`` are numpy's (linear between the
+    two nearest values). With no pixel at all everything is NaN.
+    """
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+    percentiles: Mapping[int, float]
+    pixels: int
+    nodata_pixels: int
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: NaN as None, percentiles under string keys."""
+        plain = asdict(self)
+        plain["percentiles"] = {str(k): v for k, v in self.percentiles.items()}
+        return {name: _without_nan(value) for name, value in plain.items()}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> BandStatistics:
+        """The inverse of ``to_json``."""
+
+        def number(value: Any) -> float:
+            return math.nan if value is None else float(value)
+
+        return cls(
+            number(plain["mean"]),
+            number(plain["std"]),
+            number(plain["minimum"]),
+            number(plain["maximum"]),
+            {int(k): number(v) for k, v in plain["percentiles"].items()},
+            int(plain["pixels"]),
+            int(plain["nodata_pixels"]),
+        )
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+class BandHistograms:
+    """Counts of every DN of every band; ``counts`` is int64 (12 bands, 65536)."""
+
+    def __init__(self, counts: NDArray[np.int64] | None = None) -> None:
+        shape = (len(_ALL_BANDS), _LEVELS)
+        self.counts = np.zeros(shape, np.int64) if counts is None else counts
+
+    def add(self, dn: Mapping[int, NDArray[np.uint16]]) -> None:
+        """Count a patch: resolution → uint16 (bands, pixels, pixels)."""
+        row = 0
+        for resolution, names in GROUPS.items():
+            for band in dn[resolution]:
+                self.counts[row] += np.bincount(band.ravel(), minlength=_LEVELS)
+                row += 1
+            if len(names) != len(dn[resolution]):
+                raise ValueError(f"{len(dn[resolution])} bands of {resolution} m, not {len(names)}")
+
+    def merge(self, other: BandHistograms) -> None:
+        """Add the counts of ``other``."""
+        self.counts += other.counts
+
+    def statistics(self) -> dict[str, BandStatistics]:
+        """Band name → statistics."""
+        return {name: _describe(row) for name, row in zip(_ALL_BANDS, self.counts, strict=True)}
+
+    def sparse(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Only what is not zero, for a small file: flat places, and the counts there."""
+        places = np.flatnonzero(self.counts).astype(np.int64)
+        return places, self.counts.ravel()[places]
+
+    @classmethod
+    def from_sparse(cls, places: NDArray[np.int64], counts: NDArray[np.int64]) -> BandHistograms:
+        """The inverse of ``sparse``."""
+        histograms = cls()
+        histograms.counts.ravel()[places] = counts
+        return histograms
+
+
+def _describe(counts: NDArray[np.int64]) -> BandStatistics:
+    nodata = int(counts[0])
+    values = np.flatnonzero(counts[1:]) + 1
+    weights = counts[values]
+    pixels = int(weights.sum())
+    if not pixels:
+        nan = math.nan
+        return BandStatistics(nan, nan, nan, nan, dict.fromkeys(PERCENTILES, nan), 0, nodata)
+    # Python's integers neither round nor overflow: 1e14 pixels × 65535² is beyond int64
+    total = sum(int(v) * int(w) for v, w in zip(values, weights, strict=True))
+    squares = sum(int(v) ** 2 * int(w) for v, w in zip(values, weights, strict=True))
+    variance = (squares * pixels - total * total) / pixels**2
+    upto = np.cumsum(weights)
+
+    def percentile(q: int) -> float:
+        place = (pixels - 1) * q / 100
+        below, above = (
+            float(values[np.searchsorted(upto, rank, side="right")])
+            for rank in (math.floor(place), math.ceil(place))
+        )
+        return below + (above - below) * (place - math.floor(place))
+
+    return BandStatistics(
+        mean=total / pixels,
+        std=math.sqrt(variance),
+        minimum=float(values[0]),
+        maximum=float(values[-1]),
+        percentiles={q: percentile(q) for q in PERCENTILES},
+        pixels=pixels,
+        nodata_pixels=nodata,
+    )

@@ -1,0 +1,208 @@
+"""A store opened for reading: its index in memory, its pixels on disk."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from geolulc.datasets import manifest as manifests
+from geolulc.datasets.index import read_index
+from geolulc.datasets.patch import SPLITS, Patch
+from geolulc.datasets.records import unpack_record
+from geolulc.datasets.shards import RECORDS_FILE
+from geolulc.datasets.statistics import BandStatistics
+from geolulc.errors import DatasetError, GeolulcError, ParameterError
+from geolulc.nomenclature import Nomenclature, nomenclature
+
+
+class Store:
+    """A folder that ``prepare_store`` wrote. Safe to share between threads, to fork and to pickle.
+
+    Attributes:
+        path: the folder.
+        manifest: counts, classes, statistics and checksums, as ``manifest.json`` has them.
+        nomenclature: the classes of ``targets``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.manifest: Mapping[str, Any] = manifests.read_manifest(self.path)
+        try:
+            self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
+            self._shard_files: Final = tuple(
+                self._shard_file(shard) for shard in self.manifest["shards"]
+            )
+            total = int(self.manifest["patches"]["total"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(f"a manifest without {error}") from error
+        self._table: Final = read_index(
+            self.path / manifests.INDEX_FILE,
+            ["key", "shard", "offset", "size", "pixel_hash", "split", self.nomenclature.id],
+        )
+        self._shards: Final = self._numbers("shard")
+        self._offsets: Final = self._numbers("offset")
+        self._sizes: Final = self._numbers("size")
+        self._check(total)
+        self._hot: Final = manifests.multi_hot(self._table, self.nomenclature)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Store, (self.path,)
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}, {len(self)} patches, {self.nomenclature.id})"
+
+    def _damaged(self, found: str) -> DatasetError:
+        return DatasetError(
+            self.path,
+            found=found,
+            expected="a store as geolulc prepare wrote it",
+            remedy="Prepare the store again.",
+        )
+
+    def _shard_file(self, shard: Mapping[str, Any]) -> Path:
+        name = str(shard["name"])
+        file = self.path / name / RECORDS_FILE
+        if Path(name).name != name or name in (".", ".."):
+            raise self._damaged(f"the shard name {name!r}")
+        if not file.is_file():
+            raise self._damaged(f"no {name}/{RECORDS_FILE}")
+        if (size := file.stat().st_size) != shard["bytes"]:
+            raise self._damaged(f"{name}/{RECORDS_FILE} of {size} bytes, not {shard['bytes']}")
+        return file
+
+    def _numbers(self, column: str) -> NDArray[Any]:
+        chunked = self._table.column(column)
+        if chunked.null_count:
+            raise self._damaged(f"an index with gaps in {column}")
+        numbers: NDArray[Any] = chunked.to_numpy()
+        return numbers
+
+    def _check(self, total: int) -> None:
+        if len(self) != total:
+            raise self._damaged(f"an index of {len(self)} patches, not {total}")
+        if not len(self):
+            return
+        sizes = np.array([s["bytes"] for s in self.manifest["shards"]], np.int64)
+        if self._shards.min() < 0 or self._shards.max() >= len(sizes):
+            raise self._damaged("an index that names a shard that is not there")
+        if self._offsets.min() < 0 or (self._offsets + self._sizes > sizes[self._shards]).any():
+            raise self._damaged("an index that points beyond the end of a shard")
+
+    @functools.cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Patch names, in the order of the store."""
+        return tuple(self._table.column("key").to_pylist())
+
+    @functools.cached_property
+    def targets(self) -> NDArray[np.float32]:
+        """float32 (patches, classes): 1 where the patch has the class."""
+        return self._hot.astype(np.float32)
+
+    @property
+    def target_bytes(self) -> NDArray[np.uint8]:
+        """``targets`` as uint8, a quarter of the memory."""
+        return self._hot
+
+    @functools.cached_property
+    def splits(self) -> tuple[str | None, ...]:
+        """Split of each patch; None for one in no list."""
+        return tuple(self._table.column("split").to_pylist())
+
+    @property
+    def countries(self) -> tuple[str | None, ...]:
+        """Country of each patch; None where not known."""
+        return tuple(self.column("country"))
+
+    @property
+    def seasons(self) -> tuple[str | None, ...]:
+        """Season of each patch; None where not known."""
+        return tuple(self.column("season"))
+
+    def column(self, name: str) -> list[Any]:
+        """A column of the index ("dataset", "tile", "crs", "left", …), one value a patch."""
+        values: list[Any] = read_index(self.path / manifests.INDEX_FILE, [name])[name].to_pylist()
+        return values
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """Positions of the patches of "train", "val" or "test", ascending."""
+        if name not in SPLITS:
+            raise ParameterError(
+                f"split {name!r}",
+                found="no such split",
+                expected=f"one of {', '.join(SPLITS)}",
+                remedy="Use one of these.",
+            )
+        equal = pa.compute.equal(self._table.column("split").cast(pa.string()), name)
+        return np.flatnonzero(equal.fill_null(False).to_numpy()).astype(np.int64)
+
+    @functools.cached_property
+    def statistics(self) -> Mapping[str, BandStatistics]:
+        """Band name → statistics of the train split, in DN."""
+        try:
+            return {
+                name: BandStatistics.from_json(plain)
+                for name, plain in self.manifest["train_statistics"].items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged("a manifest without band statistics") from error
+
+    def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(shard, offset in bytes) of the records at ``indices``."""
+        return self._shards[indices], self._offsets[indices]
+
+    @property
+    def shard_files(self) -> tuple[Path, ...]:
+        """The datadings file of each shard."""
+        return self._shard_files
+
+    @functools.cached_property
+    def pixel_hashes(self) -> NDArray[np.uint64]:
+        """XXH3 of each patch's pixels (``records.pixel_hash``)."""
+        return self._numbers("pixel_hash")
+
+    def read(self, index: int) -> Patch:
+        """The patch at ``index`` (from 0; negative ones count from the end).
+
+        Raises:
+            IndexError: there is no such patch.
+            DatasetError: the record is damaged.
+        """
+        position = range(len(self))[index]
+        file = self._shard_files[self._shards[position]]
+        size = int(self._sizes[position])
+        try:
+            with file.open("rb") as stream:
+                data = os.pread(stream.fileno(), size, int(self._offsets[position]))
+            patch = unpack_record(data)
+        except (OSError, ValueError) as error:
+            raise self._damaged(f"in {file.parent.name}/{file.name}, {error}") from error
+        key = self._table.column("key")[position].as_py()
+        if patch.key != key:
+            raise self._damaged(f"the patch {patch.key} where the index has {key}")
+        return patch
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store.
+
+    Raises:
+        DatasetError: not a store, one that was cut short, or one of another format version.
+    """
+    try:
+        return Store(Path(path))
+    except GeolulcError as error:
+        if isinstance(error, ParameterError):  # a nomenclature that does not exist
+            raise DatasetError(
+                path, found=error.found, expected=error.expected, remedy="Prepare it again."
+            ) from error
+        raise

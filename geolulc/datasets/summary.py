@@ -1,0 +1,67 @@
+"""What a store holds, and whether its bytes are still those that were written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datadings.tools import hash_md5hex, load_md5file
+
+from geolulc.datasets import manifest as manifests
+from geolulc.datasets.shards import RECORDS_FILE
+from geolulc.datasets.store import open_store
+
+
+def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
+    """A JSON-able summary of a store.
+
+    Args:
+        path: the store.
+        verify: read every byte and compare checksums; adds "verified" (bool) and "damaged", the
+            files whose bytes changed.
+
+    Raises:
+        DatasetError: not a store.
+    """
+    store = open_store(path)
+    manifest = store.manifest
+    summary: dict[str, Any] = {
+        "kind": "store",
+        "path": str(path),
+        "nomenclature": manifest["nomenclature"],
+        "patches": manifest["patches"],
+        "left_out": manifest["left_out"],
+        "broken": manifest["broken"],
+        "archives": manifest["archives"],
+        "classes": {
+            name: manifest["classes"]["frequencies"]["train"][i]
+            for i, name in enumerate(manifest["classes"]["names"])
+        },
+        "train_statistics": manifest["train_statistics"],
+        "shards": len(manifest["shards"]),
+        "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
+    }
+    if verify:
+        damaged = _find_damage(store.path, manifest)
+        summary |= {"verified": not damaged, "damaged": damaged}
+    return summary
+
+
+def _find_damage(path: Path, manifest: Any) -> list[str]:
+    damaged = []
+    if manifests.file_sha256(path / manifests.INDEX_FILE) != manifest["index"]["sha256"]:
+        damaged.append(manifests.INDEX_FILE)
+    for shard in manifest["shards"]:
+        folder = path / shard["name"]
+        sums_file = folder / f"{RECORDS_FILE}.md5"
+        try:
+            sums = load_md5file(sums_file)
+        except (OSError, ValueError):
+            sums = {}
+        if sums.get(RECORDS_FILE) != shard["md5"]:
+            damaged.append(f"{shard['name']}/{sums_file.name}")
+        for name, expected in {**sums, RECORDS_FILE: shard["md5"]}.items():
+            file = folder / Path(name).name
+            if not file.is_file() or hash_md5hex(file) != expected:
+                damaged.append(f"{shard['name']}/{file.name}")
+    return damaged
