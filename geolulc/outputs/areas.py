@@ -9,6 +9,7 @@ scale is linear to better than 1e-8, so its value at the centre is the mean over
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import numpy as np
@@ -28,10 +29,11 @@ SQUARE_METRES_PER_HECTARE: Final = 10_000.0
 AREA_STEP: Final = 2.0**-20
 
 
+@functools.lru_cache(maxsize=4)  # every output of a map asks for the same one
 def cell_areas(grid: MapGrid) -> NDArray[np.float64]:
     """Hectares on the ground of every cell, (rows, columns); edge cells count as cut to the tile.
 
-    Exact to 1e-8 of a cell, apart from rounding to ``AREA_STEP``.
+    Exact to 1e-8 of a cell, apart from rounding to ``AREA_STEP``. Read-only.
     """
     x_edges, y_edges = _edges(grid)
     centre_x, centre_y = np.meshgrid(
@@ -41,7 +43,9 @@ def cell_areas(grid: MapGrid) -> NDArray[np.float64]:
     hectares = (
         projected / areal_scale(grid.tile.crs, centre_x, centre_y) / SQUARE_METRES_PER_HECTARE
     )
-    return np.round(hectares / AREA_STEP) * AREA_STEP
+    areas: NDArray[np.float64] = np.round(hectares / AREA_STEP) * AREA_STEP
+    areas.flags.writeable = False
+    return areas
 
 
 def areal_scale(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import NO_CLASS
@@ -14,7 +15,11 @@ from geolulc.outputs.tags import map_tags
 
 
 def write_classes(
-    path: Path, landcover_map: LandCoverMap, summaries: Sequence[ClassSummary]
+    path: Path,
+    landcover_map: LandCoverMap,
+    summaries: Sequence[ClassSummary],
+    *,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write map_classes.tif: uint8 codes, 0 = nodata; areas by class in its tags."""
     write_raster(
@@ -25,6 +30,7 @@ def write_classes(
         nodata=NO_CLASS,
         tags={
             **map_tags(landcover_map),
+            **tags,
             "GEOLULC_FILE": "classes",
             "AREA_HA_BY_CLASS": json.dumps(
                 {s.land_cover.name: round(s.area_ha, 4) for s in summaries if s.cells},

@@ -48,13 +48,20 @@ def encode(landcover_map: LandCoverMap, encoding: Encoding) -> NDArray[Any]:
     return np.where(mapped_cells(landcover_map), steps, encoding.nodata).astype(encoding.dtype)
 
 
-def write_probabilities(path: Path, landcover_map: LandCoverMap, *, dtype: str = "float32") -> None:
+def write_probabilities(
+    path: Path,
+    landcover_map: LandCoverMap,
+    *,
+    dtype: str = "float32",
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write map.tif: one band a class, its description the class name.
 
     Args:
         path: a new file.
         landcover_map: the map.
         dtype: "float32" with NaN as nodata, or "uint8" or "uint16" with scale and nodata tags.
+        tags: further metadata.
 
     Raises:
         ParameterError: another ``dtype``.
@@ -88,6 +95,6 @@ def write_probabilities(path: Path, landcover_map: LandCoverMap, *, dtype: str =
         landcover_map.grid,
         bands,
         nodata=encoding.nodata,
-        tags={**map_tags(landcover_map), "GEOLULC_FILE": "probabilities"},
+        tags={**map_tags(landcover_map), **tags, "GEOLULC_FILE": "probabilities"},
         overviews="AVERAGE",
     )

@@ -1,85 +1,115 @@
-"""map.gpkg: regions of dominant class and a table of classes."""
+"""map.gpkg, or a file for each layer: ``classes``, ``cells`` and ``summary`` with their styles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import geopandas
-import numpy as np
-import pandas
 import pyogrio
 
 from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.areas import cell_areas
-from geolulc.outputs.cells import ClassSummary, dominant_codes, dominant_index, map_classes
-from geolulc.outputs.polygons import dissolve
+from geolulc.outputs.cells import ClassSummary, map_classes
+from geolulc.outputs.geopackage_styles import embed_styles
+from geolulc.outputs.legends import NO_DATA_COLOR, class_entries
+from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
+from geolulc.outputs.tables import cell_table, class_column, class_polygons, summary_table
+from geolulc.outputs.tags import map_tags
 
 #: QGIS 3.22 (GDAL 3.6) warns of anything newer.
-_GEOPACKAGE_VERSION = "1.3"
+_GEOPACKAGE_VERSION: Final = "1.3"
 
-
-def class_polygons(landcover_map: LandCoverMap) -> Any:
-    """GeoDataFrame of the regions: code, name, area_ha, mean_probability, cells, geometry.
-
-    ``area_ha`` is on the ground; ``mean_probability`` is the mean, weighted by area, of the
-    probability of the region's own class.
-    """
-    classes = {c.code: c for c in map_classes(landcover_map)}
-    polygons, owner = dissolve(landcover_map.grid, dominant_codes(landcover_map))
-    inside = owner >= 0
-    index = owner[inside]
-    areas = cell_areas(landcover_map.grid)[inside]
-    codes = np.zeros(len(polygons), np.int32)
-    codes[index] = dominant_codes(landcover_map)[inside]
-    dominant = dominant_index(landcover_map)
-    p = np.take_along_axis(landcover_map.probabilities, np.maximum(dominant, 0)[None], axis=0)[0][
-        inside
-    ].astype(np.float64)
-    area = np.bincount(index, weights=areas, minlength=len(polygons))
-    probability = np.bincount(index, weights=areas * p, minlength=len(polygons)) / area
-    return geopandas.GeoDataFrame(
-        {
-            "code": codes,
-            "name": [classes[int(code)].name for code in codes],
-            "area_ha": area,
-            "mean_probability": probability,
-            "cells": np.bincount(index, minlength=len(polygons)).astype(np.int32),
-        },
-        geometry=polygons,
-        crs=landcover_map.grid.tile.crs,
-    )
-
-
-def summary_table(summaries: Sequence[ClassSummary]) -> Any:
-    """DataFrame with a row for each class; its columns as in ``ClassSummary``."""
-    return pandas.DataFrame(
-        {
-            "code": [s.land_cover.code for s in summaries],
-            "name": [s.land_cover.name for s in summaries],
-            "color": [s.land_cover.color for s in summaries],
-            "cells": [s.cells for s in summaries],
-            "area_ha": [s.area_ha for s in summaries],
-            "share": [s.share for s in summaries],
-            "expected_area_ha": [s.expected_area_ha for s in summaries],
-            "mean_probability": [s.mean_probability for s in summaries],
-            "dominant_probability": [s.dominant_probability for s in summaries],
-            "present_cells": [s.present_cells for s in summaries],
-        }
-    )
+_TITLES: Final = {
+    "code": "Code",
+    "name": "Class",
+    "color": "Colour",
+    "row": "Row",
+    "column": "Column",
+    "cells": "Cells",
+    "area_ha": "Area on the ground (ha)",
+    "share": "Share of the mapped area",
+    "expected_area_ha": "Expected area (ha)",
+    "mean_probability": "Mean probability",
+    "dominant_probability": "Mean probability where dominant",
+    "present_cells": "Cells where present",
+    "probability": "Probability of the dominant class",
+    "labels": "Classes present",
+    "entropy": "Entropy (0 sure, 1 unknown)",
+    "margin": "Margin to the second class",
+    "valid_share": "Valid share",
+    "clear_share": "Clear share",
+}
+_DESCRIPTIONS: Final = {
+    "classes": "Regions of one dominant class; areas are hectares on the ground",
+    "cells": "Every cell with the probabilities of all classes; code 0 = no data",
+    "summary": "A row for each class; areas are hectares on the ground",
+}
 
 
 def write_vectors(
-    path: Path, landcover_map: LandCoverMap, summaries: Sequence[ClassSummary]
+    paths: Mapping[str, Path],
+    landcover_map: LandCoverMap,
+    summaries: Sequence[ClassSummary],
+    *,
+    cells: bool,
 ) -> None:
-    """Write map.gpkg with the layers ``classes`` and ``summary``."""
-    pyogrio.write_dataframe(
-        class_polygons(landcover_map),
-        path,
-        layer="classes",
-        driver="GPKG",
-        geometry_type="Polygon",
-        dataset_options={"VERSION": _GEOPACKAGE_VERSION},
-    )
-    pyogrio.write_dataframe(summary_table(summaries), path, layer="summary", append=True)
+    """Write the layers ``classes``, ``cells`` (if asked for) and ``summary``.
+
+    Args:
+        paths: the vector parts of ``files.plan_outputs``; a single .gpkg holds all layers,
+            otherwise the ending of each path says its format.
+        landcover_map: the map.
+        summaries: its classes.
+        cells: write a polygon for each cell.
+    """
+    layers = {"classes": class_polygons(landcover_map)}
+    if cells:
+        layers["cells"] = cell_table(landcover_map)
+    layers["summary"] = summary_table(summaries)
+    styles = {name: _style(name, table, landcover_map) for name, table in layers.items()}
+    path = paths["vectors"]
+    if path.suffix == ".gpkg":
+        _write_geopackage(path, layers, map_tags(landcover_map))
+        embed_styles(path, styles)
+        return
+    _write_layer(path, layers["classes"])
+    paths["vectors.style"].write_text(styles["classes"], encoding="utf-8")
+    if cells:
+        _write_layer(paths["vectors.cells"], layers["cells"])
+        paths["vectors.cells.style"].write_text(styles["cells"], encoding="utf-8")
+    layers["summary"].to_csv(paths["vectors.summary"], index=False)
+
+
+def _write_geopackage(path: Path, layers: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    for name, table in layers.items():
+        spatial = "geometry" in table
+        pyogrio.write_dataframe(
+            table,
+            path,
+            layer=name,
+            driver="GPKG",
+            append=path.exists(),
+            geometry_type="Polygon" if spatial else None,
+            dataset_options=None if path.exists() else {"VERSION": _GEOPACKAGE_VERSION},
+            layer_options={"IDENTIFIER": name, "DESCRIPTION": _DESCRIPTIONS[name]},
+            layer_metadata=dict(tags),
+        )
+
+
+def _write_layer(path: Path, table: Any) -> None:
+    if path.suffix == ".parquet":
+        table.to_parquet(path, index=False)
+    else:
+        pyogrio.write_dataframe(table, path, driver="FlatGeobuf", geometry_type="Polygon")
+
+
+def _style(name: str, table: Any, landcover_map: LandCoverMap) -> str:
+    classes = map_classes(landcover_map)
+    titles = _TITLES | {class_column("p_", c): c.name for c in classes}
+    aliases = {c: titles[c] for c in table.columns if c != "geometry"}
+    if name == "summary":
+        return table_style(aliases)
+    entries = class_entries(classes)
+    if name == "cells":
+        return categorized_style([*entries, Entry(0, "No data", NO_DATA_COLOR)], "code", aliases)
+    return categorized_style(entries, "code", aliases, outline="#5a5a5a")

@@ -2,57 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
+
+import rasterio
 
 from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.cells import summarize_classes
+from geolulc.outputs.attribute_table import attribute_table
+from geolulc.outputs.cells import ClassSummary, map_classes, summarize_classes
 from geolulc.outputs.class_raster import write_classes
-from geolulc.outputs.files import DEFAULT_OUTPUTS, plan_outputs
+from geolulc.outputs.legends import class_entries, count_entries, share_entries
+from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.picture import Backdrop, write_picture
+from geolulc.outputs.presence import write_presence
 from geolulc.outputs.probabilities import write_probabilities
+from geolulc.outputs.qgis_styles import paletted_style, ramp_style
+from geolulc.outputs.uncertainty import write_uncertainty
 from geolulc.outputs.vectors import write_vectors
 from geolulc.staging import staged
+
+_DEFAULTS: Final = OutputOptions()
+#: What GDAL, QGIS and SQLite leave beside a file; of an older file, it would lie about the new one.
+_SIDECARS: Final = (".aux.xml", ".ovr", ".msk", "-wal", "-shm", "-journal")
 
 
 def write_map(
     landcover_map: LandCoverMap,
     out: Path,
     *,
-    outputs: Iterable[str] = DEFAULT_OUTPUTS,
+    outputs: Iterable[str] | None = None,
+    options: OutputOptions = _DEFAULTS,
     overwrite: bool = False,
     backdrop: Backdrop | None = None,
-    dtype: str = "float32",
+    model: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Write the files of a map beside each other; all appear at the end, map.tif last.
 
     Args:
         landcover_map: the map.
         out: path of map.tif; the other names derive from it.
-        outputs: which files, of ``files.SUFFIXES``.
-        overwrite: replace what is there.
-        backdrop: a true-colour image for the picture: uint8 (rows, columns, 3) and its transform.
-        dtype: encoding of the probabilities, "float32", "uint8" or "uint16".
+        outputs: which files, of ``files.OUTPUTS``; None as in ``options``.
+        options: what to write, and how.
+        overwrite: replace what is there. Files that an older map of this name has and the new
+            one has not are removed: they would not belong to it.
+        backdrop: a true-colour image for picture and report: uint8 (rows, columns, 3) and its
+            pixel → projected transform.
+        model: what ``geolulc.nets.describe_model`` says of the model, for STAC and report.
 
     Returns:
-        Output → its path.
+        Part → its path, as in ``files.plan_outputs``.
 
     Raises:
         OutputError: a file exists (without ``overwrite``) or cannot be written.
-        ParameterError: an unknown output or dtype.
+        ParameterError: an unknown output, dtype or format.
     """
-    paths = plan_outputs(Path(out), outputs)
-    # map.tif last: its presence says that the others are complete
-    order = sorted(paths, key=lambda name: name == "probabilities")
+    if outputs is not None:
+        options = replace(options, outputs=tuple(outputs))
+    cells = options.writes_cells(landcover_map.grid)
+    paths = options.plan(Path(out), cells=cells, model=model is not None)
+    superseded = _files_of(Path(out)) - set(paths.values()) if overwrite else set()
     summaries = summarize_classes(landcover_map)
-    with staged([paths[name] for name in order], overwrite=overwrite) as temporary:
-        target = dict(zip(order, temporary, strict=True))
-        if "probabilities" in target:
-            write_probabilities(target["probabilities"], landcover_map, dtype=dtype)
-        if "classes" in target:
-            write_classes(target["classes"], landcover_map, summaries)
-        if "vectors" in target:
-            write_vectors(target["vectors"], landcover_map, summaries)
-        if "picture" in target:
-            write_picture(target["picture"], landcover_map, summaries, backdrop)
+    with staged(list(paths.values()), overwrite=overwrite) as temporary:
+        targets = dict(zip(paths, temporary, strict=True))
+        _write_rasters(targets, landcover_map, summaries, options)
+        if "vectors" in targets:
+            write_vectors(targets, landcover_map, summaries, cells=cells)
+        if "picture" in targets:
+            write_picture(targets["picture"], landcover_map, summaries, backdrop)
+    for path in superseded | _stale_sidecars(paths.values()):
+        path.unlink(missing_ok=True)
     return paths
+
+
+def _write_rasters(
+    targets: Mapping[str, Path],
+    landcover_map: LandCoverMap,
+    summaries: tuple[ClassSummary, ...],
+    options: OutputOptions,
+) -> None:
+    files = {"GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values()))}
+    styles = {}
+    if "probabilities" in targets:
+        write_probabilities(
+            targets["probabilities"], landcover_map, dtype=options.dtype, tags=files
+        )
+        expected = [s.expected_area_ha for s in summaries]
+        styles["probabilities"] = ramp_style(
+            share_entries(), band=1 + expected.index(max(expected))
+        )
+    if "classes" in targets:
+        write_classes(targets["classes"], landcover_map, summaries, tags=files)
+        styles["classes"] = paletted_style(class_entries(map_classes(landcover_map)))
+        targets["classes.attributes"].write_text(attribute_table(summaries), encoding="utf-8")
+    if "presence" in targets:
+        write_presence(targets["presence"], landcover_map, tags=files)
+        styles["presence"] = ramp_style(count_entries(), discrete=True)
+    if "uncertainty" in targets:
+        write_uncertainty(targets["uncertainty"], landcover_map, tags=files)
+        styles["uncertainty"] = ramp_style(share_entries("magma"))
+    for part, style in styles.items():
+        targets[part + ".style"].write_text(style, encoding="utf-8")
+
+
+def _files_of(out: Path) -> set[Path]:
+    """The files that the map at ``out`` says it consists of, as far as they are there."""
+    try:
+        with rasterio.open(out) as dataset:
+            names = json.loads(dataset.tags().get("GEOLULC_FILES", "[]"))
+    except (rasterio.errors.RasterioIOError, ValueError):
+        return set()
+    stem = out.stem
+    # only names of the shape we write, so that no tag can point elsewhere
+    return {
+        out.with_name(name)
+        for name in names
+        if isinstance(name, str)
+        and name.startswith(stem)
+        and Path(name).name == name
+        and out.with_name(name).is_file()
+    }
+
+
+def _stale_sidecars(paths: Iterable[Path]) -> set[Path]:
+    written = set(paths)
+    return {
+        sidecar
+        for path in written
+        if path.suffix.lower() in (".tif", ".tiff", ".gpkg")
+        for ending in _SIDECARS
+        if (sidecar := path.with_name(path.name + ending)) not in written and sidecar.is_file()
+    }

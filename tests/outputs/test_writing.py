@@ -86,10 +86,12 @@ def test_picture_shows_map_and_true_colour(tmp_path: Path) -> None:
 
 
 def test_names_derive_from_out() -> None:
-    assert plan_outputs(Path("a/scene.v1.tif"), ["classes", "probabilities"]) == {
+    assert plan_outputs(Path("a/scene.v1.tif"), ["picture", "probabilities"]) == {
+        "picture": Path("a/scene.v1.png"),
+        "probabilities.style": Path("a/scene.v1.qml"),
         "probabilities": Path("a/scene.v1.tif"),
-        "classes": Path("a/scene.v1_classes.tif"),
     }
+    assert list(plan_outputs(Path("map.tif")))[-1] == "probabilities"
     with pytest.raises(ParameterError, match="GeoTIFF"):
         plan_outputs(Path("map.png"))
     with pytest.raises(ParameterError, match="maps"):
