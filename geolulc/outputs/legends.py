@@ -12,8 +12,6 @@ from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.qgis_styles import Entry
 
 _STEPS: Final = 10
-#: Drawn where a cell has no class, if anything is drawn at all.
-NO_DATA_COLOR: Final = "#f7f7f7"
 
 
 def class_entries(classes: Sequence[LandCoverClass]) -> list[Entry]:
@@ -21,13 +19,20 @@ def class_entries(classes: Sequence[LandCoverClass]) -> list[Entry]:
     return [Entry(c.code, c.name, c.color) for c in classes]
 
 
-def share_entries(colormap: str = "viridis") -> list[Entry]:
-    """0 % … 100 % in steps of ten, for probabilities, shares and entropy."""
+def probability_entries() -> list[Entry]:
+    """0 % … 100 % in steps of ten."""
+    return [Entry(x, f"{x:.0%}".replace("%", " %"), color) for x, color in _ramp("viridis")]
+
+
+def entropy_entries() -> list[Entry]:
+    """0 … 1 bit in steps of a tenth."""
+    meaning = {0.0: ": sure", 1.0: ": nothing is known"}
+    return [Entry(x, f"{x:.1f} bit{meaning.get(x, '')}", color) for x, color in _ramp("magma")]
+
+
+def _ramp(colormap: str) -> list[tuple[float, str]]:
     colors = colormaps[colormap]
-    return [
-        Entry(i / _STEPS, f"{100 * i // _STEPS} %", to_hex(colors(i / _STEPS)))
-        for i in range(_STEPS + 1)
-    ]
+    return [(i / _STEPS, to_hex(colors(i / _STEPS))) for i in range(_STEPS + 1)]
 
 
 def count_entries() -> list[Entry]:

@@ -13,11 +13,12 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 _VERSION: Final = "3.22.0"
+_HOLLOW: Final = "#bfbfbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a legend: ``color`` is "#rrggbb"."""
+    """A line of a legend: ``color`` is "#rrggbb", or "" for polygons drawn as an outline."""
 
     value: float
     label: str
@@ -115,7 +116,7 @@ def categorized_style(
             render="true",
             type="long",
         )
-        _fill(symbols, str(i), entry.color, outline or entry.color)
+        _fill(symbols, str(i), entry.color, outline or entry.color or _HOLLOW)
     SubElement(renderer, "rotation")
     SubElement(renderer, "sizescale")
     _fields(root, aliases)
@@ -163,8 +164,8 @@ def _fill(symbols: Element, name: str, color: str, outline: str) -> None:
     layer = SubElement(symbol, "layer", {"class": "SimpleFill"}, enabled="1", locked="0")
     layer.set("pass", "0")
     settings = {
-        "color": _rgba(color),
-        "style": "solid",
+        "color": _rgba(color or _HOLLOW),
+        "style": "solid" if color else "no",
         "outline_color": _rgba(outline),
         "outline_style": "solid",
         "outline_width": "0.1",

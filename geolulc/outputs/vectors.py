@@ -11,7 +11,7 @@ import pyogrio
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.cells import ClassSummary, map_classes
 from geolulc.outputs.geopackage_styles import embed_styles
-from geolulc.outputs.legends import NO_DATA_COLOR, class_entries
+from geolulc.outputs.legends import class_entries
 from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
 from geolulc.outputs.tables import cell_table, class_column, class_polygons, summary_table
 from geolulc.outputs.tags import map_tags
@@ -111,5 +111,5 @@ def _style(name: str, table: Any, landcover_map: LandCoverMap) -> str:
         return table_style(aliases)
     entries = class_entries(classes)
     if name == "cells":
-        return categorized_style([*entries, Entry(0, "No data", NO_DATA_COLOR)], "code", aliases)
+        return categorized_style([*entries, Entry(0, "No data", "")], "code", aliases)
     return categorized_style(entries, "code", aliases, outline="#5a5a5a")

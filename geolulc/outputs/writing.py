@@ -14,7 +14,12 @@ from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.attribute_table import attribute_table
 from geolulc.outputs.cells import ClassSummary, map_classes, summarize_classes
 from geolulc.outputs.class_raster import write_classes
-from geolulc.outputs.legends import class_entries, count_entries, share_entries
+from geolulc.outputs.legends import (
+    class_entries,
+    count_entries,
+    entropy_entries,
+    probability_entries,
+)
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.picture import Backdrop, write_picture
 from geolulc.outputs.presence import write_presence
@@ -91,7 +96,7 @@ def _write_rasters(
         )
         expected = [s.expected_area_ha for s in summaries]
         styles["probabilities"] = ramp_style(
-            share_entries(), band=1 + expected.index(max(expected))
+            probability_entries(), band=1 + expected.index(max(expected))
         )
     if "classes" in targets:
         write_classes(targets["classes"], landcover_map, summaries, tags=files)
@@ -102,7 +107,7 @@ def _write_rasters(
         styles["presence"] = ramp_style(count_entries(), discrete=True)
     if "uncertainty" in targets:
         write_uncertainty(targets["uncertainty"], landcover_map, tags=files)
-        styles["uncertainty"] = ramp_style(share_entries("magma"))
+        styles["uncertainty"] = ramp_style(entropy_entries())
     for part, style in styles.items():
         targets[part + ".style"].write_text(style, encoding="utf-8")
 

@@ -110,7 +110,7 @@ def test_existing_output_is_refused_before_anything_is_written(tmp_path: Path) -
 def test_a_failure_in_the_middle_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
+    def fail(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("geolulc.outputs.writing.write_vectors", fail)
