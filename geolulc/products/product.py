@@ -123,7 +123,6 @@ def describe_product(path: Path) -> dict[str, Any]:
     images = _find_images(contents, metadata)
     grid = metadata.grid
     return {
-        "kind": "product",
         "path": str(contents.path),
         "name": metadata.name,
         "platform": metadata.platform,

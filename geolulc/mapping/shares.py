@@ -1,0 +1,55 @@
+"""Shares of a patch's pixels that are valid, or clear: what stands behind a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.bands import RESOLUTIONS
+from geolulc.products.radiometry import has_data
+
+#: Resolution of the scene classification in metres.
+_SCL = 20
+
+
+def valid_share(
+    dn: Mapping[int, NDArray[np.uint16]], lefts: NDArray[np.int64], patch_size: int
+) -> NDArray[np.float32]:
+    """Share of the 10 m pixels of each patch of a strip in which all bands have data.
+
+    Args:
+        dn: resolution → (bands, rows, columns), as tall as a patch.
+        lefts: where the patches start, in metres from the left.
+        patch_size: in metres.
+
+    Returns:
+        float32 (patches,), the same as ``LandCoverNet.valid_share`` of the patches.
+    """
+    finest = RESOLUTIONS[0]
+    rows, columns = dn[finest].shape[1:]
+    valid = np.ones((rows, columns), bool)
+    for resolution in RESOLUTIONS:
+        factor = resolution // finest
+        mask = has_data(dn[resolution]).all(axis=0)
+        valid &= mask.repeat(factor, axis=0).repeat(factor, axis=1)
+    return _window_means(valid, lefts // finest, patch_size // finest)
+
+
+def clear_share(
+    scl: NDArray[np.uint8], lefts: NDArray[np.int64], patch_size: int, masked: Sequence[int]
+) -> NDArray[np.float32]:
+    """Share of the scene classification's pixels of each patch that no ``masked`` code covers."""
+    clear = ~np.isin(scl, np.asarray(masked, np.uint8))
+    return _window_means(clear, lefts // _SCL, patch_size // _SCL)
+
+
+def _window_means(
+    mask: NDArray[np.bool_], starts: NDArray[np.int64], side: int
+) -> NDArray[np.float32]:
+    """Means of windows as tall as ``mask``, ``side`` wide, from sums along it."""
+    sums = np.concatenate(([0], np.cumsum(mask.sum(axis=0, dtype=np.int64))))
+    counts = sums[starts + side] - sums[starts]
+    means: NDArray[np.float32] = (counts / (mask.shape[0] * side)).astype(np.float32)
+    return means

@@ -1,0 +1,182 @@
+"""Decoded strips of a scene, one for each row of cells, each JP2 tile decoded once.
+
+A JP2 tile is 10.24, 12.8 or 11.52 km high (10, 20, 60 m), a row of patches 1.2 km: the reader
+keeps the rows of tiles that the current cells need, lets go of those above, and has those below
+decoded ahead, as far as a bound on memory allows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.bands import GROUPS, RESOLUTIONS, band
+from geolulc.grid import MapGrid
+from geolulc.mapping.selection import TileRow, plan_tile_rows
+from geolulc.mapping.workers import Workers
+from geolulc.products import Product, Tiling, decode_tile, read_tiling
+
+#: Decoded pixels kept and decoded ahead, in bytes. A full tile's widest row of cells touches two
+#: rows of tiles of each band, 280 MB; the next ones are 140 MB more.
+MEMORY: Final = 480_000_000
+#: Decoding comes after inference, which frees memory; the first rows first.
+_DECODING: Final = 1
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Native pixels of one row of cells, over the tile's whole width.
+
+    ``dn``: resolution → uint16 (bands in the order of ``GROUPS``, rows, columns), as tall as a
+    patch. ``scl``: uint8 (rows, columns) of 20 m, None where it is not read. Columns that no
+    selected cell needs hold 0.
+    """
+
+    row: int
+    dn: Mapping[int, NDArray[np.uint16]]
+    scl: NDArray[Any] | None
+
+
+@dataclass
+class _Image:
+    name: str
+    path: str
+    resolution: int
+    tiling: Tiling
+    dtype: type[np.generic]
+    plan: list[TileRow]
+    decoded: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+    futures: dict[int, list[Future[None]]] = field(default_factory=dict)
+
+    def size(self, tile_row: TileRow) -> int:
+        rows = self.tiling.rows(tile_row.row)
+        pixels: int = (rows.stop - rows.start) * self.tiling.shape[1]
+        return pixels * np.dtype(self.dtype).itemsize
+
+
+class StripReader:
+    """Reads the strips of ``product`` from top to bottom.
+
+    Attributes:
+        rows: rows of cells with a selected cell; read them in this order.
+        tiles_decoded: JP2 tiles given to the decoder so far.
+        tiles_planned: JP2 tiles that the selected cells need.
+    """
+
+    def __init__(
+        self,
+        product: Product,
+        grid: MapGrid,
+        workers: Workers,
+        *,
+        selected: NDArray[np.bool_] | None = None,
+        scl: bool = False,
+        memory: int = MEMORY,
+    ) -> None:
+        self._grid = grid
+        self._workers = workers
+        self._memory = memory
+        self._used = 0
+        cells = np.ones(grid.shape, bool) if selected is None else selected
+        self.rows = [int(row) for row in np.flatnonzero(cells.any(axis=1))]
+        files = dict(product.band_files)
+        if scl and product.scl_file is not None:
+            files["SCL"] = product.scl_file
+        self._images = {}
+        for name, path in files.items():
+            resolution = 20 if name == "SCL" else band(name).resolution
+            tiling = read_tiling(path)
+            self._images[name] = _Image(
+                name,
+                path,
+                resolution,
+                tiling,
+                np.uint8 if name == "SCL" else np.uint16,
+                plan_tile_rows(grid, cells, tiling, resolution),
+            )
+        units = [(image, tile_row) for image in self._images.values() for tile_row in image.plan]
+        # in the order of first need; of one need, the slow 10 m bands first
+        units.sort(key=lambda unit: (unit[1].first, unit[0].resolution))
+        self._waiting = deque(units)
+        self.tiles_planned = sum(len(tile_row.columns) for _, tile_row in units)
+        self.tiles_decoded = 0
+
+    def start(self) -> None:
+        """Begin to decode, without waiting."""
+        if self.rows:
+            self._submit(self.rows[0])
+
+    def read(self, row: int) -> Strip:
+        """The strip of the cells in ``row``; waits for its tiles, decodes others ahead.
+
+        Raises:
+            ProductError: a tile cannot be decoded.
+        """
+        self._release(row)
+        self._submit(row)
+        dn = {
+            resolution: np.stack([self._window(name, row) for name in GROUPS[resolution]])
+            for resolution in RESOLUTIONS
+        }
+        scl = self._window("SCL", row) if "SCL" in self._images else None
+        return Strip(row, dn, scl)
+
+    def _submit(self, row: int) -> None:
+        """Queue the tiles that ``row`` needs, and further ones while there is memory."""
+        while self._waiting:
+            image, tile_row = self._waiting[0]
+            size = image.size(tile_row)
+            if tile_row.first > row and self._used + size > self._memory:
+                return
+            self._waiting.popleft()
+            self._used += size
+            rows = image.tiling.rows(tile_row.row)
+            array = np.zeros((rows.stop - rows.start, image.tiling.shape[1]), image.dtype)
+            image.decoded[tile_row.row] = array
+            image.futures[tile_row.row] = [
+                self._workers.submit(
+                    _DECODING + tile_row.first,
+                    f"decoding JP2 tile ({tile_row.row}, {column}) of {image.path}",
+                    partial(
+                        decode_tile,
+                        image.path,
+                        image.tiling,
+                        tile_row.row,
+                        column,
+                        array[:, image.tiling.columns(column)],
+                    ),
+                )
+                for column in tile_row.columns
+            ]
+            self.tiles_decoded += len(tile_row.columns)
+
+    def _release(self, row: int) -> None:
+        """Let go of the rows of tiles that end above ``row``."""
+        for image in self._images.values():
+            while image.plan and image.plan[0].last < row:
+                tile_row = image.plan.pop(0)
+                self._used -= image.size(tile_row)
+                for future in image.futures.pop(tile_row.row):
+                    self._workers.result(future)
+                del image.decoded[tile_row.row]
+
+    def _window(self, name: str, row: int) -> NDArray[Any]:
+        """The image's pixel rows under the cells of ``row``, from one or two rows of tiles."""
+        image = self._images[name]
+        rows = self._grid.window(row, 0, image.resolution)[0]
+        height = image.tiling.tile_shape[0]
+        parts = []
+        for tile_row in range(rows.start // height, (rows.stop - 1) // height + 1):
+            for future in image.futures[tile_row]:
+                self._workers.result(future)
+            top = tile_row * height
+            lines = slice(max(rows.start - top, 0), min(rows.stop - top, height))
+            parts.append(image.decoded[tile_row][lines])
+        return np.concatenate(parts)
