@@ -15,6 +15,9 @@ from geolulc.bands import GROUPS
 from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
 from geolulc.nets.early import EarlyFusion
+from geolulc.nets.intermediate import IntermediateFusion
+from geolulc.nets.label_correlation import LabelCorrelation
+from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
 
@@ -48,15 +51,11 @@ def build_net(
         ParameterError: the config cannot be built.
         CheckpointError: ``pretrained`` cannot be used.
     """
-    if config.label_correlation == "on" or pretrained is not None:
-        raise ParameterError(
-            "network",
-            found="label correlation or pretrained weights",
-            expected="neither, for now",
-            remedy="Leave them out.",
-        )
     with _seeded(seed):
         fusion = build_fusion(config, GROUPS, len(classes))
+    correlation = build_label_correlation(config, len(classes))
+    if correlation is not None:
+        correlation.set_cooccurrence(_required(cooccurrence, len(classes)))
     return LandCoverNet(
         fusion,
         config=config,
@@ -64,6 +63,7 @@ def build_net(
         nomenclature=nomenclature,
         normalisation=normalisation,
         patch_size=patch_size,
+        label_correlation=correlation,
     )
 
 
@@ -71,23 +71,27 @@ def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
 ) -> nn.Module:
     """The part that ``config.fusion`` names."""
-    if config.fusion != "early":
-        raise ParameterError(
-            "fusion",
-            found=config.fusion,
-            expected="early, for now",
-            remedy="Use --fusion early.",
-        )
+    if config.fusion == "intermediate":
+        return IntermediateFusion(config, bands, num_classes)
+    if config.fusion == "late":
+        return LateFusion(config, bands, num_classes)
     return EarlyFusion(config, bands, num_classes)
 
 
-def build_label_correlation(config: NetConfig, num_classes: int) -> nn.Module | None:
+def build_label_correlation(config: NetConfig, num_classes: int) -> LabelCorrelation | None:
     """The part that refines logits by co-occurrence, None where it is off."""
-    if config.label_correlation == "off":
-        return None
-    raise ParameterError(
-        "label correlation", found="on", expected="off, for now", remedy="Leave it off."
-    )
+    return LabelCorrelation(num_classes) if config.label_correlation == "on" else None
+
+
+def _required(cooccurrence: NDArray[np.float64] | None, num_classes: int) -> NDArray[np.float64]:
+    if cooccurrence is None or cooccurrence.shape != (num_classes, num_classes):
+        raise ParameterError(
+            "label correlation",
+            found="no co-occurrence" if cooccurrence is None else f"one of {cooccurrence.shape}",
+            expected=f"the co-occurrence of the train split, ({num_classes}, {num_classes})",
+            remedy="Train on a store with labels, or turn label correlation off.",
+        )
+    return cooccurrence
 
 
 @contextlib.contextmanager

@@ -1,0 +1,87 @@
+"""Intermediate fusion: coarser bands join the trunk where it has come down to their size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geolulc.nets.attention import attention_block
+from geolulc.nets.backbones import open_backbone
+from geolulc.nets.config import NetConfig
+from geolulc.nets.stages import Stage, open_stages, run_modules
+
+#: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
+JOIN_STRIDES = {20: 2, 60: 4}
+
+
+class Join(nn.Module):
+    """Adds bands to a feature map of another resolution, after lifting them to its channels.
+
+    The sum is what a 1 × 1 convolution over the concatenation gives when it starts as the
+    identity on the trunk: weights from pretraining keep their meaning.
+    """
+
+    def __init__(self, bands: int, channels: int) -> None:
+        super().__init__()
+        self.lift = nn.Sequential(
+            nn.Conv2d(bands, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 1),
+        )
+
+    def forward(self, features: Tensor, bands: Tensor) -> Tensor:
+        """(N, channels, rows, columns) and (N, bands, pixels, pixels) → the first's shape."""
+        size = features.shape[-2:]
+        if bands.shape[-2:] != size:
+            # halving with this rule is the mean of 2 × 2 pixels
+            bands = functional.interpolate(bands, size, mode="bilinear", align_corners=False)
+        return cast(Tensor, features + self.lift(bands))
+
+
+class IntermediateFusion(nn.Module):
+    """The 10 m bands enter; 20 m bands join after the stage of stride 2, 60 m after stride 4.
+
+    A backbone without such a stage takes a group at its first stage of a greater stride. The
+    whole timm model serves as the trunk, its head included.
+    """
+
+    def __init__(
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    ) -> None:
+        super().__init__()
+        opened = open_backbone(
+            config.backbone,
+            in_chans=len(bands[10]),
+            num_classes=num_classes,
+            drop_rate=config.drop_rate,
+            drop_path_rate=config.drop_path_rate,
+        )
+        layout = open_stages(config.backbone, opened, len(bands[10]))
+        self.backbone = opened.model
+        self.stages: dict[int, Stage] = {r: layout.at(s) for r, s in JOIN_STRIDES.items()}
+        first, second = self.stages[20].end, self.stages[60].end
+        self.segments = (
+            layout.modules[:first],
+            layout.modules[first:second],
+            layout.modules[second:],
+        )
+        self.join20 = Join(len(bands[20]), self.stages[20].channels)
+        self.join60 = Join(len(bands[60]), self.stages[60].channels)
+        self.attention = attention_block(config, opened.model)
+        self.joins = {10: "the input"} | {
+            r: f"after {s.name} (stride {s.stride}, {s.channels} channels)"
+            for r, s in self.stages.items()
+        }
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
+        features = run_modules(self.backbone, self.segments[0], x10)
+        features = self.join20(features, x20)
+        features = run_modules(self.backbone, self.segments[1], features)
+        features = self.join60(features, x60)
+        features = run_modules(self.backbone, self.segments[2], features)
+        return cast(Tensor, self.backbone.forward_head(self.attention(features)))

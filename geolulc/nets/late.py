@@ -1,0 +1,101 @@
+"""Late fusion: one encoder a resolution, features joined before the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from geolulc.nets.attention import attention_block
+from geolulc.nets.backbones import open_backbone
+from geolulc.nets.config import NetConfig
+from geolulc.nets.stages import keep_modules, open_stages, run_modules
+
+#: The encoder of the 60 m bands ends with the stage of this stride: 20 pixels are 2 or 3 there.
+SHALLOW_STRIDE = 8
+
+
+class Encoder(nn.Module):
+    """A whole timm model without its classifier: bands → pooled features."""
+
+    def __init__(self, config: NetConfig, bands: int, *, pixels: int) -> None:
+        super().__init__()
+        opened = open_backbone(
+            config.backbone,
+            in_chans=bands,
+            num_classes=0,
+            drop_path_rate=config.drop_path_rate,
+            pixels=pixels,
+        )
+        layout = open_stages(config.backbone, opened, bands)
+        self.backbone = opened.model
+        self.attention = attention_block(config, opened.model)
+        self.num_features = int(
+            getattr(opened.model, "head_hidden_size", None) or opened.model.num_features
+        )
+        last = layout.stages[-1]
+        self.depth = f"all of {config.backbone} (stride {last.stride})"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, bands, pixels, pixels) → (N, num_features)."""
+        features = self.attention(self.backbone.forward_features(x))
+        return cast(Tensor, self.backbone.forward_head(features, pre_logits=True))
+
+
+class ShallowEncoder(nn.Module):
+    """The first stages of a timm model, averaged over the patch: bands → features."""
+
+    def __init__(self, config: NetConfig, bands: int) -> None:
+        super().__init__()
+        # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
+        opened = open_backbone(
+            config.backbone,
+            in_chans=bands,
+            num_classes=0,
+            drop_path_rate=config.drop_path_rate,
+        )
+        layout = open_stages(config.backbone, opened, bands)
+        stage = layout.at(SHALLOW_STRIDE)
+        self.modules_used = layout.modules[: stage.end]
+        self.backbone = opened.model
+        self.attention = attention_block(config, opened.model, stage.channels)
+        keep_modules(self.backbone, self.modules_used)
+        # a stage in the middle of a backbone ends without a norm of its own in some of them
+        self.norm = nn.LayerNorm(stage.channels)
+        self.num_features = stage.channels
+        self.depth = f"{config.backbone} up to {stage.name} (stride {stage.stride})"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, bands, pixels, pixels) → (N, num_features)."""
+        features = self.attention(run_modules(self.backbone, self.modules_used, x))
+        return cast(Tensor, self.norm(features.mean(dim=(2, 3))))
+
+
+class LateFusion(nn.Module):
+    """Encoders of the 10 m, 20 m and 60 m bands, each at its own size; one linear head."""
+
+    def __init__(
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    ) -> None:
+        super().__init__()
+        self.encoder10 = Encoder(config, len(bands[10]), pixels=120)
+        self.encoder20 = Encoder(config, len(bands[20]), pixels=60)
+        self.encoder60 = ShallowEncoder(config, len(bands[60]))
+        encoders: dict[int, Encoder | ShallowEncoder] = {
+            10: self.encoder10,
+            20: self.encoder20,
+            60: self.encoder60,
+        }
+        self.drop = nn.Dropout(config.drop_rate)
+        self.head = nn.Linear(sum(e.num_features for e in encoders.values()), num_classes)
+        self.joins = {
+            r: f"before the head ({e.num_features} features of {e.depth})"
+            for r, e in encoders.items()
+        }
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
+        features = torch.cat([self.encoder10(x10), self.encoder20(x20), self.encoder60(x60)], dim=1)
+        return cast(Tensor, self.head(self.drop(features)))
