@@ -55,11 +55,11 @@ def multi_hot(table: pa.Table, nomenclature: Nomenclature) -> NDArray[np.uint8]:
     return hot
 
 
-def describe_shards(store: Path, table: pa.Table, numbers: list[int]) -> list[dict[str, Any]]:
+def describe_shards(store: Path, table: pa.Table, shard_count: int) -> list[dict[str, Any]]:
     """Name, number of records, size and MD5 (datadings' own) of each shard's records."""
     counts = Counter(table.column("shard").to_pylist())
     shards = []
-    for number in numbers:
+    for number in range(shard_count):
         file = store / shard_name(number) / RECORDS_FILE
         shards.append(
             {

@@ -14,20 +14,19 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-
 from geolulc.datasets import manifest as manifests
-from geolulc.datasets.archives import V2, Archive, Entry, open_archive
-from geolulc.datasets.index import write_index
+from geolulc.datasets.archives import Archive, Lists, open_archive
+from geolulc.datasets.assembly import complete_store, publish_store
+from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.selection import Selection, select
-from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts, shard_name, sync
-from geolulc.datasets.statistics import BandHistograms
-from geolulc.datasets.workers import ShardTask, run_tasks
+from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts, shard_name
+from geolulc.datasets.tars import ForwardReader, is_plain_tar
+from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.nomenclature import nomenclature
 from geolulc.staging import require_free
@@ -40,16 +39,6 @@ _LARGEST_SHARD: Final = 2048
 #: Shards aimed at between these sizes: enough for many workers to share them evenly.
 _AIMED_SHARDS: Final = 64
 _PLAN_FILE: Final = "plan.json"
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Where splits (v1), snow and cloud lists (v1) and metadata (v2) are; None: look for them."""
-
-    splits: Path | None = None
-    snow_list: Path | None = None
-    cloud_list: Path | None = None
-    metadata: Path | None = None
 
 
 class BrokenPatchesError(DatasetError):
@@ -78,17 +67,21 @@ class _Plan:
     shard_size: int
 
     def shards(self) -> list[tuple[tuple[int, Entry], ...]]:
-        """Entries of each shard, shards as even as can be."""
-        count = -(-len(self.entries) // self.shard_size)
-        edges = [len(self.entries) * i // count for i in range(count + 1)]
-        return [self.entries[a:b] for a, b in itertools.pairwise(edges)]
+        """Entries of each shard: of one archive, shards as even as can be."""
+        shards = []
+        for _, group in itertools.groupby(self.entries, key=lambda e: e[0]):
+            entries = tuple(group)
+            count = -(-len(entries) // self.shard_size)
+            edges = [len(entries) * i // count for i in range(count + 1)]
+            shards += [entries[a:b] for a, b in itertools.pairwise(edges)]
+        return shards
 
 
 def prepare_store(
     archives: Path | Sequence[Path],
     out: Path,
     *,
-    lists: Lists = Lists(),
+    lists: Lists = Lists(),  # noqa: B008  (frozen)
     selection: Selection = Selection(),  # noqa: B008  (frozen)
     nomenclature_id: str = "ben19",
     reference_maps: bool = False,
@@ -146,30 +139,31 @@ def prepare_store(
         )
     with _working_folder(out, _fingerprint(plan, classes.id, reference_maps)) as folder:
         _write_shards(folder, plan, reference_maps, workers, skip_broken, progress)
-        manifest = _finish(folder, plan, classes.id)
-        _publish(folder, out)
+        manifest = complete_store(
+            folder,
+            len(plan.shards()),
+            classes.id,
+            archives=[
+                {"dataset": a.dataset, "name": a.root.name, "origin": dict(a.origin)}
+                for a in plan.archives
+            ],
+            left_out=plan.left_out,
+        )
+        (folder / _PLAN_FILE).unlink()
+        publish_store(folder, out)
     return manifest
 
 
 def _plan(
     paths: Sequence[Path], lists: Lists, selection: Selection, shard_size: int | None
 ) -> _Plan:
-    archives = tuple(
-        open_archive(
-            path,
-            splits=lists.splits,
-            snow_list=lists.snow_list,
-            cloud_list=lists.cloud_list,
-            metadata=lists.metadata,
-        )
-        for path in paths
-    )
+    archives = tuple(open_archive(path, lists) for path in paths)
     number_of: dict[str, int] = {}
     for number, archive in enumerate(archives):
         for entry in archive.entries:
             if number_of.setdefault(entry.name, number) != number:
                 raise DatasetError(
-                    archive.root / entry.folder,
+                    entry.name,
                     found=f"a patch that is in {archives[number_of[entry.name]].root} too",
                     expected="every patch in one archive",
                     remedy="Give each archive once.",
@@ -241,75 +235,59 @@ def _write_shards(
     skip_broken: bool,
     progress: Progress | None,
 ) -> None:
-    tasks = []
-    done = 0
-    for number, entries in enumerate(plan.shards()):
-        if (folder / shard_name(number)).is_dir() and not (
-            read_parts(folder, number)[2] and not skip_broken
-        ):
-            done += len(entries)
-        else:
-            shutil.rmtree(folder / shard_name(number), ignore_errors=True)
-            roots = tuple(archive.root for archive in plan.archives)
-            tasks.append(ShardTask(folder, number, roots, entries, reference_maps, skip_broken))
+    shards = plan.shards()
+    done = {n for n in range(len(shards)) if _is_done(folder, n, skip_broken)}
+    already = sum(len(shards[number]) for number in done)
     total = len(plan.entries)
-    if progress:
-        progress(done, total)
-    results = run_tasks(tasks, workers, lambda n: progress(done + n, total) if progress else None)
+
+    def report(count: int) -> None:
+        if progress:
+            progress(already + count, total)
+
+    def tasks() -> Iterator[ShardTask]:
+        with contextlib.ExitStack() as stack:
+            forward = {
+                archive.root: stack.enter_context(ForwardReader(archive.root))
+                for archive in plan.archives
+                if archive.root.is_file() and not is_plain_tar(archive.root)
+            }
+            for number, entries in enumerate(shards):
+                if number not in done:
+                    sources = tuple(PatchSource(plan.archives[a].root, e) for a, e in entries)
+                    spool = folder / PARTS_FOLDER / f"{number}.spool"
+                    sources, temporary = _spool(sources, forward, spool)
+                    yield ShardTask(folder, number, sources, reference_maps, skip_broken, temporary)
+
+    report(0)
+    workers = min(workers, max(1, len(shards) - len(done)))
+    results = run_tasks(tasks(), workers, report)
     broken = [b for result in results for b in result.broken]
     if broken and not skip_broken:
         raise BrokenPatchesError(broken)
 
 
-def _finish(folder: Path, plan: _Plan, nomenclature_id: str) -> dict[str, Any]:
-    classes = nomenclature(nomenclature_id)
-    histograms = BandHistograms()
-    tables: list[pa.Table] = []
-    broken: list[Broken] = []
-    numbers = list(range(len(plan.shards())))
-    for number in numbers:
-        table, of_shard, of_broken = read_parts(folder, number)
-        tables.append(table)
-        broken += of_broken
-        histograms.merge(of_shard)
-    table = pa.concat_tables(tables)
-    index = folder / manifests.INDEX_FILE
-    write_index(index, table)
-    hot = manifests.multi_hot(table, classes)
-    statistics = histograms.statistics()
-    manifest = {
-        "format": manifests.FORMAT,
-        "version": manifests.FORMAT_VERSION,
-        "nomenclature": classes.id,
-        "bands": manifests.describe_layout(),
-        "archives": [
-            {"dataset": a.dataset, "name": a.root.name, "origin": dict(a.origin)}
-            for a in plan.archives
-        ],
-        "patches": manifests.count_patches(table, hot),
-        "left_out": plan.left_out,
-        "broken": [asdict(b) for b in broken],
-        "classes": manifests.describe_classes(table, hot, classes),
-        "train_statistics": {name: s.to_json() for name, s in statistics.items()},
-        "shards": manifests.describe_shards(folder, table, numbers),
-        "index": {"bytes": index.stat().st_size, "sha256": manifests.file_sha256(index)},
-    }
-    manifests.write_manifest(folder, manifest)
-    for file in (index, folder / manifests.MANIFEST_FILE):
-        sync(file)
-    return manifest
+def _is_done(folder: Path, number: int, skip_broken: bool) -> bool:
+    shard = folder / shard_name(number)
+    if not shard.is_dir():
+        return False
+    if skip_broken or not read_parts(folder, number)[2]:
+        return True
+    shutil.rmtree(shard)  # written by a run that was to skip broken patches; this one is not
+    return False
 
 
-def _publish(folder: Path, out: Path) -> None:
-    shutil.rmtree(folder / PARTS_FOLDER)
-    (folder / _PLAN_FILE).unlink()
-    sync(folder)
-    if out.exists():
-        old = out.parent / f".{out.name}.replaced"
-        shutil.rmtree(old, ignore_errors=True)
-        out.rename(old)
-        folder.rename(out)
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    else:
-        folder.rename(out)
-    sync(out.parent)
+def _spool(
+    sources: tuple[PatchSource, ...], forward: Mapping[Path, ForwardReader], spool: Path
+) -> tuple[tuple[PatchSource, ...], Path | None]:
+    """Copy what lies in a compressed archive to ``spool``, and say where it is there."""
+    reader = forward.get(sources[0].root)
+    if reader is None:
+        return tuple(sources), None
+    places = reader.copy(
+        [s.entry.place for s in sources if isinstance(s.entry.place, tuple)], spool
+    )
+    moved = [
+        PatchSource(spool, replace(source.entry, place=place))
+        for source, place in zip(sources, places, strict=True)
+    ]
+    return tuple(moved), spool

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from geolulc.datasets.archives import Entry
+from geolulc.datasets.entries import Entry
 from geolulc.errors import DatasetError, ParameterError
 
 
@@ -37,13 +37,13 @@ class Selection:
 
 
 def select(entries: Iterable[Entry], selection: Selection) -> tuple[list[Entry], dict[str, int]]:
-    """The entries to keep, sorted by name, and how many were left out for which reason.
+    """The entries to keep, in their order, and how many were left out for which reason.
 
     Raises:
         ParameterError: a country or season that no patch has, or that is not known here.
         DatasetError: nothing is left.
     """
-    entries = sorted(entries, key=lambda e: e.name)
+    entries = list(entries)
     _require_known("countries", selection.countries, {e.country for e in entries})
     _require_known("seasons", selection.seasons, {e.season for e in entries})
     left_out: Counter[str] = Counter()
@@ -61,8 +61,8 @@ def select(entries: Iterable[Entry], selection: Selection) -> tuple[list[Entry],
             kept.append(entry)
     if selection.limit is not None and len(kept) > selection.limit:
         left_out["limit"] = len(kept) - selection.limit
-        drawn = sorted(kept, key=lambda e: _draw(e.name, selection.seed))[: selection.limit]
-        kept = sorted(drawn, key=lambda e: e.name)
+        draws = sorted(_draw(e.name, selection.seed) for e in kept)
+        kept = [e for e in kept if _draw(e.name, selection.seed) < draws[selection.limit]]
     if not kept:
         raise DatasetError(
             "archive",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +19,16 @@ import numpy as np
 import pyarrow as pa
 from datadings.writer import RawWriter
 
-from geolulc.datasets.archives import Entry, read_patch
-from geolulc.datasets.geotiffs import BandFile
 from geolulc.datasets.index import index_row, read_index, table_of, write_index
+from geolulc.datasets.patch import Patch
 from geolulc.datasets.records import pack_record, pixel_hash
 from geolulc.datasets.statistics import BandHistograms
-from geolulc.errors import DatasetError
 
 #: The datadings file in a shard's folder.
 RECORDS_FILE: Final = "patches.msgpack"
 #: Where, in the folder of a store in the making, shards leave their index and histograms.
 PARTS_FOLDER: Final = "parts"
 _WRITE_BUFFER: Final = 4 << 20
-
-#: A patch and its files, in the order in which they are to be stored.
-Source = Iterable[tuple[Entry, Mapping[str, BandFile] | DatasetError]]
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,17 @@ def shard_name(number: int) -> str:
 def write_shard(
     store: Path,
     number: int,
-    source: Source,
+    patches: Iterable[Patch | Broken],
     *,
     skip_broken: bool,
     advance: Callable[[], None],
 ) -> ShardResult:
-    """Write the shard ``number`` of ``source`` into the folder of a store in the making.
+    """Write the shard ``number`` into the folder of a store in the making.
 
     Args:
         store: the folder.
-        source: entries with their files; an error in place of files marks a broken patch.
+        number: of the shard, from 0.
+        patches: in order, and those that could not be read.
         skip_broken: write the shard without its broken patches; otherwise a shard with broken
             patches is not written, but all its patches are looked at.
         advance: called after each patch.
@@ -85,13 +81,9 @@ def write_shard(
     offset = 0
     records = partial / RECORDS_FILE
     with closing(RawWriter(records, _WRITE_BUFFER, overwrite=True, disable=True)) as writer:
-        for entry, files in source:
-            try:
-                if isinstance(files, DatasetError):
-                    raise files
-                patch = read_patch(entry, files)
-            except DatasetError as error:
-                broken.append(Broken(entry.name, str(error)))
+        for patch in patches:
+            if isinstance(patch, Broken):
+                broken.append(patch)
             else:
                 record = pack_record(patch)
                 writer.write(patch.key, record)

@@ -6,8 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,61 +15,81 @@ from typing import Any, Final
 
 import rasterio
 
-from geolulc.datasets.archives import Entry, find_files
+from geolulc.datasets.entries import Entry
 from geolulc.datasets.geotiffs import GDAL_OPTIONS, BandFile
-from geolulc.datasets.shards import ShardResult, write_shard
+from geolulc.datasets.patch import Patch
+from geolulc.datasets.reading import find_files, find_reference_map, read_patch
+from geolulc.datasets.shards import Broken, ShardResult, write_shard
+from geolulc.datasets.tars import read_members
 from geolulc.errors import DatasetError
 
 _POLL_SECONDS: Final = 0.2
+#: Tasks handed out per worker: one to write and one to go on with. Each may hold a file.
+_TASKS_A_WORKER: Final = 2
+
+
+@dataclass(frozen=True)
+class PatchSource:
+    """Where a patch's files are: in ``root``, a folder or a plain tar; see ``Entry.place``."""
+
+    root: Path
+    entry: Entry
+
+    def find_files(self, *, reference_maps: bool) -> dict[str, BandFile]:
+        """Role → file; ``DatasetError`` or ``OSError`` where they cannot be found."""
+        if isinstance(self.entry.place, str):
+            return find_files(self.root, self.entry, reference_maps=reference_maps)
+        start, stop = self.entry.place
+        files = read_members(self.root, self.entry.name, start, stop)
+        if reference_maps and (reference := find_reference_map(self.root, self.entry)):
+            files["reference"] = reference
+        return files
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to write: ``entries`` are (number of the archive, patch)."""
+    """One shard to write. ``temporary`` is removed when that is done."""
 
     store: Path
     number: int
-    roots: tuple[Path, ...]
-    entries: tuple[tuple[int, Entry], ...] = field(repr=False)
+    sources: tuple[PatchSource, ...] = field(repr=False)
     reference_maps: bool
     skip_broken: bool
+    temporary: Path | None = None
 
-    def source(self) -> Iterator[tuple[Entry, Mapping[str, BandFile] | DatasetError]]:
-        """Each patch with its files."""
-        for archive, entry in self.entries:
+    def patches(self) -> Iterator[Patch | Broken]:
+        """Each patch, or why it is broken."""
+        for source in self.sources:
             try:
-                yield (
-                    entry,
-                    find_files(self.roots[archive], entry, reference_maps=self.reference_maps),
-                )
+                files = source.find_files(reference_maps=self.reference_maps)
+                patch = read_patch(source.entry, files)
+            except DatasetError as error:
+                yield Broken(source.entry.name, str(error))
             except OSError as error:
-                yield (
-                    entry,
-                    DatasetError(
-                        self.roots[archive] / entry.folder,
-                        found=error.strerror or type(error).__name__,
-                        expected="the folder of a patch",
-                        remedy="Restore the patch from the archive, or leave it out with "
-                        "--skip-broken.",
-                    ),
-                )
+                found = error.strerror or type(error).__name__
+                yield Broken(source.entry.name, f"{source.root}/{source.entry.place}: {found}")
+            else:
+                yield patch
 
     def write(self, advance: Callable[[], None]) -> ShardResult:
         """Write the shard."""
         with rasterio.Env(**GDAL_OPTIONS):
-            return write_shard(
+            result = write_shard(
                 self.store,
                 self.number,
-                self.source(),
+                self.patches(),
                 skip_broken=self.skip_broken,
                 advance=advance,
             )
+        if self.temporary:
+            self.temporary.unlink()
+        return result
 
 
 def run_tasks(
-    tasks: Sequence[ShardTask], workers: int, report: Callable[[int], None]
+    tasks: Iterable[ShardTask], workers: int, report: Callable[[int], None]
 ) -> list[ShardResult]:
-    """Write all shards; results in the order of ``tasks``.
+    """Write all shards; results in the order of ``tasks``, which are asked for as workers are free.
 
     Args:
         tasks: the shards.
@@ -79,22 +99,20 @@ def run_tasks(
     Raises:
         DatasetError: a worker was killed.
     """
-    if workers == 1 or len(tasks) <= 1:
+    if workers == 1:
         return _run_here(tasks, report)
     # spawn: GDAL and Arrow run threads, which do not survive a fork
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
-    executor = ProcessPoolExecutor(
-        min(workers, len(tasks)), context, initializer=_start_worker, initargs=(done,)
-    )
+    executor = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(done,))
+    futures: list[Future[ShardResult]] = []
+    pending: set[Future[ShardResult]] = set()
     try:
-        futures = [executor.submit(_write_in_worker, task) for task in tasks]
-        pending = set(futures)
-        while pending:
-            finished, pending = wait(pending, _POLL_SECONDS, FIRST_EXCEPTION)
-            for future in finished:
-                future.result()
-            report(done.value)
+        for task in tasks:
+            pending = _wait(pending, workers * _TASKS_A_WORKER - 1, lambda: report(done.value))
+            futures.append(executor.submit(_write_in_worker, task))
+            pending.add(futures[-1])
+        _wait(pending, 0, lambda: report(done.value))
         return [future.result() for future in futures]
     except BrokenProcessPool:
         raise DatasetError(
@@ -107,7 +125,18 @@ def run_tasks(
         executor.shutdown(cancel_futures=True)
 
 
-def _run_here(tasks: Sequence[ShardTask], report: Callable[[int], None]) -> list[ShardResult]:
+def _wait(
+    pending: set[Future[ShardResult]], most: int, report: Callable[[], None]
+) -> set[Future[ShardResult]]:
+    while len(pending) > most:
+        finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+        for future in finished:
+            future.result()
+        report()
+    return pending
+
+
+def _run_here(tasks: Iterable[ShardTask], report: Callable[[int], None]) -> list[ShardResult]:
     count = 0
 
     def advance() -> None:

@@ -1,0 +1,179 @@
+"""What is known of a patch before its pixels are read, in both versions of BigEarthNet.
+
+v1 has lists (``lists.py``). v2 (reBEN) has ``metadata.parquet`` and, for the patches that are not
+recommended, ``metadata_for_patches_with_snow_cloud_or_shadow.parquet``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geolulc.datasets.lists import PatchLists
+from geolulc.errors import DatasetError
+
+V1: Final = "bigearthnet-v1"
+V2: Final = "bigearthnet-v2"
+
+#: A v2 patch: "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57".
+V2_NAME: Final = re.compile(
+    r"S2[A-C]_MSIL2A_(\d{8}T\d{6})_N\d{4}_R\d{3}_T(\d{2}[A-Z]{3})_\d{2}_\d{2}"
+)
+_V2_SPLITS: Final = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+_METADATA_FILES: Final = (
+    "metadata.parquet",
+    "metadata_for_patches_with_snow_cloud_or_shadow.parquet",
+)
+_METADATA_COLUMNS: Final = ("patch_id", "labels", "split", "country")
+_OPTIONAL_COLUMNS: Final = ("s2v1_name", "contains_seasonal_snow", "contains_cloud_or_shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A patch of an archive.
+
+    ``place`` is its folder relative to the archive, or the (start, stop) of its members in the
+    bytes of a tar archive. ``labels`` is None in v1, where they are in the patch's own file.
+    """
+
+    name: str
+    dataset: str
+    place: str | tuple[int, int]
+    split: str | None
+    country: str | None
+    season: str | None
+    snow: bool | None
+    cloud: bool | None
+    labels: tuple[str, ...] | None = None
+    v1_name: str | None = None
+
+
+def describe_v1(name: str, place: str | tuple[int, int], lists: PatchLists) -> Entry:
+    """What the lists say of a v1 patch."""
+    country, season = (lists.places or {}).get(name, (None, None))
+    return Entry(
+        name=name,
+        dataset=V1,
+        place=place,
+        split=lists.splits.get(name),
+        country=country,
+        season=season,
+        snow=None if lists.snow is None else name in lists.snow,
+        cloud=None if lists.cloud is None else name in lists.cloud,
+    )
+
+
+def find_metadata(root: Path, given: Path | None) -> list[Path]:
+    """The metadata files of a v2 archive: as given (a file or a folder), else beside it or in it.
+
+    ``DatasetError`` where there is none.
+    """
+    if given and given.is_file():
+        return [given]
+    folders = [given] if given else [root, root.parent]
+    candidates = [
+        next((f / name for f in folders if (f / name).is_file()), None) for name in _METADATA_FILES
+    ]
+    files = [file for file in candidates if file]
+    if not files:
+        raise DatasetError(
+            given or root,
+            found="no metadata.parquet",
+            expected="the metadata of BigEarthNet v2, beside the archive or in it",
+            remedy="Give the file (or the folder of both) with --metadata.",
+        )
+    return files
+
+
+class Metadata:
+    """The rows of v2's metadata files, by patch."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+        self._table = pa.concat_tables([_read_metadata(file) for file in files])
+        names = self._table.column("patch_id").to_pylist()
+        self._row_of = {name: row for row, name in enumerate(names)}
+
+    @property
+    def origin(self) -> str:
+        """The files' names."""
+        return ", ".join(file.name for file in self.files)
+
+    def describe(self, name: str, place: str | tuple[int, int]) -> Entry:
+        """What the metadata say of a v2 patch; ``DatasetError`` where they do not know it."""
+        if name not in self._row_of:
+            raise DatasetError(
+                name,
+                found=f"no such patch in {self.origin}",
+                expected="metadata of every patch (those with snow and cloud have their own file)",
+                remedy="Give the folder of both metadata files with --metadata.",
+            )
+        number = self._row_of[name]
+        row: dict[str, Any] = {
+            column: self._table.column(column)[number].as_py()
+            for column in self._table.column_names
+        }
+        if row["split"] not in _V2_SPLITS:
+            raise DatasetError(
+                name,
+                found=f"split {row['split']!r} in {self.origin}",
+                expected="train, validation or test",
+                remedy="Take the official metadata.parquet.",
+            )
+        return Entry(
+            name=name,
+            dataset=V2,
+            place=place,
+            split=_V2_SPLITS[row["split"]],
+            country=row["country"],
+            season=season_of(name.split("_")[2]),
+            snow=row["contains_seasonal_snow"],
+            cloud=row["contains_cloud_or_shadow"],
+            labels=tuple(row["labels"] or ()),
+            v1_name=row["s2v1_name"],
+        )
+
+
+_METADATA_SCHEMA: Final = pa.schema(
+    [
+        ("patch_id", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        ("split", pa.dictionary(pa.int32(), pa.string())),
+        ("country", pa.dictionary(pa.int32(), pa.string())),
+        ("s2v1_name", pa.string()),
+        ("contains_seasonal_snow", pa.bool_()),
+        ("contains_cloud_or_shadow", pa.bool_()),
+    ]
+)
+
+
+def _read_metadata(file: Path) -> pa.Table:
+    try:
+        table = pq.read_table(file)
+        missing = [c for c in _METADATA_COLUMNS if c not in table.column_names]
+        if not missing:
+            for column in _OPTIONAL_COLUMNS:
+                if column not in table.column_names:
+                    field = _METADATA_SCHEMA.field(column)
+                    table = table.append_column(field, pa.nulls(len(table), field.type))
+            return table.select(_METADATA_SCHEMA.names).cast(_METADATA_SCHEMA)
+        found = f"no column {', '.join(missing)}"
+    except (OSError, pa.ArrowException) as error:
+        found = f"a file that cannot be read ({error})"
+    raise DatasetError(
+        file,
+        found=found,
+        expected="the metadata of BigEarthNet v2, a Parquet file",
+        remedy="Take the official metadata.parquet.",
+    )
+
+
+def season_of(date: str) -> str:
+    """Meteorological season in the northern hemisphere of a date "YYYYMM…" or "YYYY-MM…"."""
+    month = int(date.replace("-", "")[4:6])
+    return ("Winter", "Spring", "Summer", "Fall")[month % 12 // 3]

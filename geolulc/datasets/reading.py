@@ -1,0 +1,174 @@
+"""A patch from its files: pixels, georeference, labels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from geolulc.datasets.entries import V1, V2_NAME, Entry, season_of
+from geolulc.datasets.geotiffs import BandFile, read_groups, read_reference_map
+from geolulc.datasets.patch import Patch
+from geolulc.errors import DatasetError, ParameterError
+from geolulc.nomenclature import BEN19, convert_to_ben19
+
+_BAND_SUFFIX: Final = re.compile(r"_(B\d[\dA])\.tif$")
+_LABELS_SUFFIX: Final = "_labels_metadata.json"
+_REFERENCE_SUFFIX: Final = "_reference_map.tif"
+#: Bytes of a labels file beyond which it is none.
+_LONGEST_JSON: Final = 1 << 20
+
+
+def find_files(root: Path, entry: Entry, *, reference_maps: bool) -> dict[str, BandFile]:
+    """Files of a patch in a folder: band name, "labels" (v1) or "reference" (v2) → path.
+
+    ``OSError`` where the folder cannot be read.
+    """
+    files: dict[str, BandFile] = {}
+    for file in (root / str(entry.place)).iterdir():
+        if role := file_role(entry.name, file.name):
+            files[role] = file
+    if reference_maps and (reference := find_reference_map(root, entry)):
+        files["reference"] = reference
+    return files
+
+
+def find_reference_map(root: Path, entry: Entry) -> Path | None:
+    """A v2 patch's file in the folder ``Reference_Maps`` beside the archive."""
+    tile = entry.name.rsplit("_", 2)[0]
+    folder = root.parent / "Reference_Maps" / tile / entry.name
+    file = folder / f"{entry.name}{_REFERENCE_SUFFIX}"
+    return file if file.is_file() else None
+
+
+def file_role(patch_name: str, name: str) -> str | None:
+    """What a patch's file holds, by its name: a band, "labels", "reference" or nothing of use."""
+    if not name.startswith(patch_name):
+        return None
+    ending = name[len(patch_name) :]
+    if found := _BAND_SUFFIX.fullmatch(ending):
+        return found[1]
+    return {_LABELS_SUFFIX: "labels", _REFERENCE_SUFFIX: "reference"}.get(ending)
+
+
+def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
+    """A patch with its pixels and labels.
+
+    Raises:
+        DatasetError: a band is missing or wrong, the labels file is broken, a label is unknown.
+    """
+    groups, where = read_groups(entry.name, files)
+    described = _describe_v1(entry, files) if entry.dataset == V1 else _describe_v2(entry)
+    reference = None
+    if "reference" in files:
+        reference = read_reference_map(f"{entry.name}{_REFERENCE_SUFFIX}", files["reference"])
+    return Patch(
+        key=entry.name,
+        dataset=entry.dataset,
+        dn=groups,
+        country=entry.country,
+        crs=where.crs,
+        left=where.left,
+        top=where.top,
+        split=entry.split,
+        snow=entry.snow,
+        cloud=entry.cloud,
+        v1_name=entry.v1_name,
+        reference=reference,
+        **described,
+    )
+
+
+def _describe_v1(entry: Entry, files: Mapping[str, BandFile]) -> dict[str, Any]:
+    document = _read_labels(entry.name, files.get("labels"))
+    labels = tuple(document["labels"])
+    try:
+        ben19 = convert_to_ben19(labels)
+    except ParameterError as error:
+        raise DatasetError(
+            f"{entry.name}{_LABELS_SUFFIX}",
+            found=f"the label {error.subject.removeprefix('class ')}",
+            expected=error.expected,
+            remedy="Restore the patch from the archive, or leave it out with --skip-broken.",
+        ) from None
+    source = re.search(r"_T(\d{2}[A-Z]{3})_", str(document.get("tile_source", "")))
+    date = _acquisition(entry.name, document["acquisition_date"])
+    return {
+        "labels": labels,
+        "clc43": labels,
+        "ben19": ben19,
+        "season": entry.season or season_of(str(date)),
+        "date": date,
+        "tile": source[1] if source else None,
+    }
+
+
+def _acquisition(name: str, written: str) -> str | None:
+    """ISO 8601 of "2017-06-13 10:10:31"; None where not even the day is one.
+
+    Some copies carry a time of day that is none ("95:03:2", of names like T95032, which lack a
+    leading zero): there the name's time is taken, and where that is none either the day alone.
+    """
+    day, _, time = written.partition(" ")
+    of_name = name.split("_")[2].partition("T")[2].rjust(6, "0")
+    for candidate in (f"{day}T{time}", f"{day}T{of_name[:2]}:{of_name[2:4]}:{of_name[4:]}", day):
+        try:
+            datetime.fromisoformat(candidate)
+        except ValueError:
+            continue
+        return candidate
+    return None
+
+
+def _read_labels(name: str, file: BandFile | None) -> dict[str, Any]:
+    found = "no such file"
+    if file is not None:
+        try:
+            if isinstance(file, Path):
+                with file.open("rb") as stream:
+                    text = stream.read(_LONGEST_JSON)
+            else:
+                text = file[:_LONGEST_JSON]
+            document = json.loads(text)
+        except (OSError, ValueError, RecursionError) as error:
+            found = f"a file that cannot be read ({error})"
+        else:
+            found = "other contents"
+            if (
+                isinstance(document, dict)
+                and isinstance(labels := document.get("labels"), list)
+                and all(isinstance(label, str) for label in labels)
+                and _acquisition(name, str(document.get("acquisition_date")))
+            ):
+                return document
+    raise DatasetError(
+        file if isinstance(file, Path) else f"{name}{_LABELS_SUFFIX}",
+        found=found,
+        expected="JSON with labels (a list of names) and acquisition_date",
+        remedy="Restore the patch from the archive, or leave it out with --skip-broken.",
+    )
+
+
+def _describe_v2(entry: Entry) -> dict[str, Any]:
+    labels = entry.labels or ()
+    unknown = [label for label in labels if label not in BEN19.names]
+    if unknown:
+        raise DatasetError(
+            entry.name,
+            found=f"the label {unknown[0]!r}",
+            expected="names of the 19 classes",
+            remedy="Take the official metadata.parquet, or leave it out with --skip-broken.",
+        )
+    match = V2_NAME.fullmatch(entry.name)
+    time, tile = match.groups() if match else ("", None)
+    return {
+        "labels": labels,
+        "clc43": None,
+        "ben19": tuple(name for name in BEN19.names if name in labels),
+        "season": entry.season,
+        "date": f"{time[:4]}-{time[4:6]}-{time[6:11]}:{time[11:13]}:{time[13:15]}",
+        "tile": tile,
+    }
