@@ -1,0 +1,87 @@
+"""The command line as a user meets it: help is light, wrong usage is 2, bad input is 1."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from geolulc.cli import COMMANDS, cli
+
+HEAVY = {"torch", "rasterio", "numpy", "timm", "geopandas", "matplotlib", "pandas"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "geolulc", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["map", "--help"], ["train", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\nfrom geolulc.cli import cli\n"
+        f"try: cli({arguments!r})\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stderr.strip() == "[]"
+    assert "Usage:" in result.stdout
+
+
+def test_importing_geolulc_imports_nothing_heavy() -> None:
+    script = f"import sys, geolulc; print(sorted({HEAVY!r} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_listed_and_helps(name: str) -> None:
+    runner = CliRunner()
+    assert f"  {name} " in runner.invoke(cli, ["--help"]).output
+    result = runner.invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert "--help" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such-command"], ["map", "--no-such-option"], ["info"], ["prepare"], ["info", "a", "b"]],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Usage:" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda p: None, "nothing there"),
+        (lambda p: p.mkdir(), "a folder"),
+        (lambda p: p.write_text("x"), "a file of another kind"),
+    ],
+)
+def test_info_on_something_else_is_one_line_and_1(make, found: str, tmp_path: Path) -> None:
+    path = tmp_path / "thing"
+    make(path)
+    result = run("info", str(path))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert f"{path}: found {found}; expected a store" in result.stderr
+
+
+def test_version() -> None:
+    from geolulc import __version__
+
+    assert run("--version").stdout.strip() == f"geolulc, version {__version__}"
