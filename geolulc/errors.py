@@ -55,6 +55,10 @@ class CheckpointError(GeolulcError):
     """A model file cannot be used."""
 
 
+class TrainingError(GeolulcError):
+    """A training run went wrong (its loss is not a number any more)."""
+
+
 class OutputError(GeolulcError):
     """A result cannot be written where it was asked for."""
 

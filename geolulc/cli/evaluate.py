@@ -1,0 +1,76 @@
+"""``geolulc evaluate``: the figures of a model on a store."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from geolulc.cli.options import PATH, device_option, json_option, quiet_option
+from geolulc.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from geolulc.learning.evaluation import Evaluation
+
+
+@click.command("evaluate")
+@click.argument("model", type=PATH)
+@click.argument("store", type=PATH)
+@click.option("--split", default="val", show_default=True, metavar="train|val|test")
+@click.option("--seed-compat", is_flag=True, help="Add ranking figures as the seed computed them.")
+@device_option
+@quiet_option
+@json_option
+def command(
+    model: Path,
+    store: Path,
+    split: str,
+    seed_compat: bool,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Score MODEL (a checkpoint, a run's folder, a shipped model) on a split of STORE."""
+    from geolulc.datasets import open_store
+    from geolulc.learning.evaluation import evaluate
+    from geolulc.nets import load_checkpoint
+
+    loaded, opened = load_checkpoint(model), open_store(store)
+    with progress_bar("evaluate", "patches", quiet=quiet) as progress:
+        evaluation = evaluate(
+            loaded, opened, split, device=device, seed_compat=seed_compat, progress=progress
+        )
+    click.echo(json.dumps(evaluation.as_json()) if as_json else _text(evaluation))
+
+
+def _text(evaluation: Evaluation) -> str:
+    lines = [f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}"]
+    lines[0] += f": {evaluation.patches} patches"
+    width = max(len(name) for name in evaluation.figures)
+    lines += [f"  {name:<{width}}  {_number(v)}" for name, v in evaluation.figures.items()]
+    rows = [r for r in evaluation.classes if r["support"]]
+    lines.append(f"  {'class':<40} support     AP   precision  recall     F1  threshold")
+    for row in rows:
+        lines.append(
+            f"  {row['name'][:40]:<40} {row['support']:7.0f}  {_number(row['ap'])}"
+            f"  {_number(row['precision']):>9}  {_number(row['recall'])}  {_number(row['f1'])}"
+            f"  {row['threshold']:9.3f}"
+        )
+    if evaluation.without_positive:
+        lines.append(
+            f"  without a positive, out of macro: {'; '.join(evaluation.without_positive)}"
+        )
+    for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
+        lines += [
+            f"  {title} {name}: {group['patches']:.0f} patches, AP macro "
+            f"{_number(group['ap_macro'])}, micro {_number(group['ap_micro'])}"
+            for name, group in groups.items()
+        ]
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "  –  "

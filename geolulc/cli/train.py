@@ -1,0 +1,116 @@
+"""``geolulc train``: a store → a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geolulc.cli.options import PATH, F, device_option, overwrite_option, quiet_option
+
+
+def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
+    return click.option(f"--{name.replace('_', '-')}", name, type=kind, default=None, help=text)
+
+
+@click.command("train")
+@click.argument("store", type=PATH)
+@click.argument("run", type=PATH)
+@click.option("--config", type=PATH, metavar="TOML", help="Settings that differ from the defaults.")
+@_flag("fusion", str, "early, intermediate or late.")
+@_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
+@_flag("attention", str, "none or cbam.")
+@_flag("label_correlation", str, "off or on.")
+@_flag("pretrained", str, "Local file of weights to start from.")
+@_flag("epochs", int, "Passes over the train split.")
+@_flag("batch_size", int, "Patches an optimiser step.")
+@_flag("learning_rate", float, "The highest one.")
+@_flag("loss", str, "bce, focal or asl.")
+@_flag("seed", int, "Everything random follows from it.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN where there is one.")
+@overwrite_option
+@device_option
+@quiet_option
+def command(
+    store: Path,
+    run: Path,
+    config: Path | None,
+    settings: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    device: str,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Train a network on STORE; RUN gets model.safetensors (best epoch), config, history."""
+    from geolulc.learning.config import TrainConfig, parse_setting, read_config
+    from geolulc.learning.interruption import TrainingInterrupted
+
+    given: dict[str, Any] = {} if config is None else read_config(config)
+    given |= {name: value for name, value in flags.items() if value is not None}
+    given |= dict(parse_setting(text) for text in settings)
+    resolved = TrainConfig.from_mapping(given)
+
+    from geolulc.learning.training import train
+
+    trackers = [] if quiet else [_Terminal()]
+    try:
+        summary = train(
+            store,
+            run,
+            resolved,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            trackers=trackers,
+        )
+    except TrainingInterrupted as stop:
+        click.echo(f"geolulc: {run}: {stop}; go on with --resume", err=True)
+        sys.exit(128 + stop.number)
+    figures = summary["figures"]
+    click.echo(
+        f"{run}: epoch {summary['epoch']} of {summary['epochs']}, validation AP macro "
+        f"{_number(figures['val_ap_macro'])}, micro {_number(figures['val_ap_micro'])}"
+    )
+
+
+class _Terminal:
+    """A bar with loss, rate and time left, and a line an epoch, on stderr."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc="train", unit=" steps", file=sys.stderr, dynamic_ncols=True)
+
+    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """Move the bar."""
+        if self._bar.total is None:
+            # a resumed run starts where it stood: its rate counts from there
+            self._bar.initial = self._bar.n = done - 1
+        self._bar.total = total
+        self._bar.set_postfix_str(
+            f"loss {figures['loss']:.4f}, rate {figures['learning_rate']:.1e}", refresh=False
+        )
+        self._bar.update(done - self._bar.n)
+
+    def epoch(self, figures: Mapping[str, float]) -> None:
+        """Print a line."""
+        self._bar.write(
+            f"epoch {figures['epoch']:.0f}  loss {figures['train_loss']:.4f}"
+            f"  val loss {figures['val_loss']:.4f}  AP macro {_number(figures['val_ap_macro'])}"
+            f"  micro {_number(figures['val_ap_micro'])}"
+            f"  (best: epoch {figures['best_epoch']:.0f})",
+            file=sys.stderr,
+        )
+
+    def close(self) -> None:
+        """End the bar."""
+        self._bar.close()
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

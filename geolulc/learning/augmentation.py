@@ -1,0 +1,114 @@
+"""Random changes of patches that keep what they show, on the device, on the whole batch.
+
+A patch's random numbers in an epoch depend on the seed, the epoch and its place in the train
+split only: not on the batch it falls into, the process that reads it or a run that was stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geolulc.learning.config import TrainConfig
+
+#: Network input at 10, 20 and 60 m: float32 (N, bands, pixels, pixels), 0 where not valid.
+Inputs = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of ``n`` patches.
+
+    Attributes:
+        symmetry: bool (n, 3): transposed, flipped left-right, flipped top-bottom.
+        blend: float32 (n,): the patch's own share in a mixup, 0.5..1; None without mixup.
+        gain, offset: float32 (n, bands of all groups): spectral jitter; None without.
+    """
+
+    symmetry: NDArray[np.bool_] | None
+    blend: NDArray[np.float32] | None
+    gain: NDArray[np.float32] | None
+    offset: NDArray[np.float32] | None
+
+    def of(self, places: NDArray[np.int64]) -> Draws:
+        """The numbers of the patches at ``places``."""
+        return Draws(
+            None if self.symmetry is None else self.symmetry[places],
+            None if self.blend is None else self.blend[places],
+            None if self.gain is None else self.gain[places],
+            None if self.offset is None else self.offset[places],
+        )
+
+
+def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
+    """The random numbers of an epoch for ``patches`` patches of ``bands`` bands."""
+    random = np.random.default_rng([config.seed, epoch, 0xA06])
+    symmetry = random.random((patches, 3)) < 0.5 if config.d4 else None
+    blend = None
+    if config.mixup:
+        share = random.beta(config.mixup, config.mixup, patches)
+        blend = np.maximum(share, 1 - share).astype(np.float32)
+    gain = offset = None
+    if config.spectral_jitter:
+        gain, offset = (_jitter(random, config.spectral_jitter, patches, bands) for _ in range(2))
+        gain = np.exp(gain)
+    return Draws(symmetry, blend, gain, offset)
+
+
+def _jitter(
+    random: np.random.Generator, scale: float, patches: int, bands: int
+) -> NDArray[np.float32]:
+    # light and haze change bands together, sensors and surfaces each band a little for itself
+    together = random.standard_normal((patches, 1), np.float32)
+    apart = random.standard_normal((patches, bands), np.float32)
+    return np.float32(scale) * (together + apart) / np.float32(2**0.5)
+
+
+def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tensor]:
+    """``inputs`` and ``targets`` (N, C) changed by ``draws`` of the same N patches.
+
+    Mixup blends a patch with its neighbour in the batch (0 with 1, 2 with 3, …).
+    """
+    device = targets.device
+    groups = list(inputs)
+    if draws.gain is not None and draws.offset is not None:
+        sizes = [g.shape[1] for g in groups]
+        gains, offsets = (
+            torch.split_with_sizes(torch.from_numpy(v).to(device, non_blocking=True), sizes, dim=1)
+            for v in (draws.gain, draws.offset)
+        )
+        groups = [
+            # 0 is a pixel without data and stays 0
+            torch.where(x == 0, x, x * gain[..., None, None] + offset[..., None, None])
+            for x, gain, offset in zip(groups, gains, offsets, strict=True)
+        ]
+    if draws.symmetry is not None:
+        flags = torch.from_numpy(draws.symmetry).to(device, non_blocking=True)
+        groups = [_turn(x, *flags[:, :, None, None, None].unbind(dim=1)) for x in groups]
+    if draws.blend is not None:
+        share = torch.from_numpy(draws.blend).to(device, non_blocking=True)
+        partner = _neighbours(len(targets)).to(device)
+        groups = [_blend(x, x[partner], share[:, None, None, None]) for x in groups]
+        targets = _blend(targets, targets[partner], share[:, None])
+    x10, x20, x60 = groups
+    return (x10, x20, x60), targets
+
+
+def _turn(x: Tensor, transposed: Tensor, left_right: Tensor, top_bottom: Tensor) -> Tensor:
+    # these three make all eight symmetries of the square
+    x = torch.where(transposed, x.transpose(-1, -2), x)
+    x = torch.where(left_right, x.flip(-1), x)
+    return torch.where(top_bottom, x.flip(-2), x)
+
+
+def _neighbours(n: int) -> Tensor:
+    partner = torch.arange(n) ^ 1
+    return torch.where(partner < n, partner, torch.arange(n))
+
+
+def _blend(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    return own * share + other * (1 - share)

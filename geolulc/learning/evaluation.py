@@ -1,0 +1,220 @@
+"""How good a model is on a split: predictions first, then every figure from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from geolulc.datasets import Store
+from geolulc.errors import DatasetError
+from geolulc.learning import metrics
+from geolulc.learning.devices import autocast_type, choose_device
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.scoring import score
+from geolulc.nets import Model
+
+#: Called with (done, total).
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of the patches of a split.
+
+    Attributes:
+        model: the model.
+        patches: the split.
+        targets: float32 (n, classes) in the order of the model's classes.
+        logits: float32 (n, classes).
+    """
+
+    model: Model
+    patches: SplitPatches
+    targets: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Calibrated probabilities, float64 (n, classes)."""
+        return np.asarray(expit(self.logits.astype(np.float64) / self.model.temperature))
+
+    @property
+    def decisions(self) -> NDArray[np.bool_]:
+        """Whether each class is present: its probability reaches its threshold, bool (n, C)."""
+        return np.asarray(self.probabilities >= np.asarray(self.model.thresholds))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model on a split; NaN where there is nothing to compute one from.
+
+    Attributes:
+        model: name, sha256, and the epoch's config as in its provenance.
+        store, split: what it was evaluated on.
+        patches: their number.
+        figures: name → value over all patches.
+        classes: one mapping a class: name, support, predicted, threshold, ap, precision, …
+        without_positive: names of the classes that no patch has; out of every macro mean.
+        countries, seasons: name → patches and the main figures; empty where not known.
+    """
+
+    model: Mapping[str, Any]
+    store: str
+    split: str
+    patches: int
+    figures: Mapping[str, float]
+    classes: Sequence[Mapping[str, Any]]
+    without_positive: Sequence[str]
+    countries: Mapping[str, Mapping[str, float]]
+    seasons: Mapping[str, Mapping[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as JSON has it: NaN is None."""
+        plain: dict[str, Any] = _without_nan(asdict(self))
+        return plain
+
+
+def predict(
+    model: Model,
+    store: Store,
+    split: str,
+    *,
+    device: str = "auto",
+    batch_size: int = 64,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Predictions:
+    """What ``model`` says of every patch of a split.
+
+    Raises:
+        DatasetError: the split has no patch, or the store's classes are not the model's.
+    """
+    order = _class_order(model, store)
+    patches = SplitPatches(store, split)
+    if not len(patches):
+        raise DatasetError(
+            store.path,
+            found=f"no patch in the split {split}",
+            expected="patches to evaluate on",
+            remedy="Choose another --split, or prepare a store with splits.",
+        )
+    place = choose_device(device)
+    logits = score(
+        model.net.to(place),
+        patches,
+        device=place,
+        dtype=autocast_type("auto", place),
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
+    )
+    return Predictions(model, patches, patches.targets[:, order], logits)
+
+
+def evaluate(
+    model: Model,
+    store: Store,
+    split: str = "val",
+    *,
+    device: str = "auto",
+    seed_compat: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """All figures of ``model`` on a split: ``predict``, then ``evaluate_predictions``."""
+    predictions = predict(model, store, split, device=device, progress=progress)
+    return evaluate_predictions(predictions, seed_compat=seed_compat)
+
+
+def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False) -> Evaluation:
+    """All figures of ``predictions``.
+
+    Args:
+        predictions: as ``predict`` gives them.
+        seed_compat: add the ranking figures as the seed's code computed them.
+    """
+    model, store = predictions.model, predictions.patches.store
+    targets, scores = predictions.targets, predictions.probabilities
+    by_class = metrics.class_figures(targets, scores, predictions.decisions)
+    figures = _figures(targets, scores, predictions.decisions)
+    figures["ece_uncalibrated"] = metrics.calibration_error(targets, expit(predictions.logits))
+    if seed_compat:
+        figures |= metrics.seed_ranking_figures(targets, scores)
+    return Evaluation(
+        model={
+            "name": model.name,
+            "sha256": model.sha256,
+            "temperature": model.temperature,
+            "config": model.net.config.as_mapping(),
+        },
+        store=store.path.name,
+        split=predictions.patches.split,
+        patches=len(targets),
+        figures=figures,
+        classes=[
+            {
+                "name": name,
+                "threshold": model.thresholds[c],
+                **{figure: float(values[c]) for figure, values in by_class.items()},
+            }
+            for c, name in enumerate(model.net.classes)
+        ],
+        without_positive=[
+            name
+            for name, support in zip(model.net.classes, by_class["support"], strict=True)
+            if not support
+        ],
+        countries=_by_group(predictions, store.countries),
+        seasons=_by_group(predictions, store.seasons),
+    )
+
+
+def _figures(
+    targets: NDArray[np.float32], scores: NDArray[np.float64], decisions: NDArray[np.bool_]
+) -> dict[str, float]:
+    return {
+        "ap_macro": metrics.macro(metrics.average_precision(targets, scores)),
+        "ap_micro": metrics.micro_average_precision(targets, scores),
+        **metrics.decision_figures(targets, decisions),
+        **metrics.ranking_figures(targets, scores),
+        "ece": metrics.calibration_error(targets, scores),
+    }
+
+
+def _by_group(
+    predictions: Predictions, groups: Sequence[str | None]
+) -> dict[str, dict[str, float]]:
+    own = np.array([groups[i] or "" for i in predictions.patches.indices])
+    scores, decisions = predictions.probabilities, predictions.decisions
+    found = {}
+    for name in sorted(set(own.tolist()) - {""}):
+        rows = own == name
+        figures = _figures(predictions.targets[rows], scores[rows], decisions[rows])
+        found[name] = {"patches": float(rows.sum()), **figures}
+    return found
+
+
+def _class_order(model: Model, store: Store) -> list[int]:
+    """Where the model's classes stand in the store's targets: by name, never by position."""
+    names = store.nomenclature.names
+    if store.nomenclature.id != model.net.nomenclature or set(model.net.classes) != set(names):
+        raise DatasetError(
+            store.path,
+            found=f"a store of the nomenclature {store.nomenclature.id}",
+            expected=f"the model's: {model.net.nomenclature}, {len(model.net.classes)} classes",
+            remedy=f"Prepare one with --nomenclature {model.net.nomenclature}.",
+        )
+    return [names.index(name) for name in model.net.classes]
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,149 @@
+"""Figures of multi-label classification, computed on scores, by scikit-learn's definitions.
+
+Everywhere ``targets`` is (n, C) of 0 and 1 and ``scores`` (n, C) of probabilities. A class without
+a positive has no average precision, F, precision or recall: it is NaN and stays out of the macro
+means. Micro and samples means and the ranking figures take all classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+Array = NDArray[np.floating]
+
+#: Bins of the expected calibration error (Guo et al. 2017 use 15).
+CALIBRATION_BINS: Final = 15
+
+
+def average_precision(targets: Array, scores: Array) -> NDArray[np.float64]:
+    """Average precision by class, float64 (C,); NaN for a class without a positive."""
+    return np.array(
+        [
+            sk.average_precision_score(targets[:, c], scores[:, c])
+            if targets[:, c].any()
+            else math.nan
+            for c in range(targets.shape[1])
+        ],
+        np.float64,
+    )
+
+
+def macro(by_class: NDArray[np.float64]) -> float:
+    """Mean over the classes that are not NaN; NaN where there is none."""
+    known = by_class[~np.isnan(by_class)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def micro_average_precision(targets: Array, scores: Array) -> float:
+    """Average precision over all pairs of patch and class; NaN without a positive."""
+    if not targets.any():
+        return math.nan
+    return float(sk.average_precision_score(targets.ravel(), scores.ravel()))
+
+
+def ranking_figures(targets: Array, scores: Array) -> dict[str, float]:
+    """Coverage error (best: labels a patch), ranking loss (0) and LRAP (1)."""
+    return {
+        "coverage_error": float(sk.coverage_error(targets, scores)),
+        "ranking_loss": float(sk.label_ranking_loss(targets, scores)),
+        "lrap": float(sk.label_ranking_average_precision_score(targets, scores)),
+    }
+
+
+def seed_ranking_figures(targets: Array, scores: Array) -> dict[str, float]:
+    """The ranking figures as the seed's code has them: of predictions cut at 0.5 to 0 and 1.
+
+    They measure the tie-breaking of such a matrix more than the model; they are here only to be
+    laid beside the seed's published table.
+    """
+    cut = ranking_figures(targets, (scores > 0.5).astype(np.float64))
+    return {f"{name}_seed": value for name, value in cut.items()}
+
+
+def decision_figures(targets: Array, decisions: NDArray[np.bool_]) -> dict[str, float]:
+    """F1, F2, precision and recall (macro, micro, samples), Hamming loss and exact match."""
+    truth = targets.astype(bool)
+    known = truth.any(axis=0)
+    figures = {}
+    for mean in ("macro", "micro", "samples"):
+        # macro: only classes with a positive; the others have no recall to speak of
+        t, d = (truth[:, known], decisions[:, known]) if mean == "macro" else (truth, decisions)
+        for name, beta in (("f1", 1.0), ("f2", 2.0)):
+            figures[f"{name}_{mean}"] = _score(sk.fbeta_score, t, d, mean, beta=beta)
+        figures[f"precision_{mean}"] = _score(sk.precision_score, t, d, mean)
+        figures[f"recall_{mean}"] = _score(sk.recall_score, t, d, mean)
+    figures["hamming_loss"] = float(np.mean(truth != decisions))
+    figures["exact_match"] = float(np.mean((truth == decisions).all(axis=1)))
+    return figures
+
+
+def class_figures(
+    targets: Array, scores: Array, decisions: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float64]]:
+    """Support, average precision, precision, recall, F1 and F2 by class, float64 (C,) each."""
+    truth = targets.astype(bool)
+    support = truth.sum(axis=0).astype(np.float64)
+    hits = (truth & decisions).sum(axis=0).astype(np.float64)
+    predicted = decisions.sum(axis=0).astype(np.float64)
+    without = support == 0
+
+    def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+        return np.where(without, np.nan, values)
+
+    return {
+        "support": support,
+        "predicted": predicted,
+        "ap": average_precision(targets, scores),
+        "precision": ratio(hits, predicted),
+        "recall": ratio(hits, support),
+        "f1": ratio(2 * hits, support + predicted),
+        "f2": ratio(5 * hits, 4 * support + predicted),
+    }
+
+
+def calibration_error(targets: Array, scores: Array) -> float:
+    """Expected calibration error of all pairs of patch and class (Guo et al. 2017, eq. 3)."""
+    bins = reliability(targets, scores)
+    return float(np.sum(bins["share"] * np.abs(bins["frequency"] - bins["confidence"])))
+
+
+def reliability(targets: Array, scores: Array) -> dict[str, NDArray[np.float64]]:
+    """Share of pairs, mean probability and frequency of positives by bin of probability.
+
+    Bins are equally wide; one without a pair has share, confidence and frequency 0.
+    """
+    p = scores.ravel().astype(np.float64)
+    place = np.clip(np.ceil(p * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    counts = np.bincount(place, minlength=CALIBRATION_BINS).astype(np.float64)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        sums = np.bincount(place, weights=values, minlength=CALIBRATION_BINS)
+        return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+
+    return {
+        "share": counts / max(len(p), 1),
+        "confidence": mean(p),
+        "frequency": mean(targets.ravel().astype(np.float64)),
+    }
+
+
+def _score(
+    function: Callable[..., float],
+    truth: NDArray[np.bool_],
+    decisions: NDArray[np.bool_],
+    mean: str,
+    **more: float,
+) -> float:
+    if truth.size == 0:
+        return math.nan
+    if truth.shape[1] == 1 and mean == "macro":
+        # scikit-learn takes one column for a binary problem, not for one label
+        truth, decisions, mean = truth[:, 0], decisions[:, 0], "binary"
+    return float(function(truth, decisions, average=mean, zero_division=0.0, **more))

@@ -1,0 +1,57 @@
+"""Optimiser, learning rate and the running average of weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from geolulc.learning.config import TrainConfig
+
+_MOMENTUM = 0.9
+
+
+def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
+    """AdamW or SGD over the weights of ``net`` that learn; norms and biases do not decay."""
+    learning = [p for p in net.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=config.learning_rate, momentum=_MOMENTUM, nesterov=True)
+    # fused kernels on the GPU only: on the CPU the plain loop is as fast for small networks
+    fused = any(p.is_cuda for p in learning)
+    return AdamW(groups, lr=config.learning_rate, fused=fused)
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """The rate of step ``step`` (from 0): linear warm-up, then a cosine to 0 at the last step."""
+    total = config.epochs * steps_per_epoch
+    # a short run still has to learn something after its warm-up
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), total // 2)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(total - warmup, 1)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, net: nn.Module, decay: float, step: int) -> None:
+    """Move ``average`` towards ``net`` after step ``step`` (from 0).
+
+    The decay starts small, (1 + step) / (10 + step), so that the first random weights are soon
+    forgotten (the rule of TensorFlow's ExponentialMovingAverage); 0 copies ``net``. Buffers
+    (batch statistics) are averaged as weights are; whole numbers are copied.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))
+    moving = [p for p in pairs if p[0].is_floating_point() and decay > 0]
+    # one launch on a GPU for all of them
+    torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], 1 - decay)
+    for old, new in pairs:
+        if not old.is_floating_point() or decay == 0:
+            old.copy_(new)

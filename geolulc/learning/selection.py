@@ -1,0 +1,82 @@
+"""Which epoch is kept, and what is kept of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from geolulc import __version__
+from geolulc.errors import DatasetError
+from geolulc.learning import metrics
+from geolulc.learning.calibration import choose_thresholds, fit_temperature
+from geolulc.learning.config import TrainConfig
+from geolulc.learning.patches import SplitPatches
+from geolulc.nets import LandCoverNet, Model
+
+
+def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
+    """``DatasetError`` where the best epoch is to be chosen and there is nothing to choose by."""
+    if config.select == "best" and not held_out.targets.any():
+        raise DatasetError(
+            held_out.store.path,
+            found="no labelled patch in the split val",
+            expected="patches to choose the best epoch by",
+            remedy="Prepare a store with a val split (--splits), or --set select=last.",
+        )
+
+
+def validation_figures(
+    targets: NDArray[np.float32], logits: NDArray[np.float32]
+) -> dict[str, float]:
+    """Loss, average precision (macro, micro) and F1 at 0.5 of validation; NaN without patches."""
+    if not len(targets):
+        return dict.fromkeys(("val_loss", "val_ap_macro", "val_ap_micro", "val_f1_micro"), math.nan)
+    scores = expit(logits)
+    loss = np.mean(np.logaddexp(0, logits) - targets * logits)
+    return {
+        "val_loss": float(loss),
+        "val_ap_macro": metrics.macro(metrics.average_precision(targets, scores)),
+        "val_ap_micro": metrics.micro_average_precision(targets, scores),
+        "val_f1_micro": metrics.decision_figures(targets, scores >= 0.5)["f1_micro"],
+    }
+
+
+def calibrated_model(
+    net: LandCoverNet,
+    patches: SplitPatches,
+    held_out: SplitPatches,
+    logits: NDArray[np.float32],
+    config: TrainConfig,
+    figures: Mapping[str, float],
+    name: str,
+) -> Model:
+    """``net`` with temperature and thresholds fitted to its ``logits`` of ``held_out``."""
+    truth = held_out.targets
+    temperature = fit_temperature(logits, truth)
+    thresholds = choose_thresholds(truth, expit(logits / temperature), config.threshold_beta)
+    provenance = {
+        "made_by": f"geolulc {__version__}",
+        "data": {
+            "store": patches.store.path.name,
+            "archives": [a["dataset"] for a in patches.store.manifest["archives"]],
+        },
+        "train_patches": len(patches),
+        "val_patches": len(held_out),
+        "train_positives": dict(
+            zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
+        ),
+        "config": config.as_mapping(),
+        "epoch": int(figures["epoch"]),
+        "validation": {
+            k.removeprefix("val_"): v
+            for k, v in figures.items()
+            if k.startswith("val_") and math.isfinite(v)
+        },
+    }
+    return Model(
+        net, thresholds=thresholds, temperature=temperature, provenance=provenance, name=name
+    )

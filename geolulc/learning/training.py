@@ -1,0 +1,226 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from geolulc.bands import BAND_NAMES
+from geolulc.datasets import Store, open_store
+from geolulc.learning.augmentation import augment, draw
+from geolulc.learning.config import TrainConfig
+from geolulc.learning.devices import autocast, autocast_type, choose_device
+from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
+from geolulc.learning.loss_meter import LossMeter
+from geolulc.learning.losses import make_loss
+from geolulc.learning.networks import make_net, memory_format, parallel, sharing_gradients
+from geolulc.learning.optimisation import learning_rate, make_optimizer, update_average
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.plan import make_plan, step_seed
+from geolulc.learning.processes import (
+    Processes,
+    join_processes,
+    leave_processes,
+    share_batch_statistics,
+)
+from geolulc.learning.run_folder import (
+    RunFolder,
+    Standing,
+    begin_run,
+    load_state,
+    require_free_run,
+    save_state,
+)
+from geolulc.learning.scoring import score
+from geolulc.learning.selection import calibrated_model, require_validation, validation_figures
+from geolulc.learning.trackers import Tracker, Trackers
+from geolulc.nets import save_checkpoint
+
+# A long epoch is saved in between, so that a killed run loses no more than this.
+_SECONDS_BETWEEN_SAVES: Final = 600.0
+
+
+def train(
+    store: Path,
+    run_folder: Path,
+    config: TrainConfig,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    trackers: Sequence[Tracker] = (),
+) -> dict[str, Any]:
+    """Train a network on the train split of ``store``; keep the best epoch on its val split.
+
+    Under torchrun each process takes its share of every batch; process 0 writes. The same seed
+    gives the same weights, bit for bit on the CPU, also where the run was stopped and resumed.
+
+    Args:
+        store: a store with train and val splits.
+        run_folder: where model.safetensors, config.toml and history.csv go.
+        config: the settings.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        resume: go on with the run in ``run_folder`` where there is one.
+        overwrite: replace the run in ``run_folder``.
+        trackers: told of every step and epoch.
+
+    Returns:
+        The summary of the run: best epoch and its validation figures, JSON-able.
+
+    Raises:
+        OutputError: the run folder exists or cannot be written.
+        DatasetError: a store is damaged, or a split that is needed is empty.
+        ParameterError: a setting that the network or the device cannot serve.
+        TrainingError: the loss is not finite.
+        TrainingInterrupted: Ctrl-C or SIGTERM came; the state was saved.
+    """
+    processes, place = join_processes(choose_device(device))
+    try:
+        run = RunFolder(run_folder)
+        if processes.leads:
+            require_free_run(run, config, resume=resume, overwrite=overwrite)
+        opened = open_store(store)
+        devices = [place] if place.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), Trackers(trackers) as told:
+            return _train(opened, run, config, place, processes, told)
+    finally:
+        leave_processes()
+
+
+def _train(
+    store: Store,
+    run: RunFolder,
+    config: TrainConfig,
+    device: torch.device,
+    processes: Processes,
+    tracker: Tracker,
+) -> dict[str, Any]:
+    patches, held_out = SplitPatches(store, "train"), SplitPatches(store, "val")
+    plan = make_plan(len(patches), config, processes.count)
+    require_validation(held_out, config)
+    dtype, layout = autocast_type(config.precision, device), memory_format(device)
+    # the same seed: two networks of equal weights, one to learn, one to follow
+    net, average = (make_net(patches, config, device) for _ in range(2))
+    share_batch_statistics(net, processes, device)
+    model = parallel(net, processes, device)
+    loader = patches.loader(
+        plan.size,
+        device=device,
+        shuffle=True,
+        seed=config.seed,
+        workers=config.workers,
+        rank=processes.rank,
+        processes=processes.count,
+    )
+    loss_of = make_loss(config, torch.from_numpy(patches.targets.mean(axis=0)).to(device))
+    optimizer = make_optimizer(net, config)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+
+    def save() -> None:
+        if processes.leads:
+            save_state(run, at, {"net": net, "average": average}, optimizer, scaler)
+
+    if processes.leads:
+        begin_run(run, config)
+    processes.wait()
+    if (finished := run.summary()) is not None:
+        return finished
+    at = Standing(data={"train": patches.identity(), "val": held_out.identity()})
+    if run.state.is_file():
+        at = load_state(run, at.data, {"net": net, "average": average}, optimizer, scaler)
+    total, saved = config.epochs * plan.steps, time.monotonic()
+
+    with noticed_signals() as signal_number:
+        while at.step < total and not at.out_of_patience(config.patience):
+            epoch, first = divmod(at.step, plan.steps)
+            started = time.monotonic()
+            draws = draw(config, epoch, len(patches), len(BAND_NAMES))
+            loader.set_epoch(epoch)
+            batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
+            meter = LossMeter(patches, processes, total=at.loss_sum, steps=first)
+            net.train()
+
+            for step in range(first, plan.steps):
+                rate = learning_rate(config, at.step, plan.steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                # dropout draws from torch's own generator: make it depend on the step alone
+                torch.manual_seed(step_seed(config.seed, at.step, processes.rank))
+                optimizer.zero_grad(set_to_none=True)
+                step_loss, step_places = torch.zeros((), device=device), []
+                for part, batch in enumerate(islice(batches, plan.parts)):
+                    here = patches.places(batch)
+                    b10, b20, b60, truth, _ = (t.to(device, non_blocking=True) for t in batch)
+                    inputs, truth = augment(net.preprocess(b10, b20, b60), truth, draws.of(here))
+                    with autocast(dtype, device):
+                        logits = model(*(x.contiguous(memory_format=layout) for x in inputs))
+                    loss = loss_of(logits, truth).sum() / plan.batch
+                    with sharing_gradients(model, part == plan.parts - 1):
+                        # gradients are averaged over processes; times their number is the sum
+                        torch.autograd.backward(scaler.scale(loss * processes.count))
+                    step_loss += loss.detach()
+                    step_places.append(here)
+                scaler.unscale_(optimizer)
+                if config.clip_norm:
+                    nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
+                scaler.step(optimizer)
+                scaler.update()
+                update_average(average, net, config.ema_decay, at.step)
+                at.step += 1
+
+                meter.add(step_loss, np.concatenate(step_places))
+                last = step == plan.steps - 1
+                stop = not last and processes.any(bool(signal_number()), device)
+                if meter.due or last or stop:
+                    meter.look()
+                    at.loss_sum = meter.total
+                    figures = {"loss": meter.mean, "learning_rate": rate, "epoch": epoch + 1}
+                    tracker.step(at.step, total, figures)
+                    if stop or time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+                        save()
+                        saved = time.monotonic()
+                if stop:
+                    raise TrainingInterrupted(signal_number(), epoch + 1, step + 1)
+
+            seconds = time.monotonic() - started
+            logits_held_out = score(
+                average,
+                held_out,
+                device=device,
+                dtype=dtype,
+                batch_size=plan.size,
+                workers=config.workers,
+                processes=processes,
+            )
+            row = {
+                "epoch": epoch + 1,
+                "learning_rate": rate,
+                "train_loss": meter.mean,
+                **validation_figures(held_out.targets, logits_held_out),
+                "patches_per_second": (plan.steps - first) * plan.batch / seconds,
+                "seconds": time.monotonic() - started,
+            }
+            if at.end_epoch(row, config.select) and processes.leads:
+                chosen = calibrated_model(
+                    average, patches, held_out, logits_held_out, config, row, run.path.name
+                )
+                save_checkpoint(run.model, chosen, overwrite=True)
+            save()
+            if processes.leads:
+                run.write_history(at.history)
+            tracker.epoch(row | {"best_epoch": at.best_epoch})
+            if at.step < total and processes.any(bool(signal_number()), device):
+                raise TrainingInterrupted(signal_number(), epoch + 1, plan.steps)
+
+    summary = at.summary(config.epochs)
+    if processes.leads:
+        run.finish(summary)
+    processes.wait()
+    return summary
