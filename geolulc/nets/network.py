@@ -139,7 +139,9 @@ def valid_pixels(b10: Tensor, b20: Tensor, b60: Tensor) -> tuple[Tensor, Tensor,
 
 def _spread(mask: Tensor, factor: int) -> Tensor:
     """Each pixel repeated ``factor`` times both ways."""
-    return mask.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+    n, rows, columns = mask.shape
+    blocks = mask.view(n, rows, 1, columns, 1).expand(n, rows, factor, columns, factor)
+    return blocks.reshape(n, rows * factor, columns * factor)
 
 
 def _gather(mask: Tensor, factor: int) -> Tensor:
