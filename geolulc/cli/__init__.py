@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "train": "Store → checkpoint.",
     "evaluate": "Score a model on a store.",
     "map": "Sentinel-2 L2A scene → land-cover map.",
+    "summarize": "Areas of a map's classes by zone.",
+    "compare": "Two maps of one grid: what changed.",
     "info": "What a store, model, scene or map is.",
 }
 

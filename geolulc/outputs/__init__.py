@@ -12,23 +12,42 @@ _LAZY = {
     "DEFAULT_OUTPUTS": "geolulc.outputs.files",
     "OUTPUTS": "geolulc.outputs.files",
     "OutputOptions": "geolulc.outputs.options",
+    "compare_maps": "geolulc.outputs.change",
+    "describe_change": "geolulc.outputs.change_files",
     "describe_map": "geolulc.outputs.description",
+    "plan_change": "geolulc.outputs.change_files",
     "plan_outputs": "geolulc.outputs.files",
+    "read_map": "geolulc.outputs.reading",
+    "summarize_map": "geolulc.outputs.zone_files",
+    "summarize_zones": "geolulc.outputs.zones",
+    "write_change": "geolulc.outputs.change_files",
     "write_map": "geolulc.outputs.writing",
 }
 
 if TYPE_CHECKING:
+    from geolulc.outputs.change import compare_maps
+    from geolulc.outputs.change_files import describe_change, plan_change, write_change
     from geolulc.outputs.description import describe_map
     from geolulc.outputs.files import DEFAULT_OUTPUTS, OUTPUTS, plan_outputs
     from geolulc.outputs.options import OutputOptions
+    from geolulc.outputs.reading import read_map
     from geolulc.outputs.writing import write_map
+    from geolulc.outputs.zone_files import summarize_map
+    from geolulc.outputs.zones import summarize_zones
 
 __all__ = [
     "DEFAULT_OUTPUTS",
     "OUTPUTS",
     "OutputOptions",
+    "compare_maps",
+    "describe_change",
     "describe_map",
+    "plan_change",
     "plan_outputs",
+    "read_map",
+    "summarize_map",
+    "summarize_zones",
+    "write_change",
     "write_map",
 ]
 

@@ -67,3 +67,10 @@ def _edges(grid: MapGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     x = np.minimum(np.arange(columns + 1) * grid.stride, tile.width) + tile.left
     y = tile.top - np.minimum(np.arange(rows + 1) * grid.stride, tile.height)
     return x.astype(np.float64), y.astype(np.float64)
+
+
+def whole_cell_areas(grid: MapGrid) -> NDArray[np.float64]:
+    """As ``cell_areas``, but edge cells count whole, at the scale of their part on the tile."""
+    x_edges, y_edges = _edges(grid)
+    part = np.outer(-np.diff(y_edges), np.diff(x_edges)) / grid.stride**2
+    return cell_areas(grid) / part

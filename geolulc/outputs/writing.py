@@ -88,25 +88,29 @@ def _write_rasters(
     summaries: tuple[ClassSummary, ...],
     options: OutputOptions,
 ) -> None:
-    files = {"GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values()))}
+    tags = {
+        "GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values())),
+        "AREA_HA_BY_CLASS": json.dumps(
+            {s.land_cover.name: round(s.area_ha, 4) for s in summaries if s.cells},
+            ensure_ascii=False,
+        ),
+    }
     styles = {}
     if "probabilities" in targets:
-        write_probabilities(
-            targets["probabilities"], landcover_map, dtype=options.dtype, tags=files
-        )
+        write_probabilities(targets["probabilities"], landcover_map, dtype=options.dtype, tags=tags)
         expected = [s.expected_area_ha for s in summaries]
         styles["probabilities"] = ramp_style(
             probability_entries(), band=1 + expected.index(max(expected))
         )
     if "classes" in targets:
-        write_classes(targets["classes"], landcover_map, summaries, tags=files)
+        write_classes(targets["classes"], landcover_map, tags=tags)
         styles["classes"] = paletted_style(class_entries(map_classes(landcover_map)))
         targets["classes.attributes"].write_text(attribute_table(summaries), encoding="utf-8")
     if "presence" in targets:
-        write_presence(targets["presence"], landcover_map, tags=files)
+        write_presence(targets["presence"], landcover_map, tags=tags)
         styles["presence"] = ramp_style(count_entries(), discrete=True)
     if "uncertainty" in targets:
-        write_uncertainty(targets["uncertainty"], landcover_map, tags=files)
+        write_uncertainty(targets["uncertainty"], landcover_map, tags=tags)
         styles["uncertainty"] = ramp_style(entropy_entries())
     for part, style in styles.items():
         targets[part + ".style"].write_text(style, encoding="utf-8")

@@ -128,7 +128,8 @@ def test_describe_map_tells_the_story(tmp_path: Path) -> None:
     assert story["crs"] == "EPSG:32632"
     assert story["stride_m"] == 1200
     assert [b["name"] for b in story["bands"]] == list(BEN19.names)
-    assert story["thresholds"] == pytest.approx(list(made.thresholds))
+    assert list(story["thresholds"].values()) == pytest.approx(list(made.thresholds))
+    assert story["files"] == sorted(p.name for p in tmp_path.iterdir())
     assert story["mapped_cells"] == mapped_cells(made).sum()
     classes = describe_map(tmp_path / "map_classes.tif")
     assert sum(classes["area_ha_by_class"].values()) == pytest.approx(story["mapped_area_ha"])

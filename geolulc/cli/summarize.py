@@ -1,0 +1,53 @@
+"""``geolulc summarize``: land cover by zone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.progress import progress_bar
+
+
+@click.command("summarize")
+@click.argument("map_path", metavar="MAP", type=PATH)
+@click.option("--zones", type=PATH, required=True, help="Polygons, in any format and CRS.")
+@click.option("--layer", help="Layer of the zones' file, where it has several.")
+@click.option(
+    "--out", type=PATH, required=True, help="New .gpkg, .parquet, .fgb, or .csv without geometry."
+)
+@overwrite_option
+@quiet_option
+@json_option
+def command(
+    map_path: Path,
+    zones: Path,
+    layer: str | None,
+    out: Path,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Area and mean probability of each class in each zone of --zones, from the map.tif MAP.
+
+    Cells are split at borders by area; areas are hectares on the ground. The column "status"
+    says where a zone is outside the map or without data.
+    """
+    from geolulc.outputs import summarize_map
+
+    with progress_bar("Zones", "zones", quiet=quiet) as progress:
+        found = summarize_map(
+            map_path, zones, out, layer=layer, overwrite=overwrite, progress=progress
+        )
+    counts = {str(k): int(v) for k, v in found["status"].value_counts().items()}
+    total = float(found["mapped_ha"].sum())
+    if as_json:
+        result = {"out": str(out), "zones": len(found), "status": counts, "mapped_ha": total}
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        return
+    stated = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
+    click.echo(f"{len(found)} zones: {stated}")
+    click.echo(f"{total:,.1f} ha mapped in zones")
+    click.echo(f"{out}")
