@@ -39,7 +39,6 @@ class Ensemble:
         models: Sequence[Model],
         device: torch.device,
         *,
-        offsets: Mapping[str, int],
         test_time_augmentation: bool = False,
     ) -> None:
         first = models[0].net
@@ -70,8 +69,19 @@ class Ensemble:
         self._models = models
         self._turns = range(8) if test_time_augmentation else range(1)
         self._nets = [self._prepare(m) for m in models]
-        self._offsets = tuple(
-            torch.tensor([offsets[b] for b in GROUPS[r]], dtype=torch.int32, device=device)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What made a map, for ``LandCoverMap.model``."""
+        return {
+            "name": " + ".join(m.name for m in self._models),
+            "sha256": " ".join(m.sha256 for m in self._models),
+        }
+
+    def offsets(self, by_band: Mapping[str, int]) -> tuple[Tensor, ...]:
+        """``BOA_ADD_OFFSET`` as ``prepare`` takes it."""
+        return tuple(
+            torch.tensor([by_band[b] for b in GROUPS[r]], dtype=torch.int32, device=self.device)
             for r in RESOLUTIONS
         )
 
@@ -85,18 +95,21 @@ class Ensemble:
         return net
 
     @torch.inference_mode()
-    def prepare(self, dn: Mapping[int, NDArray[np.uint16]]) -> list[NetworkStrip]:
+    def prepare(
+        self, dn: Mapping[int, NDArray[np.uint16]], offsets: Sequence[Tensor]
+    ) -> list[NetworkStrip]:
         """What each network sees of a strip: radiometry and normalisation, once for all patches.
 
         Args:
             dn: resolution → uint16 (bands, rows, columns).
+            offsets: what ``offsets`` gives.
         """
         # signed: the values have 15 bits, and torch does little with uint16
         groups = [
             torch.from_numpy(dn[r].astype(np.int32)).to(self.device)[None] for r in RESOLUTIONS
         ]
         return [
-            tuple(x[0] for x in net.preprocess(*groups, self._offsets))  # type: ignore[operator]
+            tuple(x[0] for x in net.preprocess(*groups, offsets))  # type: ignore[operator]
             for net in self._nets
         ]
 

@@ -66,6 +66,7 @@ class StripReader:
 
     Attributes:
         rows: rows of cells with a selected cell; read them in this order.
+        has_scl: whether strips come with the scene classification.
         tiles_decoded: JP2 tiles given to the decoder so far.
         tiles_planned: JP2 tiles that the selected cells need.
     """
@@ -89,6 +90,7 @@ class StripReader:
         files = dict(product.band_files)
         if scl and product.scl_file is not None:
             files["SCL"] = product.scl_file
+        self.has_scl = "SCL" in files
         self._images = {}
         for name, path in files.items():
             resolution = 20 if name == "SCL" else band(name).resolution
@@ -107,6 +109,17 @@ class StripReader:
         self._waiting = deque(units)
         self.tiles_planned = sum(len(tile_row.columns) for _, tile_row in units)
         self.tiles_decoded = 0
+
+    def __enter__(self) -> StripReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drop what is not decoded yet; what is being decoded ends by itself."""
+        self._waiting.clear()
+        for image in self._images.values():
+            for futures in image.futures.values():
+                for future in futures:
+                    future.cancel()
 
     def start(self) -> None:
         """Begin to decode, without waiting."""

@@ -1,0 +1,159 @@
+"""``geolulc map``: scenes → land-cover maps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geolulc.cli.options import (
+    PATH,
+    device_option,
+    json_option,
+    overwrite_option,
+    quiet_option,
+)
+from geolulc.cli.output_options import OutputOptions, output_options
+from geolulc.cli.progress import progress_bar
+
+
+def _batch_size(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter("a number, or auto") from None
+
+
+def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    if value.strip() == "none":
+        return ()
+    try:
+        return tuple(int(code) for code in value.replace(",", " ").split())
+    except ValueError:
+        raise click.BadParameter("codes such as 0,1,3,8,9,10, or none") from None
+
+
+@click.command("map")
+@click.argument("scenes", type=PATH, nargs=-1, required=True, metavar="SCENE…")
+@click.option(
+    "--out",
+    "-o",
+    type=PATH,
+    required=True,
+    help="map.tif of one scene; of several, a folder. Other files' names derive from it.",
+)
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    type=PATH,
+    multiple=True,
+    help="A checkpoint or run folder; several are averaged.  [default: the shipped model]",
+)
+@click.option(
+    "--stride",
+    type=int,
+    default=1200,
+    show_default=True,
+    help="Side of a cell in metres, a multiple of 120.",
+)
+@click.option(
+    "--min-valid",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Cells with a smaller share of valid pixels are nodata.",
+)
+@click.option(
+    "--aoi",
+    metavar="FILE|W,S,E,N",
+    help="Map only what this touches: a vector file, or a box in degrees.",
+)
+@click.option(
+    "--mask-scl",
+    callback=_codes,
+    default="0,1,3,8,9,10",
+    show_default=True,
+    metavar="CODE,…",
+    help="Scene classes that are not clear; none: do not read the scene classification.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(["exact", "shared"]),
+    default="exact",
+    show_default=True,
+    help="Overlapping patches each by itself, or on shared convolutions: faster, not equal.",
+)
+@click.option("--tta", is_flag=True, help="Average over flips and turns: 8 × the inference.")
+@click.option(
+    "--batch-size",
+    callback=_batch_size,
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="Patches in a batch.",
+)
+@click.option("--threads", type=int, help="For decoding and inference.  [default: all cores]")
+@device_option
+@output_options
+@overwrite_option
+@quiet_option
+@json_option
+def command(
+    scenes: tuple[Path, ...],
+    out: Path,
+    models: tuple[Path, ...],
+    output: OutputOptions,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Map Sentinel-2 L2A scenes (.SAFE folders or zips) to probabilities of land cover.
+
+    Of several scenes, those that are mapped already are skipped, and one that fails does not
+    keep the others from being mapped.
+    """
+    from geolulc.mapping import MapOptions, map_scenes
+    from geolulc.nets import describe_model, load_checkpoint, shipped_model
+
+    options = MapOptions(**choices)
+    paths = models or (shipped_model(),)
+    results = map_scenes(
+        scenes,
+        out,
+        [load_checkpoint(path) for path in paths],
+        options,
+        output=output,
+        overwrite=overwrite,
+        description=describe_model(paths[0]) if len(paths) == 1 else None,
+        progress=lambda name: progress_bar(name, "cells", quiet=quiet),
+    )
+    if as_json:
+        click.echo(json.dumps([_json(result) for result in results], indent=2))
+    else:
+        for result in results:
+            if result.error is None:
+                click.echo(f"{result.scene}: {'already mapped' if result.skipped else 'mapped'}")
+                for path in result.files.values():
+                    click.echo(f"  {path}")
+    failed = [result for result in results if result.error is not None]
+    for result in failed:
+        click.echo(f"geolulc: {result.error}", err=True)
+    if failed:
+        click.echo(f"geolulc: {len(failed)} of {len(results)} scenes failed", err=True)
+        sys.exit(1)
+
+
+def _json(result: Any) -> dict[str, Any]:
+    return {
+        "scene": str(result.scene),
+        "skipped": result.skipped,
+        "error": None if result.error is None else str(result.error),
+        "files": {name: str(path) for name, path in result.files.items()},
+    }

@@ -1,0 +1,110 @@
+"""The area of interest: read, brought to the scene's CRS, turned into cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataSourceError
+from pyproj.exceptions import ProjError
+from shapely.geometry.base import BaseGeometry
+
+from geolulc.errors import ParameterError
+from geolulc.grid import MapGrid
+
+#: Straight lines bend in another projection: that many vertices along the longest side follow.
+_PIECES = 100
+
+
+def select_cells(grid: MapGrid, aoi: Path | str) -> NDArray[np.bool_]:
+    """Cells of ``grid`` that the area touches: bool (row, column), at least one.
+
+    Args:
+        grid: the map's grid.
+        aoi: a vector file (all its geometries), or "west,south,east,north" in degrees.
+
+    Raises:
+        ParameterError: the file cannot be read, is empty or has no CRS; the area lies outside.
+    """
+    area = _project(_read_area(aoi), grid.tile.crs, aoi)
+    rows, columns = grid.shape
+    corners = np.array([[grid.bounds(r, c) for c in range(columns)] for r in range(rows)])
+    boxes = shapely.box(*np.moveaxis(corners, -1, 0))
+    shapely.prepare(area)
+    # an area that only shares an edge with a cell does not lie in it; a point or line may
+    touched: NDArray[np.bool_] = shapely.intersects(area, boxes)
+    if area.area > 0:
+        touched &= ~shapely.touches(area, boxes)
+    if not touched.any():
+        left, bottom, right, top = (round(v) for v in area.bounds)
+        tile = grid.tile
+        raise ParameterError(
+            f"aoi {aoi}",
+            found=f"an area outside the scene: x {left}..{right}, y {bottom}..{top} in {tile.crs}",
+            expected=f"one that touches x {tile.left:.0f}..{tile.left + tile.width:.0f}, "
+            f"y {tile.top - tile.height:.0f}..{tile.top:.0f}",
+            remedy="Check its coordinates and CRS, or use the scene it lies in.",
+        )
+    return touched
+
+
+def _read_area(aoi: Path | str) -> geopandas.GeoSeries:
+    numbers = _numbers(str(aoi))
+    if numbers is not None:
+        west, south, east, north = numbers
+        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+            raise ParameterError(
+                f"aoi {aoi}",
+                found="a box that is empty or not on the globe",
+                expected="west,south,east,north in degrees",
+                remedy="For other coordinates give a vector file.",
+            )
+        return geopandas.GeoSeries([shapely.box(*numbers)], crs="EPSG:4326")
+    if not Path(aoi).exists():
+        raise _unreadable(aoi, "no such file")
+    try:
+        series = geopandas.read_file(aoi, engine="pyogrio").geometry
+    except (DataSourceError, OSError, ValueError, AttributeError) as error:
+        raise _unreadable(aoi, error) from error
+    series = series[~(series.isna() | series.is_empty)]
+    if series.empty:
+        raise _unreadable(aoi, "no geometry")
+    if series.crs is None:
+        raise _unreadable(aoi, "no CRS")
+    return series
+
+
+def _project(series: geopandas.GeoSeries, crs: str, aoi: Path | str) -> BaseGeometry:
+    longest = max(np.ptp(series.total_bounds[[0, 2]]), np.ptp(series.total_bounds[[1, 3]]))
+    if longest > 0:
+        series = series.segmentize(longest / _PIECES)
+    try:
+        area = shapely.union_all(shapely.make_valid(series.to_crs(crs).to_numpy()))
+    except (ProjError, shapely.errors.GEOSException) as error:
+        raise _unreadable(aoi, error) from error
+    if area.is_empty or not np.isfinite(area.bounds).all():
+        raise _unreadable(aoi, f"coordinates that {crs} does not hold")
+    return area
+
+
+def _numbers(text: str) -> tuple[float, float, float, float] | None:
+    parts = text.split(",")
+    if len(parts) != 4:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in parts)
+    except ValueError:
+        return None
+    return west, south, east, north
+
+
+def _unreadable(aoi: Path | str, found: object) -> ParameterError:
+    return ParameterError(
+        f"aoi {aoi}",
+        found=found,
+        expected="a vector file with geometries and a CRS, or west,south,east,north in degrees",
+        remedy="Check the path; QGIS can save any layer as a GeoPackage.",
+    )

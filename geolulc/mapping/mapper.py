@@ -1,0 +1,198 @@
+"""Decoding, inference and the loop between them: what every way of mapping runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import partial
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geolulc.errors import ParameterError
+from geolulc.grid import MapGrid
+from geolulc.landcover_map import LandCoverMap
+from geolulc.mapping.devices import choose_device
+from geolulc.mapping.inference import Ensemble, NetworkStrip
+from geolulc.mapping.options import MapOptions
+from geolulc.mapping.shares import clear_share, valid_share
+from geolulc.mapping.strips import StripReader
+from geolulc.mapping.workers import Workers
+from geolulc.nets import Model
+from geolulc.products import Product, unpacked
+
+_LOG: Final = logging.getLogger(__name__)
+#: Called with (cells done, cells in all).
+Progress = Callable[[int, int], None]
+#: Inference comes before decoding: it frees the memory that decoding ahead takes.
+_INFERENCE: Final = 0
+
+
+class Mapper:
+    """Models on a device and the threads that decode and infer, for one scene after another.
+
+    A context manager: at its end the threads stop.
+    """
+
+    def __init__(self, models: Sequence[Model], options: MapOptions) -> None:
+        if not models:
+            raise ParameterError("model", found="none", expected="at least one", remedy="Give one.")
+        self.models = tuple(models)
+        self.options = options
+        self.device = choose_device(options.device)
+        self.ensemble = Ensemble(models, self.device, test_time_augmentation=options.tta)
+        self._threads = options.threads or available_cores()
+        self.batch_size = options.batch_size or _batch_size(self.device, self._threads)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Mapper:
+        self._stack.callback(torch.set_num_threads, torch.get_num_threads())
+        self.decoders = self._stack.enter_context(Workers(self._threads))
+        if self.device.type == "cpu":
+            # one thread a batch, as many batches as threads: no thread waits for another
+            torch.set_num_threads(1)
+            self.networks = self.decoders
+        else:
+            self.networks = self._stack.enter_context(Workers(1))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def open(self, product: Product) -> SceneRun:
+        """A run over ``product``; close it."""
+        return SceneRun(self, product)
+
+
+class SceneRun:
+    """One scene on a mapper: a context manager that holds the product open."""
+
+    def __init__(self, mapper: Mapper, product: Product) -> None:
+        self._mapper, self.product = mapper, product
+        options = mapper.options
+        self.grid = MapGrid(product.grid, options.stride, mapper.ensemble.patch_size)
+        self._selected = np.ones(self.grid.shape, bool)
+        if options.aoi is not None:
+            # reads vector files: loaded only where there is one
+            from geolulc.mapping.area import select_cells
+
+            self._selected = select_cells(self.grid, options.aoi)
+        self._offsets = mapper.ensemble.offsets(product.offsets)
+        shape = (len(mapper.ensemble.classes), *self.grid.shape)
+        self._probabilities = np.full(shape, np.nan, np.float32)
+        self._under_way: deque[tuple[int, NDArray[np.intp], Future[NDArray[np.float32]]]] = deque()
+        self._stack = ExitStack()
+        if options.mask_scl and product.scl_file is None:
+            _LOG.warning("%s has no scene classification: clouds are not known", product.name)
+        try:
+            ready = self._stack.enter_context(unpacked(product))
+            self.reader = self._stack.enter_context(
+                StripReader(
+                    ready,
+                    self.grid,
+                    mapper.decoders,
+                    selected=self._selected,
+                    scl=bool(options.mask_scl),
+                )
+            )
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> SceneRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for under_way in self._under_way:
+            under_way[2].cancel()
+        self._stack.close()
+
+    def map(
+        self,
+        progress: Progress | None = None,
+        when_decoded: Callable[[], None] | None = None,
+    ) -> LandCoverMap:
+        """The map; ``when_decoded`` is called when there is nothing left to decode."""
+        ensemble = self._mapper.ensemble
+        valid, clear = self._run(progress, when_decoded)
+        if np.isnan(self._probabilities).all():
+            _LOG.warning("%s: no cell has enough valid pixels, the map is empty", self.product.name)
+        return LandCoverMap(
+            grid=self.grid,
+            classes=ensemble.classes,
+            nomenclature=ensemble.nomenclature,
+            probabilities=self._probabilities,
+            valid=valid,
+            clear=clear,
+            thresholds=ensemble.thresholds,
+            scene=self.product.scene,
+            model=ensemble.origin,
+        )
+
+    def _run(
+        self, progress: Progress | None, when_decoded: Callable[[], None] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Fills the probabilities; returns valid and clear shares."""
+        grid, options = self.grid, self._mapper.options
+        valid = np.zeros(grid.shape, np.float32)
+        clear = np.zeros(grid.shape, np.float32) if self.reader.has_scl else None
+        lefts = np.array([grid.patch_left(column) for column in range(grid.shape[1])])
+        total, done = int(self._selected.sum()), 0
+        for row in self.reader.rows:
+            strip = self.reader.read(row)
+            if row == self.reader.rows[-1] and when_decoded is not None:
+                when_decoded()
+            selected = self._selected[row]
+            valid[row] = valid_share(strip.dn, lefts, grid.patch_size) * selected
+            if clear is not None and strip.scl is not None:
+                share = clear_share(strip.scl, lefts, grid.patch_size, options.mask_scl)
+                clear[row] = share * selected
+            enough = (valid[row] >= options.min_valid) & (valid[row] > 0)
+            columns = np.flatnonzero(enough & selected)
+            if columns.size:
+                strips = self._mapper.ensemble.prepare(strip.dn, self._offsets)
+                for batch in np.array_split(columns, -(-columns.size // self._mapper.batch_size)):
+                    self._submit(row, batch, strips, lefts)
+            done += int(selected.sum())
+            if progress is not None:
+                progress(done, total)
+        while self._under_way:
+            self._collect()
+        return valid, clear
+
+    def _submit(
+        self,
+        row: int,
+        columns: NDArray[np.intp],
+        strips: list[NetworkStrip],
+        lefts: NDArray[np.int64],
+    ) -> None:
+        networks = self._mapper.networks
+        while len(self._under_way) >= 2 * len(networks):
+            self._collect()
+        task = partial(self._mapper.ensemble.probabilities, strips, lefts[columns].tolist())
+        future = networks.submit(_INFERENCE, f"inference on row {row} of {self.product.name}", task)
+        self._under_way.append((row, columns, future))
+
+    def _collect(self) -> None:
+        row, columns, future = self._under_way.popleft()
+        self._probabilities[:, row, columns] = self._mapper.networks.result(future).T
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _batch_size(device: torch.device, threads: int) -> int:
+    """Patches in a batch: on a CPU, less than 300 MB of activations of a ResNet18 in all."""
+    if device.type == "cpu":
+        return min(32, max(4, 64 // threads))
+    return 512  # halved where the GPU's memory does not hold it

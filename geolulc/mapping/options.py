@@ -1,0 +1,84 @@
+"""What a user chooses about mapping, checked before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from geolulc.errors import ParameterError
+from geolulc.grid import PATCH_SIZE, STRIDE_STEP
+
+#: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
+#: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.
+MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
+OVERLAPS: Final = ("exact", "shared")
+
+
+@dataclass(frozen=True, slots=True)
+class MapOptions:
+    """Choices of ``predict_scene``.
+
+    Attributes:
+        stride: side of a cell in metres, a multiple of 120 up to 1200.
+        min_valid: cells with a smaller share of valid pixels in their patch become nodata.
+        aoi: only cells that this touches: a vector file of any geometry and CRS, or
+            "west,south,east,north" in degrees; None: the whole scene.
+        mask_scl: codes of the scene classification that are not clear; empty: do not read it.
+        overlap: "exact": every patch by itself; "shared": where patches overlap, their
+            convolutions are computed once.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        threads: for decoding and, on a CPU, inference; None: one a core.
+        batch_size: patches in a batch; None: by device and threads.
+        tta: average over the eight flips and quarter turns: eight times the inference.
+    """
+
+    stride: int = PATCH_SIZE
+    min_valid: float = 0.5
+    aoi: Path | str | None = None
+    mask_scl: tuple[int, ...] = MASKED_SCL
+    overlap: str = "exact"
+    device: str = "auto"
+    threads: int | None = None
+    batch_size: int | None = None
+    tta: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stride <= PATCH_SIZE or self.stride % STRIDE_STEP:
+            raise ParameterError(
+                "stride",
+                found=f"{self.stride} m",
+                expected=f"a multiple of {STRIDE_STEP} m, up to {PATCH_SIZE}",
+                remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {STRIDE_STEP}, say.",
+            )
+        if not 0 <= self.min_valid <= 1:
+            raise ParameterError(
+                "min-valid",
+                found=self.min_valid,
+                expected="a share in 0..1",
+                remedy="The default is 0.5.",
+            )
+        unknown = [code for code in self.mask_scl if not 0 <= code <= 11]
+        if unknown:
+            raise ParameterError(
+                "mask-scl",
+                found=", ".join(map(str, unknown)),
+                expected="codes of the scene classification, 0..11",
+                remedy=f"The default is {','.join(map(str, MASKED_SCL))}.",
+            )
+        if self.overlap not in OVERLAPS:
+            raise ParameterError(
+                "overlap",
+                found=repr(self.overlap),
+                expected=" or ".join(OVERLAPS),
+                remedy=f"The default is {OVERLAPS[0]}.",
+            )
+        for name in ("threads", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(
+                    name.replace("_", "-"),
+                    found=value,
+                    expected="at least 1",
+                    remedy="Leave it out for what suits the machine.",
+                )

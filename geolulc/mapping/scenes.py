@@ -1,0 +1,244 @@
+"""Scenes → files: one scene to a map.tif, or many into a folder, done ones skipped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from geolulc.errors import GeolulcError, OutputError, ParameterError
+from geolulc.mapping.mapper import Mapper, Progress, SceneRun
+from geolulc.mapping.options import MapOptions
+from geolulc.nets import Model
+from geolulc.outputs import describe_map, write_map
+from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.picture import Backdrop
+from geolulc.products import Product, open_product, true_colour
+from geolulc.staging import require_free
+
+_LOG: Final = logging.getLogger(__name__)
+#: Longer side of the picture's backdrop, in pixels.
+_BACKDROP_PIXELS: Final = 1000
+#: Before other decoding: it is short, and writing waits for it.
+_FIRST: Final = -1
+#: Opens the progress of a scene by its name.
+SceneProgress = Callable[[str], AbstractContextManager[Progress | None]]
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What became of a scene: its files; ``skipped`` if they were there; or its ``error``."""
+
+    scene: Path
+    files: Mapping[str, Path] = field(default_factory=dict)
+    skipped: bool = False
+    error: GeolulcError | None = None
+
+
+def _silent(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def map_scenes(
+    scenes: Sequence[Path],
+    out: Path,
+    models: Sequence[Model],
+    options: MapOptions,
+    *,
+    output: OutputOptions,
+    overwrite: bool = False,
+    description: Mapping[str, Any] | None = None,
+    progress: SceneProgress = _silent,
+) -> list[SceneResult]:
+    """Map scenes into files.
+
+    Of one scene, ``out`` is its map.tif. Of several it is a folder (made where its parent
+    exists) of ``PRODUCT.tif``: scenes whose map is there, made with the same model and stride,
+    are skipped; one that fails is reported in its result while the others go on; the next
+    scene's decoding starts while the last batches of this one are computed and written.
+
+    Args:
+        scenes: product folders or zips.
+        out: a path that ends in .tif, or a folder.
+        models: averaged.
+        options: how to map.
+        output: what to write.
+        overwrite: replace what is there.
+        description: what ``describe_model`` says, for STAC and report.
+        progress: called with a scene's name; the context gives its progress function.
+
+    Raises:
+        GeolulcError: of a single ``.tif``: whatever is wrong. Of a folder: what is wrong with
+            the folder or the options.
+    """
+    single = len(scenes) == 1 and bool(out.suffix) and not out.is_dir()
+    if single:
+        # refused before anything is read: minutes of decoding would be for nothing
+        _require_free(out, output, overwrite, description)
+    else:
+        _open_folder(out, len(scenes))
+    batch = _Batch(out, single, options, output, overwrite, description, progress)
+    with Mapper(models, options) as mapper:
+        return batch.run(mapper, scenes)
+
+
+@dataclass
+class _Opened:
+    """A scene under way: its run is None where there is nothing to do or something is wrong."""
+
+    result: SceneResult
+    target: Path | None = None
+    run: SceneRun | None = None
+    backdrop: Future[Backdrop | None] | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+
+class _Batch:
+    def __init__(
+        self,
+        out: Path,
+        single: bool,
+        options: MapOptions,
+        output: OutputOptions,
+        overwrite: bool,
+        description: Mapping[str, Any] | None,
+        progress: SceneProgress,
+    ) -> None:
+        self._out, self._single, self._options = out, single, options
+        self._output, self._overwrite, self._description = output, overwrite, description
+        self._progress = progress
+        self._targets: dict[Path, Path] = {}
+
+    def run(self, mapper: Mapper, scenes: Sequence[Path]) -> list[SceneResult]:
+        results = []
+        waiting = list(reversed(scenes))
+        opened = self._open(mapper, waiting.pop())
+        while True:
+            upcoming: list[_Opened] = []
+
+            def open_next(upcoming: list[_Opened] = upcoming) -> None:
+                # done ones are told at once; the first with work to do starts to decode
+                while waiting and not (upcoming and upcoming[-1].run):
+                    upcoming.append(self._open(mapper, waiting.pop()))
+
+            try:
+                results.append(self._finish(mapper, opened, open_next))
+            except BaseException:
+                for other in upcoming:
+                    other.stack.close()
+                raise
+            open_next()
+            results.extend(other.result for other in upcoming if other.run is None)
+            opened_runs = [other for other in upcoming if other.run is not None]
+            if not opened_runs:
+                return results
+            opened = opened_runs[0]
+
+    def _open(self, mapper: Mapper, scene: Path) -> _Opened:
+        opened = _Opened(SceneResult(scene))
+        try:
+            product = open_product(scene)
+            target = self._out if self._single else self._target(scene, product)
+            if not self._single and target.exists() and not self._overwrite:
+                self._require_same(target, mapper)
+                opened.result = SceneResult(scene, {"probabilities": target}, skipped=True)
+                return opened
+            opened.target = target
+            opened.run = opened.stack.enter_context(mapper.open(product))
+            opened.run.reader.start()
+            if self._output.backdrop:
+                opened.backdrop = mapper.decoders.submit(
+                    _FIRST, f"the true-colour image of {scene}", lambda: _backdrop(product)
+                )
+        except GeolulcError as error:
+            opened.stack.close()
+            if self._single:
+                raise
+            opened.run, opened.result = None, SceneResult(scene, error=error)
+        return opened
+
+    def _finish(
+        self, mapper: Mapper, opened: _Opened, when_decoded: Callable[[], None]
+    ) -> SceneResult:
+        scene = opened.result.scene
+        if opened.run is None or opened.target is None:
+            return opened.result
+        with opened.stack:
+            try:
+                with self._progress(opened.run.product.name) as progress:
+                    landcover_map = opened.run.map(progress, when_decoded)
+                future = opened.backdrop
+                backdrop = None if future is None else mapper.decoders.result(future)
+                files = write_map(
+                    landcover_map,
+                    opened.target,
+                    options=self._output,
+                    # in a folder of maps, files without their map.tif are of a run that was killed
+                    overwrite=self._overwrite or not self._single,
+                    backdrop=backdrop,
+                    model=self._description,
+                )
+            except GeolulcError as error:
+                if self._single:
+                    raise
+                return SceneResult(scene, error=error)
+        return SceneResult(scene, files)
+
+    def _target(self, scene: Path, product: Product) -> Path:
+        target = self._out / f"{product.name}.tif"
+        other = self._targets.setdefault(target, scene)
+        if other != scene:
+            raise ParameterError(
+                scene,
+                found=f"the product that {other} holds too",
+                expected="each product once",
+                remedy="Leave one of them out.",
+            )
+        return target
+
+    def _require_same(self, target: Path, mapper: Mapper) -> None:
+        """``OutputError`` unless the map that is there is the one that would be made."""
+        there = describe_map(target)
+        found = there["stride_m"], there["model"].get("sha256", "")
+        expected = self._options.stride, mapper.ensemble.origin["sha256"]
+        if found != expected:
+            raise OutputError(
+                target,
+                found=f"a map with a stride of {found[0]} m by model {found[1][:12] or 'unknown'}",
+                expected=f"one of {expected[0]} m by {expected[1][:12] or 'this model'}",
+                remedy="Give another folder, or --overwrite to replace it.",
+            )
+
+
+def _backdrop(product: Product) -> Backdrop | None:
+    try:
+        return true_colour(product, _BACKDROP_PIXELS)
+    except GeolulcError as error:
+        # a picture can do without; the map does not depend on it
+        _LOG.warning("no true-colour backdrop: %s", error)
+        return None
+
+
+def _require_free(
+    out: Path, output: OutputOptions, overwrite: bool, description: Mapping[str, Any] | None
+) -> None:
+    require_free(
+        list(output.plan(out, model=description is not None).values()), overwrite=overwrite
+    )
+
+
+def _open_folder(out: Path, count: int) -> None:
+    if out.suffix.lower() in (".tif", ".tiff") or out.is_file():
+        raise ParameterError(
+            f"output {out}",
+            found=f"a file for {count} scenes",
+            expected="a folder, which gets a map of each",
+            remedy=f"Give {out.with_suffix('')}, say.",
+        )
+    # the same refusals as for a file: missing parent, read-only
+    require_free([out / "map.tif" if out.is_dir() else out], overwrite=True)
+    out.mkdir(exist_ok=True)
