@@ -156,7 +156,7 @@ _BEN19_ROWS: Final = (
     ("Industrial or commercial units", "Industry", "#cc4df2", (121,)),
     ("Arable land", "Arable", "#ffffa8", (211, 212, 213)),
     ("Permanent crops", "Permanent crops", "#e68000", (221, 222, 223, 241)),
-    ("Pastures", "Pastures", "#e6e64d", (231,)),
+    ("Pastures", "Pastures", "#c8c800", (231,)),  # adapted
     ("Complex cultivation patterns", "Complex cultivation", "#ffbe28", (242,)),  # adapted
     (
         "Land principally occupied by agriculture, with significant areas of natural vegetation",
@@ -171,7 +171,7 @@ _BEN19_ROWS: Final = (
     (
         "Natural grassland and sparsely vegetated areas",
         "Grassland, sparse",
-        "#c8e6a0",  # adapted
+        "#aae1b4",  # adapted
         (321, 333),
     ),
     (
@@ -181,7 +181,7 @@ _BEN19_ROWS: Final = (
         (322, 323),
     ),
     ("Transitional woodland, shrub", "Woodland, shrub", "#6e8c28", (324,)),  # adapted
-    ("Beaches, dunes, sands", "Beaches, sand", "#e6e6e6", (331,)),
+    ("Beaches, dunes, sands", "Beaches, sand", "#c3c3c3", (331,)),  # adapted
     ("Inland wetlands", "Inland wetlands", "#4d4dff", (411, 412)),
     ("Coastal wetlands", "Coastal wetlands", "#b4b4ff", (421, 422)),  # adapted
     ("Inland waters", "Inland waters", "#00ccf2", (511, 512)),
