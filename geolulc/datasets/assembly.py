@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from geolulc.datasets import layout
 from geolulc.datasets import manifest as manifests
-from geolulc.datasets.index import write_index
+from geolulc.datasets.index import multi_hot, with_classes, write_index
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts, sync
 from geolulc.datasets.statistics import BandHistograms
+from geolulc.errors import DatasetError
 from geolulc.nomenclature import nomenclature
 
 
@@ -33,6 +35,9 @@ def complete_store(
         nomenclature_id: of the targets.
         archives: where the patches come from, for the manifest.
         left_out: reason → number of patches left out, for the manifest.
+
+    Raises:
+        DatasetError: there is no patch in any shard.
     """
     classes = nomenclature(nomenclature_id)
     histograms = BandHistograms()
@@ -43,14 +48,21 @@ def complete_store(
         tables.append(table)
         broken += of_broken
         histograms.merge(of_shard)
-    table = pa.concat_tables(tables)
-    index = folder / manifests.INDEX_FILE
+    table = with_classes(pa.concat_tables(tables), classes)
+    if not len(table):
+        raise DatasetError(
+            "archive",
+            found=f"not one whole patch ({len(broken)} broken)",
+            expected="at least one",
+            remedy="Look at what is wrong with them: run without --skip-broken.",
+        )
+    index = folder / layout.INDEX_FILE
     write_index(index, table)
-    hot = manifests.multi_hot(table, classes)
+    hot = multi_hot(table.column("classes").to_numpy(), len(classes))
     statistics = histograms.statistics()
     manifest = {
-        "format": manifests.FORMAT,
-        "version": manifests.FORMAT_VERSION,
+        "format": layout.FORMAT,
+        "version": layout.FORMAT_VERSION,
         "nomenclature": classes.id,
         "bands": manifests.describe_layout(),
         "archives": [dict(archive) for archive in archives],
@@ -62,8 +74,8 @@ def complete_store(
         "shards": manifests.describe_shards(folder, table, shard_count),
         "index": {"bytes": index.stat().st_size, "sha256": manifests.file_sha256(index)},
     }
-    manifests.write_manifest(folder, manifest)
-    for file in (index, folder / manifests.MANIFEST_FILE):
+    layout.write_manifest(folder, manifest)
+    for file in (index, folder / layout.MANIFEST_FILE):
         sync(file)
     return manifest
 

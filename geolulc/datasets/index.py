@@ -1,20 +1,29 @@
 """The index of a store: one row a patch, everything but its pixels, as one Parquet file.
 
 Selecting patches (by split, country, class…) needs no pixel, and any tool that reads Parquet can
-do it too. Text is dictionary-encoded; ``shard``, ``offset`` and ``size`` say where the record is.
+do it too. ``shard``, ``offset`` and ``size`` say where the record is. ``classes`` holds the names
+of the store's nomenclature once more, as bits (bit i is the i-th of ``classes.names`` in the
+manifest), because 600,000 lists of names take seconds to read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from geolulc.datasets.patch import Patch
 from geolulc.errors import DatasetError
+from geolulc.nomenclature import Nomenclature
 
+#: Rows that are read at once: opening a large store takes little memory.
+_ROW_GROUP: Final = 1 << 16
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
 
 SCHEMA: Final = pa.schema(
@@ -24,6 +33,7 @@ SCHEMA: Final = pa.schema(
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int32(), nullable=False),
         pa.field("pixel_hash", pa.uint64(), nullable=False),
+        pa.field("classes", pa.uint64(), nullable=False),
         pa.field("dataset", _TEXT, nullable=False),
         pa.field("split", _TEXT),
         pa.field("country", _TEXT),
@@ -52,7 +62,8 @@ def index_row(
 ) -> dict[str, Any]:
     """The row of a patch whose record of ``size`` bytes starts at ``offset`` of a shard."""
     row = {name: getattr(patch, name) for name in _FROM_PATCH}
-    return row | {"shard": shard, "offset": offset, "size": size, "pixel_hash": pixel_hash}
+    place = {"shard": shard, "offset": offset, "size": size, "pixel_hash": pixel_hash}
+    return row | place | {"classes": 0}  # the shard does not know the nomenclature
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
@@ -60,24 +71,76 @@ def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+def with_classes(table: pa.Table, nomenclature: Nomenclature) -> pa.Table:
+    """The table with ``classes`` filled from the names of ``nomenclature``.
+
+    ``DatasetError`` where a name is not of the nomenclature.
+    """
+    column = table.column(nomenclature.id)
+    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    names = lists.flatten()
+    position = pc.index_in(names, value_set=pa.array(nomenclature.names, pa.string()))
+    if position.null_count:
+        unknown = names.filter(pc.is_null(position))[0].as_py()
+        raise DatasetError(
+            "store",
+            found=f"the label {unknown!r}",
+            expected=f"names of the nomenclature {nomenclature.id}",
+            remedy="Use the other nomenclature.",
+        )
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    bits = np.zeros(len(table), np.uint64)
+    ones = np.uint64(1) << position.to_numpy().astype(np.uint64)
+    np.bitwise_or.at(bits, np.repeat(np.arange(len(table)), lengths), ones)
+    return table.set_column(SCHEMA.get_field_index("classes"), SCHEMA.field("classes"), [bits])
+
+
+def multi_hot(bits: NDArray[np.uint64], classes: int) -> NDArray[np.uint8]:
+    """uint8 (patches, classes) of the column ``classes``."""
+    bytes_first = bits.astype("<u8").view(np.uint8).reshape(len(bits), 8)
+    return np.unpackbits(bytes_first, axis=1, bitorder="little", count=classes)
+
+
 def write_index(path: Path, table: pa.Table) -> None:
     """Write an index; the same table gives the same bytes."""
     unified = table.unify_dictionaries().combine_chunks()
-    pq.write_table(unified, path, compression="zstd", row_group_size=1 << 20)
+    pq.write_table(unified, path, compression="zstd", row_group_size=_ROW_GROUP)
 
 
 def read_index(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Columns of an index; ``DatasetError`` where the file is none."""
+    columns = columns or SCHEMA.names
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    return pa.Table.from_batches(read_batches(path, columns), schema)
+
+
+def read_numbers(path: Path, column: str) -> NDArray[Any]:
+    """A column of numbers; ``DatasetError`` where the file is no index or the column has gaps."""
+    parts = []
+    for batch in read_batches(path, [column]):
+        if batch.column(0).null_count:
+            raise _not_an_index(path, f"an index with gaps in {column}")
+        parts.append(batch.column(0).to_numpy(zero_copy_only=False).copy())
+    dtype = SCHEMA.field(column).type.to_pandas_dtype()
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of an index, some rows at a time, with the types of ``SCHEMA``."""
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
     try:
-        file = pq.ParquetFile(path)
-        missing = [n for n in columns or SCHEMA.names if n not in file.schema_arrow.names]
-        if not missing:
-            table = file.read(columns=columns)
-            return table.cast(pa.schema([SCHEMA.field(n) for n in table.column_names]))
-        found = f"an index without {', '.join(missing)}"
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise _not_an_index(path, f"an index without {', '.join(missing)}")
+            for batch in file.iter_batches(_ROW_GROUP, columns=columns, use_threads=False):
+                yield batch.cast(schema)
     except (OSError, pa.ArrowException) as error:
-        found = f"an index that cannot be read ({error})"
-    raise DatasetError(
+        raise _not_an_index(path, f"an index that cannot be read ({error})") from error
+
+
+def _not_an_index(path: Path, found: str) -> DatasetError:
+    return DatasetError(
         path,
         found=found,
         expected="the index of a geolulc store",

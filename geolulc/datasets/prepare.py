@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from geolulc.datasets import manifest as manifests
+from geolulc.datasets import layout
 from geolulc.datasets.archives import Archive, Lists, open_archive
 from geolulc.datasets.assembly import complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
+from geolulc.datasets.layout import shard_name
 from geolulc.datasets.selection import Selection, select
-from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts, shard_name
+from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.tars import ForwardReader, is_plain_tar
 from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, OutputError, ParameterError
@@ -180,7 +181,7 @@ def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str
     digest.update(
         json.dumps(
             [
-                manifests.FORMAT_VERSION,
+                layout.FORMAT_VERSION,
                 nomenclature_id,
                 reference_maps,
                 plan.shard_size,

@@ -20,12 +20,11 @@ import pyarrow as pa
 from datadings.writer import RawWriter
 
 from geolulc.datasets.index import index_row, read_index, table_of, write_index
+from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.patch import Patch
 from geolulc.datasets.records import pack_record, pixel_hash
 from geolulc.datasets.statistics import BandHistograms
 
-#: The datadings file in a shard's folder.
-RECORDS_FILE: Final = "patches.msgpack"
 #: Where, in the folder of a store in the making, shards leave their index and histograms.
 PARTS_FOLDER: Final = "parts"
 _WRITE_BUFFER: Final = 4 << 20
@@ -46,11 +45,6 @@ class ShardResult:
     number: int
     broken: tuple[Broken, ...]
     written: bool
-
-
-def shard_name(number: int) -> str:
-    """Name of a shard's folder."""
-    return f"shard-{number:05d}"
 
 
 def write_shard(

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from geolulc.datasets import manifest as manifests
-from geolulc.datasets.index import read_index
+from geolulc.datasets import layout
+from geolulc.datasets.index import multi_hot, read_batches, read_index, read_numbers
+from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.patch import SPLITS, Patch
-from geolulc.datasets.records import unpack_record
-from geolulc.datasets.shards import RECORDS_FILE
+from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
 from geolulc.errors import DatasetError, GeolulcError, ParameterError
 from geolulc.nomenclature import Nomenclature, nomenclature
@@ -33,24 +34,23 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.manifest: Mapping[str, Any] = manifests.read_manifest(self.path)
+        self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         try:
             self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
             self._shard_files: Final = tuple(
                 self._shard_file(shard) for shard in self.manifest["shards"]
             )
             total = int(self.manifest["patches"]["total"])
+            names = tuple(self.manifest["classes"]["names"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(f"a manifest without {error}") from error
-        self._table: Final = read_index(
-            self.path / manifests.INDEX_FILE,
-            ["key", "shard", "offset", "size", "pixel_hash", "split", self.nomenclature.id],
-        )
+        if names != self.nomenclature.names:
+            raise self._damaged(f"classes that are not those of {self.nomenclature.id}")
         self._shards: Final = self._numbers("shard")
         self._offsets: Final = self._numbers("offset")
         self._sizes: Final = self._numbers("size")
         self._check(total)
-        self._hot: Final = manifests.multi_hot(self._table, self.nomenclature)
+        self._hot: Final = multi_hot(self._numbers("classes"), len(names))
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path,)
@@ -81,17 +81,11 @@ class Store:
         return file
 
     def _numbers(self, column: str) -> NDArray[Any]:
-        chunked = self._table.column(column)
-        if chunked.null_count:
-            raise self._damaged(f"an index with gaps in {column}")
-        numbers: NDArray[Any] = chunked.to_numpy()
-        return numbers
+        return read_numbers(self.path / layout.INDEX_FILE, column)
 
     def _check(self, total: int) -> None:
-        if len(self) != total:
-            raise self._damaged(f"an index of {len(self)} patches, not {total}")
-        if not len(self):
-            return
+        if len(self) != total or not total:
+            raise self._damaged(f"an index of {len(self)} patches where {total} are announced")
         sizes = np.array([s["bytes"] for s in self.manifest["shards"]], np.int64)
         if self._shards.min() < 0 or self._shards.max() >= len(sizes):
             raise self._damaged("an index that names a shard that is not there")
@@ -101,7 +95,7 @@ class Store:
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """Patch names, in the order of the store."""
-        return tuple(self._table.column("key").to_pylist())
+        return tuple(self.column("key"))
 
     @functools.cached_property
     def targets(self) -> NDArray[np.float32]:
@@ -116,7 +110,7 @@ class Store:
     @functools.cached_property
     def splits(self) -> tuple[str | None, ...]:
         """Split of each patch; None for one in no list."""
-        return tuple(self._table.column("split").to_pylist())
+        return tuple(self.column("split"))
 
     @property
     def countries(self) -> tuple[str | None, ...]:
@@ -130,7 +124,7 @@ class Store:
 
     def column(self, name: str) -> list[Any]:
         """A column of the index ("dataset", "tile", "crs", "left", …), one value a patch."""
-        values: list[Any] = read_index(self.path / manifests.INDEX_FILE, [name])[name].to_pylist()
+        values: list[Any] = read_index(self.path / layout.INDEX_FILE, [name])[name].to_pylist()
         return values
 
     def split(self, name: str) -> NDArray[np.int64]:
@@ -142,8 +136,13 @@ class Store:
                 expected=f"one of {', '.join(SPLITS)}",
                 remedy="Use one of these.",
             )
-        equal = pa.compute.equal(self._table.column("split").cast(pa.string()), name)
-        return np.flatnonzero(equal.fill_null(False).to_numpy()).astype(np.int64)
+        parts = [
+            pc.fill_null(pc.equal(batch.column(0).cast(pa.string()), name), False).to_numpy(
+                zero_copy_only=False
+            )
+            for batch in read_batches(self.path / layout.INDEX_FILE, ["split"])
+        ]
+        return np.flatnonzero(np.concatenate(parts)).astype(np.int64)
 
     @functools.cached_property
     def statistics(self) -> Mapping[str, BandStatistics]:
@@ -186,9 +185,8 @@ class Store:
             patch = unpack_record(data)
         except (OSError, ValueError) as error:
             raise self._damaged(f"in {file.parent.name}/{file.name}, {error}") from error
-        key = self._table.column("key")[position].as_py()
-        if patch.key != key:
-            raise self._damaged(f"the patch {patch.key} where the index has {key}")
+        if pixel_hash(patch.dn.values()) != self.pixel_hashes[position]:
+            raise self._damaged(f"in {file.parent.name}/{file.name}, {patch.key}: changed pixels")
         return patch
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from datadings.tools import hash_md5hex, load_md5file
 
+from geolulc.datasets import layout
 from geolulc.datasets import manifest as manifests
-from geolulc.datasets.shards import RECORDS_FILE
+from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
 
 
@@ -49,8 +50,8 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
 
 def _find_damage(path: Path, manifest: Any) -> list[str]:
     damaged = []
-    if manifests.file_sha256(path / manifests.INDEX_FILE) != manifest["index"]["sha256"]:
-        damaged.append(manifests.INDEX_FILE)
+    if manifests.file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
+        damaged.append(layout.INDEX_FILE)
     for shard in manifest["shards"]:
         folder = path / shard["name"]
         sums_file = folder / f"{RECORDS_FILE}.md5"
