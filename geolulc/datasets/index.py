@@ -53,7 +53,9 @@ SCHEMA: Final = pa.schema(
 )
 
 _FROM_PATCH: Final = tuple(
-    name for name in SCHEMA.names if name not in ("shard", "offset", "size", "pixel_hash")
+    name
+    for name in SCHEMA.names
+    if name not in ("shard", "offset", "size", "pixel_hash", "classes")
 )
 
 
