@@ -120,7 +120,7 @@ def reliability(targets: Array, scores: Array) -> dict[str, NDArray[np.float64]]
     Bins are equally wide; one without a pair has share, confidence and frequency 0.
     """
     p = scores.ravel().astype(np.float64)
-    place = np.clip(np.ceil(p * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    place = np.clip((p * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
     counts = np.bincount(place, minlength=CALIBRATION_BINS).astype(np.float64)
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
