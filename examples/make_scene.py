@@ -185,6 +185,9 @@ def write_jp2(
     rows, columns = array.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"NBITS": 15} if array.dtype == np.uint16 else {}
+    # GDAL refuses to be told of tiles under 32 pixels: smaller images are one tile anyway
+    options |= {"BLOCKXSIZE": jp2_tile} if jp2_tile < columns else {}
+    options |= {"BLOCKYSIZE": jp2_tile} if jp2_tile < rows else {}
     if array.dtype == np.uint16 and array.max(initial=0) > 32767:
         raise ValueError(f"{path.name}: DN {array.max()} needs more than 15 bits")
     with rasterio.open(
@@ -198,8 +201,6 @@ def write_jp2(
         crs=f"EPSG:{epsg}",
         transform=from_origin(ulx, uly, resolution, resolution),
         tiled=True,  # without it BLOCKXSIZE is dropped
-        BLOCKXSIZE=min(jp2_tile, columns),
-        BLOCKYSIZE=min(jp2_tile, rows),
         QUALITY=100,
         REVERSIBLE="YES",
         RESOLUTIONS=5,

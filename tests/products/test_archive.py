@@ -1,0 +1,253 @@
+"""Folders and zips: where files lie, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_product import make_product, random_bands
+
+from geolulc.bands import BANDS
+from geolulc.errors import ProductError
+from geolulc.products import image_settings, open_image, open_product, true_colour, unpacked
+
+
+def _read(product):
+    with unpacked(product) as ready, image_settings():
+        arrays = {}
+        for name, path in ready.band_files.items():
+            with open_image(path) as image:
+                arrays[name] = image.read(1)
+        return arrays
+
+
+@pytest.mark.parametrize("zipped", [None, "stored", "deflated"])
+def test_bands_of_folder_and_zip(tmp_path, zipped):
+    bands = random_bands()
+    product = open_product(make_product(tmp_path / "Größe und Maß", bands, zipped=zipped))
+    for name, array in _read(product).items():
+        np.testing.assert_array_equal(array, bands[name])
+    assert bool(product.packed) == (zipped == "deflated")
+
+
+def test_stored_images_are_read_in_place(tmp_path, monkeypatch):
+    product = open_product(make_product(tmp_path, zipped="stored"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    with unpacked(product) as ready:
+        assert ready is product
+    assert all(path.startswith("/vsisubfile/") for path in product.band_files.values())
+
+
+def test_unpacked_images_are_removed(tmp_path):
+    product = open_product(make_product(tmp_path / "in", zipped="deflated"))
+    room = tmp_path / "room"
+    room.mkdir()
+    with unpacked(product, folder=room) as ready:
+        assert all(Path(path).is_file() for path in ready.band_files.values())
+        assert not ready.packed
+    with pytest.raises(ZeroDivisionError), unpacked(product, folder=room):
+        _ = 1 / 0
+    assert list(room.iterdir()) == []
+
+
+def test_b01_comes_from_60_m(tmp_path):
+    bands = random_bands()
+    product = open_product(make_product(tmp_path, bands, baseline="05.10"))
+    assert list(product.path.rglob("*_B01_20m.jp2"))
+    np.testing.assert_array_equal(_read(product)["B01"], bands["B01"])
+
+
+def test_image_names_of_2017(tmp_path):
+    product = make_product(tmp_path, baseline="02.05", layout="l2a_prefix")
+    assert list(product.rglob("L2A_T32TPS_*_B02_10m.jp2"))
+    assert set(open_product(product).band_files) == {b.name for b in BANDS}
+
+
+def test_images_are_found_without_the_list(tmp_path):
+    product = make_product(tmp_path)
+    xml = product / "MTD_MSIL2A.xml"
+    xml.write_text(xml.read_text().replace("IMG_DATA/R10m/T32", "IMG_DATA/R10m/T33"))
+    assert open_product(product).band_files["B02"].endswith("_B02_10m.jp2")
+    twin = next(product.rglob("*_B02_10m.jp2"))
+    shutil.copy(twin, twin.with_name("other_B02_10m.jp2"))
+    with pytest.raises(ProductError, match=r"2 images of B02"):
+        open_product(product)
+
+
+def test_names_in_the_list_cannot_leave_the_product(tmp_path):
+    product = make_product(tmp_path)
+    outside = tmp_path / "secret_B02_10m.jp2"
+    shutil.move(next(product.rglob("*_B02_10m.jp2")), outside)
+    xml = product / "MTD_MSIL2A.xml"
+    xml.write_text(
+        xml.read_text().replace(
+            "</Granule>", f"<IMAGE_FILE>../{outside.stem}</IMAGE_FILE></Granule>"
+        )
+    )
+    with pytest.raises(ProductError, match="no image of B02"):
+        open_product(product)
+
+
+def test_the_xml_itself_may_be_given(tmp_path):
+    product = make_product(tmp_path)
+    assert open_product(product / "MTD_MSIL2A.xml") == open_product(product)
+
+
+def test_scene_classification_and_true_colour(tmp_path):
+    scl = np.full((120, 120), 4, np.uint8)
+    product = open_product(make_product(tmp_path, random_bands(), scl=scl))
+    assert product.scl_file.endswith("_SCL_20m.jp2")
+    assert product.tci_file is None
+    picture, transform = true_colour(product, max_pixels=60)
+    assert picture.shape == (60, 60, 3)
+    assert picture.dtype == np.uint8
+    assert 50 < picture.mean() < 255
+    assert transform * (60, 60) == (602_400, 5_197_620)
+    assert open_product(make_product(tmp_path / "bare")).scl_file is None
+
+
+def test_true_colour_is_black_without_data(tmp_path):
+    bands = random_bands()
+    for name in ("B02", "B03", "B04"):
+        bands[name][:, :120] = 0
+    picture, _ = true_colour(open_product(make_product(tmp_path, bands)), max_pixels=240)
+    assert not picture[:, :120].any()
+    assert picture[:, 120:].all()
+
+
+class TestNotAProduct:
+    def test_nothing_there(self, tmp_path):
+        with pytest.raises(ProductError, match=r"gone: found nothing there.*Check the path"):
+            open_product(tmp_path / "gone")
+
+    def test_a_folder_of_something(self, tmp_path):
+        with pytest.raises(ProductError, match=r"no MTD_MSIL2A\.xml.*Give the \.SAFE folder"):
+            open_product(tmp_path)
+
+    def test_the_folder_above(self, tmp_path):
+        product = make_product(tmp_path)
+        with pytest.raises(ProductError, match=f"Give {product}"):
+            open_product(tmp_path)
+
+    @pytest.mark.parametrize("zipped", [False, True])
+    def test_level_1c(self, tmp_path, zipped):
+        folder = tmp_path / "S2A_MSIL1C.SAFE"
+        folder.mkdir()
+        (folder / "MTD_MSIL1C.xml").write_text("<x/>")
+        path = folder
+        if zipped:
+            path = Path(shutil.make_archive(str(tmp_path / "l1c"), "zip", tmp_path, folder.name))
+        with pytest.raises(ProductError, match=r"a Level-1C product.*Level-2A.*Sen2Cor"):
+            open_product(path)
+
+    def test_the_format_of_2015(self, tmp_path):
+        (tmp_path / "S2A_USER_MTD_SAFL2A_PDMC_2016.xml").write_text("<x/>")
+        with pytest.raises(ProductError, match=r"before December 2016"):
+            open_product(tmp_path)
+
+    def test_another_file(self, tmp_path):
+        (tmp_path / "x.zip").write_bytes(b"no zip at all")
+        with pytest.raises(ProductError, match=r"not a whole zip"):
+            open_product(tmp_path / "x.zip")
+
+    def test_a_zip_of_something(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr("a.txt", "a")
+        with pytest.raises(ProductError, match=r"no MTD_MSIL2A\.xml"):
+            open_product(tmp_path / "x.zip")
+
+    def test_a_zip_of_two(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr("a.SAFE/MTD_MSIL2A.xml", "<x/>")
+            archive.writestr("b.SAFE/MTD_MSIL2A.xml", "<x/>")
+        with pytest.raises(ProductError, match=r"2 products.*one product"):
+            open_product(tmp_path / "x.zip")
+
+
+HOSTILE = ["../evil.xml", "a/../../evil.xml", "/etc/evil.xml", "a\\..\\evil.xml", "C:/evil.xml"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_zip_that_leaves_its_folder(tmp_path, name):
+    path = make_product(tmp_path, zipped="stored")
+    with zipfile.ZipFile(path, "a") as archive:
+        info = zipfile.ZipInfo("x")
+        info.filename = name
+        archive.writestr(info, "evil")
+    with pytest.raises(ProductError, match="a member that leaves its folder"):
+        open_product(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+
+
+def test_a_zip_with_a_link(tmp_path):
+    path = make_product(tmp_path, zipped="stored")
+    with zipfile.ZipFile(path, "a") as archive:
+        info = zipfile.ZipInfo("link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ProductError, match="a link: link"):
+        open_product(path)
+
+
+def test_a_zip_with_a_name_twice(tmp_path):
+    path = make_product(tmp_path, zipped="stored")
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(archive.namelist()[0], "another")
+    with pytest.raises(ProductError, match="two members called"):
+        open_product(path)
+
+
+def test_an_unusual_compression(tmp_path):
+    path = make_product(tmp_path, zipped="stored")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x", "x" * 100, zipfile.ZIP_BZIP2)
+    with pytest.raises(ProductError, match="compressed by method 12"):
+        open_product(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])
+def test_a_zip_cut_short(tmp_path, share):
+    path = make_product(tmp_path, random_bands(), zipped="stored")
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(ProductError, match=r"not a whole zip.*stopped early"):
+        open_product(path)
+
+
+def test_a_zip_that_lies_about_a_size(tmp_path):
+    """A deflated image that inflates to more than its pixels can need is not written out."""
+    path = make_product(tmp_path / "in", zipped="deflated")
+    bomb = tmp_path / "bomb.zip"
+    with (
+        zipfile.ZipFile(path) as source,
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for name in source.namelist():
+            data = source.read(name)
+            target.writestr(name, bytes(50_000_000) if name.endswith("_B02_10m.jp2") else data)
+    room = tmp_path / "room"
+    room.mkdir()
+    with (
+        pytest.raises(ProductError, match="more than its pixels can need"),
+        unpacked(open_product(bomb), folder=room),
+    ):
+        pass
+    assert list(room.iterdir()) == []
+
+
+def test_a_deflated_image_that_is_damaged(tmp_path):
+    path = make_product(tmp_path, random_bands(), zipped="deflated")
+    with zipfile.ZipFile(path) as archive:
+        info = next(i for i in archive.infolist() if i.filename.endswith("_B03_10m.jp2"))
+    with path.open("r+b") as file:
+        file.seek(info.header_offset + 30 + len(info.filename) + info.compress_size // 2)
+        file.write(b"\xff" * 64)
+    with (
+        pytest.raises(ProductError, match=r"_B03_10m\.jp2: found a damaged file"),
+        unpacked(open_product(path)),
+    ):
+        pass

@@ -1,0 +1,142 @@
+"""Band files: whole, of the right size, in the right place, and JPEG 2000."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from made_product import make_product, random_bands
+from make_scene import write_jp2
+from rasterio.errors import NotGeoreferencedWarning
+
+from geolulc.errors import ProductError
+from geolulc.products import Tiling, decode_tile, open_product, read_tiling
+
+ULX, ULY = 600_000, 5_200_020
+
+
+@pytest.fixture
+def product(tmp_path):
+    return make_product(tmp_path, random_bands())
+
+
+def _band(product, ending):
+    return next(product.rglob(f"*_{ending}.jp2"))
+
+
+def test_a_missing_band(product):
+    _band(product, "B8A_20m").unlink()
+    with pytest.raises(
+        ProductError, match=r"found no image of B8A; expected GRANULE/.*/R20m/\*_B8A_20m\.jp2"
+    ):
+        open_product(product)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.3, 0.5, 0.9, 0.9999])
+def test_a_truncated_image(product, share):
+    path = _band(product, "B04_10m")
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(ProductError, match=r"_B04_10m\.jp2: found a damaged file"):
+        open_product(product)
+
+
+def test_an_image_that_ends_between_two_tiles(tmp_path):
+    """Nothing in the last tile tells that others should follow: only the count does."""
+    product = make_product(tmp_path, random_bands(3600, 3600))
+    path = _band(product, "B04_10m")
+    data = path.read_bytes()
+    cut = data[: data.rindex(b"\xff\x90\x00\x0a")] + b"\xff\xd9"
+    box = data.index(b"jp2c") - 4
+    path.write_bytes(cut[:box] + (len(cut) - box).to_bytes(4, "big") + cut[box + 4 :])
+    with pytest.raises(ProductError, match=r"_B04_10m\.jp2: found a damaged .*3 of 4 JP2 tiles"):
+        open_product(product)
+
+
+@pytest.mark.parametrize(
+    ("band", "resolution", "change", "message"),
+    [
+        ("B03", 10, {"shape": (240, 234)}, r"240 × 234 pixels; expected 240 × 240 pixels"),
+        ("B05", 20, {"epsg": 32633}, r"CRS EPSG:32633; expected EPSG:32632"),
+        ("B09", 60, {"ulx": ULX + 60}, r"corner \(600060, 5200020\).*corner \(600000, 5200020\)"),
+        ("B12", 20, {"uly": ULY - 20}, r"corner \(600000, 5200000\)"),
+        ("B02", 10, {"dtype": np.uint8}, r"uint8 pixels; expected uint16"),
+    ],
+)
+def test_an_image_of_another_place_or_kind(product, band, resolution, change, message):
+    shape = change.get("shape", (2400 // resolution, 2400 // resolution))
+    write_jp2(
+        _band(product, f"{band}_{resolution}m"),
+        np.full(shape, 100, change.get("dtype", np.uint16)),
+        resolution,
+        change.get("epsg", 32632),
+        change.get("ulx", ULX),
+        change.get("uly", ULY),
+        1024,
+    )
+    with pytest.raises(ProductError, match=message) as error:
+        open_product(product)
+    assert f"_{band}_{resolution}m.jp2" in str(error.value)
+
+
+def test_another_format_under_the_name_of_an_image(product, tmp_path):
+    """A VRT may name any file or address: it must not be opened, whatever it is called."""
+    path = _band(product, "B04_10m")
+    path.write_text("<VRTDataset rasterXSize='240' rasterYSize='240'></VRTDataset>")
+    with pytest.raises(ProductError, match="no JPEG 2000 file"):
+        open_product(product)
+
+
+def test_images_before_baseline_02_07_may_lack_a_georeference(product):
+    path = _band(product, "B02_10m")
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(
+        path, "w", driver="JP2OpenJPEG", width=240, height=240, count=1, dtype="uint16",
+        tiled=True, GMLJP2="NO", GEOJP2="NO", QUALITY=100, REVERSIBLE="YES",
+    ) as image:  # fmt: skip
+        image.write(np.full((240, 240), 7, np.uint16), 1)
+    assert open_product(product).band_files["B02"] == str(path)
+
+
+def test_side_files_are_not_believed(product):
+    path = _band(product, "B02_10m")
+    path.with_suffix(".jp2.aux.xml").write_text(
+        "<PAMDataset><SRS>EPSG:32633</SRS><GeoTransform>0,10,0,0,0,-10</GeoTransform></PAMDataset>"
+    )
+    path.with_suffix(".j2w").write_text("10\n0\n0\n-10\n5\n5\n")
+    assert open_product(product).grid.crs == "EPSG:32632"
+
+
+def test_tiles_make_up_the_image(product):
+    path = open_product(product).band_files["B03"]
+    tiling = read_tiling(path)
+    assert tiling == Tiling((240, 240), (240, 240))
+    with rasterio.open(path) as image:
+        whole = image.read(1)
+    out = np.zeros((240, 240), np.uint16)
+    decode_tile(path, tiling, 0, 0, out)
+    np.testing.assert_array_equal(out, whole)
+
+
+def test_tiles_of_a_larger_image(tmp_path):
+    bands = random_bands(6000, 6060)
+    product = open_product(make_product(tmp_path, bands))
+    tiling = read_tiling(product.band_files["B03"])
+    assert tiling.tile_shape == (250, 250)
+    assert tiling.counts == (3, 3)
+    out = np.zeros(bands["B03"].shape, np.uint16)
+    for row in range(3):
+        for column in range(3):
+            part = out[tiling.rows(row), tiling.columns(column)]
+            decode_tile(product.band_files["B03"], tiling, row, column, part)
+    np.testing.assert_array_equal(out, bands["B03"])
+
+
+def test_a_tile_that_cannot_be_decoded(tmp_path):
+    product = open_product(make_product(tmp_path, random_bands(6000, 6000)))
+    path = product.band_files["B03"]
+    tiling = read_tiling(path)
+    os.truncate(path, Path(path).stat().st_size // 2)  # after it was checked
+    with pytest.raises(ProductError, match=r"JP2 tile \(2, 2\)"):
+        decode_tile(path, tiling, 2, 2, np.zeros((100, 100), np.uint16))
