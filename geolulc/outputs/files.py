@@ -22,7 +22,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "presence": {"presence": "_presence.tif", "presence.style": "_presence.qml"},
         "uncertainty": {"uncertainty": "_uncertainty.tif", "uncertainty.style": "_uncertainty.qml"},
         "vectors": {},  # by format, below
-        "stac": {},
+        "stac": {"stac": ".json", "stac.model": "_model.json"},
         "picture": {"picture": ".png"},
         "report": {"report": ".html"},
     }

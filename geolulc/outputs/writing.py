@@ -20,11 +20,13 @@ from geolulc.outputs.legends import (
     entropy_entries,
     probability_entries,
 )
+from geolulc.outputs.model_item import write_model_item
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.picture import Backdrop, write_picture
 from geolulc.outputs.presence import write_presence
 from geolulc.outputs.probabilities import write_probabilities
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
+from geolulc.outputs.stac import write_item
 from geolulc.outputs.uncertainty import write_uncertainty
 from geolulc.outputs.vectors import write_vectors
 from geolulc.staging import staged
@@ -77,9 +79,29 @@ def write_map(
             write_vectors(targets, landcover_map, summaries, cells=cells)
         if "picture" in targets:
             write_picture(targets["picture"], landcover_map, summaries, backdrop)
+        if "stac" in targets:
+            _write_stac(targets, landcover_map, model, Path(out).parent)
     for path in superseded | _stale_sidecars(paths.values()):
         path.unlink(missing_ok=True)
     return paths
+
+
+def _write_stac(
+    targets: Mapping[str, Path],
+    landcover_map: LandCoverMap,
+    model: Mapping[str, Any] | None,
+    folder: Path,
+) -> None:
+    model_file = targets.get("stac.model")
+    if model is not None and model_file is not None:
+        write_model_item(model_file, model, beside=folder)
+    write_item(
+        targets["stac"],
+        landcover_map,
+        targets,
+        model=model,
+        model_file=model_file.name if model_file else None,
+    )
 
 
 def _write_rasters(

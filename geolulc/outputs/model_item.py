@@ -1,0 +1,137 @@
+"""A STAC Item of a model: the Machine Learning Model extension (MLM 1.4)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pystac
+
+from geolulc import __version__
+from geolulc.nomenclature import nomenclature
+from geolulc.outputs.stac import class_objects, model_name, write_json
+
+EXTENSIONS: Final = tuple(
+    f"https://stac-extensions.github.io/{name}/schema.json"
+    for name in ("mlm/v1.4.0", "classification/v2.0.0", "file/v2.1.0", "processing/v1.2.0")
+)
+#: A model is not of a moment: MLM's best practice for Items of models.
+_START: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def write_model_item(path: Path, model: Mapping[str, Any], *, beside: Path | None = None) -> None:
+    """Write the Item of a model.
+
+    Args:
+        path: a new .json.
+        model: what ``geolulc.nets.describe_model`` says.
+        beside: the folder that ``path`` will lie in, if it is moved there afterwards: the
+            checkpoint's href is relative to it.
+    """
+    folder = (beside or path.parent).resolve()
+    name = model_name(model)
+    item = pystac.Item(
+        id=f"{name}-{str(model['sha256'])[:8]}",
+        geometry=None,
+        bbox=None,
+        datetime=None,
+        start_datetime=_START,
+        end_datetime=_END,
+        properties=_properties(name, model),
+        stac_extensions=list(EXTENSIONS),
+    )
+    item.add_asset("model", _checkpoint(model, folder))
+    write_json(path, item)
+
+
+def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "title": str(model.get("name", name)),
+        "description": "Multi-label land cover of Sentinel-2 L2A patches of "
+        f"{model['patch_size']} m, {model['fusion']} fusion of the native resolutions.",
+        "mlm:name": name,
+        "mlm:architecture": str(model["backbone"]),
+        "mlm:tasks": ["classification"],
+        "mlm:framework": "PyTorch",
+        "mlm:total_parameters": int(model["parameters"]),
+        "mlm:accelerator": None,
+        "mlm:input": [_input(label, bands, model) for label, bands in model["bands"].items()],
+        "mlm:output": [_output(model)],
+        "mlm:hyperparameters": {
+            "temperature": model["temperature"],
+            "thresholds": dict(model["thresholds"]),
+        },
+        "processing:software": {"geolulc": __version__},
+    }
+    training = dict(model.get("provenance", {}))
+    if training:
+        properties["mlm:hyperparameters"]["training"] = training
+    return properties
+
+
+def _input(resolution: str, bands: list[str], model: Mapping[str, Any]) -> dict[str, Any]:
+    """One input of the network: its bands of one resolution ("10 m")."""
+    side = int(model["patch_size"]) // int(resolution.split()[0])
+    mean, std = model["normalisation"]["mean"], model["normalisation"]["std"]
+    return {
+        "name": f"bands of {resolution}",
+        "description": "DN + BOA_ADD_OFFSET of the product, not below 0, then scaled by band; 0 "
+        "where any band of the ground has no data (DN 0)",
+        "bands": list(bands),
+        "input": {
+            "shape": [-1, len(bands), side, side],
+            "dim_order": ["batch", "channel", "height", "width"],
+            "data_type": "float32",
+        },
+        "value_scaling": [
+            {"type": "z-score", "mean": float(mean[b]), "stddev": float(std[b])} for b in bands
+        ],
+        "resize_type": None,
+        "pre_processing_function": {
+            "format": "python",
+            "expression": "geolulc.nets:LandCoverNet.preprocess",
+        },
+    }
+
+
+def _output(model: Mapping[str, Any]) -> dict[str, Any]:
+    names = nomenclature(str(model["nomenclature"]))
+    return {
+        "name": "logits",
+        "description": "One logit a class; several classes can be present in a patch",
+        "tasks": ["classification"],
+        "result": {
+            "shape": [-1, len(model["classes"])],
+            "dim_order": ["batch", "class"],
+            "data_type": "float32",
+        },
+        "classification:classes": class_objects(tuple(names[c] for c in model["classes"])),
+        "post_processing_function": {
+            "format": "python",
+            "expression": "geolulc.nets:Model.probabilities",
+        },
+    }
+
+
+def _checkpoint(model: Mapping[str, Any], folder: Path) -> pystac.Asset:
+    href = Path(os.path.relpath(Path(str(model["path"])).resolve(), folder)).as_posix()
+    return pystac.Asset(
+        href if href.startswith(".") else f"./{href}",
+        title="Weights with everything that rebuilds the network",
+        media_type="application/octet-stream; framework=safetensors",
+        roles=["mlm:model", "mlm:weights", "mlm:checkpoint"],
+        extra_fields={
+            "mlm:artifact_type": "safetensors",
+            "file:size": int(model["bytes"]),
+            "file:checksum": "1220" + str(model["sha256"]),
+            "bands": [
+                {"name": band, "data_type": "uint16", "nodata": 0, "gsd": int(label.split()[0])}
+                for label, bands in model["bands"].items()
+                for band in bands
+            ],
+        },
+    )

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pystac
+import pytest
+import shapely
+from made_map import SOUTHERN_TILE, TILE, made_map
+from pystac.errors import STACValidationError
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.file import FileExtension
+from pystac.extensions.mlm import MLMExtension
+from pystac.extensions.projection import ProjectionExtension
+from stac_fields import offline_validator
+
+from geolulc.bands import GROUPS
+from geolulc.errors import OutputError
+from geolulc.grid import TileGrid
+from geolulc.nomenclature import BEN19
+from geolulc.outputs import OutputOptions, write_map
+from geolulc.outputs.footprint import footprint
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> dict[str, Any]:
+    """What ``geolulc.nets.describe_model`` says."""
+    (tmp_path / "models").mkdir()
+    path = tmp_path / "models" / "early.safetensors"
+    path.write_bytes(b"weights")
+    bands = {f"{r} m": list(names) for r, names in GROUPS.items()}
+    every = [b for names in bands.values() for b in names]
+    return {
+        "kind": "model",
+        "path": str(path),
+        "name": "early-resnet18 (made)",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "bytes": 7,
+        "fusion": "early",
+        "backbone": "resnet18",
+        "parameters": 11_220_000,
+        "bands": bands,
+        "patch_size": 1200,
+        "nomenclature": "ben19",
+        "classes": list(BEN19.names),
+        "normalisation": {"mean": dict.fromkeys(every, 500.0), "std": dict.fromkeys(every, 300.0)},
+        "thresholds": dict.fromkeys(BEN19.names, 0.5),
+        "temperature": 1.0,
+        "provenance": {"train_patches": 50},
+    }
+
+
+def validate(path: Path) -> pystac.Item:
+    """Against STAC's core and against every extension the Item names."""
+    item = pystac.Item.from_file(path)
+    document = json.loads(path.read_text())
+    tested = item.validate(validator=offline_validator())
+    assert len(tested) == 1 + len(document["stac_extensions"])
+    return item
+
+
+def test_the_item_of_a_map_is_valid_and_true(tmp_path: Path, model: dict[str, Any]) -> None:
+    made = made_map()
+    out = tmp_path / "map.tif"
+    paths = write_map(made, out, model=model, options=OutputOptions(dtype="uint8"))
+    item = validate(paths["stac"])
+    assert item.datetime.isoformat() == "2024-06-25T10:10:31+00:00"
+    assert item.properties["platform"] == "sentinel-2b"
+    projection = ProjectionExtension.ext(item)
+    assert projection.code == "EPSG:32632"
+    assert projection.shape == list(made.grid.shape)
+    assert projection.transform == list(made.grid.transform)[:6]
+    assert shapely.geometry.shape(item.geometry).is_valid
+    for key, asset in item.assets.items():
+        file = tmp_path / asset.href
+        assert file == paths[key]
+        extension = FileExtension.ext(asset)
+        assert extension.size == file.stat().st_size
+        assert extension.checksum == "1220" + hashlib.sha256(file.read_bytes()).hexdigest()
+    assert {"probabilities", "classes", "presence", "uncertainty", "vectors", "picture"} == set(
+        item.assets
+    )
+    classes = ClassificationExtension.ext(item.assets["classes"]).classes
+    assert [(c.value, c.color_hint) for c in classes[1:]] == [
+        (c.code, c.color[1:].upper()) for c in BEN19.classes
+    ]
+    bands = item.assets["probabilities"].extra_fields["bands"]
+    assert [b["name"] for b in bands] == list(BEN19.names)
+    assert {b["data_type"] for b in bands} == {"uint8"}
+    assert {b["raster:scale"] for b in bands} == {0.004}
+    links = {link.target: link for link in item.get_links("derived_from")}
+    assert list(links) == [f"{made.scene['name']}.SAFE", "./map_model.json"]
+
+
+def test_the_item_of_a_model_is_valid_and_true(tmp_path: Path, model: dict[str, Any]) -> None:
+    (tmp_path / "maps").mkdir()
+    paths = write_map(made_map(), tmp_path / "maps" / "map.tif", outputs=["stac"], model=model)
+    item = validate(paths["stac.model"])
+    mlm = MLMExtension.ext(item)
+    assert mlm.mlm_name == "geolulc-early-resnet18-made"
+    assert [i.name for i in mlm.input] == ["bands of 10 m", "bands of 20 m", "bands of 60 m"]
+    assert [i.input.shape for i in mlm.input] == [
+        [-1, 4, 120, 120], [-1, 6, 60, 60], [-1, 2, 20, 20],
+    ]  # fmt: skip
+    assert mlm.input[1].bands == list(GROUPS[20])
+    assert mlm.input[2].to_dict()["value_scaling"][0] == {
+        "type": "z-score", "mean": 500.0, "stddev": 300.0,
+    }  # fmt: skip
+    assert mlm.output[0].result.shape == [-1, 19]
+    asset = item.assets["model"]
+    assert asset.href == "../models/early.safetensors"
+    assert (paths["stac.model"].parent / asset.href).resolve() == Path(model["path"])
+    assert [b["name"] for b in asset.extra_fields["bands"]] == [
+        b for names in GROUPS.values() for b in names
+    ]
+
+
+@pytest.mark.parametrize("vector_format", ["parquet", "flatgeobuf"])
+def test_other_vector_formats_are_assets_too(tmp_path: Path, vector_format: str) -> None:
+    options = OutputOptions(("vectors", "stac"), vector_format=vector_format)
+    paths = write_map(made_map(SOUTHERN_TILE), tmp_path / "map.tif", options=options)
+    item = validate(paths["stac"])
+    assert set(item.assets) == {"vectors", "vectors.cells", "vectors.summary"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("proj:code", 32632), ("proj:datum", "WGS 84"), ("processing:software", "geolulc")],
+)
+def test_the_validator_refuses_what_the_specifications_refuse(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    paths = write_map(made_map(), tmp_path / "map.tif", outputs=["stac"])
+    document = json.loads(paths["stac"].read_text())
+    document["properties"][field] = value
+    with pytest.raises(STACValidationError):
+        pystac.Item.from_dict(document).validate(validator=offline_validator())
+
+
+def test_a_map_without_time_cannot_be_an_item(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"sensing time ''.*Leave stac out"):
+        write_map(made_map(scene={"name": "x"}), tmp_path / "map.tif")
+    assert list(tmp_path.iterdir()) == []
+    write_map(made_map(scene={}), tmp_path / "map.tif", outputs=["probabilities"])
+
+
+def test_footprint_is_the_tile_in_degrees() -> None:
+    geometry, box = footprint(TILE)
+    polygon = shapely.geometry.shape(geometry)
+    assert geometry["type"] == "Polygon"
+    assert polygon.is_valid
+    assert polygon.exterior.is_ccw
+    assert tuple(box) == polygon.bounds
+    assert 10 < box[0] < box[2] < 10.4
+    assert 45 < box[1] < box[3] < 46.1
+
+
+def test_footprint_across_the_180th_meridian_is_cut() -> None:
+    geometry, box = footprint(TileGrid("EPSG:32701", 99_960.0, 8_100_040.0, 109_800, 109_800))
+    west, east = shapely.geometry.shape(geometry).geoms
+    assert west.bounds[2] == 180
+    assert east.bounds[0] == -180
+    assert box[0] > 0 > box[2]
+    assert west.area + east.area < 2
