@@ -56,12 +56,13 @@ def open_backbone(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     pixels: int = PATCH_PIXELS,
+    exact: bool = False,
 ) -> Backbone:
     """A timm model for images of ``pixels`` × ``pixels``.
 
     Models that fix their image size (ViT, Mixer, Swin …) are built for ``pixels``, or, where their
     tokens do not divide it, for the next size that they do divide (128 for tokens of 16 pixels):
-    a patch is resized to it rather than losing its edge.
+    a patch is resized to it rather than losing its edge; with ``exact`` the size stays.
 
     Raises:
         ParameterError: no such architecture, or it cannot be built so.
@@ -75,7 +76,7 @@ def open_backbone(
         options["drop_path_rate"] = drop_path_rate
     model, fixed = _create(name, options, pixels)
     size = pixels
-    if fixed and (token := _token_size(model)) and pixels % token:
+    if fixed and not exact and (token := _token_size(model)) and pixels % token:
         size = token * math.ceil(pixels / token)
         model, _ = _create(name, options, size)
     return Backbone(model, size)

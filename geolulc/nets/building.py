@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from geolulc.bands import GROUPS
 from geolulc.errors import ParameterError
@@ -20,6 +20,7 @@ from geolulc.nets.label_correlation import LabelCorrelation
 from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.pretrained import start_from
 
 
 def build_net(
@@ -30,7 +31,7 @@ def build_net(
     normalisation: Normalisation,
     patch_size: int = 1200,
     cooccurrence: NDArray[np.float64] | None = None,
-    pretrained: Path | None = None,
+    pretrained: Path | str | None = None,
     seed: int | None = None,
 ) -> LandCoverNet:
     """A network with fresh weights, in training mode, on the CPU.
@@ -44,7 +45,8 @@ def build_net(
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
             (diagonal: that carry ``i``), ``targets.T @ targets / len(targets)``; needed by label
             correlation.
-        pretrained: a local file of weights to start the encoders from.
+        pretrained: a local file of timm or TorchGeo weights to start the encoders from, or
+            "torchgeo:NAME" for a published one; the head starts fresh.
         seed: makes the weights repeatable; the global random state stays as it was.
 
     Raises:
@@ -53,6 +55,9 @@ def build_net(
     """
     with _seeded(seed):
         fusion = build_fusion(config, GROUPS, len(classes))
+    initialisation: dict[str, Any] = {}
+    if pretrained is not None:
+        initialisation = start_from(fusion.encoders(), pretrained, normalisation)
     correlation = build_label_correlation(config, len(classes))
     if correlation is not None:
         correlation.set_cooccurrence(_required(cooccurrence, len(classes)))
@@ -64,12 +69,13 @@ def build_net(
         normalisation=normalisation,
         patch_size=patch_size,
         label_correlation=correlation,
+        initialisation=initialisation,
     )
 
 
 def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
-) -> nn.Module:
+) -> EarlyFusion | IntermediateFusion | LateFusion:
     """The part that ``config.fusion`` names."""
     if config.fusion == "intermediate":
         return IntermediateFusion(config, bands, num_classes)

@@ -15,6 +15,8 @@ from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nomenclature import nomenclature
 
+#: Key of the text in the metadata of a safetensors file.
+METADATA_KEY: Final = "geolulc"
 #: Version of the format; a reader refuses a higher one.
 FORMAT_VERSION: Final = 1
 #: Side of a patch on the ground, in metres: the only size there are networks for.
@@ -35,6 +37,7 @@ class Settings:
     thresholds: Mapping[str, float]
     temperature: float
     provenance: Mapping[str, Any]
+    initialisation: Mapping[str, Any]
 
 
 def settings_of(model: Model) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         "thresholds": {c: float(t) for c, t in zip(net.classes, model.thresholds, strict=True)},
         "temperature": float(model.temperature),
         "provenance": dict(model.provenance),
+        "initialisation": dict(net.initialisation),
     }
 
 
@@ -88,6 +92,7 @@ def parse_settings(text: str) -> Settings:
             thresholds=_thresholds(values.get("thresholds"), classes),
             temperature=_temperature(values.get("temperature")),
             provenance=_mapping(values.get("provenance"), "provenance"),
+            initialisation=_mapping(values.get("initialisation", {}), "initialisation"),
         )
     except GeolulcError:
         raise

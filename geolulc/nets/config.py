@@ -15,6 +15,8 @@ FUSIONS: Final = ("early", "intermediate", "late")
 ATTENTIONS: Final = ("none", "cbam")
 #: Whether label co-occurrence refines the logits.
 LABEL_CORRELATIONS: Final = ("off", "on")
+#: How coarser bands are brought to the size of the images.
+UPSAMPLINGS: Final = ("bilinear", "nearest")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class NetConfig:
         label_correlation: "on" lets the co-occurrence of labels refine the logits.
         drop_rate: dropout before the head.
         drop_path_rate: stochastic depth, for backbones that have it.
+        upsampling: how early fusion brings 20 m and 60 m bands to the images' size, "bilinear"
+            or "nearest" (as ConfigILM's models were trained).
+        image_size: side of the images of early fusion in pixels; 0 for 120, or the next size
+            that the backbone's tokens divide.
 
     Raises:
         ParameterError: an option is not one of its values or a rate is outside 0..1.
@@ -40,11 +46,23 @@ class NetConfig:
     label_correlation: str = "off"
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
+    upsampling: str = "bilinear"
+    image_size: int = 0
 
     def __post_init__(self) -> None:
         _require_choice("fusion", self.fusion, FUSIONS)
         _require_choice("attention", self.attention, ATTENTIONS)
         _require_choice("label_correlation", self.label_correlation, LABEL_CORRELATIONS)
+        _require_choice("upsampling", self.upsampling, UPSAMPLINGS)
+        if type(self.image_size) is not int or not (
+            self.image_size == 0 or 32 <= self.image_size <= 256
+        ):
+            raise ParameterError(
+                "image_size",
+                found=repr(self.image_size),
+                expected="0, or pixels from 32 to 256",
+                remedy="0 takes the size that suits the backbone.",
+            )
         if not isinstance(self.backbone, str):
             raise ParameterError(
                 "backbone",

@@ -43,6 +43,7 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
     return {
         **net.config.as_mapping(),
         "joins": {f"{r} m": where for r, where in joins(net).items()},
+        "initialisation": dict(net.initialisation),
         "parameters": count_parameters(net),
         "multiply_adds": count_multiply_adds(net),
         "bands": {f"{r} m": list(names) for r, names in net.bands.items()},

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import open_backbone
+from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
 from geolulc.nets.config import NetConfig
+from geolulc.nets.pretrained import EncoderInput
 
 
 class EarlyFusion(nn.Module):
@@ -26,8 +27,6 @@ class EarlyFusion(nn.Module):
         config: NetConfig,
         bands: Mapping[int, tuple[str, ...]],
         num_classes: int,
-        *,
-        upsampling: str = "bilinear",
     ) -> None:
         super().__init__()
         opened = open_backbone(
@@ -36,13 +35,20 @@ class EarlyFusion(nn.Module):
             num_classes=num_classes,
             drop_rate=config.drop_rate,
             drop_path_rate=config.drop_path_rate,
+            pixels=config.image_size or PATCH_PIXELS,
+            exact=config.image_size > 0,
         )
         self.backbone = opened.model
         self.image_size = opened.image_size
-        self.upsampling = upsampling
+        self.upsampling = config.upsampling
         self.attention = attention_block(config, opened.model)
         #: Where each group of bands joins, for people.
         self.joins = {r: "the input" for r, names in bands.items() if names}
+        self._bands = tuple(name for names in bands.values() for name in names)
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm models inside, with the bands that they take."""
+        return (EncoderInput(self.backbone, self._bands),)
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
+from geolulc.nets.pretrained import EncoderInput
 from geolulc.nets.stages import Stage, open_stages, run_modules
 
 #: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
@@ -76,6 +77,11 @@ class IntermediateFusion(nn.Module):
             r: f"after {s.name} (stride {s.stride}, {s.channels} channels)"
             for r, s in self.stages.items()
         }
+        self._bands = bands[10]
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The trunk, with the bands that enter it."""
+        return (EncoderInput(self.backbone, self._bands),)
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""

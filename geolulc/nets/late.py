@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
+from geolulc.nets.pretrained import EncoderInput
 from geolulc.nets.stages import keep_modules, open_stages, run_modules
 
 #: The encoder of the 60 m bands ends with the stage of this stride: 20 pixels are 2 or 3 there.
@@ -94,6 +95,15 @@ class LateFusion(nn.Module):
             r: f"before the head ({e.num_features} features of {e.depth})"
             for r, e in encoders.items()
         }
+        self._bands = dict(bands)
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm models of the three resolutions, with the bands that they take."""
+        return (
+            EncoderInput(self.encoder10.backbone, self._bands[10]),
+            EncoderInput(self.encoder20.backbone, self._bands[20]),
+            EncoderInput(self.encoder60.backbone, self._bands[60]),
+        )
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""

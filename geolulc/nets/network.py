@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class LandCoverNet(nn.Module):
         normalisation: mean and std by band.
         bands: resolution → names of the bands that the network uses, in its order.
         patch_size: side of a patch on the ground, in metres.
+        initialisation: which weights the encoders started from (JSON-able); empty for none.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LandCoverNet(nn.Module):
         patch_size: int = 1200,
         bands: Mapping[int, tuple[str, ...]] = GROUPS,
         label_correlation: nn.Module | None = None,
+        initialisation: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.config = config
@@ -53,6 +55,7 @@ class LandCoverNet(nn.Module):
         self.patch_size = patch_size
         self.fusion = fusion
         self.label_correlation = label_correlation
+        self.initialisation = dict(initialisation)
         for resolution, names in self.bands.items():
             normalisation.require(names)
             mean = torch.tensor([normalisation.mean[n] for n in names], dtype=torch.float32)

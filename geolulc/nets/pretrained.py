@@ -1,0 +1,248 @@
+"""Starting the encoders from weights that others trained, bands matched by name.
+
+A file's first convolution has one slice a band, made for input scaled in its own way. Slices are
+taken by band name, and rescaled so that the network sees with our standardised input what the
+file's network saw with its own: for a band ``(DN - m) / s`` there and ``(DN - M) / S`` here, the
+slice is multiplied by ``S / s`` and the constant ``(M - m) / s`` goes into the bias, or into the
+running mean of the batch normalisation that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+
+from geolulc.errors import CheckpointError
+from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
+from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.published_encoders import (
+    PREFIX,
+    InputConvention,
+    convention_of,
+    fetch_encoder,
+)
+from geolulc.nets.safetensors_files import hash_file, read_header
+from geolulc.nets.weight_files import read_weights
+
+#: What training scripts put before timm's names.
+_PREFIXES = (
+    "",
+    "module.",
+    "backbone.",
+    "encoder.",
+    "encoder_q.",
+    "module.encoder_q.",
+    "model.",
+    "model.vision_encoder.",
+)
+
+
+@dataclass(frozen=True)
+class EncoderInput:
+    """A timm model inside a fusion, and the names of the bands that it takes, in order."""
+
+    backbone: nn.Module
+    bands: tuple[str, ...]
+
+
+def start_from(
+    encoders: Sequence[EncoderInput], source: Path | str, normalisation: Normalisation
+) -> dict[str, Any]:
+    """Load weights of a file into each encoder.
+
+    Args:
+        encoders: of one fusion.
+        source: a local file of timm or TorchGeo weights, or "torchgeo:NAME" for a published one.
+        normalisation: of the network that the encoders are in.
+
+    Returns:
+        JSON-able: what was taken from where, for the checkpoint.
+
+    Raises:
+        CheckpointError: the file cannot be read, is of another architecture, or for bands that
+            are not known.
+    """
+    name = str(source)
+    file = fetch_encoder(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(source)
+    state = read_weights(file)
+    own = _own_encoders(file)
+    records = []
+    for encoder in encoders:
+        prefix, convention = _most_alike(own, encoder.bands) if own else ("", None)
+        part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        records.append(_start(encoder, file, part, convention, normalisation))
+    return {"file": file.name, "sha256": hash_file(file), **records[0]}
+
+
+def _own_encoders(file: Path) -> dict[str, InputConvention]:
+    """Prefix → input of the encoders in a checkpoint of geolulc; empty for other files."""
+    if file.suffix != ".safetensors":
+        return {}
+    text = read_header(file).metadata.get(METADATA_KEY)
+    if text is None:
+        return {}
+    settings = parse_settings(text)
+    groups = settings.bands
+    parts = {
+        "early": {"fusion.backbone.": tuple(b for names in groups.values() for b in names)},
+        "intermediate": {"fusion.backbone.": groups[10]},
+        "late": {f"fusion.encoder{r}.backbone.": names for r, names in groups.items()},
+    }[settings.config.fusion]
+    mean, std = settings.normalisation.mean, settings.normalisation.std
+    return {
+        prefix: InputConvention(bands, mean, std, f"standardised as by {settings.name}")
+        for prefix, bands in parts.items()
+    }
+
+
+def _most_alike(
+    own: Mapping[str, InputConvention], bands: Sequence[str]
+) -> tuple[str, InputConvention]:
+    return max(own.items(), key=lambda item: len(set(item[1].bands) & set(bands)))
+
+
+def _start(
+    encoder: EncoderInput,
+    file: Path,
+    state: Mapping[str, Tensor],
+    convention: InputConvention | None,
+    normalisation: Normalisation,
+) -> dict[str, Any]:
+    model: Any = encoder.backbone
+    wanted = {k: v for k, v in model.state_dict().items() if not _in_head(k, model)}
+    found = _strip_prefix(state, wanted)
+    first = f"{model.default_cfg['first_conv']}.weight"
+    _require_architecture(file, wanted, found, first)
+    convention = convention or convention_of(file, found[first].shape[1])
+    kernel, constant, how = _adapt(found[first], convention, encoder.bands, normalisation)
+    loaded = {k: found[k] for k in wanted if k in found}
+    loaded[first] = kernel
+    if "pos_embed" in loaded and loaded["pos_embed"].shape != wanted["pos_embed"].shape:
+        loaded["pos_embed"] = _resample_tokens(file, model, loaded["pos_embed"])
+    for key, tensor in loaded.items():
+        if tensor.shape != wanted[key].shape:
+            raise CheckpointError(
+                file,
+                found=f"{key} of shape {tuple(tensor.shape)}",
+                expected=f"shape {tuple(wanted[key].shape)}, as in the backbone",
+                remedy="Choose the backbone that the weights were made for.",
+            )
+    placed = _place_constant(model, first, constant, loaded)
+    model.load_state_dict(loaded, strict=False)
+    return {
+        "input": convention.text,
+        "bands": list(convention.bands),
+        "scaling": how if placed else f"{how}; its constant part is left to training",
+    }
+
+
+def _in_head(key: str, model: Any) -> bool:
+    """Classifiers are not taken over: their classes are others."""
+    classifier = model.default_cfg.get("classifier") or ()
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    return any(key.startswith(f"{name}.") for name in names)
+
+
+def _strip_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the prefix that makes most of them known."""
+
+    def matched(prefix: str) -> int:
+        return sum(f"{prefix}{key}" in state for key in wanted)
+
+    best = max(_PREFIXES, key=matched)
+    return {k.removeprefix(best): v for k, v in state.items() if k.startswith(best)}
+
+
+def _require_architecture(
+    file: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], first: str
+) -> None:
+    # encoders of ViTs trained without labels come without the last norm; counters carry nothing
+    missing = sorted(
+        k
+        for k in wanted
+        if k not in found and not k.startswith(("norm.", "fc_norm.")) and "num_batches" not in k
+    )
+    if missing or first not in found or found[first].ndim != wanted[first].ndim:
+        raise CheckpointError(
+            file,
+            found=f"{len(missing)} of {len(wanted)} tensors of the backbone missing"
+            + (f" (first: {missing[0]})" if missing else ""),
+            expected="the weights of this architecture under timm's names",
+            remedy="Choose the backbone that the weights were made for.",
+        )
+
+
+def _adapt(
+    kernel: Tensor,
+    convention: InputConvention,
+    bands: Sequence[str],
+    normalisation: Normalisation,
+) -> tuple[Tensor, Tensor, str]:
+    """The first kernel for ``bands``, the constant to add to its output, and how, in words."""
+    slices = dict(zip(convention.bands, kernel.unbind(1), strict=True))
+    constant = torch.zeros(kernel.shape[0])
+    if convention.std:
+        for band, weights in slices.items():
+            there, scale = convention.mean[band], convention.std[band]
+            # what we do not have, B10 (cirrus), is next to nothing in reflectance
+            ours = normalisation.mean.get(band, 0.0)
+            constant += weights.flatten(1).sum(1) * (ours - there) / scale
+            slices[band] = weights * normalisation.std.get(band, 0.0) / scale
+    known = [b for b in bands if b in slices]
+    if len(known) == len(bands):
+        how = "converted from its input" if convention.std else "taken over"
+        return torch.stack([slices[b] for b in bands], dim=1), constant, how
+    # as timm does for other band counts: the mean of all for a band that the file does not know,
+    # and less of each, so that the sum stays as large
+    usable = [s for b, s in slices.items() if b in normalisation.mean]
+    filler = torch.stack(usable).mean(dim=0)
+    adapted = torch.stack([slices.get(b, filler) for b in bands], dim=1)
+    unknown = ", ".join(b for b in bands if b not in slices)
+    how = f"by name; {unknown} started from the mean of its bands"
+    return adapted * (len(usable) / len(bands)), torch.zeros_like(constant), how
+
+
+def _place_constant(
+    model: nn.Module, first: str, constant: Tensor, loaded: dict[str, Tensor]
+) -> bool:
+    """Put a constant output of the first convolution where it is kept; False where it is not."""
+    if not constant.any():
+        return True
+    bias = first.replace(".weight", ".bias")
+    if bias in loaded:
+        loaded[bias] = loaded[bias] + constant
+        return True
+    modules = list(model.named_modules())
+    at = next(i for i, (name, _) in enumerate(modules) if f"{name}.weight" == first)
+    if at + 1 < len(modules):
+        name, follower = modules[at + 1]
+        mean = f"{name}.running_mean"
+        if isinstance(follower, nn.BatchNorm2d) and mean in loaded:
+            loaded[mean] = loaded[mean] - constant
+            return True
+    return False
+
+
+def _resample_tokens(file: Path, model: Any, embedding: Tensor) -> Tensor:
+    try:
+        resampled: Tensor = resample_abs_pos_embed(
+            embedding,
+            new_size=list(model.patch_embed.grid_size),
+            num_prefix_tokens=0
+            if getattr(model, "no_embed_class", False)
+            else model.num_prefix_tokens,
+        )
+    except (AttributeError, RuntimeError, ValueError, AssertionError) as error:
+        raise CheckpointError(
+            file,
+            found=f"position embeddings that cannot be resampled ({error})",
+            expected="one for each token of a square image",
+            remedy="Choose the backbone that the weights were made for.",
+        ) from error
+    return resampled

@@ -1,0 +1,237 @@
+"""Sentinel-2 encoders that others publish, to start a training from: facts, no code.
+
+Names, files and input conventions are those of TorchGeo's weight enums (``torchgeo.models``).
+All but one were trained on Level-1C products (top of atmosphere, with B10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from geolulc.bands import BAND_NAMES
+from geolulc.errors import CheckpointError
+from geolulc.nets.hub import fetch_file
+
+#: Prefix of a published encoder's name, as in ``--pretrained torchgeo:NAME``.
+PREFIX: Final = "torchgeo:"
+
+RGB: Final = ("B04", "B03", "B02")
+#: The thirteen bands of a Level-1C product.
+L1C: Final = (
+    *("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A"),
+    *("B09", "B10", "B11", "B12"),
+)
+L2A: Final = BAND_NAMES
+
+
+@dataclass(frozen=True)
+class InputConvention:
+    """What a file of weights expects of its input: ``(DN - mean) / std`` for each of ``bands``.
+
+    ``mean`` and ``std`` empty: standardised by the statistics of its own data, which ours stand
+    in for (ImageNet weights).
+    """
+
+    bands: tuple[str, ...]
+    mean: Mapping[str, float]
+    std: Mapping[str, float]
+    text: str
+
+
+def _reflectance(bands: tuple[str, ...]) -> InputConvention:
+    return InputConvention(
+        bands, dict.fromkeys(bands, 0.0), dict.fromkeys(bands, 10_000.0), "DN / 10000"
+    )
+
+
+# statistics of SSL4EO-S12 (L1C) in TorchGeo's transform for SoftCon
+_SSL4EO_MEAN = (
+    *(1612.9, 1397.6, 1322.3, 1373.1, 1561.0, 2108.4, 2390.7, 2318.7, 2581.0),
+    *(837.7, 22.0, 2195.2, 1537.4),
+)
+_SSL4EO_STD = (
+    *(791.0, 854.3, 878.7, 1144.9, 1127.5, 1164.2, 1276.0, 1249.5, 1345.9),
+    *(577.5, 47.5, 1340.0, 1142.9),
+)
+_SSL4EO = InputConvention(
+    L1C,
+    dict(zip(L1C, _SSL4EO_MEAN, strict=True)),
+    dict(zip(L1C, _SSL4EO_STD, strict=True)),
+    "(DN - mean) / std of SSL4EO-S12",
+)
+
+#: By number of input channels, for files that are not in the list.
+CONVENTIONS: Final[Mapping[int, InputConvention]] = MappingProxyType(
+    {
+        3: InputConvention(RGB, {}, {}, "standardised red, green, blue (ImageNet)"),
+        12: _reflectance(L2A),
+        13: _reflectance(L1C),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PublishedEncoder:
+    """A published file: ``repository``/``revision``/``file`` on the Hugging Face hub."""
+
+    name: str
+    backbone: str
+    repository: str
+    revision: str
+    file: str
+    convention: InputConvention
+    paper: str
+
+
+_ROWS: Final = (
+    (
+        "resnet18_sentinel2_all_moco",
+        "resnet18",
+        "torchgeo/resnet18_sentinel2_all_moco",
+        "5b8cddc9a14f3844350b7f40b85bcd32aed75918",
+        "resnet18_sentinel2_all_moco-59bfdff9.pth",
+        _reflectance(L1C),
+        "arXiv:2211.07044",
+    ),
+    (
+        "resnet18_sentinel2_rgb_moco",
+        "resnet18",
+        "torchgeo/resnet18_sentinel2_rgb_moco",
+        "e1c032e7785fd0625224cdb6699aa138bb304eec",
+        "resnet18_sentinel2_rgb_moco-e3a335e3.pth",
+        _reflectance(RGB),
+        "arXiv:2211.07044",
+    ),
+    (
+        "resnet50_sentinel2_all_moco",
+        "resnet50",
+        "torchgeo/resnet50_sentinel2_all_moco",
+        "da4f3c9dbe09272eb902f3b37f46635fa4726879",
+        "resnet50_sentinel2_all_moco-df8b932e.pth",
+        _reflectance(L1C),
+        "arXiv:2211.07044",
+    ),
+    (
+        "resnet50_sentinel2_all_dino",
+        "resnet50",
+        "torchgeo/resnet50_sentinel2_all_dino",
+        "d7f14bf5530d70ac69d763e58e77e44dbecfec7c",
+        "resnet50_sentinel2_all_dino-d6c330e9.pth",
+        _reflectance(L1C),
+        "arXiv:2211.07044",
+    ),
+    (
+        "resnet50_sentinel2_rgb_moco",
+        "resnet50",
+        "torchgeo/resnet50_sentinel2_rgb_moco",
+        "efd9723b59a88e9dc1420dc1e96afb25b0630a3c",
+        "resnet50_sentinel2_rgb_moco-2b57ba8b.pth",
+        _reflectance(RGB),
+        "arXiv:2211.07044",
+    ),
+    (
+        "resnet50_sentinel2_all_decur",
+        "resnet50",
+        "torchgeo/decur",
+        "eba7ae5945d482a4319be046d34b552db5dd9950",
+        "rn50_ssl4eo-s12_ms_decur_ep100-fc6b09ff.pth",
+        _reflectance(L1C),
+        "arXiv:2309.05300",
+    ),
+    (
+        "resnet50_sentinel2_all_softcon",
+        "resnet50",
+        "wangyi111/softcon",
+        "62ff465b2e7467dbfc70758ec1e9d08ab87fc46b",
+        "B13_rn50_softcon.pth",
+        _SSL4EO,
+        "arXiv:2405.20462",
+    ),
+    (
+        "resnet50_sentinel2_all_seco_eco",
+        "resnet50",
+        "torchgeo/seco-eco",
+        "aea279ea46572cfca5876ac1f9d8d8595fcdeb3b",
+        "resnet50_sentinel2_all_seco_eco-90ec322f.pth",
+        _reflectance(L2A),
+        "arXiv:2504.18256",
+    ),
+    (
+        "vit_small_patch16_224_sentinel2_all_moco",
+        "vit_small_patch16_224",
+        "torchgeo/vit_small_patch16_224_sentinel2_all_moco",
+        "1cb683f6c14739634cdfaaceb076529adf898c74",
+        "vit_small_patch16_224_sentinel2_all_moco-67c9032d.pth",
+        _reflectance(L1C),
+        "arXiv:2211.07044",
+    ),
+    (
+        "vit_small_patch16_224_sentinel2_all_dino",
+        "vit_small_patch16_224",
+        "torchgeo/vit_small_patch16_224_sentinel2_all_dino",
+        "5b41dd418a79de47ac9f5be3e035405a83818a62",
+        "vit_small_patch16_224_sentinel2_all_dino-36bcc127.pth",
+        _reflectance(L1C),
+        "arXiv:2211.07044",
+    ),
+)
+
+#: Name → published encoder.
+ENCODERS: Final[Mapping[str, PublishedEncoder]] = MappingProxyType(
+    {row[0]: PublishedEncoder(*row) for row in _ROWS}
+)
+
+
+def find_encoder(name: str) -> PublishedEncoder:
+    """The published encoder called ``name``; ``CheckpointError`` with the nearest otherwise."""
+    if name in ENCODERS:
+        return ENCODERS[name]
+    near = get_close_matches(name, ENCODERS, n=1, cutoff=0.0)
+    raise CheckpointError(
+        f"{PREFIX}{name}",
+        found="no published encoder of that name",
+        expected=f"one of {', '.join(ENCODERS)} (nearest: {near[0]})",
+        remedy="Correct the name, or give a local file of weights.",
+    )
+
+
+def fetch_encoder(name: str) -> Path:
+    """The file of a published encoder, from the local cache or the hub; checksum verified.
+
+    Raises:
+        CheckpointError: no such encoder, or it cannot be fetched.
+    """
+    encoder = find_encoder(name)
+    return fetch_file(
+        encoder.repository, encoder.file, revision=encoder.revision, sha256=_checksum(encoder.file)
+    )
+
+
+def convention_of(file: Path, channels: int) -> InputConvention:
+    """What a file of weights with ``channels`` input bands expects.
+
+    Raises:
+        CheckpointError: which bands they are is not known.
+    """
+    for encoder in ENCODERS.values():
+        if encoder.file == file.name and len(encoder.convention.bands) == channels:
+            return encoder.convention
+    if channels in CONVENTIONS:
+        return CONVENTIONS[channels]
+    raise CheckpointError(
+        file,
+        found=f"weights for {channels} input bands",
+        expected="3 (red, green, blue), 12 (Level-2A) or 13 bands (Level-1C)",
+        remedy="Which bands they are cannot be told from the file; use weights of these counts.",
+    )
+
+
+def _checksum(file: str) -> str:
+    """First digits of the SHA-256 that torch's naming convention puts before the suffix."""
+    tail = Path(file).stem.rpartition("-")[2]
+    return tail if len(tail) == 8 and all(c in "0123456789abcdef" for c in tail) else ""

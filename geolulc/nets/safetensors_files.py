@@ -1,0 +1,147 @@
+"""safetensors files: read only after their header has been found sound."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from geolulc.errors import CheckpointError
+
+_ALLOWED: Final = frozenset({"F32", "F16", "BF16", "I64"})
+_LONGEST_HEADER: Final = 50_000_000
+_EXPECTED: Final = "weights in a safetensors file"
+_REMEDY: Final = "Give model.safetensors of a run, or the run's folder."
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """The header of a safetensors file: metadata, and name → (dtype, shape)."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+def read_header(file: Path) -> TensorFile:
+    """Names, types and shapes of the tensors of a safetensors file, without loading them.
+
+    Raises:
+        CheckpointError: it is something else, or was cut short.
+    """
+    _require_safetensors(file)
+    try:
+        with safe_open(file, framework="pt", device="cpu") as handle:
+            metadata = handle.metadata() or {}
+            tensors = {}
+            for name in handle.keys():  # noqa: SIM118 – a handle, not a dict
+                view = handle.get_slice(name)
+                tensors[name] = (str(view.get_dtype()), tuple(view.get_shape()))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(file, error) from error
+    for name, (dtype, _) in tensors.items():
+        if dtype not in _ALLOWED:
+            raise CheckpointError(
+                file,
+                found=f"tensor {name} of type {dtype}",
+                expected=f"types {', '.join(sorted(_ALLOWED))}",
+                remedy=_REMEDY,
+            )
+    return TensorFile(file, metadata, tensors)
+
+
+def read_tensors(header: TensorFile) -> dict[str, Tensor]:
+    """The tensors of a file, floats as float32; ``CheckpointError`` if one is not finite."""
+    state = {}
+    try:
+        with safe_open(header.path, framework="pt", device="cpu") as handle:
+            for name in header.tensors:
+                tensor = handle.get_tensor(name)
+                state[name] = tensor.float() if tensor.is_floating_point() else tensor
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(header.path, error) from error
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                header.path,
+                found=f"values in {name} that are not finite",
+                expected="finite weights",
+                remedy="The training diverged or the file is damaged; use another checkpoint.",
+            )
+    return state
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def compare_shapes(
+    file: Path,
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    what: str,
+) -> None:
+    """``CheckpointError`` unless the tensors of ``file`` are those that ``what`` needs."""
+    remedy = "The file is damaged or was made by another version; train or download it again."
+    missing = sorted(set(expected) - set(found))
+    extra = sorted(set(found) - set(expected))
+    if missing or extra:
+        parts = []
+        if missing:
+            parts.append(f"{len(missing)} tensors missing (first: {missing[0]})")
+        if extra:
+            parts.append(f"{len(extra)} tensors too many (first: {extra[0]})")
+        raise CheckpointError(
+            file, found=", ".join(parts), expected=f"the tensors of {what}", remedy=remedy
+        )
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise CheckpointError(
+                file,
+                found=f"tensor {name} of shape {found[name]}",
+                expected=f"shape {shape}, as in {what}",
+                remedy=remedy,
+            )
+
+
+def _require_safetensors(file: Path) -> None:
+    """Say what a file is that is no safetensors file, from its first bytes."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise _damaged(file, error) from error
+    length = int.from_bytes(start[:8], "little")
+    if start[8:] == b"{" and length <= min(_LONGEST_HEADER, size - 8):
+        return
+    kinds = {
+        b"PK\x03\x04": "a zip archive (PyTorch saves pickles so)",
+        b"\x80\x02": "a pickle",
+        b"\x80\x03": "a pickle",
+        b"\x80\x04": "a pickle",
+        b"\x80\x05": "a pickle",
+        b"\x08": "an ONNX graph, it seems",
+        b"": "an empty file" if not size else "no safetensors header",
+    }
+    found = next(text for magic, text in kinds.items() if start.startswith(magic))
+    if start[8:] == b"{":
+        found = f"a header of {length} bytes in a file of {size}: it was cut short"
+    raise CheckpointError(file, found=found, expected=_EXPECTED, remedy=_REMEDY)
+
+
+def _damaged(file: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        file,
+        found=f"a damaged file ({error})",
+        expected=_EXPECTED,
+        remedy="Copy or train it again.",
+    )
