@@ -75,6 +75,7 @@ def make_index(folder: Path, patches: int, nomenclature_id: str) -> None:
         "left": np.full(patches, 3e5),
         "top": np.full(patches, 5e6),
         "v1_name": [None] * patches,
+        "has_reference": [False] * patches,
         "labels": [pairs[i] for i in of],
         "ben19": [ben19[i] for i in of],
         "clc43": [pairs[i] for i in of],

@@ -46,17 +46,15 @@ SCHEMA: Final = pa.schema(
         pa.field("left", pa.float64(), nullable=False),
         pa.field("top", pa.float64(), nullable=False),
         pa.field("v1_name", pa.string()),
+        pa.field("has_reference", pa.bool_(), nullable=False),
         pa.field("labels", pa.list_(pa.string()), nullable=False),
         pa.field("ben19", pa.list_(pa.string()), nullable=False),
         pa.field("clc43", pa.list_(pa.string())),
     ]
 )
 
-_FROM_PATCH: Final = tuple(
-    name
-    for name in SCHEMA.names
-    if name not in ("shard", "offset", "size", "pixel_hash", "classes")
-)
+_NOT_OF_PATCH: Final = ("shard", "offset", "size", "pixel_hash", "classes", "has_reference")
+_FROM_PATCH: Final = tuple(name for name in SCHEMA.names if name not in _NOT_OF_PATCH)
 
 
 def index_row(
@@ -64,8 +62,14 @@ def index_row(
 ) -> dict[str, Any]:
     """The row of a patch whose record of ``size`` bytes starts at ``offset`` of a shard."""
     row = {name: getattr(patch, name) for name in _FROM_PATCH}
-    place = {"shard": shard, "offset": offset, "size": size, "pixel_hash": pixel_hash}
-    return row | place | {"classes": 0}  # the shard does not know the nomenclature
+    return row | {
+        "shard": shard,
+        "offset": offset,
+        "size": size,
+        "pixel_hash": pixel_hash,
+        "classes": 0,  # the shard does not know the nomenclature
+        "has_reference": patch.reference is not None,
+    }
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:

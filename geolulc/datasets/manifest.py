@@ -52,6 +52,7 @@ def count_patches(table: pa.Table, hot: NDArray[np.uint8]) -> dict[str, Any]:
         "by_season": by("season", "unknown"),
         "by_dataset": by("dataset", "unknown"),
         "without_class": int((hot.sum(axis=1) == 0).sum()),
+        "with_reference_map": sum(table.column("has_reference").to_pylist()),
         "shared_ground": _shared_ground(table),
     }
 
