@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -71,6 +72,8 @@ def command(
     except TrainingInterrupted as stop:
         click.echo(f"geolulc: {run}: {stop}; go on with --resume", err=True)
         sys.exit(128 + stop.number)
+    if os.environ.get("RANK", "0") != "0":
+        return  # torchrun's other processes: one tells
     figures = summary["figures"]
     click.echo(
         f"{run}: epoch {summary['epoch']} of {summary['epochs']}, validation AP macro "
@@ -82,16 +85,17 @@ class _Terminal:
     """A bar with loss, rate and time left, and a line an epoch, on stderr."""
 
     def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(desc="train", unit=" steps", file=sys.stderr, dynamic_ncols=True)
+        self._bar: Any = None
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Move the bar."""
-        if self._bar.total is None:
+        if self._bar is None:
+            from tqdm import tqdm
+
             # a resumed run starts where it stood: its rate counts from there
-            self._bar.initial = self._bar.n = done - 1
-        self._bar.total = total
+            self._bar = tqdm(
+                desc="train", unit=" steps", total=total, initial=done - 1, file=sys.stderr
+            )
         self._bar.set_postfix_str(
             f"loss {figures['loss']:.4f}, rate {figures['learning_rate']:.1e}", refresh=False
         )
@@ -109,7 +113,8 @@ class _Terminal:
 
     def close(self) -> None:
         """End the bar."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _number(value: float | None) -> str:

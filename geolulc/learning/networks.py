@@ -61,8 +61,7 @@ def parallel(net: LandCoverNet, processes: Processes, device: torch.device) -> n
     if processes.count == 1:
         return classifier
     devices = [device.index] if device.type == "cuda" else None
-    # batch statistics are those of all processes already
-    return DistributedDataParallel(classifier, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(classifier, device_ids=devices)
 
 
 def sharing_gradients(model: nn.Module, share: bool) -> contextlib.AbstractContextManager[object]:

@@ -49,9 +49,9 @@ def update_average(average: nn.Module, net: nn.Module, decay: float, step: int) 
     """
     decay = min(decay, (1 + step) / (10 + step))
     pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))
-    moving = [p for p in pairs if p[0].is_floating_point() and decay > 0]
+    moving = [p for p in pairs if p[0].is_floating_point()]
     # one launch on a GPU for all of them
     torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], 1 - decay)
     for old, new in pairs:
-        if not old.is_floating_point() or decay == 0:
+        if not old.is_floating_point():
             old.copy_(new)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn import functional
 
 from geolulc.errors import ParameterError
 
@@ -129,6 +128,21 @@ class _GlobalBatchNorm(nn.BatchNorm2d):
         return cast(Tensor, self.after(y))
 
 
+class _Total(torch.autograd.Function):
+    """Sum over all processes. What a process adds changes every loss: gradients are summed too."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        total = part.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
 def _total(part: Tensor) -> Tensor:
-    """The sum of ``part`` over all processes; gradients flow back to each."""
-    return cast(Tensor, functional.all_reduce(part))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Total.apply(part))  # type: ignore[no-untyped-call]

@@ -69,7 +69,7 @@ def train(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: go on with the run in ``run_folder`` where there is one.
         overwrite: replace the run in ``run_folder``.
-        trackers: told of every step and epoch.
+        trackers: told of every step and epoch, in the process that writes.
 
     Returns:
         The summary of the run: best epoch and its validation figures, JSON-able.
@@ -88,7 +88,8 @@ def train(
             require_free_run(run, config, resume=resume, overwrite=overwrite)
         opened = open_store(store)
         devices = [place] if place.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), Trackers(trackers) as told:
+        telling = Trackers(trackers if processes.leads else ())
+        with torch.random.fork_rng(devices=devices), telling as told:
             return _train(opened, run, config, place, processes, told)
     finally:
         leave_processes()
