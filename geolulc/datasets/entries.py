@@ -54,8 +54,8 @@ class Entry:
 
 
 def describe_v1(name: str, place: str | tuple[int, int], lists: PatchLists) -> Entry:
-    """What the lists say of a v1 patch."""
-    country, season = (lists.places or {}).get(name, (None, None))
+    """What the lists say of a v1 patch; without a list of places, the season of its date."""
+    country, season = (lists.places or {}).get(name, (None, season_of(name.split("_")[2])))
     return Entry(
         name=name,
         dataset=V1,

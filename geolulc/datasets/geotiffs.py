@@ -111,7 +111,7 @@ def _opened(name: str, file: BandFile, shape: tuple[int, ...]) -> Iterator[Datas
 
 def _georeference(name: str, raster: DatasetReader) -> Georeference:
     transform = raster.transform
-    crs = _authority_code(raster.crs.to_wkt()) if raster.crs else None
+    crs = authority_code(raster.crs.to_wkt()) if raster.crs else None
     if crs is None or (transform.a, transform.b, transform.d, transform.e) != (10, 0, 0, -10):
         raise DatasetError(
             name,
@@ -123,7 +123,8 @@ def _georeference(name: str, raster: DatasetReader) -> Georeference:
 
 
 @functools.lru_cache(maxsize=256)
-def _authority_code(wkt: str) -> str | None:
+def authority_code(wkt: str) -> str | None:
+    """ "EPSG:32633" of a CRS as WKT; None where it has no code."""
     try:
         authority = CRS.from_wkt(wkt).to_authority()
     except CRSError:

@@ -102,7 +102,9 @@ def find_lists(
     found = _find_file(places, (_PLACES_FILE.removesuffix(".bz2"),))
     if found:
         country_season = dict(_read_places(found))
-        origin["places"] = _described(found.parent, package)
+        origin["country, season"] = _described(found.parent, package)
+    else:
+        origin |= {"country": "georeference", "season": "date"}
     return PatchLists(of_patch, excluded["snow"], excluded["cloud"], country_season, origin)
 
 

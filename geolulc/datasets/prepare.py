@@ -24,6 +24,7 @@ from geolulc.datasets.archives import Archive, Lists, open_archive
 from geolulc.datasets.assembly import complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
+from geolulc.datasets.reading import locate_v1
 from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.tars import ForwardReader, is_plain_tar
@@ -159,6 +160,8 @@ def _plan(
     paths: Sequence[Path], lists: Lists, selection: Selection, shard_size: int | None
 ) -> _Plan:
     archives = tuple(open_archive(path, lists) for path in paths)
+    if selection.countries is not None:
+        archives = tuple(_with_countries(archive) for archive in archives)
     number_of: dict[str, int] = {}
     for number, archive in enumerate(archives):
         for entry in archive.entries:
@@ -174,6 +177,20 @@ def _plan(
     even = -(-len(entries) // _AIMED_SHARDS)
     size = shard_size or min(max(even, _SMALLEST_SHARD), _LARGEST_SHARD)
     return _Plan(archives, entries, left_out, size)
+
+
+def _with_countries(archive: Archive) -> Archive:
+    if archive.dataset == V2 or not any(e.country is None for e in archive.entries):
+        return archive
+    if archive.root.is_file():
+        raise ParameterError(
+            "countries",
+            found=f"{archive.root}, a tar archive whose countries are not known before it is read",
+            expected="a list of countries",
+            remedy="Install bigearthnet-common, which has it, or unpack the archive.",
+        )
+    entries = (e if e.country else locate_v1(archive.root, e) for e in archive.entries)
+    return replace(archive, entries=tuple(entries))
 
 
 def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str:

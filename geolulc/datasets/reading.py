@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from geolulc.datasets.entries import V1, V2_NAME, Entry, season_of
-from geolulc.datasets.geotiffs import BandFile, read_groups, read_reference_map
+from geolulc.datasets.entries import V1, V2_NAME, Entry
+from geolulc.datasets.geotiffs import (
+    BandFile,
+    Georeference,
+    authority_code,
+    read_groups,
+    read_reference_map,
+)
 from geolulc.datasets.patch import Patch
+from geolulc.datasets.places import find_place
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import BEN19, convert_to_ben19
 
@@ -61,7 +69,7 @@ def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
         DatasetError: a band is missing or wrong, the labels file is broken, a label is unknown.
     """
     groups, where = read_groups(entry.name, files)
-    described = _describe_v1(entry, files) if entry.dataset == V1 else _describe_v2(entry)
+    described = _describe_v1(entry, files, where) if entry.dataset == V1 else _describe_v2(entry)
     reference = None
     if "reference" in files:
         reference = read_reference_map(f"{entry.name}{_REFERENCE_SUFFIX}", files["reference"])
@@ -69,7 +77,6 @@ def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
         key=entry.name,
         dataset=entry.dataset,
         dn=groups,
-        country=entry.country,
         crs=where.crs,
         left=where.left,
         top=where.top,
@@ -82,7 +89,9 @@ def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
     )
 
 
-def _describe_v1(entry: Entry, files: Mapping[str, BandFile]) -> dict[str, Any]:
+def _describe_v1(
+    entry: Entry, files: Mapping[str, BandFile], where: Georeference
+) -> dict[str, Any]:
     document = _read_labels(entry.name, files.get("labels"))
     labels = tuple(document["labels"])
     try:
@@ -95,15 +104,30 @@ def _describe_v1(entry: Entry, files: Mapping[str, BandFile]) -> dict[str, Any]:
             remedy="Restore the patch from the archive, or leave it out with --skip-broken.",
         ) from None
     source = re.search(r"_T(\d{2}[A-Z]{3})_", str(document.get("tile_source", "")))
-    date = _acquisition(entry.name, document["acquisition_date"])
+    tile, country = find_place(entry.name, where.crs, where.left, where.top) or (None, None)
     return {
         "labels": labels,
         "clc43": labels,
         "ben19": ben19,
-        "season": entry.season or season_of(str(date)),
-        "date": date,
-        "tile": source[1] if source else None,
+        "country": entry.country or country,
+        "season": entry.season,
+        "date": _acquisition(entry.name, document["acquisition_date"]),
+        "tile": source[1] if source else tile,
     }
+
+
+def locate_v1(root: Path, entry: Entry) -> Entry:
+    """A v1 patch in a folder, with the country of the coordinates in its labels file if known."""
+    try:
+        document = _read_labels(
+            entry.name, root / str(entry.place) / f"{entry.name}{_LABELS_SUFFIX}"
+        )
+        crs = authority_code(document["projection"])
+        corner = document["coordinates"]
+        found = find_place(entry.name, crs or "", float(corner["ulx"]), float(corner["uly"]))
+    except (DatasetError, KeyError, TypeError, ValueError):
+        return entry  # what is wrong with it is said when it is read
+    return replace(entry, country=found[1]) if found else entry
 
 
 def _acquisition(name: str, written: str) -> str | None:
@@ -167,6 +191,7 @@ def _describe_v2(entry: Entry) -> dict[str, Any]:
     return {
         "labels": labels,
         "clc43": None,
+        "country": entry.country,
         "ben19": tuple(name for name in BEN19.names if name in labels),
         "season": entry.season,
         "date": f"{time[:4]}-{time[4:6]}-{time[6:11]}:{time[11:13]}:{time[13:15]}",
