@@ -1,23 +1,33 @@
-"""map.png: a quicklook with legend."""
+"""map.png: a quicklook with legend, scale bar and north arrow."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from affine import Affine
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.transforms import Affine2D, ScaledTranslation
 from numpy.typing import NDArray
+from pyproj import Transformer
 
+from geolulc.grid import TileGrid
 from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.cells import ClassSummary, dominant_codes
+from geolulc.outputs.cells import ClassSummary, dominant_codes, mapped_area, mapped_cells
 
 #: A true-colour image, uint8 (rows, columns, 3), and its pixel → projected transform.
 Backdrop = tuple[NDArray[np.uint8], Affine]
+
+_FRAME: Final = "#444444"
+#: Drawn where a cell has no class.
+_NO_DATA: Final = "#ffffff"
+#: Inches: side of a panel, height of the line below it for scale bar and arrow.
+_PANEL, _FOOT, _HEAD, _LEGEND = 6.6, 0.75, 0.8, 3.9
 
 
 def write_picture(
@@ -27,36 +37,54 @@ def write_picture(
     backdrop: Backdrop | None = None,
 ) -> None:
     """Draw the dominant classes, beside the true-colour image where there is one."""
+    tile = landcover_map.grid.tile
+    wide = _PANEL * min(1.0, tile.width / tile.height)
+    high = _PANEL * min(1.0, tile.height / tile.width)
     panels = 1 if backdrop is None else 2
-    figure = Figure(figsize=(7.2 * panels + 3.6, 7.8), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = list(np.ravel(figure.subplots(1, panels)))
+    width = panels * (wide + 0.25) + _LEGEND
+    height = max(high + _HEAD + _FOOT, 6.2)
+    figure = Figure(figsize=(width, height), dpi=110)
+    axes = [
+        figure.add_axes(
+            (
+                (0.2 + i * (wide + 0.25)) / width,
+                (height - _HEAD - high) / height,
+                wide / width,
+                high / height,
+            )
+        )
+        for i in range(panels)
+    ]
     if backdrop is not None:
         image, transform = backdrop
         axes[0].imshow(image, extent=_extent(transform, image.shape[:2]))
-        axes[0].set_title("True colour")
+        axes[0].set_title("True colour", fontsize=10, loc="left")
     axes[-1].imshow(
         class_colors(dominant_codes(landcover_map), summaries),
         extent=_extent(landcover_map.grid.transform, landcover_map.grid.shape),
         interpolation="nearest",
     )
-    axes[-1].set_title("Dominant land cover")
-    tile = landcover_map.grid.tile
+    axes[-1].set_title("Dominant land cover", fontsize=10, loc="left")
     for ax in axes:
         ax.set_xlim(tile.left, tile.left + tile.width)
         ax.set_ylim(tile.top - tile.height, tile.top)
         ax.set_xticks([])
         ax.set_yticks([])
+        ax.set_facecolor(_NO_DATA)
+    _draw_scale_bar(axes[-1], tile, high)
+    _draw_north_arrow(axes[-1], tile, high)
     figure.legend(
-        handles=_legend(summaries),
-        loc="outside right upper",
+        handles=_legend(landcover_map, summaries),
+        loc="upper left",
+        bbox_to_anchor=((panels * (wide + 0.25) + 0.2) / width, (height - _HEAD + 0.3) / height),
         frameon=False,
         fontsize=9,
         title="Share of the mapped area",
+        title_fontsize=10,
         alignment="left",
     )
-    figure.suptitle(landcover_map.scene.get("name", "Land cover"), fontsize=10)
-    canvas.print_figure(path, format="png", metadata={"Software": "geolulc"})
+    _write_captions(figure, landcover_map, height)
+    FigureCanvasAgg(figure).print_figure(path, format="png", metadata={"Software": "geolulc"})
 
 
 def class_colors(codes: NDArray[np.uint8], summaries: Sequence[ClassSummary]) -> NDArray[np.uint8]:
@@ -67,17 +95,127 @@ def class_colors(codes: NDArray[np.uint8], summaries: Sequence[ClassSummary]) ->
     return table[codes]
 
 
-def _legend(summaries: Sequence[ClassSummary]) -> list[Any]:
-    return [
+def scale_bar_length(extent: float) -> float:
+    """Metres of a scale bar for a map ``extent`` metres wide: 1, 2 or 5 × 10ⁿ, at most a third."""
+    most = extent / 3
+    power = 10.0 ** math.floor(math.log10(most))
+    return max(step * power for step in (1, 2, 5) if step * power <= most)
+
+
+def north_direction(tile: TileGrid) -> tuple[float, float]:
+    """Unit vector (x, y) that points to true north at the tile's centre, in its CRS."""
+    x, y = tile.left + tile.width / 2, tile.top - tile.height / 2
+    to_degrees = Transformer.from_crs(tile.crs, 4326, always_xy=True)
+    longitude, latitude = to_degrees.transform(x, y)
+    further = to_degrees.transform(longitude, latitude + 0.01, direction="INVERSE")
+    dx, dy = further[0] - x, further[1] - y
+    length = math.hypot(dx, dy)
+    return dx / length, dy / length
+
+
+def _draw_scale_bar(ax: Any, tile: TileGrid, high: float) -> None:
+    length = scale_bar_length(tile.width)
+    share = length / tile.width
+    bottom, thickness = -0.3 / high, 0.09 / high
+    for i in range(4):
+        ax.add_patch(
+            Rectangle(
+                (i * share / 4, bottom),
+                share / 4,
+                thickness,
+                transform=ax.transAxes,
+                clip_on=False,
+                facecolor=_FRAME if i % 2 == 0 else "white",
+                edgecolor=_FRAME,
+                linewidth=0.8,
+            )
+        )
+    unit, divisor = ("km", 1000) if length >= 1000 else ("m", 1)
+    for part in (0.0, 0.5, 1.0):
+        text = f"{length * part / divisor:g}" + (f" {unit}" if part == 1 else "")
+        ax.text(
+            share * part,
+            bottom - 0.04 / high,
+            text,
+            transform=ax.transAxes,
+            ha="center" if part else "left",
+            va="top",
+            fontsize=8,
+        )
+
+
+def _draw_north_arrow(ax: Any, tile: TileGrid, high: float) -> None:
+    dx, dy = north_direction(tile)
+    # in points, so that the arrow keeps its shape whatever the map's
+    place = _offset(ax, (1.0, -0.62 / high))
+    ax.annotate(
+        "N",
+        xy=(-14, 0),
+        xycoords=place,
+        xytext=(-14 + 32 * dx, 32 * dy),
+        textcoords=place,
+        ha="center",
+        va="center",
+        fontsize=9,
+        arrowprops={"arrowstyle": "<|-", "color": _FRAME, "linewidth": 1.4, "shrinkA": 6},
+        annotation_clip=False,
+    )
+
+
+def _offset(ax: Any, anchor: tuple[float, float]) -> Any:
+    """Points right of and above ``anchor``, a position in shares of the axes."""
+    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans
+    return points + ScaledTranslation(*anchor, ax.transAxes)
+
+
+def _legend(landcover_map: LandCoverMap, summaries: Sequence[ClassSummary]) -> list[Any]:
+    handles = [
         Patch(
             facecolor=s.land_cover.color,
-            edgecolor="#444444",
+            edgecolor=_FRAME,
             linewidth=0.5,
-            label=f"{s.land_cover.short}  {s.share:.1%}",
+            label=f"{s.land_cover.short}  {_percent(s.share)}",
         )
-        for s in summaries
+        for s in sorted(summaries, key=lambda s: -s.share)
         if s.cells
     ]
+    missing = 1 - float(mapped_cells(landcover_map).mean())
+    if missing:
+        handles.append(
+            Patch(
+                facecolor=_NO_DATA,
+                edgecolor=_FRAME,
+                linewidth=0.5,
+                label=f"No data  {_percent(missing)} of the cells",
+            )
+        )
+    return handles
+
+
+def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) -> None:
+    scene, grid = landcover_map.scene, landcover_map.grid
+    figure.text(
+        0.2 / figure.get_figwidth(),
+        1 - 0.25 / height,
+        scene.get("name", "Land cover"),
+        fontsize=11,
+        fontweight="bold",
+        va="center",
+    )
+    figure.text(
+        (figure.get_figwidth() - 0.15) / figure.get_figwidth(),
+        0.15 / height,
+        f"{grid.tile.crs} · cells of {grid.stride} m · {mapped_area(landcover_map):,.0f} ha mapped"
+        f" · model {landcover_map.model.get('name', 'unknown')}",
+        fontsize=7.5,
+        color=_FRAME,
+        ha="right",
+        va="center",
+    )
+
+
+def _percent(share: float) -> str:
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def _extent(transform: Affine, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

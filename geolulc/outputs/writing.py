@@ -26,6 +26,7 @@ from geolulc.outputs.picture import Backdrop, write_picture
 from geolulc.outputs.presence import write_presence
 from geolulc.outputs.probabilities import write_probabilities
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
+from geolulc.outputs.report import ReportContent, write_report
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.uncertainty import write_uncertainty
 from geolulc.outputs.vectors import write_vectors
@@ -79,6 +80,12 @@ def write_map(
             write_vectors(targets, landcover_map, summaries, cells=cells)
         if "picture" in targets:
             write_picture(targets["picture"], landcover_map, summaries, backdrop)
+        if "report" in targets:
+            names = [path.name for part, path in paths.items() if part != "report"]
+            write_report(
+                targets["report"],
+                ReportContent(landcover_map, summaries, backdrop, model, sorted(names)),
+            )
         if "stac" in targets:
             _write_stac(targets, landcover_map, model, Path(out).parent)
     for path in superseded | _stale_sidecars(paths.values()):
