@@ -6,11 +6,15 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geolulc.cli.options import PATH, F, device_option, overwrite_option, quiet_option
+from geolulc.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from geolulc.learning.config import TrainConfig
 
 
 def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
@@ -33,6 +37,8 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("seed", int, "Everything random follows from it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN where there is one.")
+@click.option("--find-lr", is_flag=True, help="Only try learning rates: RUN gets a curve.")
+@click.option("--mlflow", is_flag=True, help="Log to MLflow too (MLFLOW_TRACKING_URI).")
 @overwrite_option
 @device_option
 @quiet_option
@@ -42,6 +48,8 @@ def command(
     config: Path | None,
     settings: tuple[str, ...],
     resume: bool,
+    find_lr: bool,
+    mlflow: bool,
     overwrite: bool,
     device: str,
     quiet: bool,
@@ -56,9 +64,18 @@ def command(
     given |= dict(parse_setting(text) for text in settings)
     resolved = TrainConfig.from_mapping(given)
 
+    if find_lr:
+        _find_rate(store, run, resolved, device, overwrite, quiet)
+        return
+
+    from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker, Tracker
     from geolulc.learning.training import train
 
-    trackers = [] if quiet else [_Terminal()]
+    trackers: list[Tracker] = [] if quiet else [_Terminal()]
+    if TensorBoardTracker.available():
+        trackers.append(TensorBoardTracker(run / "tensorboard"))
+    if mlflow:
+        trackers.append(MlflowTracker(run.name, resolved.as_mapping()))
     try:
         summary = train(
             store,
@@ -79,6 +96,21 @@ def command(
         f"{run}: epoch {summary['epoch']} of {summary['epochs']}, validation AP macro "
         f"{_number(figures['val_ap_macro'])}, micro {_number(figures['val_ap_micro'])}"
     )
+
+
+def _find_rate(
+    store: Path, run: Path, config: TrainConfig, device: str, overwrite: bool, quiet: bool
+) -> None:
+    from geolulc.learning.rate_finder import find_rate, write_curve
+    from geolulc.learning.run_folder import RunFolder, require_free_run
+
+    require_free_run(RunFolder(run), config, resume=False, overwrite=overwrite)
+    with progress_bar("find-lr", "steps", quiet=quiet) as progress:
+        curve = find_rate(store, config, device=device, progress=progress)
+    files = write_curve(curve, config, run)
+    for rate, loss in zip(curve.rates, curve.losses, strict=True):
+        click.echo(f"{rate:.2e}  {loss:.4f}")
+    click.echo(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
 
 
 class _Terminal:

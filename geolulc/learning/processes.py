@@ -145,4 +145,4 @@ class _Total(torch.autograd.Function):
 
 
 def _total(part: Tensor) -> Tensor:
-    return cast(Tensor, _Total.apply(part))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Total.apply(part))

@@ -3,6 +3,7 @@
     config.toml         every setting
     model.safetensors   the chosen epoch so far: complete, usable at any moment
     history.csv         a line an epoch
+    history.png         the same, drawn, and class_ap.png: average precision by class
     state.safetensors   where the run stands, until it is finished
     summary.json        the end: written last
 
@@ -48,6 +49,7 @@ class Standing:
         best_score: validation score of the best epoch so far.
         best_epoch: its number, from 1; 0 before the first.
         history: a row of figures an epoch.
+        best_class_ap: its validation average precision by class, None without a positive.
         scaler: state of the gradient scaler (fp16 only).
         data: what identifies the patches trained on.
     """
@@ -56,6 +58,7 @@ class Standing:
     loss_sum: float = 0.0
     best_score: float = -1.0
     best_epoch: int = 0
+    best_class_ap: dict[str, float | None] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +84,7 @@ class Standing:
             "epochs": len(self.history),
             "stopped_early": len(self.history) < epochs,
             "epoch": self.best_epoch,
+            "class_ap": self.best_class_ap,
             "figures": {k: v if math.isfinite(v) else None for k, v in chosen.items()},
         }
 

@@ -45,6 +45,19 @@ def validation_figures(
     }
 
 
+def class_average_precision(
+    targets: NDArray[np.float32], logits: NDArray[np.float32], net: LandCoverNet
+) -> dict[str, float | None]:
+    """Average precision by class name; None for a class without a positive."""
+    if not len(targets):
+        return dict.fromkeys(net.classes)
+    ap = metrics.average_precision(targets, expit(logits))
+    return {
+        name: float(value) if math.isfinite(value) else None
+        for name, value in zip(net.classes, ap, strict=True)
+    }
+
+
 def calibrated_model(
     net: LandCoverNet,
     patches: SplitPatches,

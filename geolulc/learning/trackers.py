@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from geolulc.errors import ParameterError
 
@@ -59,14 +60,24 @@ class Trackers:
 
 
 class TensorBoardTracker:
-    """Writes event files into ``folder``; ``ParameterError`` where tensorboard is missing."""
+    """Writes event files into ``folder``, from the first step on."""
 
     def __init__(self, folder: Path) -> None:
-        try:
+        self._folder = folder
+        self._opened: Any = None
+
+    @staticmethod
+    def available() -> bool:
+        """Whether tensorboard is installed."""
+        return importlib.util.find_spec("tensorboard") is not None
+
+    @property
+    def _writer(self) -> Any:
+        if self._opened is None:
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise _missing("tensorboard") from None
-        self._writer = SummaryWriter(str(folder))
+
+            self._opened = SummaryWriter(str(self._folder))
+        return self._opened
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Loss and learning rate at the step."""
@@ -80,37 +91,44 @@ class TensorBoardTracker:
 
     def close(self) -> None:
         """Flush."""
-        self._writer.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 class MlflowTracker:
-    """Logs to the MLflow server or folder that MLFLOW_TRACKING_URI names."""
+    """Logs to the MLflow server that MLFLOW_TRACKING_URI names, as a run called ``name``.
+
+    Raises:
+        ParameterError: mlflow is not installed.
+    """
 
     def __init__(self, name: str, settings: Mapping[str, object]) -> None:
         try:
             import mlflow
         except ImportError:
-            raise _missing("mlflow") from None
+            raise ParameterError(
+                "--mlflow",
+                found="no package mlflow",
+                expected="mlflow in this environment",
+                remedy="pip install mlflow, or leave the option out.",
+            ) from None
         self._mlflow = mlflow
-        mlflow.start_run(run_name=name)
-        mlflow.log_params(dict(settings))
+        self._name = name
+        self._settings = dict(settings)
+        self._begun = False
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Nothing: a call over the network a step would slow training down."""
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """The row at the epoch."""
+        """The row at the epoch; a run that fails before its first one is not logged."""
+        if not self._begun:
+            self._mlflow.start_run(run_name=self._name)
+            self._mlflow.log_params(self._settings)
+            self._begun = True
         self._mlflow.log_metrics(dict(figures), step=int(figures["epoch"]))
 
     def close(self) -> None:
         """End the MLflow run."""
-        self._mlflow.end_run()
-
-
-def _missing(package: str) -> ParameterError:
-    return ParameterError(
-        package,
-        found="not installed",
-        expected=f"the package {package}",
-        remedy=f"pip install {package}, or leave the option out.",
-    )
+        if self._begun:
+            self._mlflow.end_run()

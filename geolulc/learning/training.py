@@ -24,6 +24,7 @@ from geolulc.learning.networks import make_net, memory_format, parallel, sharing
 from geolulc.learning.optimisation import learning_rate, make_optimizer, update_average
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.plan import make_plan, step_seed
+from geolulc.learning.plots import write_run_plots
 from geolulc.learning.processes import (
     Processes,
     join_processes,
@@ -39,7 +40,12 @@ from geolulc.learning.run_folder import (
     save_state,
 )
 from geolulc.learning.scoring import score
-from geolulc.learning.selection import calibrated_model, require_validation, validation_figures
+from geolulc.learning.selection import (
+    calibrated_model,
+    class_average_precision,
+    require_validation,
+    validation_figures,
+)
 from geolulc.learning.trackers import Tracker, Trackers
 from geolulc.nets import save_checkpoint
 
@@ -213,6 +219,7 @@ def _train(
                     average, patches, held_out, logits_held_out, config, row, run.path.name
                 )
                 save_checkpoint(run.model, chosen, overwrite=True)
+                at.best_class_ap = class_average_precision(held_out.targets, logits_held_out, net)
             save()
             if processes.leads:
                 run.write_history(at.history)
@@ -222,6 +229,7 @@ def _train(
 
     summary = at.summary(config.epochs)
     if processes.leads:
+        write_run_plots(run.path, at.history, at.best_epoch, at.best_class_ap, store.nomenclature)
         run.finish(summary)
     processes.wait()
     return summary

@@ -1,0 +1,156 @@
+"""Pictures of training and evaluation (PNG)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve
+
+from geolulc.learning import metrics
+from geolulc.nomenclature import Nomenclature
+from geolulc.staging import staged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from geolulc.learning.rate_finder import RateCurve
+
+_DPI: Final = 110
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, without a window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write ``figure`` as PNG, whole or not at all; replaces what is there."""
+    with staged([path], overwrite=True) as (partial,):
+        figure.savefig(partial, format="png")
+
+
+def write_run_plots(
+    folder: Path,
+    history: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    class_ap: Mapping[str, float | None],
+    nomenclature: Nomenclature,
+) -> None:
+    """Write history.png and class_ap.png of a run into its ``folder``."""
+    write_figure(plot_history(history, best_epoch), folder / "history.png")
+    looks = [nomenclature[name] for name in class_ap]
+    values = np.array([np.nan if v is None else v for v in class_ap.values()])
+    figure = plot_class_ap([c.short for c in looks], [c.color for c in looks], values)
+    write_figure(figure, folder / "class_ap.png")
+
+
+def plot_history(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:
+    """Losses, validation figures and learning rate over epochs; the kept epoch marked."""
+    figure = new_figure(11, 3.4)
+    losses, scores, rates = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in history]
+    for axes, names, title in (
+        (losses, ("train_loss", "val_loss"), "Loss"),
+        (scores, ("val_ap_macro", "val_ap_micro", "val_f1_micro"), "Validation"),
+        (rates, ("learning_rate",), "Learning rate"),
+    ):
+        for name in names:
+            axes.plot(epochs, [row[name] for row in history], marker=".", label=name)
+        axes.axvline(best_epoch, color="0.7", linewidth=1, zorder=0)
+        axes.set(title=title, xlabel="Epoch")
+        axes.legend(frameon=False)
+    return figure
+
+
+def plot_class_ap(names: Sequence[str], colors: Sequence[str], ap: NDArray[np.float64]) -> Figure:
+    """Average precision by class; classes without a positive are named and left empty."""
+    figure = new_figure(7, 0.28 * len(names) + 1)
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    axes.barh(places, np.nan_to_num(ap), color=colors, edgecolor="0.4", linewidth=0.5)
+    labels = [n if np.isfinite(v) else f"{n} (no positive)" for n, v in zip(names, ap, strict=True)]
+    axes.set_yticks(places, labels)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="Average precision")
+    return figure
+
+
+def plot_rates(curve: RateCurve) -> Figure:
+    """Loss over learning rate, the suggestion marked."""
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    axes.plot(curve.rates, curve.losses)
+    axes.axvline(curve.suggestion, color="tab:orange", label=f"steepest: {curve.suggestion:.1e}")
+    axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss (smoothed)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_precision_recall(
+    targets: NDArray[Any], scores: NDArray[Any], nomenclature: Nomenclature, names: Sequence[str]
+) -> Figure:
+    """Precision over recall, a line a class that has a positive, in the class's colour."""
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
+    for c, name in enumerate(names):
+        if targets[:, c].any():
+            precision, recall, _ = precision_recall_curve(targets[:, c], scores[:, c])
+            look = nomenclature[name]
+            axes.step(recall, precision, where="post", color=look.color, label=look.short)
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="Recall", ylabel="Precision")
+    axes.set_facecolor("0.93")  # some of CORINE's colours are near white
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), ncols=2)
+    return figure
+
+
+def plot_reliability(targets: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) -> Figure:
+    """Frequency over probability, before and after temperature scaling."""
+    figure = new_figure(8, 4)
+    for axes, scores, title in zip(
+        figure.subplots(1, 2, sharey=True), (before, after), ("Before", "After"), strict=True
+    ):
+        _draw_reliability(axes, targets, scores, f"{title} temperature scaling")
+    return figure
+
+
+def _draw_reliability(axes: Axes, targets: NDArray[Any], scores: NDArray[Any], title: str) -> None:
+    bins = metrics.reliability(targets, scores)
+    filled = bins["share"] > 0
+    width = 1 / metrics.CALIBRATION_BINS
+    middles = (np.arange(metrics.CALIBRATION_BINS) + 0.5) * width
+    axes.bar(middles[filled], bins["frequency"][filled], width, edgecolor="white")
+    axes.plot(bins["confidence"][filled], bins["frequency"][filled], "k.", markersize=4)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    error = metrics.calibration_error(targets, scores)
+    axes.set(title=f"{title}: ECE {error:.3f}", xlabel="Probability", ylabel="Frequency")
+
+
+def plot_cooccurrence(
+    targets: NDArray[Any], decisions: NDArray[Any], short_names: Sequence[str]
+) -> Figure:
+    """How often a class comes with another (rows: given), in the labels and in the predictions."""
+    side = 0.24 * len(short_names) + 1.6
+    figure = new_figure(2 * side, side)
+    for axes, present, title in zip(
+        figure.subplots(1, 2, sharey=True), (targets, decisions), ("Labels", "Predictions"),
+        strict=True,
+    ):  # fmt: skip
+        both = present.astype(np.float64).T @ present.astype(np.float64)
+        own = np.diag(both)[:, None]
+        given = np.divide(both, own, out=np.full_like(both, np.nan), where=own > 0)
+        image = axes.imshow(given, vmin=0, vmax=1, cmap="viridis")
+        axes.set(title=title)
+        axes.set_xticks(range(len(short_names)), short_names, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(short_names)), short_names, fontsize=7)
+    figure.colorbar(image, ax=figure.axes, label="P(column | row)", shrink=0.7)
+    return figure

@@ -1,0 +1,140 @@
+"""The learning-rate range test (Smith 2017): the loss while the rate grows step by step."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geolulc.bands import BAND_NAMES
+from geolulc.datasets import open_store
+from geolulc.datasets.loader import Batch, PatchLoader
+from geolulc.errors import TrainingError
+from geolulc.learning.augmentation import augment, draw
+from geolulc.learning.config import TrainConfig
+from geolulc.learning.devices import autocast, autocast_type, choose_device
+from geolulc.learning.losses import make_loss
+from geolulc.learning.networks import make_net, memory_format
+from geolulc.learning.optimisation import make_optimizer
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.plan import make_plan
+from geolulc.learning.plots import plot_rates, write_figure
+from geolulc.learning.run_folder import RunFolder, begin_run
+from geolulc.staging import staged
+
+#: From the lowest to the highest rate.
+RATES: Final = (1e-6, 1.0)
+# The loss of single batches is noisy: an exponential mean, as in the range test's usual form.
+_SMOOTHING: Final = 0.9
+# Beyond this many times the lowest loss the run has diverged.
+_DIVERGED: Final = 4.0
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """The curve of a range test.
+
+    Attributes:
+        rates: float64 (n,), growing geometrically.
+        losses: float64 (n,), smoothed.
+        suggestion: the rate where the loss falls fastest.
+    """
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    suggestion: float
+
+
+def find_rate(
+    store: Path,
+    config: TrainConfig,
+    *,
+    steps: int = 100,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> RateCurve:
+    """Train for ``steps`` with a rate that grows from 1e-6 to 1, or until the loss diverges.
+
+    Raises:
+        DatasetError: a store that cannot be trained on.
+        TrainingError: the loss is not finite before it ever fell.
+    """
+    place = choose_device(device)
+    patches = SplitPatches(open_store(store), "train")
+    plan = make_plan(len(patches), config, 1)
+    dtype, layout = autocast_type(config.precision, place), memory_format(place)
+    net = make_net(patches, config, place)
+    optimizer = make_optimizer(net, config)
+    scaler = torch.amp.GradScaler(place.type, enabled=dtype is torch.float16)
+    frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(place)
+    loss_of = make_loss(config, frequencies)
+    loader = patches.loader(
+        plan.size, device=place, shuffle=True, seed=config.seed, workers=config.workers
+    )
+    draws = draw(config, 0, len(patches), len(BAND_NAMES))
+    losses: list[float] = []
+    mean = 0.0
+    rates = np.geomspace(*RATES, steps)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        for step, batch in enumerate(itertools.islice(_endless(loader), steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = float(rates[step])
+            b10, b20, b60, truth, _ = (t.to(place, non_blocking=True) for t in batch)
+            inputs, truth = augment(
+                net.preprocess(b10, b20, b60), truth, draws.of(patches.places(batch))
+            )
+            with autocast(dtype, place):
+                logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
+            loss = loss_of(logits, truth).mean()
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(scaler.scale(loss))
+            scaler.step(optimizer)
+            scaler.update()
+            mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(loss.detach())
+            smoothed = mean / (1 - _SMOOTHING ** (step + 1))
+            if not np.isfinite(smoothed) or (losses and smoothed > _DIVERGED * min(losses)):
+                break
+            losses.append(smoothed)
+            if progress is not None:
+                progress(step + 1, steps)
+    if len(losses) < 3:
+        raise TrainingError(
+            store,
+            found=f"a loss that is no number at a rate of {rates[len(losses)]:.1e}",
+            expected="a loss that falls at small rates",
+            remedy="Look at the store's statistics (geolulc info) and at the network.",
+        )
+    found = np.array(losses)
+    return RateCurve(rates[: len(found)], found, _steepest(rates[: len(found)], found))
+
+
+def write_curve(curve: RateCurve, config: TrainConfig, folder: Path) -> tuple[Path, Path]:
+    """Write rates.csv and rates.png into ``folder`` (made with its config.toml)."""
+    begin_run(RunFolder(folder), config)
+    table, picture = folder / "rates.csv", folder / "rates.png"
+    with staged([table], overwrite=True) as (partial,):
+        rows = [f"{r:.6e},{v:.6f}" for r, v in zip(curve.rates, curve.losses, strict=True)]
+        partial.write_text("\n".join(["learning_rate,loss", *rows, ""]), encoding="utf-8")
+    write_figure(plot_rates(curve), picture)
+    return table, picture
+
+
+def _steepest(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
+    lowest = int(np.argmin(losses))
+    if lowest == 0:
+        return float(rates[0])
+    slope = np.gradient(losses, np.log(rates))
+    return float(rates[int(np.argmin(slope[: lowest + 1]))])
+
+
+def _endless(loader: PatchLoader) -> Iterator[Batch]:
+    for epoch in itertools.count():
+        loader.set_epoch(epoch)
+        yield from loader
