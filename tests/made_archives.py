@@ -140,7 +140,7 @@ def make_v1(
     members: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for index in range(first, first + n):
         name = v1_name(index)
-        left, top = 300000 + 1200 * (index // 90), 5300040 - 1200 * (index % 90)
+        left, top = 300000 + 1200 * (index // 90), 5400000 - 1200 * (index % 90)
         write_bands(archive / name, name, dn(index), epsg=32633, left=left, top=top)
         document = {
             "labels": list(labels(index)),
@@ -182,7 +182,7 @@ def make_v2(
         tile = name.rsplit("_", 2)[0]
         column, row = (int(part) for part in name.split("_")[-2:])
         epsg = 32633 if "_T33" in name else 32635
-        left, top = 300000 + 1200 * column, 5300040 - 1200 * row
+        left, top = 300000 + 1200 * column, 5400000 - 1200 * row
         patch = folder / "BigEarthNet-S2" / tile / name
         write_bands(patch, name, dn(index), epsg=epsg, left=left, top=top)
         if reference_maps:
@@ -237,7 +237,7 @@ def make_patch(
         tile="33UUP",
         crs="EPSG:32633",
         left=300000.0 + 1200 * (index // 90),
-        top=5300040.0 - 1200 * (index % 90),
+        top=5400000.0 - 1200 * (index % 90),
         split=split or SPLITS[index % len(SPLITS)],
         snow=False,
         cloud=False,

@@ -101,8 +101,7 @@ def run_tasks(
     """
     if workers == 1:
         return _run_here(tasks, report)
-    # spawn: GDAL and Arrow run threads, which do not survive a fork
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     done = context.Value("q", 0)
     executor = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(done,))
     futures: list[Future[ShardResult]] = []
@@ -123,6 +122,15 @@ def run_tasks(
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _context() -> Any:
+    # no fork of this process: GDAL and Arrow run threads, which do not survive it
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _wait(
