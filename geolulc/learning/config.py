@@ -19,6 +19,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "fusion": FUSIONS,
     "attention": ("none", "cbam"),
     "label_correlation": ("off", "on"),
+    "trunk": ("whole", "shallow"),
     "optimizer": ("adamw", "sgd"),
     "loss": ("bce", "focal", "asl"),
     "class_weights": ("none", "balanced"),
@@ -29,6 +30,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "drop_rate": (0, 0.95),
     "drop_path_rate": (0, 0.95),
+    "image_size": (0, 256),
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
     "accumulate": (1, 10_000),
@@ -52,8 +54,8 @@ class TrainConfig:
     """A training run. The defaults train BigEarthNet from scratch; 0 turns a thing off.
 
     Network:
-        fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate: as in
-            ``geolulc.nets.NetConfig``.
+        fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate, trunk,
+            image_size: as in ``geolulc.nets.NetConfig``.
         pretrained: a local file of weights to start the encoders from; "" for none.
 
     Optimisation:
@@ -98,6 +100,8 @@ class TrainConfig:
     label_correlation: str = "off"
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
+    trunk: str = "whole"
+    image_size: int = 0
     pretrained: str = ""
 
     epochs: int = 30

@@ -40,6 +40,8 @@ def net_config(config: TrainConfig) -> NetConfig:
         label_correlation=config.label_correlation,
         drop_rate=config.drop_rate,
         drop_path_rate=config.drop_path_rate,
+        trunk=config.trunk,
+        image_size=config.image_size,
     )
 
 

@@ -21,6 +21,7 @@ from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pretrained import start_from
+from geolulc.nets.shallow import ShallowFusion
 
 
 def build_net(
@@ -75,12 +76,14 @@ def build_net(
 
 def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
-) -> EarlyFusion | IntermediateFusion | LateFusion:
+) -> EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion:
     """The part that ``config.fusion`` names."""
     if config.fusion == "intermediate":
         return IntermediateFusion(config, bands, num_classes)
     if config.fusion == "late":
         return LateFusion(config, bands, num_classes)
+    if config.trunk == "shallow":
+        return ShallowFusion(config, bands, num_classes)
     return EarlyFusion(config, bands, num_classes)
 
 

@@ -15,6 +15,8 @@ FUSIONS: Final = ("early", "intermediate", "late")
 ATTENTIONS: Final = ("none", "cbam")
 #: Whether label co-occurrence refines the logits.
 LABEL_CORRELATIONS: Final = ("off", "on")
+#: How much of the backbone early fusion uses.
+TRUNKS: Final = ("whole", "shallow")
 #: How coarser bands are brought to the size of the images.
 UPSAMPLINGS: Final = ("bilinear", "nearest")
 
@@ -33,6 +35,8 @@ class NetConfig:
         drop_path_rate: stochastic depth, for backbones that have it.
         upsampling: how early fusion brings 20 m and 60 m bands to the images' size, "bilinear"
             or "nearest" (as ConfigILM's models were trained).
+        trunk: "whole" backbone, or "shallow" for stores of few patches: early fusion on the stages
+            up to stride 8, with mean and deviation over the patch before the head.
         image_size: side of the images of early fusion in pixels; 0 for 120, or the next size
             that the backbone's tokens divide.
 
@@ -47,6 +51,7 @@ class NetConfig:
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
     upsampling: str = "bilinear"
+    trunk: str = "whole"
     image_size: int = 0
 
     def __post_init__(self) -> None:
@@ -54,6 +59,14 @@ class NetConfig:
         _require_choice("attention", self.attention, ATTENTIONS)
         _require_choice("label_correlation", self.label_correlation, LABEL_CORRELATIONS)
         _require_choice("upsampling", self.upsampling, UPSAMPLINGS)
+        _require_choice("trunk", self.trunk, TRUNKS)
+        if self.trunk == "shallow" and self.fusion != "early":
+            raise ParameterError(
+                "trunk",
+                found=f"shallow with fusion {self.fusion}",
+                expected="fusion early",
+                remedy="Use the whole trunk or early fusion.",
+            )
         if type(self.image_size) is not int or not (
             self.image_size == 0 or 32 <= self.image_size <= 256
         ):

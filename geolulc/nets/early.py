@@ -52,14 +52,19 @@ class EarlyFusion(nn.Module):
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        images = torch.cat([self._resize(x) for x in (x10, x20, x60) if x.shape[1]], dim=1)
+        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
         features = self.attention(self.backbone.forward_features(images))
         return cast(Tensor, self.backbone.forward_head(features))
 
-    def _resize(self, x: Tensor) -> Tensor:
-        if x.shape[-1] == self.image_size:
-            return x
-        size = (self.image_size, self.image_size)
-        if self.upsampling == "nearest":
-            return functional.interpolate(x, size, mode="nearest")
-        return functional.interpolate(x, size, mode=self.upsampling, align_corners=False)
+
+def join_bands(x10: Tensor, x20: Tensor, x60: Tensor, pixels: int, upsampling: str) -> Tensor:
+    """Groups (N, bands, …, …) of three resolutions → one image (N, all bands, pixels, pixels)."""
+    return torch.cat([_resize(x, pixels, upsampling) for x in (x10, x20, x60) if x.shape[1]], dim=1)
+
+
+def _resize(x: Tensor, pixels: int, upsampling: str) -> Tensor:
+    if x.shape[-1] == pixels:
+        return x
+    if upsampling == "nearest":
+        return functional.interpolate(x, (pixels, pixels), mode="nearest")
+    return functional.interpolate(x, (pixels, pixels), mode=upsampling, align_corners=False)

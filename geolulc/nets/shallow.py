@@ -1,0 +1,71 @@
+"""Early fusion on the first stages of a trunk: for stores of few patches.
+
+A whole trunk has millions of weights and sees objects; a few dozen patches cannot teach it those.
+Up to stride 8 it has some hundred thousand and sees spectra and texture, and what tells classes
+apart then is how these are spread over the patch: their mean and their deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from geolulc.nets.attention import attention_block
+from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.config import NetConfig
+from geolulc.nets.early import join_bands
+from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.stages import keep_modules, open_stages, run_modules
+
+#: The trunk ends after the stage of this stride.
+SHALLOW_STRIDE: Final = 8
+_EPSILON: Final = 1e-5
+
+
+class ShallowFusion(nn.Module):
+    """Bands at one size, the trunk up to stride 8, mean and deviation over the patch, a head."""
+
+    def __init__(
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    ) -> None:
+        super().__init__()
+        self._bands = tuple(name for names in bands.values() for name in names)
+        opened = open_backbone(
+            config.backbone,
+            in_chans=len(self._bands),
+            num_classes=0,
+            drop_path_rate=config.drop_path_rate,
+            pixels=config.image_size or PATCH_PIXELS,
+            exact=config.image_size > 0,
+        )
+        layout = open_stages(config.backbone, opened, len(self._bands))
+        stage = layout.at(SHALLOW_STRIDE)
+        self.modules_used = layout.modules[: stage.end]
+        self.backbone = opened.model
+        self.image_size = opened.image_size
+        self.upsampling = config.upsampling
+        self.attention = attention_block(config, opened.model, stage.channels)
+        keep_modules(self.backbone, self.modules_used)
+        self.drop = nn.Dropout(config.drop_rate)
+        self.head = nn.Linear(2 * stage.channels, num_classes)
+        self.joins = {
+            r: f"the input of {config.backbone} up to {stage.name} (stride {stage.stride})"
+            for r, names in bands.items()
+            if names
+        }
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm model inside, with the bands that it takes."""
+        return (EncoderInput(self.backbone, self._bands),)
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
+        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
+        features = self.attention(run_modules(self.backbone, self.modules_used, images))
+        mean = features.mean(dim=(2, 3))
+        # a constant map has no slope in its deviation: the epsilon keeps gradients finite
+        deviation = (features.var(dim=(2, 3), unbiased=False) + _EPSILON).sqrt()
+        return cast(Tensor, self.head(self.drop(torch.cat([mean, deviation], dim=1))))
