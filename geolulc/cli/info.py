@@ -23,6 +23,7 @@ def command(path: Path, verify: bool, as_json: bool) -> None:
     Figures come from the file itself; nothing is decoded that the answer does not need.
     """
     kind, description = describe(path, verify=verify)
+    description.pop("kind", None)
     if as_json:
         click.echo(json.dumps({"kind": kind, **description}, indent=2, ensure_ascii=False))
     else:
