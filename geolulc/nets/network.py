@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -62,7 +63,7 @@ class LandCoverNet(nn.Module):
             std = torch.tensor([normalisation.std[n] for n in names], dtype=torch.float32)
             # not persistent: the checkpoint holds them by band name
             self.register_buffer(f"mean{resolution}", mean.view(-1, 1, 1), persistent=False)
-            self.register_buffer(f"std{resolution}", std.view(-1, 1, 1), persistent=False)
+            self.register_buffer(f"scale{resolution}", 1 / std.view(-1, 1, 1), persistent=False)
 
     def forward(
         self, b10: Tensor, b20: Tensor, b60: Tensor, offsets: Sequence[Tensor] | None = None
@@ -122,10 +123,11 @@ class LandCoverNet(nn.Module):
         if names != GROUPS[resolution]:
             order = [GROUPS[resolution].index(n) for n in names]
             reflectance = reflectance[:, order]
-        mean = getattr(self, f"mean{resolution}")
-        std = getattr(self, f"std{resolution}")
-        x: Tensor = (reflectance.float() - mean) / std
-        return x * mask.unsqueeze(1)
+        mean: Tensor = getattr(self, f"mean{resolution}")
+        scale: Tensor = getattr(self, f"scale{resolution}")
+        # in place: this is memory traffic on the way of every patch
+        x = reflectance.to(torch.float32)
+        return x.sub_(mean).mul_(scale).mul_(mask.unsqueeze(1))
 
 
 def valid_pixels(b10: Tensor, b20: Tensor, b60: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,22 +135,22 @@ def valid_pixels(b10: Tensor, b20: Tensor, b60: Tensor) -> tuple[Tensor, Tensor,
 
     The three patches cover the same ground: 6 pixels of 10 m, or 3 of 20 m, are one of 60 m.
     """
-    has10, has20, has60 = (has_data(b).all(dim=1) for b in (b10, b20, b60))
-    valid10 = has10 & _spread(has20, 2) & _spread(has60, 6)
-    valid20 = _gather(has10, 2) & has20 & _spread(has60, 3)
-    valid60 = _gather(has10, 6) & _gather(has20, 3) & has60
-    return valid10, valid20, valid60
+    # digital numbers are not negative: the least of them tells whether all have data
+    has10, has20, has60 = (has_data(b.amin(dim=1)) for b in (b10, b20, b60))
+    ground20 = _cover(has20, 3) & has60[:, :, None, :, None]
+    ground10 = _cover(has10, 2) & ground20.reshape(has20.shape)[:, :, None, :, None]
+    valid10 = ground10.reshape(has10.shape)
+    valid20 = _all(ground10)
+    return valid10, valid20, _all(_cover(valid20, 3))
 
 
-def _spread(mask: Tensor, factor: int) -> Tensor:
-    """Each pixel repeated ``factor`` times both ways."""
+def _cover(mask: Tensor, factor: int) -> Tensor:
+    """(N, rows, factor, columns, factor): the pixels under each one of a coarser grid."""
     n, rows, columns = mask.shape
-    blocks = mask.view(n, rows, 1, columns, 1).expand(n, rows, factor, columns, factor)
-    return blocks.reshape(n, rows * factor, columns * factor)
+    return mask.view(n, rows // factor, factor, columns // factor, factor)
 
 
-def _gather(mask: Tensor, factor: int) -> Tensor:
-    """True where all of the ``factor`` × ``factor`` pixels are."""
-    n, rows, columns = mask.shape
-    blocks = mask.view(n, rows // factor, factor, columns // factor, factor)
-    return blocks.all(dim=4).all(dim=2)
+def _all(covered: Tensor) -> Tensor:
+    """True where all pixels under a coarser one are (faster than two ``all`` on the CPU)."""
+    rows = reduce(torch.logical_and, covered.unbind(dim=2))
+    return reduce(torch.logical_and, rows.unbind(dim=3))

@@ -19,7 +19,7 @@ def test_bands_are_normalised_by_name() -> None:
             expected = (
                 raw[:, channel].numpy().astype(np.float32) - np.float32(NORMALISATION.mean[name])
             ) / np.float32(NORMALISATION.std[name])
-            np.testing.assert_array_equal(x[:, channel].numpy(), expected)
+            np.testing.assert_allclose(x[:, channel].numpy(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_offset_is_applied_without_wrap_around_and_clipped() -> None:
