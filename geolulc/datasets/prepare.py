@@ -271,7 +271,11 @@ def _write_shards(
             }
             for number, entries in enumerate(shards):
                 if number not in done:
-                    sources = tuple(PatchSource(plan.archives[a].root, e) for a, e in entries)
+                    roots = (plan.archives[archive].root for archive, _ in entries)
+                    sources = tuple(
+                        PatchSource(root, entry, root)
+                        for root, (_, entry) in zip(roots, entries, strict=True)
+                    )
                     spool = folder / PARTS_FOLDER / f"{number}.spool"
                     sources, temporary = _spool(sources, forward, spool)
                     yield ShardTask(folder, number, sources, reference_maps, skip_broken, temporary)
@@ -305,7 +309,7 @@ def _spool(
         [s.entry.place for s in sources if isinstance(s.entry.place, tuple)], spool
     )
     moved = [
-        PatchSource(spool, replace(source.entry, place=place))
+        replace(source, root=spool, entry=replace(source.entry, place=place))
         for source, place in zip(sources, places, strict=True)
     ]
     return tuple(moved), spool

@@ -130,8 +130,8 @@ def list_patches(path: Path, is_patch: Callable[[str], bool]) -> Iterator[TarPat
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     try:
         stream = _Stream(path)
+        stream.budget = _LARGEST_HEADER
         with stream, tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.RECORDSIZE) as tar:
-            stream.budget = _LARGEST_HEADER
             while True:
                 member = tar.next()
                 if member is None:

@@ -30,10 +30,14 @@ _TASKS_A_WORKER: Final = 2
 
 @dataclass(frozen=True)
 class PatchSource:
-    """Where a patch's files are: in ``root``, a folder or a plain tar; see ``Entry.place``."""
+    """Where a patch's files are: in ``root``, a folder or a plain tar; see ``Entry.place``.
+
+    ``archive`` is where the archive itself is, beside which reference maps are looked for.
+    """
 
     root: Path
     entry: Entry
+    archive: Path
 
     def find_files(self, *, reference_maps: bool) -> dict[str, BandFile]:
         """Role → file; ``DatasetError`` or ``OSError`` where they cannot be found."""
@@ -41,7 +45,7 @@ class PatchSource:
             return find_files(self.root, self.entry, reference_maps=reference_maps)
         start, stop = self.entry.place
         files = read_members(self.root, self.entry.name, start, stop)
-        if reference_maps and (reference := find_reference_map(self.root, self.entry)):
+        if reference_maps and (reference := find_reference_map(self.archive, self.entry)):
             files["reference"] = reference
         return files
 

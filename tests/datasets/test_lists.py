@@ -1,0 +1,151 @@
+"""Lists of v1 in all the forms in circulation."""
+
+from __future__ import annotations
+
+import bz2
+from pathlib import Path
+
+import pytest
+from made_archives import v1_name
+
+from geolulc.datasets.lists import find_lists
+from geolulc.datasets.places import find_place
+from geolulc.errors import DatasetError
+
+NAMES = [v1_name(i) for i in range(6)]
+
+
+def write_splits(folder: Path, form: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for i, split in enumerate(("train", "val", "test")):
+        members = NAMES[2 * i : 2 * i + 2]
+        if form == "two columns":
+            lines = [f"{name},S1A_IW_GRDH_1SDV_33UUP" for name in members]
+        elif form == "two columns, other order, header":
+            lines = ["s1_name,s2_name", *(f"S1A_IW_GRDH_1SDV_33UUP,{name}" for name in members)]
+        else:
+            lines = members
+        text = "\n".join(lines) + ("" if form == "no newline at the end" else "\n")
+        if form == "bz2":
+            (folder / f"{split}.csv.bz2").write_bytes(bz2.compress(text.encode()))
+        elif form == "txt, crlf":
+            (folder / f"{split}.txt").write_bytes(text.replace("\n", "\r\n").encode())
+        else:
+            (folder / f"{split}.csv").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "plain",
+        "no newline at the end",
+        "two columns",
+        "two columns, other order, header",
+        "bz2",
+        "txt, crlf",
+    ],
+)
+def test_split_lists(tmp_path: Path, form: str) -> None:
+    write_splits(tmp_path / "lists", form)
+    lists = find_lists(tmp_path, splits=tmp_path / "lists")
+    assert lists.splits == dict(
+        zip(NAMES, ["train", "train", "val", "val", "test", "test"], strict=True)
+    )
+    assert lists.snow is None
+    assert lists.cloud is None
+    assert lists.origin["splits"] == "lists"
+
+
+def test_lists_beside_the_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "BigEarthNet-v1.0"
+    archive.mkdir()
+    write_splits(tmp_path / "splits", "plain")
+    (tmp_path / "patches_with_seasonal_snow.csv").write_text(f"{NAMES[0]}\n")
+    cloud = bz2.compress(f"{NAMES[1]}\n{NAMES[2]}\n".encode())
+    (tmp_path / "patches_with_cloud_and_shadow.csv.bz2").write_bytes(cloud)
+    lists = find_lists(archive)
+    assert lists.snow == {NAMES[0]}
+    assert lists.cloud == {NAMES[1], NAMES[2]}
+
+
+def test_the_list_of_places(tmp_path: Path) -> None:
+    write_splits(tmp_path, "plain")
+    text = f"s1_name,s2_name,country,season\nS1A_x,{NAMES[0]},Austria,Summer\n"
+    (tmp_path / "s1_s2_name_country_season.csv.bz2").write_bytes(bz2.compress(text.encode()))
+    lists = find_lists(tmp_path)
+    assert lists.places == {NAMES[0]: ("Austria", "Summer")}
+    assert lists.origin["country, season"] == tmp_path.name
+
+
+def test_broken_lists(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no train\.csv, val\.csv and test\.csv .* --splits"):
+        find_lists(tmp_path, splits=tmp_path)
+    write_splits(tmp_path, "plain")
+    train = tmp_path / "train.csv"
+    train.write_text(f"{NAMES[0]}\nnonsense\n")
+    with pytest.raises(DatasetError, match=r"train\.csv, line 2: found 'nonsense'"):
+        find_lists(tmp_path)
+    train.write_text(f"{NAMES[2]}\n")
+    with pytest.raises(DatasetError, match=f"{NAMES[2]}, which is in train too"):
+        find_lists(tmp_path)
+    train.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match="a list that cannot be read"):
+        find_lists(tmp_path)
+    train.unlink()
+    (tmp_path / "train.csv.bz2").write_bytes(bz2.compress(b"x" * 1000)[:20])
+    with pytest.raises(DatasetError, match="a list that cannot be read"):
+        find_lists(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "crs", "left", "top", "place"),
+    [
+        # from the labels files of the official examples
+        ("S2A_MSIL2A_20170613T101031_87_48", "EPSG:32633", 404400, 5342400, ("33UUP", "Austria")),
+        ("S2A_MSIL2A_20170617T113321_36_85", "EPSG:32629", 643200, 5798040, ("29UPU", "Ireland")),
+        ("S2A_MSIL2A_20171221T112501_56_35", "EPSG:32629", 567180, 4358040, ("29SND", "Portugal")),
+        ("S2B_MSIL2A_20170924T93020_69_24", "EPSG:32635", 682800, 6971220, ("35VPK", "Finland")),
+    ],
+)
+def test_places(
+    name: str, crs: str, left: float, top: float, place: tuple[str, str] | None
+) -> None:
+    assert find_place(name, crs, left, top) == place
+
+
+def test_two_countries_on_a_tile() -> None:
+    # tile 31UGR: Belgium in the north-west, Luxembourg in the south-east
+    corner = (699960, 5600040)
+    found = {
+        find_place(f"x_{c}_{r}", "EPSG:32631", corner[0] + 1200 * c, corner[1] - 1200 * r)
+        for c, r in ((2, 2), (80, 80))
+    }
+    assert found == {("31UGR", "Belgium"), ("31UGR", "Luxembourg")}
+
+
+def test_places_elsewhere() -> None:
+    assert find_place("x_0_0", "EPSG:32648", 300000, 5400000) is None
+    assert find_place("x_0_0", "EPSG:32733", 300000, 5400000) is None
+    assert find_place("x_0_0", "EPSG:3857", 300000, 5400000) is None
+
+
+def test_places_are_those_of_bigearthnet_common() -> None:
+    pytest.importorskip("bigearthnet_common")
+    import importlib.util
+
+    from geolulc.datasets.places import _rectangles
+
+    spec = importlib.util.find_spec("bigearthnet_common")
+    assert spec
+    assert spec.origin
+    squares = {r[0].tile: square for square, r in _rectangles().items()}
+    file = Path(spec.origin).parent / "s1_s2_name_country_season.csv.bz2"
+    with bz2.open(file, "rt") as lines:
+        next(lines)
+        for line in lines:
+            s1, s2, country, _ = line.split(",")
+            tile, column, row = s1.split("_")[-3:]
+            zone, easting, northing = squares[tile]
+            left = easting * 100_000 + 1200 * int(column)
+            top = (northing + 1) * 100_000 - 1200 * int(row)
+            assert find_place(s2, f"EPSG:326{zone:02d}", left, top) == (tile, country)

@@ -1,0 +1,78 @@
+"""``geolulc prepare`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_archives import make_v1, make_v2, v1_name
+
+from geolulc.datasets import open_store
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "geolulc", "prepare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    make_v1(folder / "one", 5)
+    make_v2(folder / "two", 5, snow=[2])
+    return folder
+
+
+def test_two_archives_into_one_store(made: Path, tmp_path: Path) -> None:
+    done = run(made / "one/BigEarthNet-v1.0", made / "two", tmp_path / "s", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{tmp_path / 's'}: 9 patches (test 2, train 6, val 1)",
+        "  bigearthnet-v1 (BigEarthNet-v1.0): splits from splits, country from georeference, "
+        "season from date",
+        "  no snow and cloud list: such patches are not recognised",
+        "  bigearthnet-v2 (BigEarthNet-S2): metadata from metadata.parquet",
+        "  left out: snow 1",
+        "  kept without a class: 3",
+    ]
+    assert "9/9" in done.stderr
+    assert len(open_store(tmp_path / "s")) == 9
+
+
+def test_json_and_flags(made: Path, tmp_path: Path) -> None:
+    done = run(
+        made / "two", tmp_path / "s", "--keep-snow", "--seasons", "Summer,Fall", "--json", "-q"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == open_store(tmp_path / "s").manifest
+
+
+def test_broken_patches_are_all_named(made: Path, tmp_path: Path) -> None:
+    archive = make_v1(tmp_path, 4)
+    for i in (0, 2):
+        (archive / v1_name(i) / f"{v1_name(i)}_B11.tif").write_bytes(b"II")
+    done = run(archive, tmp_path / "s", "-q", "--workers", 1)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("broken: ") for line in lines[:2])
+    assert {i for i in range(4) for line in lines[:2] if f"{v1_name(i)}_B11.tif" in line} == {0, 2}
+    assert lines[2].startswith("geolulc: 2 broken patch(es): found ")
+    assert "Traceback" not in done.stderr
+    skipped = run(archive, tmp_path / "s", "-q", "--workers", 1, "--skip-broken")
+    assert skipped.returncode == 0
+    assert "broken, left out: 2 (manifest.json names them)" in skipped.stdout
+
+
+def test_wrong_usage_exits_with_2(made: Path, tmp_path: Path) -> None:
+    assert run().returncode == 2
+    assert run(made / "two").returncode == 2
+    assert run(made / "two", tmp_path / "s", "--nomenclature", "ben20").returncode == 2
+    assert run(made / "two", tmp_path / "s", "--limit", "0").returncode == 2
+    nowhere = run(tmp_path / "nowhere", tmp_path / "s")
+    assert nowhere.returncode == 1
+    assert "geolulc: " in nowhere.stderr.splitlines()[-1]
