@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +36,7 @@ class Archive:
     root: Path
     dataset: str
     entries: tuple[Entry, ...]
-    origin: Mapping[str, str]
+    origin: dict[str, str]
 
 
 def open_archive(path: Path, lists: Lists) -> Archive:
@@ -91,7 +91,7 @@ def _describe(
         of_v1 = find_lists(
             root, splits=lists.splits, snow_list=lists.snow_list, cloud_list=lists.cloud_list
         )
-        origin = of_v1.origin
+        origin = dict(of_v1.origin)
 
         def describe(name: str, place: str | tuple[int, int]) -> Entry:
             return describe_v1(name, place, of_v1)

@@ -54,15 +54,14 @@ class Entry:
 
 
 def describe_v1(name: str, place: str | tuple[int, int], lists: PatchLists) -> Entry:
-    """What the lists say of a v1 patch; without a list of places, the season of its date."""
-    country, season = (lists.places or {}).get(name, (None, season_of(name.split("_")[2])))
+    """What the lists say of a v1 patch, and the season of its date."""
     return Entry(
         name=name,
         dataset=V1,
         place=place,
         split=lists.splits.get(name),
-        country=country,
-        season=season,
+        country=None,
+        season=season_of(name.split("_")[2]),
         snow=None if lists.snow is None else name in lists.snow,
         cloud=None if lists.cloud is None else name in lists.cloud,
     )

@@ -1,4 +1,4 @@
-"""The lists that go with BigEarthNet v1: splits, seasonal snow, cloud, country and season.
+"""The lists that go with BigEarthNet v1: splits, seasonal snow, cloud, countries.
 
 In circulation are plain files of one patch name a line, two-column ones (Sentinel-2 name,
 Sentinel-1 name, in either order), with or without a header, and ``.bz2`` of all these.
@@ -27,20 +27,19 @@ _SPLIT_FILES: Final = {
 }
 _SNOW_FILES: Final = ("patches_with_seasonal_snow.csv",)
 _CLOUD_FILES: Final = ("patches_with_cloud_and_shadow.csv",)
-_PLACES_FILE: Final = "s1_s2_name_country_season.csv.bz2"
+_PLACES_FILE: Final = "s1_s2_name_country_season.csv"
 
 
 @dataclass(frozen=True)
 class PatchLists:
     """What lists say about v1 patches. None: no such list was found.
 
-    ``splits``: patch → "train", "val" or "test". ``origin``: list → where it comes from.
+    ``splits``: patch → "train", "val" or "test". ``origin``: what → where it comes from.
     """
 
     splits: Mapping[str, str]
     snow: frozenset[str] | None
     cloud: frozenset[str] | None
-    places: Mapping[str, tuple[str, str]] | None
     origin: Mapping[str, str]
 
 
@@ -98,14 +97,19 @@ def find_lists(
         if found:
             origin[kind] = _described(found if given else found.parent, package)
 
-    country_season = None
-    found = _find_file(places, (_PLACES_FILE.removesuffix(".bz2"),))
-    if found:
-        country_season = dict(_read_places(found))
-        origin["country, season"] = _described(found.parent, package)
-    else:
-        origin |= {"country": "georeference", "season": "date"}
-    return PatchLists(of_patch, excluded["snow"], excluded["cloud"], country_season, origin)
+    origin |= {"country": "georeference", "season": "date"}
+    return PatchLists(of_patch, excluded["snow"], excluded["cloud"], origin)
+
+
+def find_countries(archive: Path) -> dict[str, str] | None:
+    """Patch → country, of all v1 patches, from the list beside the archive or of the package.
+
+    They are those of the georeference (``places.py``); the list knows them before a patch is read.
+    """
+    package = _package_folder()
+    beside = [archive.parent / "splits", archive.parent]
+    found = _find_file(beside + ([package] if package else []), (_PLACES_FILE,))
+    return dict(_read_countries(found)) if found else None
 
 
 def _described(place: Path, package: Path | None) -> str:
@@ -167,7 +171,7 @@ def _read_names(file: Path) -> Iterator[str]:
             )
 
 
-def _read_places(file: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+def _read_countries(file: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(_lines(file), start=1):
         cells = line.split(",")
         if number == 1:
@@ -179,4 +183,4 @@ def _read_places(file: Path) -> Iterator[tuple[str, tuple[str, str]]]:
                 expected="s1_name,s2_name,country,season",
                 remedy="Give the file of bigearthnet-common.",
             )
-        yield cells[1], (cells[2], cells[3])
+        yield cells[1], cells[2]

@@ -24,6 +24,7 @@ from geolulc.datasets.archives import Archive, Lists, open_archive
 from geolulc.datasets.assembly import complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
+from geolulc.datasets.lists import find_countries
 from geolulc.datasets.reading import locate_v1
 from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
@@ -180,17 +181,21 @@ def _plan(
 
 
 def _with_countries(archive: Archive) -> Archive:
-    if archive.dataset == V2 or not any(e.country is None for e in archive.entries):
+    if archive.dataset == V2:
         return archive
-    if archive.root.is_file():
+    if archive.root.is_dir():
+        entries = tuple(locate_v1(archive.root, entry) for entry in archive.entries)
+        return replace(archive, entries=entries)
+    countries = find_countries(archive.root)
+    if countries is None:
         raise ParameterError(
             "countries",
             found=f"{archive.root}, a tar archive whose countries are not known before it is read",
             expected="a list of countries",
             remedy="Install bigearthnet-common, which has it, or unpack the archive.",
         )
-    entries = (e if e.country else locate_v1(archive.root, e) for e in archive.entries)
-    return replace(archive, entries=tuple(entries))
+    entries = tuple(replace(e, country=countries.get(e.name)) for e in archive.entries)
+    return replace(archive, entries=entries, origin=archive.origin | {"country": "list"})
 
 
 def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str:

@@ -92,12 +92,18 @@ def test_v2_with_its_reference_maps_beside(tmp_path: Path) -> None:
 
 
 def test_countries_need_a_list(v1: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "BigEarthNet-S2-v1.0.tar"
+    shutil.copy(v1.with_name(archive.name), archive)
+    lists = Lists(splits=v1.parent / "splits")
+    selection = Selection(countries=("Austria",))
     with pytest.raises(ParameterError, match="countries are not known before it is read"):
-        prepare_store(
-            v1.with_name("BigEarthNet-S2-v1.0.tar"),
-            tmp_path / "s",
-            selection=Selection(countries=("Austria",)),
-        )
+        prepare_store(archive, tmp_path / "s", lists=lists, selection=selection)
+    lines = [f"S1A,{v1_name(i)},{'Austria' if i else 'Serbia'},Summer" for i in range(7)]
+    file = tmp_path / "s1_s2_name_country_season.csv"
+    file.write_text("\n".join(["header", *lines]))
+    manifest = prepare_store(archive, tmp_path / "s", lists=lists, selection=selection)
+    assert manifest["patches"]["by_country"] == {"Austria": 6}
+    assert manifest["left_out"] == {"country": 1}
 
 
 def make_tar(path: Path, *members: tarfile.TarInfo) -> Path:
