@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, device_option, json_option, quiet_option
+from geolulc.cli.options import PATH, device_option, json_option, overwrite_option, quiet_option
 from geolulc.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 @click.argument("store", type=PATH)
 @click.option("--split", default="val", show_default=True, metavar="train|val|test")
 @click.option("--seed-compat", is_flag=True, help="Add ranking figures as the seed computed them.")
+@click.option("--report", type=PATH, metavar="DIR", help="Write a report with plots into DIR.")
+@click.option("--predictions", type=PATH, metavar="GPKG", help="Write the patches' footprints.")
+@overwrite_option
 @device_option
 @quiet_option
 @json_option
@@ -29,20 +32,34 @@ def command(
     store: Path,
     split: str,
     seed_compat: bool,
+    report: Path | None,
+    predictions: Path | None,
+    overwrite: bool,
     device: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Score MODEL (a checkpoint, a run's folder, a shipped model) on a split of STORE."""
     from geolulc.datasets import open_store
-    from geolulc.learning.evaluation import evaluate
+    from geolulc.learning.evaluation import evaluate_predictions, predict
     from geolulc.nets import load_checkpoint
+    from geolulc.staging import require_free
 
+    for path in (report, predictions):
+        if path is not None:
+            require_free([path], overwrite=overwrite)
     loaded, opened = load_checkpoint(model), open_store(store)
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-        evaluation = evaluate(
-            loaded, opened, split, device=device, seed_compat=seed_compat, progress=progress
-        )
+        predicted = predict(loaded, opened, split, device=device, progress=progress)
+    evaluation = evaluate_predictions(predicted, seed_compat=seed_compat)
+    if report is not None:
+        from geolulc.learning.report import write_report
+
+        write_report(predicted, evaluation, report, overwrite=overwrite)
+    if predictions is not None:
+        from geolulc.learning.footprints import write_footprints
+
+        write_footprints(predicted, predictions, overwrite=overwrite)
     click.echo(json.dumps(evaluation.as_json()) if as_json else _text(evaluation))
 
 

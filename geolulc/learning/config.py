@@ -19,6 +19,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "fusion": FUSIONS,
     "attention": ("none", "cbam"),
     "label_correlation": ("off", "on"),
+    "upsampling": ("bilinear", "nearest"),
     "trunk": ("whole", "shallow"),
     "optimizer": ("adamw", "sgd"),
     "loss": ("bce", "focal", "asl"),
@@ -54,8 +55,8 @@ class TrainConfig:
     """A training run. The defaults train BigEarthNet from scratch; 0 turns a thing off.
 
     Network:
-        fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate, trunk,
-            image_size: as in ``geolulc.nets.NetConfig``.
+        fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate,
+            upsampling, trunk, image_size: as in ``geolulc.nets.NetConfig``.
         pretrained: a local file of weights to start the encoders from; "" for none.
 
     Optimisation:
@@ -100,6 +101,7 @@ class TrainConfig:
     label_correlation: str = "off"
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
+    upsampling: str = "bilinear"
     trunk: str = "whole"
     image_size: int = 0
     pretrained: str = ""

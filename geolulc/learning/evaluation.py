@@ -117,6 +117,12 @@ def predict(
     return Predictions(model, patches, patches.targets[:, order], logits)
 
 
+def patch_losses(predictions: Predictions) -> NDArray[np.float64]:
+    """Mean binary cross-entropy of each patch with calibrated probabilities, float64 (n,)."""
+    z = predictions.logits.astype(np.float64) / predictions.model.temperature
+    return np.asarray(np.mean(np.logaddexp(0, z) - predictions.targets * z, axis=1))
+
+
 def evaluate(
     model: Model,
     store: Store,

@@ -139,8 +139,8 @@ def plot_cooccurrence(
     targets: NDArray[Any], decisions: NDArray[Any], short_names: Sequence[str]
 ) -> Figure:
     """How often a class comes with another (rows: given), in the labels and in the predictions."""
-    side = 0.24 * len(short_names) + 1.6
-    figure = new_figure(2 * side, side)
+    side = 0.22 * len(short_names) + 1.6
+    figure = new_figure(2 * side, side + 1)
     for axes, present, title in zip(
         figure.subplots(1, 2, sharey=True), (targets, decisions), ("Labels", "Predictions"),
         strict=True,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.learning.config import parse_setting, read_config, write_config
-from geolulc.nets.config import ATTENTIONS, FUSIONS, LABEL_CORRELATIONS
+from geolulc.learning.networks import net_config
+from geolulc.nets import NetConfig
+from geolulc.nets import config as nets
 
 
 def test_every_setting_survives_toml(tmp_path) -> None:
@@ -76,11 +79,17 @@ def test_a_file_that_is_not_there_or_not_toml(tmp_path) -> None:
         parse_setting("epochs")
 
 
-def test_choices_are_those_of_the_networks() -> None:
-    for fusion in FUSIONS:
-        for attention in ATTENTIONS:
-            for correlation in LABEL_CORRELATIONS:
+def test_the_network_has_the_same_settings_and_defaults() -> None:
+    assert net_config(TrainConfig()) == NetConfig()
+    for field in fields(NetConfig):
+        assert getattr(TrainConfig(), field.name) == field.default
+    for fusion in nets.FUSIONS:
+        for attention in nets.ATTENTIONS:
+            for correlation in nets.LABEL_CORRELATIONS:
                 TrainConfig(fusion=fusion, attention=attention, label_correlation=correlation)
+    for upsampling in nets.UPSAMPLINGS:
+        for trunk in nets.TRUNKS:
+            TrainConfig(upsampling=upsampling, trunk=trunk)
 
 
 def test_integers_are_taken_for_numbers() -> None:

@@ -1,0 +1,80 @@
+"""Predictions on a store as polygons: where a model is right and wrong, in a GIS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import geopandas
+import numpy as np
+import pyogrio
+from shapely import box
+
+from geolulc.errors import OutputError
+from geolulc.grid import PATCH_SIZE
+from geolulc.learning.evaluation import Predictions, patch_losses
+from geolulc.outputs.tables import class_column
+from geolulc.staging import staged
+
+_LAYER: Final = "patches"
+_WGS84: Final = "EPSG:4326"
+
+
+def write_footprints(predictions: Predictions, path: Path, *, overwrite: bool = False) -> None:
+    """Write the footprint of each patch with its labels, decisions and probabilities.
+
+    A GeoPackage with the layer ``patches``: name, split, country, season, date, ``labels`` and
+    ``predicted`` (names, "; " between), ``missed`` and ``wrong`` (the differences), ``loss`` (mean
+    binary cross-entropy) and ``p_…`` for each class. Coordinates are those of the patches where
+    they share a UTM zone, else WGS 84.
+
+    Raises:
+        OutputError: not a .gpkg, or it cannot be written there.
+    """
+    if path.suffix != ".gpkg":
+        raise OutputError(
+            path,
+            found=f"the ending {path.suffix or '(none)'}",
+            expected=".gpkg",
+            remedy="Name a GeoPackage, such as predictions.gpkg.",
+        )
+    with staged([path], overwrite=overwrite) as (partial,):
+        pyogrio.write_dataframe(
+            _table(predictions), partial, layer=_LAYER, driver="GPKG", geometry_type="Polygon"
+        )
+
+
+def _table(predictions: Predictions) -> geopandas.GeoDataFrame:
+    store, indices = predictions.patches.store, predictions.patches.indices
+    names = predictions.model.net.classes
+    truth, decided = predictions.targets.astype(bool), predictions.decisions
+
+    def listed(rows: np.ndarray) -> list[str]:
+        return ["; ".join(n for n, there in zip(names, row, strict=True) if there) for row in rows]
+
+    def column(name: str) -> list[object]:
+        values = store.column(name)
+        return [values[i] for i in indices]
+
+    columns: dict[str, object] = {
+        "key": [store.keys[i] for i in indices],
+        "split": [predictions.patches.split] * len(indices),
+        **{name: column(name) for name in ("country", "season", "date", "tile")},
+        "labels": listed(truth),
+        "predicted": listed(decided),
+        "missed": listed(truth & ~decided),
+        "wrong": listed(decided & ~truth),
+        "loss": patch_losses(predictions),
+    }
+    for c, name in enumerate(names):
+        look = store.nomenclature[name]
+        columns[class_column("p_", look)] = predictions.probabilities[:, c]
+    zones = np.array(column("crs"))
+    left, top = (np.array(column(n), np.float64) for n in ("left", "top"))
+    squares = box(left, top - PATCH_SIZE, left + PATCH_SIZE, top)
+    target = str(zones[0]) if len(set(zones.tolist())) == 1 else _WGS84
+    geometry = geopandas.GeoSeries([None] * len(zones), crs=target)
+    for zone in sorted(set(zones.tolist())):
+        rows = zones == zone
+        geometry[rows] = geopandas.GeoSeries(squares[rows], crs=zone).to_crs(target).to_numpy()
+    return geopandas.GeoDataFrame(columns, geometry=geometry, crs=target)
