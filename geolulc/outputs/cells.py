@@ -66,14 +66,16 @@ def entropy(landcover_map: LandCoverMap) -> NDArray[np.float32]:
     0: every class is surely there or surely not; 1: nothing is known. The classes of a
     multi-label model are not exclusive, so each has an entropy of its own (Shannon 1948).
     """
-    p = np.clip(landcover_map.probabilities.astype(np.float64), 0, 1)
+    total = np.zeros(landcover_map.grid.shape, np.float32)
+    for probabilities in landcover_map.probabilities:  # one by one: a fine map is large
+        p = np.clip(probabilities, 0, 1)
+        total -= _plogp(p) + _plogp(1 - p)
+    return total / np.float32(len(landcover_map.classes))
+
+
+def _plogp(p: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        bits = -(_plogp(p) + _plogp(1 - p))
-    return np.asarray(bits.mean(axis=0), np.float32)
-
-
-def _plogp(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(p == 0, 0.0, p * np.log2(p))
+        return np.where(p == 0, np.float32(0), p * np.log2(p))
 
 
 def margin(landcover_map: LandCoverMap) -> NDArray[np.float32]:

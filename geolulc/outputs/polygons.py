@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from geolulc.grid import MapGrid
 
@@ -33,22 +35,56 @@ def dissolve(grid: MapGrid, codes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDA
 
     Returns:
         The polygons, and int32 (rows, columns): the index of the cell's polygon, -1 for none.
-        All corners lie on corners of cells, so neighbours share edges exactly and no sliver
-        can arise.
+        All corners lie on corners of cells, and neighbours share theirs: the polygons are a
+        coverage, without gaps, overlaps or slivers.
     """
-    mask = codes != 0
-    shapes = rasterio.features.shapes(codes, mask=mask, connectivity=4)
-    polygons = np.array([shapely.geometry.shape(s) for s, _ in shapes], dtype=object)
     owner = np.full(codes.shape, -1, np.int32)
-    if len(polygons):
-        rasterio.features.rasterize(
-            zip(polygons, range(len(polygons)), strict=True), out=owner, dtype=np.int32
-        )
-        owner[~mask] = -1
-    return shapely.transform(polygons, lambda cells: _place(grid, cells)), owner
+    count = 0
+    for code in np.unique(codes[codes != 0]):
+        regions, found = label(codes == code)  # cells that touch along an edge
+        owner = np.where(regions, regions + (count - 1), owner)
+        count += found
+    owner = owner.astype(np.int32)
+    shapes = rasterio.features.shapes(owner, mask=owner >= 0, connectivity=4)
+    outlines = sorted((int(index), shape["coordinates"]) for shape, index in shapes)
+    rings = [np.asarray(ring, np.intp) for _, outline in outlines for ring in outline]
+    if not rings:
+        return np.empty(0, dtype=object), owner
+    corners, of_ring = _with_nodes(rings, owner)
+    of_polygon = np.repeat(np.arange(count), [len(outline) for _, outline in outlines])
+    closed = shapely.linearrings(_place(grid, corners), indices=of_ring)
+    polygons: NDArray[Any] = shapely.polygons(closed, indices=of_polygon)
+    return polygons, owner
 
 
-def _place(grid: MapGrid, cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _with_nodes(
+    rings: Sequence[NDArray[np.intp]], owner: NDArray[np.int32]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rings' corners, (column, row), and of the neighbours' those that lie on them.
+
+    Where a neighbour has a corner in the middle of a side, the side gets it too: projected into
+    another system, both are then drawn along the same line, and no sliver opens between them.
+
+    Returns:
+        Corners of all rings one after another, unclosed, and the ring each belongs to.
+    """
+    of_ring = np.repeat(np.arange(len(rings)), [len(ring) - 1 for ring in rings])
+    start = np.concatenate([ring[:-1] for ring in rings])
+    side = np.concatenate([np.diff(ring, axis=0) for ring in rings])
+    length = np.abs(side).max(axis=1)
+    of_side = np.repeat(np.arange(len(side)), length)
+    along = np.arange(len(of_side)) - np.repeat(np.cumsum(length) - length, length)
+    points = start[of_side] + np.sign(side)[of_side] * along[:, None]
+    around = np.pad(owner, 1, constant_values=-1)
+    north_west, north_east = around[:-1, :-1], around[:-1, 1:]
+    south_west, south_east = around[1:, :-1], around[1:, 1:]
+    flat = (north_west == north_east) & (south_west == south_east)
+    upright = (north_west == south_west) & (north_east == south_east)
+    kept = ~(flat | upright)[points[:, 1], points[:, 0]]
+    return points[kept], of_ring[of_side][kept]
+
+
+def _place(grid: MapGrid, cells: NDArray[np.intp]) -> NDArray[np.float64]:
     """(column, row) corners → projected (x, y), those beyond the tile moved to its edge."""
     tile = grid.tile
     x = np.minimum(cells[:, 0] * grid.stride, tile.width) + tile.left

@@ -21,6 +21,7 @@ _CREATION: Final[Mapping[str, Any]] = {
     "compress": "DEFLATE",  # every reader has it; at these sizes ZSTD gains nothing
     "blocksize": _BLOCK,
     "bigtiff": "IF_SAFER",
+    "num_threads": "ALL_CPUS",  # compression; the bytes are the same
 }
 
 

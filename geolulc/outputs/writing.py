@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import rasterio
+from pyogrio.errors import DataSourceError, FeatureError
+from rasterio._err import CPLE_BaseError  # raised on closing, and public nowhere else
+from rasterio.errors import RasterioError
 
+from geolulc.errors import OutputError
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.attribute_table import attribute_table
 from geolulc.outputs.cells import ClassSummary, map_classes, summarize_classes
@@ -73,7 +79,10 @@ def write_map(
     paths = options.plan(Path(out), cells=cells, model=model is not None)
     superseded = _files_of(Path(out)) - set(paths.values()) if overwrite else set()
     summaries = summarize_classes(landcover_map)
-    with staged(list(paths.values()), overwrite=overwrite) as temporary:
+    with (
+        staged(list(paths.values()), overwrite=overwrite) as temporary,
+        _explained(list(paths.values())[-1]),
+    ):
         targets = dict(zip(paths, temporary, strict=True))
         _write_rasters(targets, landcover_map, summaries, options)
         if "vectors" in targets:
@@ -91,6 +100,20 @@ def write_map(
     for path in superseded | _stale_sidecars(paths.values()):
         path.unlink(missing_ok=True)
     return paths
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What GDAL and SQLite say of a full disk, which is no ``OSError``, as an ``OutputError``."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, DataSourceError, FeatureError, sqlite3.Error) as error:
+        raise OutputError(
+            path,
+            found=f"{type(error).__name__}: {error}",
+            expected="to write the whole output",
+            remedy="Free some space or give another path; nothing incomplete was left behind.",
+        ) from error
 
 
 def _write_stac(
