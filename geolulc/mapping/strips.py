@@ -23,9 +23,9 @@ from geolulc.mapping.selection import TileRow, plan_tile_rows
 from geolulc.mapping.workers import Workers
 from geolulc.products import Product, Tiling, decode_tile, read_tiling
 
-#: Decoded pixels kept and decoded ahead, in bytes. A full tile's widest row of cells touches two
-#: rows of tiles of each band, 280 MB; the next ones are 140 MB more.
-MEMORY: Final = 480_000_000
+#: Decoded pixels kept and decoded ahead, in bytes. A row of tiles of all bands of a full tile takes
+#: 140 MB, and a row of cells may straddle two.
+MEMORY: Final = 330_000_000
 #: Decoding comes after inference, which frees memory; the first rows first.
 _DECODING: Final = 1
 
@@ -85,6 +85,7 @@ class StripReader:
         self._workers = workers
         self._memory = memory
         self._used = 0
+        self._free: dict[tuple[tuple[int, ...], type[np.generic]], list[NDArray[Any]]] = {}
         cells = np.ones(grid.shape, bool) if selected is None else selected
         self.rows = [int(row) for row in np.flatnonzero(cells.any(axis=1))]
         files = dict(product.band_files)
@@ -151,7 +152,7 @@ class StripReader:
             self._waiting.popleft()
             self._used += size
             rows = image.tiling.rows(tile_row.row)
-            array = np.zeros((rows.stop - rows.start, image.tiling.shape[1]), image.dtype)
+            array = self._take((rows.stop - rows.start, image.tiling.shape[1]), image.dtype)
             image.decoded[tile_row.row] = array
             image.futures[tile_row.row] = [
                 self._workers.submit(
@@ -170,6 +171,16 @@ class StripReader:
             ]
             self.tiles_decoded += len(tile_row.columns)
 
+    def _take(self, shape: tuple[int, int], dtype: type[np.generic]) -> NDArray[Any]:
+        """An array of zeros or of a row of tiles that is not needed any more.
+
+        Giving 20 MB back to the system and asking for them anew scatters the heap.
+        """
+        free = self._free.get((shape, dtype))
+        array = free.pop() if free else np.zeros(shape, dtype)
+        array.fill(0)
+        return array
+
     def _release(self, row: int) -> None:
         """Let go of the rows of tiles that end above ``row``."""
         for image in self._images.values():
@@ -178,7 +189,8 @@ class StripReader:
                 self._used -= image.size(tile_row)
                 for future in image.futures.pop(tile_row.row):
                     self._workers.result(future)
-                del image.decoded[tile_row.row]
+                array = image.decoded.pop(tile_row.row)
+                self._free.setdefault((array.shape, array.dtype.type), []).append(array)
 
     def _window(self, name: str, row: int) -> NDArray[Any]:
         """The image's pixel rows under the cells of ``row``, from one or two rows of tiles."""
