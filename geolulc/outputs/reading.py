@@ -16,10 +16,13 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geolulc.errors import GeolulcError, OutputError
 from geolulc.grid import MapGrid, TileGrid
 from geolulc.landcover_map import LandCoverMap
+from geolulc.nomenclature import nomenclature
 from geolulc.outputs.tags import model_of, scene_of
 
 #: A file may claim any size: a map of 43 classes at 120 m has 36 million values.
 _MOST_VALUES: Final = 2**30
+#: What tags that are not as we write them lead to.
+_MALFORMED: Final = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 @contextmanager
@@ -38,9 +41,9 @@ def opened_map(path: Path) -> Iterator[Any]:
             if "GEOLULC_VERSION" not in dataset.tags():
                 raise _not_a_map(path, "a raster without geolulc's tags")
             yield dataset
-    except GeolulcError:
+    except OutputError:
         raise
-    except (RasterioError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (GeolulcError, RasterioError, *_MALFORMED) as error:
         raise _not_a_map(path, f"{type(error).__name__}: {error}") from error
 
 
@@ -66,6 +69,9 @@ def read_map(path: Path) -> LandCoverMap:
         grid = MapGrid(tile, int(tags["STRIDE_M"]), int(tags["PATCH_SIZE_M"]))
         if grid.shape != dataset.shape or grid.transform != dataset.transform:
             raise _not_a_map(path, f"a grid of {dataset.shape} cells that its tags contradict")
+        names = nomenclature(tags["NOMENCLATURE"])
+        for name in dataset.descriptions:
+            names[name]  # an unknown class is refused before the bands are read
         values = dataset.read()
         nodata = ~np.isfinite(values) if values.dtype.kind == "f" else values == dataset.nodata
         scale = np.array(dataset.scales)[:, None, None]
@@ -73,7 +79,7 @@ def read_map(path: Path) -> LandCoverMap:
         return LandCoverMap(
             grid=grid,
             classes=tuple(dataset.descriptions),
-            nomenclature=tags["NOMENCLATURE"],
+            nomenclature=names.id,
             probabilities=p,
             valid=np.full(grid.shape, np.nan, np.float32),
             thresholds=tuple(json.loads(tags["THRESHOLDS"])),
