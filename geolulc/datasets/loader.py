@@ -45,7 +45,7 @@ class PatchLoader:
 
     Args:
         store: a store or its path.
-        indices: positions in the store, (n,), each at most once.
+        indices: positions in the store, (n,), each at most once unless ``repeated``.
         batch_size: patches a batch and rank.
         shuffle: another order each epoch, from ``seed``; see ``order.shuffled``.
         workers: threads that read ahead; 0 reads when a batch is asked for. Threads do: reading
@@ -54,6 +54,7 @@ class PatchLoader:
         drop_last: leave out what does not fill a batch on every rank.
         verify: compare the pixels with the store's hashes (7 µs a patch).
         pin_memory: batches in page-locked memory, for copies to a GPU that need no waiting.
+        repeated: a position may stand there several times: its patch comes as often.
 
     Raises:
         ParameterError: a value that cannot be used.
@@ -74,6 +75,7 @@ class PatchLoader:
         drop_last: bool = False,
         verify: bool = True,
         pin_memory: bool = False,
+        repeated: bool = False,
     ) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self.indices = np.asarray(indices, np.int64)
@@ -84,7 +86,7 @@ class PatchLoader:
         self.epoch = 0
         self._verify = verify
         self._pin_memory = pin_memory
-        self._check(rank, world_size)
+        self._check(rank, world_size, repeated)
         self._spans = batch_spans(
             len(self.indices),
             batch_size,
@@ -94,7 +96,7 @@ class PatchLoader:
             equal=shuffle,
         )
 
-    def _check(self, rank: int, world_size: int) -> None:
+    def _check(self, rank: int, world_size: int, repeated: bool) -> None:
         for name, value, low, high in (
             ("batch_size", self.batch_size, 1, None),
             ("workers", self.workers, 0, None),
@@ -110,7 +112,7 @@ class PatchLoader:
                     remedy="Give another value.",
                 )
         unique = np.unique(self.indices)
-        if self.indices.ndim != 1 or len(unique) != len(self.indices):
+        if self.indices.ndim != 1 or (len(unique) != len(self.indices) and not repeated):
             raise ParameterError(
                 "indices",
                 found="repeated ones" if self.indices.ndim == 1 else "no vector",

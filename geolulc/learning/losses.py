@@ -23,12 +23,13 @@ _ASL_MARGIN: Final = 0.05
 _LARGEST_WEIGHT: Final = 10.0
 
 
-def make_loss(config: TrainConfig, frequencies: Tensor) -> Loss:
+def make_loss(config: TrainConfig, frequencies: Tensor, classes: Tensor | None = None) -> Loss:
     """The loss that ``config`` names.
 
     Args:
         config: loss, class_weights and label_smoothing.
         frequencies: float32 (C,), share of the train patches that carry each class.
+        classes: bool (C,), the classes that count; None for all.
     """
     shape = {"bce": _cross_entropy, "focal": _focal, "asl": _asymmetric}[config.loss]
     weights = positive_weights(frequencies) if config.class_weights == "balanced" else None
@@ -41,7 +42,10 @@ def make_loss(config: TrainConfig, frequencies: Tensor) -> Loss:
         positive, negative = shape(logits.float())
         if weights is not None:
             positive = positive * weights.to(logits.device)
-        return (targets * positive + (1 - targets) * negative).mean(dim=1)
+        by_class = targets * positive + (1 - targets) * negative
+        if classes is not None:
+            return by_class[:, classes].mean(dim=1)
+        return by_class.mean(dim=1)
 
     return loss
 

@@ -21,14 +21,18 @@ class SplitPatches:
     Attributes:
         store: where they are from.
         split: "train", "val" or "test".
-        indices: their positions in the store, int64 (n,), ascending.
+        indices: their positions in the store, int64 (n,), ascending; a repeated one counts as
+            often, with one place (and one set of random changes an epoch) for all.
         targets: float32 (n, classes).
     """
 
-    def __init__(self, store: Store, split: str) -> None:
+    def __init__(self, store: Store, split: str, indices: NDArray[np.int64] | None = None) -> None:
+        """``indices`` in place of the whole split."""
         self.store = store
         self.split = split
-        self.indices: NDArray[np.int64] = store.split(split)
+        self.indices: NDArray[np.int64] = (
+            store.split(split) if indices is None else np.sort(indices).astype(np.int64)
+        )
         self.targets: NDArray[np.float32] = store.target_bytes[self.indices].astype(np.float32)
 
     def __len__(self) -> int:
@@ -71,6 +75,7 @@ class SplitPatches:
             world_size=processes,
             drop_last=shuffle,
             pin_memory=device.type == "cuda",
+            repeated=True,
         )
 
 

@@ -20,9 +20,8 @@ from geolulc.learning.devices import autocast, autocast_type, choose_device
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
 from geolulc.learning.loss_meter import LossMeter
 from geolulc.learning.losses import make_loss
-from geolulc.learning.networks import make_net, memory_format, parallel, sharing_gradients
+from geolulc.learning.networks import memory_format, parallel, sharing_gradients
 from geolulc.learning.optimisation import learning_rate, make_optimizer, update_average
-from geolulc.learning.patches import SplitPatches
 from geolulc.learning.plan import make_plan, step_seed
 from geolulc.learning.plots import write_run_plots
 from geolulc.learning.processes import (
@@ -46,6 +45,7 @@ from geolulc.learning.selection import (
     require_validation,
     validation_figures,
 )
+from geolulc.learning.task import Task
 from geolulc.learning.trackers import Tracker, Trackers
 from geolulc.nets import save_checkpoint
 
@@ -58,6 +58,7 @@ def train(
     run_folder: Path,
     config: TrainConfig,
     *,
+    task: Task | None = None,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -72,6 +73,7 @@ def train(
         store: a store with train and val splits.
         run_folder: where model.safetensors, config.toml and history.csv go.
         config: the settings.
+        task: other patches than the splits, weights to start from, what of them to learn.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: go on with the run in ``run_folder`` where there is one.
         overwrite: replace the run in ``run_folder``.
@@ -96,7 +98,7 @@ def train(
         devices = [place] if place.type == "cuda" else []
         telling = Trackers(trackers if processes.leads else ())
         with torch.random.fork_rng(devices=devices), telling as told:
-            return _train(opened, run, config, place, processes, told)
+            return _train(opened, run, config, task or Task(), place, processes, told)
     finally:
         leave_processes()
 
@@ -105,16 +107,18 @@ def _train(
     store: Store,
     run: RunFolder,
     config: TrainConfig,
+    task: Task,
     device: torch.device,
     processes: Processes,
     tracker: Tracker,
 ) -> dict[str, Any]:
-    patches, held_out = SplitPatches(store, "train"), SplitPatches(store, "val")
+    patches, held_out = task.patches(store)
     plan = make_plan(len(patches), config, processes.count)
     require_validation(held_out, config)
+    task.require_processes(processes)
     dtype, layout = autocast_type(config.precision, device), memory_format(device)
     # the same seed: two networks of equal weights, one to learn, one to follow
-    net, average = (make_net(patches, config, device) for _ in range(2))
+    net, average = (task.net(patches, config, device) for _ in range(2))
     share_batch_statistics(net, processes, device)
     model = parallel(net, processes, device)
     loader = patches.loader(
@@ -126,7 +130,9 @@ def _train(
         rank=processes.rank,
         processes=processes.count,
     )
-    loss_of = make_loss(config, torch.from_numpy(patches.targets.mean(axis=0)).to(device))
+    counted = None if task.classes is None else torch.from_numpy(task.classes).to(device)
+    frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)
+    loss_of = make_loss(config, frequencies, counted)
     optimizer = make_optimizer(net, config)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
 
@@ -139,7 +145,8 @@ def _train(
     processes.wait()
     if (finished := run.summary()) is not None:
         return finished
-    at = Standing(data={"train": patches.identity(), "val": held_out.identity()})
+    data = {"train": patches.identity(), "val": held_out.identity(), **task.identity()}
+    at = Standing(data=data)
     if run.state.is_file():
         at = load_state(run, at.data, {"net": net, "average": average}, optimizer, scaler)
     total, saved = config.epochs * plan.steps, time.monotonic()
@@ -152,7 +159,7 @@ def _train(
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
             meter = LossMeter(patches, processes, total=at.loss_sum, steps=first)
-            net.train()
+            task.set_learning(net, epoch)
 
             for step in range(first, plan.steps):
                 rate = learning_rate(config, at.step, plan.steps)

@@ -1,0 +1,127 @@
+"""What a run learns, where that is not all of a store's train split, from fresh weights."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from geolulc.datasets import Store
+from geolulc.errors import CheckpointError, ParameterError
+from geolulc.learning.config import TrainConfig
+from geolulc.learning.networks import make_net, memory_format, net_config
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.processes import Processes
+from geolulc.nets import LandCoverNet, load_checkpoint
+
+
+@dataclass(frozen=True)
+class Task:
+    """The defaults train everything on the whole train split.
+
+    Attributes:
+        train: positions in the store to train on, int64 (n,); one that is repeated is seen as
+            often in an epoch. None for the train split.
+        val: positions to validate on; None for the val split.
+        start: checkpoint of the same network and classes whose weights and normalisation to
+            start from.
+        head_epochs: so many first epochs only the head learns, and the rest, its batch
+            statistics included, stays as it is.
+        classes: bool (C,), the classes in the loss; None for all.
+    """
+
+    train: NDArray[np.int64] | None = None
+    val: NDArray[np.int64] | None = None
+    start: Path | None = None
+    head_epochs: int = 0
+    classes: NDArray[np.bool_] | None = None
+
+    def patches(self, store: Store) -> tuple[SplitPatches, SplitPatches]:
+        """Those to train on, and those to validate on."""
+        return SplitPatches(store, "train", self.train), SplitPatches(store, "val", self.val)
+
+    def net(self, patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
+        """The network at the start, in training mode, on ``device``.
+
+        Raises:
+            CheckpointError: ``start`` cannot be loaded, or is of another network or classes.
+        """
+        if self.start is None:
+            return make_net(patches, config, device)
+        net = load_checkpoint(self.start).net
+        expected = patches.store.nomenclature.names
+        if net.config != net_config(config) or net.classes != expected:
+            raise CheckpointError(
+                self.start,
+                found=f"{net.config} of {len(net.classes)} classes",
+                expected=f"{net_config(config)} of the {len(expected)} classes of the store",
+                remedy="Start from a checkpoint of the same settings.",
+            )
+        net.train().requires_grad_(True)
+        return net.to(device).to(memory_format=memory_format(device))
+
+    def identity(self) -> dict[str, str]:
+        """What a resumed run must have in common besides its patches; empty for the defaults."""
+        digest = hashlib.sha256()
+        if self.start is not None:
+            digest.update(load_checkpoint(self.start).sha256.encode())
+        if self.classes is not None:
+            digest.update(self.classes.tobytes())
+        if self.start is None and self.classes is None and not self.head_epochs:
+            return {}
+        return {"task": f"{digest.hexdigest()[:12]}, head first {self.head_epochs}"}
+
+    def require_processes(self, processes: Processes) -> None:
+        """``ParameterError`` for a frozen trunk over several processes."""
+        if self.head_epochs and processes.count > 1:
+            raise ParameterError(
+                "head_epochs",
+                found=f"{self.head_epochs} with {processes.count} processes",
+                expected="one process where only the head learns",
+                remedy="Start it without torchrun.",
+            )
+
+    def set_learning(self, net: LandCoverNet, epoch: int) -> None:
+        """Put ``net`` into training mode for ``epoch`` (from 0): all of it, or its head."""
+        net.train()
+        if not self.head_epochs:
+            return
+        head_only = epoch < self.head_epochs
+        net.requires_grad_(not head_only)
+        if head_only:
+            net.eval()
+            for module in head_modules(net):
+                module.train().requires_grad_(True)
+
+
+def head_layer(net: LandCoverNet) -> nn.Linear:
+    """The linear layer whose outputs are the logits.
+
+    Raises:
+        ParameterError: the backbone ends with something else.
+    """
+    found = None
+    for module in net.fusion.modules():
+        if isinstance(module, nn.Linear) and module.out_features == len(net.classes):
+            found = module
+    if found is None or found.bias is None:
+        raise ParameterError(
+            f"backbone {net.config.backbone}",
+            found="no linear layer with a bias at its end",
+            expected="one to train or to correct alone",
+            remedy="Choose another backbone, or train it whole.",
+        )
+    return found
+
+
+def head_modules(net: LandCoverNet) -> list[nn.Module]:
+    """What learns when only the head does: the last layer, and label correlation behind it."""
+    modules: list[nn.Module] = [head_layer(net)]
+    if net.label_correlation is not None:
+        modules.append(net.label_correlation)
+    return modules
