@@ -19,6 +19,8 @@ from geolulc.bands import GROUPS
 
 PERCENTILES: Final = (1, 2, 5, 25, 50, 75, 95, 98, 99)
 _LEVELS: Final = 1 << 16
+#: Patches that are counted together: each count passes over all 65,536 levels.
+_COUNTED_AT_ONCE: Final = 16
 _ALL_BANDS: Final = tuple(name for names in GROUPS.values() for name in names)
 
 
@@ -69,25 +71,39 @@ def _without_nan(value: Any) -> Any:
 
 
 class BandHistograms:
-    """Counts of every DN of every band; ``counts`` is int64 (12 bands, 65536)."""
+    """Counts of every DN of every band."""
 
-    def __init__(self, counts: NDArray[np.int64] | None = None) -> None:
-        shape = (len(_ALL_BANDS), _LEVELS)
-        self.counts = np.zeros(shape, np.int64) if counts is None else counts
+    def __init__(self) -> None:
+        self._counts = np.zeros((len(_ALL_BANDS), _LEVELS), np.int64)
+        self._waiting: list[Mapping[int, NDArray[np.uint16]]] = []
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64 (12 bands, 65536); may be changed."""
+        self._count_waiting()
+        return self._counts
 
     def add(self, dn: Mapping[int, NDArray[np.uint16]]) -> None:
         """Count a patch: resolution → uint16 (bands, pixels, pixels)."""
+        self._waiting.append(dn)
+        if len(self._waiting) == _COUNTED_AT_ONCE:
+            self._count_waiting()
+
+    def _count_waiting(self) -> None:
         row = 0
         for resolution, names in GROUPS.items():
-            for band in dn[resolution]:
-                self.counts[row] += np.bincount(band.ravel(), minlength=_LEVELS)
+            for channel in range(len(names)):
+                if self._waiting:
+                    pixels = np.concatenate(
+                        [dn[resolution][channel].ravel() for dn in self._waiting]
+                    )
+                    self._counts[row] += np.bincount(pixels, minlength=_LEVELS)
                 row += 1
-            if len(names) != len(dn[resolution]):
-                raise ValueError(f"{len(dn[resolution])} bands of {resolution} m, not {len(names)}")
+        self._waiting = []
 
     def merge(self, other: BandHistograms) -> None:
         """Add the counts of ``other``."""
-        self.counts += other.counts
+        self._counts += other.counts
 
     def statistics(self) -> dict[str, BandStatistics]:
         """Band name → statistics."""
@@ -95,8 +111,9 @@ class BandHistograms:
 
     def sparse(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Only what is not zero, for a small file: flat places, and the counts there."""
-        places = np.flatnonzero(self.counts).astype(np.int64)
-        return places, self.counts.ravel()[places]
+        counts = self.counts
+        places = np.flatnonzero(counts).astype(np.int64)
+        return places, counts.ravel()[places]
 
     @classmethod
     def from_sparse(cls, places: NDArray[np.int64], counts: NDArray[np.int64]) -> BandHistograms:
@@ -115,8 +132,9 @@ def _describe(counts: NDArray[np.int64]) -> BandStatistics:
         nan = math.nan
         return BandStatistics(nan, nan, nan, nan, dict.fromkeys(PERCENTILES, nan), 0, nodata)
     # Python's integers neither round nor overflow: 1e14 pixels × 65535² is beyond int64
-    total = sum(int(v) * int(w) for v, w in zip(values, weights, strict=True))
-    squares = sum(int(v) ** 2 * int(w) for v, w in zip(values, weights, strict=True))
+    pairs = list(zip(values.tolist(), weights.tolist(), strict=True))
+    total = sum(v * w for v, w in pairs)
+    squares = sum(v * v * w for v, w in pairs)
     variance = (squares * pixels - total * total) / pixels**2
     upto = np.cumsum(weights)
 

@@ -21,7 +21,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from geolulc.datasets.geotiffs import BandFile
+from geolulc.datasets.geotiffs import LARGEST_FILE, BandFile
 from geolulc.datasets.reading import file_role
 from geolulc.errors import DatasetError
 
@@ -34,8 +34,6 @@ _COMPRESSIONS: Final[dict[str, str | None]] = {
     ".tzst": "zstd",
     ".tar.bz2": "bz2",
 }
-#: A band of 120 × 120 uint16 is 29 kB, an uncompressed TIFF of it hardly more.
-_LARGEST_FILE: Final = 1 << 20
 #: A patch's twelve bands, labels and headers are 150 kB.
 _LARGEST_PATCH: Final = 8 << 20
 #: Headers of one member, with its long name or extended attributes.
@@ -162,7 +160,7 @@ def _require_harmless(path: Path, member: tarfile.TarInfo) -> None:
         found = "a member that lies outside the archive"
     elif not (member.isreg() or member.isdir()) or member.issparse():
         found = "a member that is no ordinary file or folder"
-    elif name.suffix in (".tif", ".json") and member.size > _LARGEST_FILE:
+    elif name.suffix in (".tif", ".json") and member.size > LARGEST_FILE:
         found = f"a member of {member.size} bytes"
     if found:
         raise DatasetError(
@@ -243,7 +241,7 @@ def read_members(path: Path, patch_name: str, start: int, stop: int) -> dict[str
                 role = file_role(patch_name, PurePosixPath(member.name).name)
                 content = tar.extractfile(member) if role and member.isreg() else None
                 if role and content:
-                    files[role] = content.read(_LARGEST_FILE)
+                    files[role] = content.read(LARGEST_FILE)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DatasetError(
             patch_name,

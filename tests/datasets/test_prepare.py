@@ -216,8 +216,9 @@ def test_skip_broken_lists_them_in_the_manifest(broken: Path, tmp_path: Path) ->
         ("size", r"1 band\(s\) of uint16, 119 × 120 pixels; expected 1 band of uint16, 120 × 120"),
         ("type", r"1 band\(s\) of int16"),
         ("cut", "a file that cannot be read"),
-        ("empty", "a file that cannot be read"),
-        ("crs", "CRS None"),
+        ("empty", "an empty file"),
+        ("long", "more than 262144 bytes"),
+        ("crs", "no georeference of its kind"),
         ("resolution", "expected a UTM zone and north-up pixels of 10 m"),
     ],
 )
@@ -237,6 +238,8 @@ def test_wrong_tiffs(v1: Path, tmp_path: Path, damage: str, found: str) -> None:
         file.write_bytes(whole[: len(whole) // 2])
     elif damage == "empty":
         file.touch()
+    elif damage == "long":
+        file.write_bytes(whole + bytes(1 << 20))
     elif damage == "crs":
         with rasterio.open(
             file,
@@ -447,3 +450,42 @@ def test_no_space_left_is_said_and_the_rest_is_kept(
     assert not (tmp_path / "s").exists()
     assert os.listdir(tmp_path) == [".s.preparing"]  # noqa: PTH208
     time.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["lzw", "zstd", "tiled", "plain", "big-endian", "overviews"])
+def test_unusual_tiffs_are_read_too(tmp_path: Path, kind: str) -> None:
+    archive = make_v1(tmp_path, 1)
+    name = v1_name(0)
+    for band, resolution, channel in (("B03", 10, 1), ("B12", 20, 5), ("B02", 10, 0)):
+        pixels = coded_dn(0)[resolution][channel]
+        size = len(pixels)
+        profile: dict[str, object] = {
+            "lzw": {"compress": "lzw", "predictor": 2},
+            "zstd": {"compress": "zstd"},
+            "tiled": {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"},
+            "plain": {},
+            "big-endian": {"endianness": "big"},
+            "overviews": {"compress": "deflate"},
+        }[kind]
+        file = archive / name / f"{name}_{band}.tif"
+        file.unlink()
+        with rasterio.open(
+            file,
+            "w",
+            driver="GTiff",
+            width=size,
+            height=size,
+            count=1,
+            dtype="uint16",
+            crs="EPSG:32633",
+            transform=rasterio.Affine(resolution, 0, 300000, 0, -resolution, 5400000),
+            **profile,
+        ) as raster:
+            raster.write(pixels, 1)
+            if kind == "overviews":
+                raster.build_overviews([2])
+    prepare_store(archive, tmp_path / "s")
+    patch = open_store(tmp_path / "s").read(0)
+    for resolution, group in coded_dn(0).items():
+        np.testing.assert_array_equal(patch.dn[resolution], group)
+    assert (patch.crs, patch.left, patch.top) == ("EPSG:32633", 300000, 5400000)
