@@ -17,10 +17,17 @@ from pathlib import Path
 from geolulc.errors import OutputError
 
 _MARK = ".partial-"
+#: In the folder from the first rename on.
+_PUBLISHING = ".publishing"
 
 
 def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """``OutputError`` if one of ``paths`` cannot be written: asked before any work is done."""
+    """``OutputError`` if one of ``paths`` cannot be written: asked before any work is done.
+
+    What a run left that was killed while it wrote the same paths goes first.
+    """
+    if paths:
+        _remove_leftovers([Path(path) for path in paths])
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(
@@ -76,7 +83,6 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
     if any(t.parent != parent for t in targets):
         raise ValueError("staged paths must share one folder")
     name = targets[-1].name
-    _remove_leftovers(parent, name)
     folder = Path(
         tempfile.mkdtemp(
             prefix=f".{name}{_MARK}", suffix=f"-{socket.gethostname()}-{os.getpid()}", dir=parent
@@ -95,6 +101,7 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
 def _publish(folder: Path, targets: Sequence[Path]) -> None:
     for target in targets:
         _sync(folder / target.name)
+    (folder / _PUBLISHING).touch()
     if targets[-1].exists() and len(targets) > 1:
         _remove(targets[-1])
     for target in targets:
@@ -121,12 +128,22 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_leftovers(parent: Path, name: str) -> None:
-    """Folders of runs that were killed: those whose process, on this host, is gone."""
-    for leftover in parent.glob(f".{_escaped(name)}{_MARK}*"):
+def _remove_leftovers(targets: Sequence[Path]) -> None:
+    """Folders of runs that were killed: those whose process, on this host, is gone.
+
+    One that was killed between its renames has left files under their final names without the
+    last one, which says that all are there: they go too.
+    """
+    last = targets[-1]
+    for leftover in last.parent.glob(f".{_escaped(last.name)}{_MARK}*"):
         host, _, pid = leftover.name.rpartition("-")
-        if host.endswith(f"-{socket.gethostname()}") and pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
+        if not host.endswith(f"-{socket.gethostname()}") or not pid.isdigit() or _alive(int(pid)):
+            continue
+        if (leftover / _PUBLISHING).exists() and (leftover / last.name).exists():
+            for target in targets:
+                if not (leftover / target.name).exists():
+                    _remove(target)
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _escaped(name: str) -> str:

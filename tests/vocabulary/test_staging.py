@@ -102,3 +102,27 @@ def test_work_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
         assert first.read_text() == "first"
         (tmp_path / "a").unlink()
     assert (tmp_path / "a").read_text() == "first"
+
+
+def test_killed_between_two_renames(tmp_path: Path) -> None:
+    """What was published without its last file is not taken for somebody's file."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from geolulc.staging import staged
+rename = Path.replace
+def last_breath(self, target):
+    rename(self, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+Path.replace = last_breath
+folder = Path({str(tmp_path)!r})
+with staged([folder / "side.txt", folder / "main.txt"]) as paths:
+    for path in paths:
+        path.write_text("x")
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "side.txt").exists()
+    assert not (tmp_path / "main.txt").exists()
+    require_free([tmp_path / "side.txt", tmp_path / "main.txt"], overwrite=False)
+    assert names(tmp_path) == []
