@@ -20,9 +20,11 @@ COMMANDS: Final = {
     "prepare": "BigEarthNet archive → datadings store.",
     "train": "Store → checkpoint.",
     "evaluate": "Score a model on a store.",
+    "benchmark-table": "The six models of the seed's table on a store.",
     "map": "Sentinel-2 L2A scene → land-cover map.",
     "summarize": "Areas of a map's classes by zone.",
     "compare": "Two maps of one grid: what changed.",
+    "stac": "Model → STAC Item (MLM extension).",
     "info": "What a store, model, scene or map is.",
 }
 

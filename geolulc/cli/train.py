@@ -71,7 +71,7 @@ def command(
     from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker, Tracker
     from geolulc.learning.training import train
 
-    trackers: list[Tracker] = [] if quiet else [_Terminal()]
+    trackers: list[Tracker] = [] if quiet else [TerminalTracker()]
     if TensorBoardTracker.available():
         trackers.append(TensorBoardTracker(run / "tensorboard"))
     if mlflow:
@@ -113,10 +113,11 @@ def _find_rate(
     click.echo(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
 
 
-class _Terminal:
+class TerminalTracker:
     """A bar with loss, rate and time left, and a line an epoch, on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "train") -> None:
+        self._name = name
         self._bar: Any = None
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
@@ -126,7 +127,7 @@ class _Terminal:
 
             # a resumed run starts where it stood: its rate counts from there
             self._bar = tqdm(
-                desc="train", unit=" steps", total=total, initial=done - 1, file=sys.stderr
+                desc=self._name, unit=" steps", total=total, initial=done - 1, file=sys.stderr
             )
         self._bar.set_postfix_str(
             f"loss {figures['loss']:.4f}, rate {figures['learning_rate']:.1e}", refresh=False

@@ -1,0 +1,57 @@
+"""``geolulc benchmark-table``: the six models of the seed's table on a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geolulc.cli.options import PATH, device_option, json_option, quiet_option
+
+if TYPE_CHECKING:
+    from geolulc.learning.trackers import Tracker
+
+
+@click.command("benchmark-table")
+@click.argument("store", type=PATH)
+@click.argument("runs", type=PATH)
+@click.option("--split", default="test", show_default=True, metavar="train|val|test")
+@click.option("--config", type=PATH, metavar="TOML", help="Settings of all six.")
+@click.option("--epochs", type=int, default=None, help="Passes over the train split.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@device_option
+@quiet_option
+@json_option
+def command(
+    store: Path,
+    runs: Path,
+    split: str,
+    config: Path | None,
+    epochs: int | None,
+    settings: tuple[str, ...],
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train and score the six models of the seed's table; print it beside the published one.
+
+    The runs go into the folder RUNS; the same command goes on where it was stopped.
+    """
+    from geolulc.learning.config import parse_setting, read_config
+
+    changes: dict[str, Any] = {} if config is None else read_config(config)
+    if epochs is not None:
+        changes["epochs"] = epochs
+    changes |= dict(parse_setting(text) for text in settings)
+
+    from geolulc.cli.train import TerminalTracker
+    from geolulc.learning.seed_table import make_seed_table
+
+    def trackers(name: str) -> Sequence[Tracker]:
+        return () if quiet else (TerminalTracker(name),)
+
+    table = make_seed_table(store, runs, changes, split=split, device=device, trackers=trackers)
+    click.echo(json.dumps(table.as_json()) if as_json else table.as_markdown())
