@@ -18,6 +18,7 @@ _LAZY = {
     "plan_change": "geolulc.outputs.change_files",
     "plan_outputs": "geolulc.outputs.files",
     "read_map": "geolulc.outputs.reading",
+    "save_model_item": "geolulc.outputs.model_item",
     "summarize_map": "geolulc.outputs.zone_files",
     "summarize_zones": "geolulc.outputs.zones",
     "write_change": "geolulc.outputs.change_files",
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from geolulc.outputs.change_files import describe_change, plan_change, write_change
     from geolulc.outputs.description import describe_map
     from geolulc.outputs.files import DEFAULT_OUTPUTS, OUTPUTS, plan_outputs
+    from geolulc.outputs.model_item import save_model_item
     from geolulc.outputs.options import OutputOptions
     from geolulc.outputs.reading import read_map
     from geolulc.outputs.writing import write_map
@@ -45,6 +47,7 @@ __all__ = [
     "plan_change",
     "plan_outputs",
     "read_map",
+    "save_model_item",
     "summarize_map",
     "summarize_zones",
     "write_change",

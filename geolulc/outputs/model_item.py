@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,8 @@ import pystac
 
 from geolulc import __version__
 from geolulc.nomenclature import nomenclature
-from geolulc.outputs.stac import class_objects, model_name, write_json
+from geolulc.outputs.stac import class_objects, model_name, relative_href, write_json
+from geolulc.staging import staged
 
 EXTENSIONS: Final = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
@@ -32,7 +32,7 @@ def write_model_item(path: Path, model: Mapping[str, Any], *, beside: Path | Non
         beside: the folder that ``path`` will lie in, if it is moved there afterwards: the
             checkpoint's href is relative to it.
     """
-    folder = (beside or path.parent).resolve()
+    folder = beside or path.parent
     name = model_name(model)
     item = pystac.Item(
         id=f"{name}-{str(model['sha256'])[:8]}",
@@ -46,6 +46,16 @@ def write_model_item(path: Path, model: Mapping[str, Any], *, beside: Path | Non
     )
     item.add_asset("model", _checkpoint(model, folder))
     write_json(path, item)
+
+
+def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> None:
+    """``write_model_item`` into a new file ``out``, whole or not at all.
+
+    Raises:
+        OutputError: ``out`` exists (without ``overwrite``) or cannot be written.
+    """
+    with staged([Path(out)], overwrite=overwrite) as (temporary,):
+        write_model_item(temporary, model, beside=Path(out).parent)
 
 
 def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,9 +128,8 @@ def _output(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoint(model: Mapping[str, Any], folder: Path) -> pystac.Asset:
-    href = Path(os.path.relpath(Path(str(model["path"])).resolve(), folder)).as_posix()
     return pystac.Asset(
-        href if href.startswith(".") else f"./{href}",
+        relative_href(Path(str(model["path"])), folder),
         title="Weights with everything that rebuilds the network",
         media_type="application/octet-stream; framework=safetensors",
         roles=["mlm:model", "mlm:weights", "mlm:checkpoint"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -69,6 +70,7 @@ def write_item(
     *,
     model: Mapping[str, Any] | None = None,
     model_file: str | None = None,
+    source: str | None = None,
 ) -> None:
     """Write the Item of a map.
 
@@ -78,6 +80,7 @@ def write_item(
         files: part → file, as in ``files.plan_outputs``; they are read for size and checksum.
         model: what ``geolulc.nets.describe_model`` says of the model.
         model_file: name of the model's Item beside this one.
+        source: href of the product; without it the product's name stands in for it.
 
     Raises:
         OutputError: the scene has no usable sensing time.
@@ -95,8 +98,8 @@ def write_item(
     for part, (title, roles) in _ASSETS.items():
         if part in files:
             item.add_asset(part, _asset(files[part], title, roles, part, landcover_map))
-    source = scene.get("href") or f"{scene.get('name', 'unknown')}.SAFE"
-    item.add_link(pystac.Link("derived_from", source, title=scene.get("name")))
+    product = source or f"{scene.get('name', 'unknown')}.SAFE"
+    item.add_link(pystac.Link("derived_from", product, title=scene.get("name")))
     if model is not None and model_file is not None:
         item.add_link(
             pystac.Link(
@@ -151,6 +154,15 @@ def class_objects(classes: tuple[LandCoverClass, ...]) -> list[dict[str, Any]]:
         }
         for c in classes
     ]
+
+
+def relative_href(path: Path, folder: Path) -> str:
+    """``path`` as seen from ``folder``; its URI where there is no way between them."""
+    try:
+        href = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return path.resolve().as_uri()
+    return href if href.startswith(".") else f"./{href}"
 
 
 def checksum(path: Path) -> str:

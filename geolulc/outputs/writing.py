@@ -33,7 +33,7 @@ from geolulc.outputs.presence import write_presence
 from geolulc.outputs.probabilities import write_probabilities
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
 from geolulc.outputs.report import ReportContent, write_report
-from geolulc.outputs.stac import write_item
+from geolulc.outputs.stac import relative_href, write_item
 from geolulc.outputs.uncertainty import write_uncertainty
 from geolulc.outputs.vectors import write_vectors
 from geolulc.staging import staged
@@ -52,6 +52,7 @@ def write_map(
     overwrite: bool = False,
     backdrop: Backdrop | None = None,
     model: Mapping[str, Any] | None = None,
+    source: Path | None = None,
 ) -> dict[str, Path]:
     """Write the files of a map beside each other; all appear at the end, map.tif last.
 
@@ -65,6 +66,7 @@ def write_map(
         backdrop: a true-colour image for picture and report: uint8 (rows, columns, 3) and its
             pixel → projected transform.
         model: what ``geolulc.nets.describe_model`` says of the model, for STAC and report.
+        source: the product, for STAC's link to it.
 
     Returns:
         Part → its path, as in ``files.plan_outputs``.
@@ -96,7 +98,7 @@ def write_map(
                 ReportContent(landcover_map, summaries, backdrop, model, sorted(names)),
             )
         if "stac" in targets:
-            _write_stac(targets, landcover_map, model, Path(out).parent)
+            _write_stac(targets, landcover_map, model, source, Path(out).parent)
     for path in superseded | _stale_sidecars(paths.values()):
         path.unlink(missing_ok=True)
     return paths
@@ -120,6 +122,7 @@ def _write_stac(
     targets: Mapping[str, Path],
     landcover_map: LandCoverMap,
     model: Mapping[str, Any] | None,
+    source: Path | None,
     folder: Path,
 ) -> None:
     model_file = targets.get("stac.model")
@@ -131,6 +134,7 @@ def _write_stac(
         targets,
         model=model,
         model_file=model_file.name if model_file else None,
+        source=relative_href(source, folder) if source else None,
     )
 
 

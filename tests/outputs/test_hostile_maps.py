@@ -53,15 +53,14 @@ def test_bands_of_unknown_names_are_refused(tmp_path: Path) -> None:
         read_map(path)
 
 
-@pytest.mark.parametrize("missing", ["STRIDE_M", "CLASSES", "GEOLULC_FILE", "MAPPED_AREA_HA"])
+@pytest.mark.parametrize("missing", ["STRIDE_M", "CLASSES", "MAPPED_AREA_HA"])
 def test_a_description_needs_its_tags(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "map.tif"
     write_map(made_map(), path, outputs=["probabilities"])
     with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
         dataset.update_tags(**{missing: "?"})
-    if missing != "GEOLULC_FILE":
-        with pytest.raises(OutputError, match=r"map\.tif"):
-            describe_map(path)
+    with pytest.raises(OutputError, match=r"map\.tif"):
+        describe_map(path)
 
 
 def test_a_vast_file_is_refused_before_it_is_read(tmp_path: Path) -> None:

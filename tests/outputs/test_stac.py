@@ -20,7 +20,7 @@ from geolulc.bands import GROUPS
 from geolulc.errors import OutputError
 from geolulc.grid import TileGrid
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, write_map
+from geolulc.outputs import OutputOptions, save_model_item, write_map
 from geolulc.outputs.footprint import footprint
 
 
@@ -64,7 +64,9 @@ def validate(path: Path) -> pystac.Item:
 def test_the_item_of_a_map_is_valid_and_true(tmp_path: Path, model: dict[str, Any]) -> None:
     made = made_map()
     out = tmp_path / "map.tif"
-    paths = write_map(made, out, model=model, options=OutputOptions(dtype="uint8"))
+    source = tmp_path / "scenes" / "S2B.SAFE.zip"
+    options = OutputOptions(dtype="uint8")
+    paths = write_map(made, out, model=model, options=options, source=source)
     item = validate(paths["stac"])
     assert item.datetime.isoformat() == "2024-06-25T10:10:31+00:00"
     assert item.properties["platform"] == "sentinel-2b"
@@ -91,7 +93,7 @@ def test_the_item_of_a_map_is_valid_and_true(tmp_path: Path, model: dict[str, An
     assert {b["data_type"] for b in bands} == {"uint8"}
     assert {b["raster:scale"] for b in bands} == {0.004}
     links = {link.target: link for link in item.get_links("derived_from")}
-    assert list(links) == [f"{made.scene['name']}.SAFE", "./map_model.json"]
+    assert list(links) == ["./scenes/S2B.SAFE.zip", "./map_model.json"]
 
 
 def test_the_item_of_a_model_is_valid_and_true(tmp_path: Path, model: dict[str, Any]) -> None:
@@ -115,6 +117,14 @@ def test_the_item_of_a_model_is_valid_and_true(tmp_path: Path, model: dict[str, 
     assert [b["name"] for b in asset.extra_fields["bands"]] == [
         b for names in GROUPS.values() for b in names
     ]
+
+
+def test_a_model_can_be_described_alone(tmp_path: Path, model: dict[str, Any]) -> None:
+    out = tmp_path / "models" / "early.json"
+    save_model_item(model, out)
+    assert validate(out).assets["model"].href == "./early.safetensors"
+    with pytest.raises(OutputError, match=r"early\.json.*exists"):
+        save_model_item(model, out)
 
 
 @pytest.mark.parametrize("vector_format", ["parquet", "flatgeobuf"])

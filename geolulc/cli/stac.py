@@ -1,0 +1,28 @@
+"""``geolulc stac``: a STAC Item of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from geolulc.cli.options import PATH, overwrite_option
+
+
+@click.command("stac")
+@click.argument("model", type=PATH)
+@click.option("--out", "-o", type=PATH, required=True, help="New .json.")
+@overwrite_option
+def command(model: Path, out: Path, overwrite: bool) -> None:
+    """Describe MODEL as a STAC Item with the Machine Learning Model extension.
+
+    ``geolulc map`` writes one beside every map; this is for publishing the model itself. The
+    Item points at the checkpoint relative to --out.
+    """
+    from geolulc.nets import describe_model
+    from geolulc.outputs import save_model_item
+    from geolulc.staging import require_free
+
+    require_free([out], overwrite=overwrite)
+    save_model_item(describe_model(model), out, overwrite=overwrite)
+    click.echo(f"{out}")
