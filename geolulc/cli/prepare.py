@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,7 @@ def command(
     A run that was killed goes on where it stopped when the same command is given again.
     """
     from geolulc.datasets import BrokenPatchesError, Lists, Selection, prepare_store
+    from geolulc.datasets.workers import available_cores
 
     with progress_bar("prepare", "patches", quiet=quiet) as progress:
         try:
@@ -77,7 +77,7 @@ def command(
                 ),
                 nomenclature_id=nomenclature,
                 reference_maps=reference_maps,
-                workers=workers or len(os.sched_getaffinity(0)),
+                workers=workers or available_cores(),
                 skip_broken=skip_broken,
                 overwrite=overwrite,
                 progress=progress,

@@ -30,13 +30,16 @@ class Lists:
 class Archive:
     """A BigEarthNet archive: where it is, its version, its patches in the order of reading.
 
-    ``origin`` says where split, snow, cloud, country and season come from.
+    ``origin`` says where split, snow, cloud, country and season come from. ``unknown`` is the
+    number of patches that the metadata of v2 do not know: those with snow and cloud have a file
+    of their own, which not everybody has.
     """
 
     root: Path
     dataset: str
     entries: tuple[Entry, ...]
     origin: dict[str, str]
+    unknown: int = 0
 
 
 def open_archive(path: Path, lists: Lists) -> Archive:
@@ -86,7 +89,7 @@ def _describe(
     patches: Iterator[tuple[str, str]] | list[tuple[str, tuple[int, int]]],
     lists: Lists,
 ) -> Archive:
-    describe: Callable[[str, str | tuple[int, int]], Entry]
+    describe: Callable[[str, str | tuple[int, int]], Entry | None]
     if dataset == V1:
         of_v1 = find_lists(
             root, splits=lists.splits, snow_list=lists.snow_list, cloud_list=lists.cloud_list
@@ -99,7 +102,9 @@ def _describe(
         metadata = Metadata(find_metadata(root, lists.metadata))
         origin = {"metadata": metadata.origin}
         describe = metadata.describe
-    return Archive(root, dataset, tuple(describe(n, place) for n, place in patches), origin)
+    described = [describe(name, place) for name, place in patches]
+    entries = tuple(entry for entry in described if entry)
+    return Archive(root, dataset, entries, origin, len(described) - len(entries))
 
 
 def _is_v1(name: str) -> bool:

@@ -82,14 +82,11 @@ def complete_store(
 
 def publish_store(folder: Path, out: Path) -> None:
     """Give a completed store its name; what is there goes only when the new one is complete."""
-    shutil.rmtree(folder / PARTS_FOLDER)
-    sync(folder)
+    old = out.parent / f".{out.name}.replaced"
+    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
-        old = out.parent / f".{out.name}.replaced"
-        shutil.rmtree(old, ignore_errors=True)
         out.rename(old)
-        folder.rename(out)
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    else:
-        folder.rename(out)
+    folder.rename(out)
     sync(out.parent)
+    shutil.rmtree(out / PARTS_FOLDER)
+    shutil.rmtree(old, ignore_errors=True)

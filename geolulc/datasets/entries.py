@@ -103,16 +103,14 @@ class Metadata:
         """The files' names."""
         return ", ".join(file.name for file in self.files)
 
-    def describe(self, name: str, place: str | tuple[int, int]) -> Entry:
-        """What the metadata say of a v2 patch; ``DatasetError`` where they do not know it."""
-        if name not in self._row_of:
-            raise DatasetError(
-                name,
-                found=f"no such patch in {self.origin}",
-                expected="metadata of every patch (those with snow and cloud have their own file)",
-                remedy="Give the folder of both metadata files with --metadata.",
-            )
-        number = self._row_of[name]
+    def describe(self, name: str, place: str | tuple[int, int]) -> Entry | None:
+        """What the metadata say of a v2 patch; None where they do not know it.
+
+        ``DatasetError`` for a split that is none.
+        """
+        number = self._row_of.get(name)
+        if number is None:
+            return None
         row: dict[str, Any] = {
             column: self._table.column(column)[number].as_py()
             for column in self._table.column_names

@@ -92,10 +92,10 @@ class PixelReader:
 
     def _fill(self, shard: int, offset: int, buffers: list[Any]) -> int:
         if self._keep_open:
-            return os.preadv(self._handle(shard), buffers, offset)
+            return _scatter(self._handle(shard), buffers, offset)
         handle = os.open(self.store.shard_files[shard], os.O_RDONLY)
         try:
-            return os.preadv(handle, buffers, offset)
+            return _scatter(handle, buffers, offset)
         finally:
             os.close(handle)
 
@@ -129,6 +129,19 @@ class PixelReader:
             expected="the store as it was opened",
             remedy="geolulc info --verify finds what changed; prepare the store again.",
         )
+
+
+def _scatter(handle: int, buffers: list[Any], offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, buffers, offset)
+    data = os.pread(handle, PIXELS_END, offset)  # macOS before 11
+    place = 0
+    for buffer in buffers:
+        flat = memoryview(buffer).cast("B")
+        part = data[place : place + len(flat)]
+        flat[: len(part)] = part
+        place += len(flat)
+    return len(data)
 
 
 def _runs(

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,6 +130,7 @@ def prepare_store(
         )
     classes = nomenclature(nomenclature_id)
     require_free([out], overwrite=overwrite)
+    _require_store(out)
     plan = _plan(
         [archives] if isinstance(archives, Path) else archives, lists, selection, shard_size
     )
@@ -152,9 +153,23 @@ def prepare_store(
             ],
             left_out=plan.left_out,
         )
-        (folder / _PLAN_FILE).unlink()
         publish_store(folder, out)
+        (out / _PLAN_FILE).unlink()
     return manifest
+
+
+def _require_store(out: Path) -> None:
+    # what is to be replaced is deleted: no folder that holds anything else
+    if out.exists():
+        try:
+            layout.read_manifest(out)
+        except DatasetError as error:
+            raise OutputError(
+                out,
+                found=f"something that is no store ({error.found})",
+                expected="a store to replace, or nothing",
+                remedy="Give another path.",
+            ) from error
 
 
 def _plan(
@@ -173,7 +188,17 @@ def _plan(
                     expected="every patch in one archive",
                     remedy="Give each archive once.",
                 )
+    unknown = sum(archive.unknown for archive in archives)
+    if unknown and (selection.keep_snow or selection.keep_cloud):
+        raise DatasetError(
+            "metadata of BigEarthNet v2",
+            found=f"{unknown} patches that they do not know",
+            expected="the metadata of those with snow or cloud too, which are to be kept",
+            remedy="Put metadata_for_patches_with_snow_cloud_or_shadow.parquet beside the other.",
+        )
     kept, left_out = select((e for a in archives for e in a.entries), selection)
+    if unknown:
+        left_out["without metadata"] = unknown
     entries = tuple((number_of[e.name], e) for e in kept)
     even = -(-len(entries) // _AIMED_SHARDS)
     size = shard_size or min(max(even, _SMALLEST_SHARD), _LARGEST_SHARD)
@@ -212,7 +237,7 @@ def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str
         ).encode()
     )
     for number, entry in plan.entries:
-        digest.update(json.dumps([number, asdict(entry)]).encode())
+        digest.update(f"{number} {entry!r}\n".encode())
     return digest.hexdigest()
 
 

@@ -112,12 +112,12 @@ class Store:
         """Split of each patch; None for one in no list."""
         return tuple(self.column("split"))
 
-    @property
+    @functools.cached_property
     def countries(self) -> tuple[str | None, ...]:
         """Country of each patch; None where not known."""
         return tuple(self.column("country"))
 
-    @property
+    @functools.cached_property
     def seasons(self) -> tuple[str | None, ...]:
         """Season of each patch; None where not known."""
         return tuple(self.column("season"))

@@ -90,6 +90,13 @@ class ShardTask:
         return result
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_tasks(
     tasks: Iterable[ShardTask], workers: int, report: Callable[[int], None]
 ) -> list[ShardResult]:

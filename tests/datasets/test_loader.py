@@ -16,6 +16,7 @@ from made_archives import coded_dn, make_store
 from geolulc.datasets import Store, open_store
 from geolulc.datasets import pixels as pixels_module
 from geolulc.datasets.loader import PatchLoader
+from geolulc.datasets.patch import GROUP_SHAPES
 from geolulc.errors import DatasetError, ParameterError
 
 COUNT = 37
@@ -198,3 +199,26 @@ def test_parameters(store: Store) -> None:
         with pytest.raises(ParameterError, match=message):
             PatchLoader(store, shuffle=False, **arguments)  # type: ignore[arg-type]
     assert list(PatchLoader(store.path, [], 4, shuffle=True)) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forked_readers_do_not_disturb_each_other(store: Store) -> None:
+    """Four forks of a reader that has its files open already read different patches at once."""
+    with pixels_module.PixelReader(store) as reader:
+        groups = {r: np.empty((1, *s), np.uint16) for r, s in GROUP_SHAPES.items()}
+        reader.read_into(np.array([0]), groups)
+        children = []
+        for start in range(4):
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    for index in [*range(start, COUNT, 4)] * 5:
+                        reader.read_into(np.array([index]), groups)
+                        if not np.array_equal(groups[10][0], coded_dn(index)[10]):
+                            os._exit(2)
+                    code = 0
+                finally:
+                    os._exit(code)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4

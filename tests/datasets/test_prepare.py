@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 from made_archives import (
@@ -288,10 +290,29 @@ def test_v2_without_metadata(v2: Path, tmp_path: Path) -> None:
     (moved / "metadata.parquet").write_bytes(b"PAR1")
     with pytest.raises(DatasetError, match="a file that cannot be read"):
         prepare_store(moved, tmp_path / "t")
-    extra = moved / "BigEarthNet-S2" / v2_name(0).rsplit("_", 2)[0] / f"{v2_name(0)[:-5]}89_89"
-    extra.mkdir()
-    with pytest.raises(DatasetError, match=r"found no such patch in metadata\.parquet"):
-        prepare_store(moved, tmp_path / "t", lists=lists)
+
+
+def test_v2_patches_that_the_metadata_do_not_know(v2: Path, tmp_path: Path) -> None:
+    # as with the official metadata.parquet alone: snow and cloud have a file of their own
+    rows = pq.read_table(v2 / "metadata.parquet").to_pylist()
+    flags = ("contains_seasonal_snow", "contains_cloud_or_shadow")
+    clear, other = ([r for r in rows if any(r[f] for f in flags) == bad] for bad in (False, True))
+    (tmp_path / "one").mkdir()
+    pq.write_table(pa.Table.from_pylist(clear), tmp_path / "one/metadata.parquet")
+    shutil.copytree(tmp_path / "one", tmp_path / "both")
+    pq.write_table(
+        pa.Table.from_pylist(other),
+        tmp_path / "both/metadata_for_patches_with_snow_cloud_or_shadow.parquet",
+    )
+    one, both = Lists(metadata=tmp_path / "one"), Lists(metadata=tmp_path / "both")
+    manifest = prepare_store(v2, tmp_path / "a", lists=one)
+    assert manifest["left_out"] == {"without metadata": 2}
+    assert prepare_store(v2, tmp_path / "b", lists=both)["left_out"] == {"cloud": 1, "snow": 1}
+    assert open_store(tmp_path / "a").keys == open_store(tmp_path / "b").keys
+    keep = Selection(keep_snow=True)
+    with pytest.raises(DatasetError, match=r"found 2 patches that they do not know; .* snow or cl"):
+        prepare_store(v2, tmp_path / "c", lists=one, selection=keep)
+    assert prepare_store(v2, tmp_path / "c", lists=both, selection=keep)["patches"]["total"] == 11
 
 
 def test_the_store_exists(v1: Path, tmp_path: Path) -> None:
@@ -305,6 +326,17 @@ def test_the_store_exists(v1: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s"]
     with pytest.raises(OutputError, match="no folder"):
         prepare_store(v1, tmp_path / "missing" / "s")
+
+
+def test_nothing_but_a_store_is_replaced(v1: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cat.jpg").touch()
+    (tmp_path / "file").touch()
+    for name in ("photos", "file"):
+        with pytest.raises(OutputError, match="something that is no store"):
+            prepare_store(v1, tmp_path / name, overwrite=True)
+    assert (tmp_path / "photos/cat.jpg").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "photos"]
 
 
 def test_a_second_run_at_the_same_time_is_refused(v1: Path, tmp_path: Path) -> None:
