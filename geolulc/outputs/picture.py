@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -84,7 +85,10 @@ def write_picture(
         alignment="left",
     )
     _write_captions(figure, landcover_map, height)
-    FigureCanvasAgg(figure).print_figure(path, format="png", metadata={"Software": "geolulc"})
+    with warnings.catch_warnings():
+        # a name in letters that the font lacks is drawn with boxes
+        warnings.filterwarnings("ignore", message="Glyph")
+        FigureCanvasAgg(figure).print_figure(path, format="png", metadata={"Software": "geolulc"})
 
 
 def class_colors(codes: NDArray[np.uint8], summaries: Sequence[ClassSummary]) -> NDArray[np.uint8]:
@@ -201,6 +205,7 @@ def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) 
         fontsize=11,
         fontweight="bold",
         va="center",
+        parse_math=False,  # "$" in a product's name is a dollar
     )
     figure.text(
         (figure.get_figwidth() - 0.15) / figure.get_figwidth(),
@@ -211,6 +216,7 @@ def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) 
         color=_FRAME,
         ha="right",
         va="center",
+        parse_math=False,
     )
 
 

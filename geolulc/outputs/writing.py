@@ -15,7 +15,7 @@ from pyogrio.errors import DataSourceError, FeatureError
 from rasterio._err import CPLE_BaseError  # raised on closing, and public nowhere else
 from rasterio.errors import RasterioError
 
-from geolulc.errors import OutputError
+from geolulc.errors import OutputError, one_line
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.attribute_table import attribute_table
 from geolulc.outputs.cells import ClassSummary, map_classes, summarize_classes
@@ -80,6 +80,11 @@ def write_map(
     cells = options.writes_cells(landcover_map.grid)
     paths = options.plan(Path(out), cells=cells, model=model is not None)
     superseded = _files_of(Path(out)) - set(paths.values()) if overwrite else set()
+    landcover_map = replace(
+        landcover_map,
+        scene=_plain(landcover_map.scene),
+        model=_plain(landcover_map.model),
+    )
     summaries = summarize_classes(landcover_map)
     with (
         staged(list(paths.values()), overwrite=overwrite) as temporary,
@@ -102,6 +107,11 @@ def write_map(
     for path in superseded | _stale_sidecars(paths.values()):
         path.unlink(missing_ok=True)
     return paths
+
+
+def _plain(facts: Mapping[str, str]) -> dict[str, str]:
+    """Texts without control characters: they come from a product's or a model's metadata."""
+    return {key: one_line(value) for key, value in facts.items()}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import geopandas
@@ -10,14 +11,16 @@ import rasterio
 from affine import Affine
 from made_map import SOUTHERN_TILE, TILE, made_map
 from PIL import Image
+from pyproj import Transformer
 
 from geolulc import __version__
-from geolulc.errors import OutputError, ParameterError
+from geolulc.errors import OutputError, ParameterError, one_line
 from geolulc.grid import TileGrid
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import describe_map, plan_outputs, write_map
+from geolulc.outputs import OUTPUTS, describe_map, plan_outputs, write_map
 from geolulc.outputs.areas import cell_areas
 from geolulc.outputs.cells import dominant_codes, mapped_cells
+from geolulc.outputs.picture import north_direction, scale_bar_length
 
 BACKDROP = (np.full((66, 54, 3), 90, np.uint8), Affine(100, 0, TILE.left, 0, -100, TILE.top))
 
@@ -152,3 +155,29 @@ def test_describe_map_refuses_strangers(tmp_path: Path) -> None:
         dataset.write(np.ones((1, 2, 2), np.uint8))
     with pytest.raises(OutputError, match="without geolulc's tags"):
         describe_map(tmp_path / "other.tif")
+
+
+@pytest.mark.parametrize(
+    "name", ["a$b$ \\frac{", "<b>&amp;\"'", "zero\x00 bell\x07", "中文 é", "x" * 3000]
+)
+def test_names_from_metadata_are_only_text(tmp_path: Path, name: str) -> None:
+    scene = {**made_map().scene, "name": name, "tile": name}
+    made = made_map(scene=scene, model={"name": name, "sha256": "00"})
+    write_map(made, tmp_path / "map.tif", outputs=OUTPUTS, backdrop=BACKDROP)
+    assert describe_map(tmp_path / "map.tif")["scene"]["name"] == one_line(name)
+    read = pyogrio.read_info(tmp_path / "map.gpkg", layer="classes")["layer_metadata"]
+    assert read["SCENE_NAME"] == one_line(name)
+    json.loads((tmp_path / "map.json").read_text())
+
+
+def test_north_and_scale_bar() -> None:
+    east = TileGrid("EPSG:32632", 700_020.0, 5_000_040.0, 109_800, 109_800)
+    x, y = north_direction(east)
+    # convergence of the meridians (Snyder 1987, eq. 8-14, spherical): tan g = tan dl sin phi
+    centre = Transformer.from_crs(east.crs, 4326, always_xy=True).transform(754_920, 4_945_140)
+    longitude, latitude = np.radians(centre[0] - 9), np.radians(centre[1])
+    expected = np.arctan(np.tan(longitude) * np.sin(latitude))
+    assert np.arctan2(-x, y) == pytest.approx(expected, rel=0.002)
+    assert x < 0 < y
+    assert north_direction(SOUTHERN_TILE)[1] > 0.99
+    assert [scale_bar_length(w) for w in (109_800, 6_600, 1_200)] == [20_000, 2_000, 200]
