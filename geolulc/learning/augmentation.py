@@ -26,7 +26,8 @@ class Draws:
     Attributes:
         symmetry: bool (n, 3): transposed, flipped left-right, flipped top-bottom.
         blend: float32 (n,): the patch's own share in a mixup, 0.5..1; None without mixup.
-        gain, offset: float32 (n, bands of all groups): spectral jitter; None without.
+        gain, offset: float32 (n, bands of all groups): spectral jitter, and 0 for a band that is
+            dropped; None without either.
     """
 
     symmetry: NDArray[np.bool_] | None
@@ -53,9 +54,10 @@ def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
         share = random.beta(config.mixup, config.mixup, patches)
         blend = np.maximum(share, 1 - share).astype(np.float32)
     gain = offset = None
-    if config.spectral_jitter:
+    if config.spectral_jitter or config.band_dropout:
         gain, offset = (_jitter(random, config.spectral_jitter, patches, bands) for _ in range(2))
-        gain = np.exp(gain)
+        kept = random.random((patches, bands), np.float32) >= config.band_dropout
+        gain, offset = np.exp(gain) * kept, offset * kept
     return Draws(symmetry, blend, gain, offset)
 
 

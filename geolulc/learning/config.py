@@ -43,6 +43,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "label_smoothing": (0, 0.9),
     "mixup": (0, 10),
     "spectral_jitter": (0, 2),
+    "band_dropout": (0, 0.9),
     "patience": (0, 100_000),
     "threshold_beta": (0.1, 10),
     "seed": (0, 2**31 - 1),
@@ -84,6 +85,8 @@ class TrainConfig:
         mixup: alpha of the Beta distribution two patches are blended by.
         spectral_jitter: standard deviation of a random gain and offset by patch and band, in
             standard deviations of the band.
+        band_dropout: share of the bands of a patch that are blanked (set to their mean), so that
+            no class hangs on one band.
 
     Run:
         threshold_beta: decision thresholds maximise F-beta on the validation split.
@@ -125,6 +128,7 @@ class TrainConfig:
     d4: bool = True
     mixup: float = 0.0
     spectral_jitter: float = 0.0
+    band_dropout: float = 0.0
 
     threshold_beta: float = 1.0
     precision: str = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet, load_checkpoint
 
+# probability 4e-5 at the highest temperature that calibration gives (10), 0 at 1
+_ABSENT: Final = -100.0
+
 
 @dataclass(frozen=True)
 class Task:
@@ -32,7 +36,7 @@ class Task:
             start from.
         head_epochs: so many first epochs only the head learns, and the rest, its batch
             statistics included, stays as it is.
-        classes: bool (C,), the classes in the loss; None for all.
+        classes: bool (C,), the classes to learn; the others are absent, always. None for all.
     """
 
     train: NDArray[np.int64] | None = None
@@ -43,7 +47,11 @@ class Task:
 
     def patches(self, store: Store) -> tuple[SplitPatches, SplitPatches]:
         """Those to train on, and those to validate on."""
-        return SplitPatches(store, "train", self.train), SplitPatches(store, "val", self.val)
+        both = SplitPatches(store, "train", self.train), SplitPatches(store, "val", self.val)
+        if self.classes is not None:
+            for patches in both:
+                patches.targets *= self.classes
+        return both
 
     def net(self, patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
         """The network at the start, in training mode, on ``device``.
@@ -51,6 +59,14 @@ class Task:
         Raises:
             CheckpointError: ``start`` cannot be loaded, or is of another network or classes.
         """
+        net = self._net(patches, config, device)
+        if self.classes is not None:
+            close_classes(net, ~self.classes)
+        return net
+
+    def _net(
+        self, patches: SplitPatches, config: TrainConfig, device: torch.device
+    ) -> LandCoverNet:
         if self.start is None:
             return make_net(patches, config, device)
         net = load_checkpoint(self.start).net
@@ -117,6 +133,18 @@ def head_layer(net: LandCoverNet) -> nn.Linear:
             remedy="Choose another backbone, or train it whole.",
         )
     return found
+
+
+@torch.no_grad()
+def close_classes(net: LandCoverNet, classes: NDArray[np.bool_]) -> None:
+    """Let ``net`` say of ``classes``, bool (C,), that they are absent, whatever it sees.
+
+    Out of the loss they get no gradient, and weight decay leaves zeros: they stay closed.
+    """
+    head = head_layer(net)
+    closed = torch.from_numpy(classes).to(head.weight.device)
+    head.weight[closed] = 0.0
+    head.bias[closed] = _ABSENT
 
 
 def head_modules(net: LandCoverNet) -> list[nn.Module]:

@@ -62,6 +62,17 @@ def test_jitter_is_a_gain_and_offset_by_band_and_keeps_missing_pixels() -> None:
     assert (y10[0, :, :5] == 0).all()
 
 
+def test_a_dropped_band_is_its_mean_and_the_others_stay() -> None:
+    inputs = ground(500)
+    draws = draw(TrainConfig(d4=False, band_dropout=0.3), 0, 500, 6)
+    changed, _ = augment(inputs, torch.zeros(500, 1), draws)
+    dropped = torch.cat([(x == 0).flatten(2).all(dim=2) for x in changed], dim=1)
+    assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.03)
+    for before, after in zip(inputs, changed, strict=True):
+        gone = (after == 0).flatten(2).all(dim=2)
+        torch.testing.assert_close(after[~gone], before[~gone])
+
+
 def test_numbers_depend_on_seed_epoch_and_place_only() -> None:
     config = TrainConfig(mixup=0.3, spectral_jitter=0.1, seed=5)
     one, again = draw(config, 2, 50, 12), draw(config, 2, 50, 12)
