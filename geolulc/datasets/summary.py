@@ -11,6 +11,7 @@ from geolulc.datasets import layout
 from geolulc.datasets import manifest as manifests
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
+from geolulc.errors import DatasetError
 
 
 def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
@@ -18,11 +19,10 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
 
     Args:
         path: the store.
-        verify: read every byte and compare checksums; adds "verified" (bool) and "damaged", the
-            files whose bytes changed.
+        verify: read every byte and compare checksums; adds ``"verified": True``.
 
     Raises:
-        DatasetError: not a store.
+        DatasetError: not a store; with ``verify``, files whose bytes are not those written.
     """
     store = open_store(path)
     manifest = store.manifest
@@ -43,8 +43,14 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
     }
     if verify:
-        damaged = _find_damage(store.path, manifest)
-        summary |= {"verified": not damaged, "damaged": damaged}
+        if damaged := _find_damage(store.path, manifest):
+            raise DatasetError(
+                path,
+                found=f"{len(damaged)} damaged file(s): {', '.join(damaged)}",
+                expected="the bytes that were written",
+                remedy="Copy the store again, or prepare it again.",
+            )
+        summary["verified"] = True
     return summary
 
 

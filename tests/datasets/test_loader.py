@@ -184,6 +184,18 @@ def test_a_store_that_changes_under_the_reader(copy: Store, workers: int) -> Non
         list(loader)
 
 
+def test_repeated_positions_come_as_often(store: Store) -> None:
+    indices = [3, 3, 3, 9, 20, 20]
+    for workers in (0, 2):
+        loader = PatchLoader(store, indices, 4, shuffle=True, workers=workers, repeated=True)
+        batches = list(loader)
+        found = [i for batch in batches for i in batch.indices.tolist()]
+        assert sorted(found) == indices
+        for batch in batches:
+            for row, index in enumerate(batch.indices.tolist()):
+                np.testing.assert_array_equal(batch.b60[row].numpy(), coded_dn(index)[60])
+
+
 def test_parameters(store: Store) -> None:
     for wrong, message in (
         ({"batch_size": 0}, "batch_size: found 0; expected 1 or more"),
