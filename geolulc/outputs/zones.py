@@ -45,7 +45,7 @@ def summarize_zones(
     Returns:
         The zones, with their own columns (one that has a name below gets "_zone" appended) and:
 
-        - ``status``: "mapped", "partly mapped", "no data" (the tile is there but no cell of it
+        - ``status``: "mapped" (99.9 % of it or more), "partly mapped", "no data" (the tile is there but no cell of it
           has probabilities), "outside" (of the tile), "empty" (no geometry);
         - ``zone_ha``: the zone's area on the ellipsoid; ``mapped_ha``: the part of it that is
           mapped; ``mapped_share``: their ratio;
@@ -59,16 +59,17 @@ def summarize_zones(
         ParameterError: the zones have no CRS, or are not polygons.
     """
     _require_polygons(zones)
-    on_map = [_on_map(zone, zones.crs, landcover_map.grid.tile) for zone in zones.geometry]
+    placement = _Placement(zones.crs, landcover_map.grid.tile)
     classes = map_classes(landcover_map)
     statistics = _Statistics(landcover_map)
     areas = np.zeros((len(zones), len(classes)))
     means = np.full((len(zones), len(classes)), np.nan)
     status = []
     zone_areas = _ground_areas(zones)
-    for i, part in enumerate(on_map):
+    for i, zone in enumerate(zones.geometry):
+        part = placement.of(zone)
         areas[i], means[i] = statistics.of(part)
-        status.append(_status(zones.geometry.iloc[i], part, areas[i].sum(), zone_areas[i]))
+        status.append(_status(zone, part, areas[i].sum(), zone_areas[i]))
         if progress is not None:
             progress(i + 1, len(zones))
     mapped = areas.sum(axis=1)
@@ -132,25 +133,37 @@ class _Statistics:
         return np.asarray(areas, np.float64), self._p[:, cells] @ weights / total
 
 
-def _on_map(zone: Any, crs: Any, tile: TileGrid) -> Any:
-    """The part of a zone that lies on the tile, as a polygon in the tile's CRS."""
-    if zone is None or zone.is_empty:
-        return shapely.Polygon()
-    extent = (tile.left, tile.top - tile.height, tile.left + tile.width, tile.top)
-    transformer = Transformer.from_crs(crs, tile.crs, always_xy=True)
-    near = _neighbourhood(transformer, extent, CRS.from_user_input(crs).is_geographic)
-    # cut first: far from its zone a transverse Mercator projection has no values
-    part = _polygons(shapely.intersection(_polygons(shapely.make_valid(zone)), near))
-    if part.is_empty:
-        return part
-    size = max(near.bounds[2] - near.bounds[0], near.bounds[3] - near.bounds[1])
-    if near.geom_type == "MultiPolygon":  # both sides of the 180th meridian
-        size = near.bounds[3] - near.bounds[1]
-    fine = shapely.segmentize(part, size / _PARTS_ACROSS)
-    projected = shapely.transform(
-        fine, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
+class _Placement:
+    """Zones of one CRS onto a tile."""
+
+    def __init__(self, crs: Any, tile: TileGrid) -> None:
+        extent = (tile.left, tile.top - tile.height, tile.left + tile.width, tile.top)
+        self._tile = shapely.box(*extent)
+        self._transformer = Transformer.from_crs(crs, tile.crs, always_xy=True)
+        geographic = CRS.from_user_input(crs).is_geographic
+        self._near = _neighbourhood(self._transformer, extent, geographic)
+        west, south, east, north = self._near.bounds
+        # on both sides of the 180th meridian the box is as wide as the world
+        across = north - south if self._near.geom_type == "MultiPolygon" else east - west
+        self._step = max(across, north - south) / _PARTS_ACROSS
+
+    def of(self, zone: Any) -> Any:
+        """The part of a zone that lies on the tile, as a polygon in the tile's CRS."""
+        if zone is None or zone.is_empty:
+            return shapely.Polygon()
+        # cut first: far from its zone a transverse Mercator projection has no values
+        part = _polygons(shapely.intersection(_polygons(shapely.make_valid(zone)), self._near))
+        if part.is_empty:
+            return part
+        fine = shapely.segmentize(part, self._step)
+        projected = _transformed(fine, self._transformer)
+        return _polygons(shapely.intersection(shapely.make_valid(projected), self._tile))
+
+
+def _transformed(geometry: Any, transformer: Transformer) -> Any:
+    return shapely.transform(
+        geometry, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
     )
-    return _polygons(shapely.intersection(shapely.make_valid(projected), shapely.box(*extent)))
 
 
 def _neighbourhood(
@@ -198,9 +211,7 @@ def _ground_areas(zones: Any) -> NDArray[np.float64]:
         if zone is None or zone.is_empty:
             continue
         fine = shapely.segmentize(_polygons(shapely.make_valid(zone)), step)
-        placed = shapely.transform(
-            fine, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
-        )
+        placed = _transformed(fine, transformer)
         areas[i] = sum(
             abs(geod.geometry_area_perimeter(shapely.geometry.polygon.orient(part))[0])
             for part in shapely.get_parts(placed)
