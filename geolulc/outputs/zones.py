@@ -45,8 +45,8 @@ def summarize_zones(
     Returns:
         The zones, with their own columns (one that has a name below gets "_zone" appended) and:
 
-        - ``status``: "mapped" (99.9 % of it or more), "partly mapped", "no data" (the tile is there but no cell of it
-          has probabilities), "outside" (of the tile), "empty" (no geometry);
+        - ``status``: "mapped" (99.9 % of it or more), "partly mapped", "no data" (on the tile, but
+          no cell of it has probabilities), "outside" (of the tile), "empty" (no geometry);
         - ``zone_ha``: the zone's area on the ellipsoid; ``mapped_ha``: the part of it that is
           mapped; ``mapped_share``: their ratio;
         - ``dominant``: the class with the largest area, None without any;
