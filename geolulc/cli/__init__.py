@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "train": "Store → checkpoint.",
     "evaluate": "Score a model on a store.",
     "benchmark-table": "The six models of the seed's table on a store.",
+    "transfer": "Train in one region, test in another.",
     "map": "Sentinel-2 L2A scene → land-cover map.",
     "summarize": "Areas of a map's classes by zone.",
     "compare": "Two maps of one grid: what changed.",

@@ -1,0 +1,142 @@
+"""Which estimate foresees transfer: distances between regions against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.datasets import Store
+from geolulc.nets import load_checkpoint
+from geolulc.transfer import distances
+from geolulc.transfer.correlation import rank_correlation
+from geolulc.transfer.features import encoder_features, sample, spectral_features
+from geolulc.transfer.plan import POOLED, sources_of
+from geolulc.transfer.regions import Region
+from geolulc.transfer.settings import TransferConfig
+
+#: Estimate → what it compares. All are 0 for regions that are alike.
+ESTIMATES: Final[Mapping[str, str]] = {
+    "chi_square": "chi-square distance of label distributions (the paper's)",
+    "jensen_shannon": "Jensen–Shannon distance of label distributions",
+    "relative_entropy": "Kullback–Leibler divergence of the target's labels from the source's",
+    "cooccurrence": "Jensen–Shannon distance of label pairs",
+    "spectral": "Fréchet distance of band means and deviations",
+    "encoder": "Fréchet distance of the encoder's features",
+}
+_OF_LABELS: Final[Mapping[str, Callable[..., float]]] = {
+    "chi_square": distances.chi_square,
+    "jensen_shannon": distances.jensen_shannon,
+    "relative_entropy": distances.relative_entropy,
+    "cooccurrence": distances.cooccurrence,
+}
+
+
+def estimate_transfer(
+    store: Store,
+    regions: Mapping[str, Region],
+    config: TransferConfig,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    encoder: Path | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Every estimate for every pair of regions, and how well it ranks the measured transfer.
+
+    Estimates are of the train splits. Measured is zero-shot average precision, macro, without
+    remedy, mean over seeds: as it is, and as the loss against a model of the target itself where
+    the target is among the sources. A region with itself is left out of every correlation: its
+    distance is 0 and its transfer the best, whatever the estimate.
+
+    Returns:
+        ``pairs``: source, target, each estimate, ap_macro, drop; ``correlations``: estimate,
+        against ("drop", "ap_macro", "ap_macro within targets"), expected sign, rho, low, high,
+        pairs. JSON-able.
+    """
+    features = _features(store, regions, config, encoder, device)
+    measured = zero_shot(rows)
+    pairs: list[dict[str, Any]] = []
+    for target in config.targets:
+        own = measured.get((target, target))
+        for source, members in sources_of(config, target):
+            train = [np.concatenate([regions[m]["train"] for m in members])]
+            train.append(regions[target]["train"])
+            labels = [store.target_bytes[p].astype(np.float32) for p in train]
+            pair: dict[str, Any] = {"source": source, "target": target}
+            pair |= {name: distance(*labels) for name, distance in _OF_LABELS.items()}
+            for name, of_region in features.items():
+                apart = [np.concatenate([of_region[m] for m in members]), of_region[target]]
+                enough = min(len(a) for a in apart) > 1
+                pair[name] = distances.frechet(*apart) if enough else None
+            value = measured.get((source, target))
+            pair["ap_macro"] = value
+            pair["drop"] = own - value if own is not None and value is not None else None
+            pairs.append(pair)
+    names = [name for name in ESTIMATES if name in pairs[0]]
+    return {"pairs": pairs, "correlations": _correlate(pairs, names)}
+
+
+def zero_shot(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """(source, target) → AP macro without remedy, mean over seeds."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        value = row["figures"]["ap_macro"]
+        if row["mode"] == "zero-shot" and row["remedy"] == "none" and value is not None:
+            found.setdefault((row["source"], row["target"]), []).append(value)
+    return {pair: float(np.mean(values)) for pair, values in found.items()}
+
+
+def _features(
+    store: Store,
+    regions: Mapping[str, Region],
+    config: TransferConfig,
+    encoder: Path | None,
+    device: str,
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    names = sorted({*config.sources, *config.targets})
+    sampled = {name: sample(regions[name]["train"]) for name in names}
+    found = {"spectral": {n: spectral_features(store, p) for n, p in sampled.items()}}
+    if encoder is not None:
+        net = load_checkpoint(encoder).net
+        found["encoder"] = {n: encoder_features(net, store, p, device) for n, p in sampled.items()}
+    return found
+
+
+def _correlate(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    found = []
+    for name in names:
+        for against, figure, sign, within in (
+            ("drop", "drop", "+", False),
+            ("ap_macro", "ap_macro", "-", False),
+            ("ap_macro within targets", "ap_macro", "-", True),
+        ):
+            rows = [
+                p
+                for p in pairs
+                # pooled sources are no points of their own: they repeat the others
+                if p["source"] not in (p["target"], POOLED)
+                and p[figure] is not None
+                and p[name] is not None
+            ]
+            result = rank_correlation(
+                [p["source"] for p in rows],
+                [p["target"] for p in rows],
+                [p[name] for p in rows],
+                [p[figure] for p in rows],
+                within_targets=within,
+            )
+            found.append(
+                {
+                    "estimate": name,
+                    "against": against,
+                    "expected_sign": sign,
+                    "rho": result.rho,
+                    "low": result.low,
+                    "high": result.high,
+                    "pairs": result.pairs,
+                }
+            )
+    return found

@@ -1,0 +1,70 @@
+"""What patches look like, as vectors: plain band statistics, or the features of an encoder."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geolulc.datasets import Store
+from geolulc.datasets.loader import PatchLoader
+from geolulc.learning.devices import choose_device
+from geolulc.learning.networks import memory_format
+from geolulc.learning.patches import normalisation_of
+from geolulc.learning.task import head_layer
+from geolulc.nets import LandCoverNet
+
+#: Patches of a region that features are taken from: enough for a mean and a covariance.
+SAMPLE: Final = 2000
+_BATCH: Final = 64
+
+
+def sample(positions: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
+    """At most ``SAMPLE`` of ``positions``, drawn by ``seed``."""
+    if len(positions) <= SAMPLE:
+        return positions
+    return np.sort(np.random.default_rng([seed, 0xFEA]).choice(positions, SAMPLE, replace=False))
+
+
+def spectral_features(store: Store, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean and standard deviation over the patch of each band, standardised: (n, 24).
+
+    In the order of ``bands.GROUPS``, in standard deviations of the store's train split.
+    """
+    normalisation = normalisation_of(store)
+    mean = np.array(list(normalisation.mean.values()))
+    std = np.array(list(normalisation.std.values()))
+    rows = []
+    for batch in PatchLoader(store, positions, _BATCH, shuffle=False):
+        groups = [b.numpy().astype(np.float64) for b in batch[:3]]
+        means = np.concatenate([g.mean(axis=(2, 3)) for g in groups], axis=1)
+        deviations = np.concatenate([g.std(axis=(2, 3)) for g in groups], axis=1)
+        rows.append(np.concatenate([(means - mean) / std, deviations / std], axis=1))
+    return np.concatenate(rows)
+
+
+@torch.inference_mode()
+def encoder_features(
+    net: LandCoverNet, store: Store, positions: NDArray[np.int64], device: str = "auto"
+) -> NDArray[np.float64]:
+    """What enters the last layer of ``net`` for each patch, (n, features)."""
+    place = choose_device(device)
+    net = net.to(place).eval()
+    caught: list[Tensor] = []
+
+    def catch(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        caught.append(inputs[0].float().cpu())
+
+    hook = head_layer(net).register_forward_pre_hook(catch)
+    layout = memory_format(place)
+    try:
+        for batch in PatchLoader(store, positions, _BATCH, shuffle=False):
+            b10, b20, b60 = (b.to(place) for b in batch[:3])
+            inputs = net.preprocess(b10, b20, b60)
+            net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
+    finally:
+        hook.remove()
+    return np.asarray(torch.cat(caught).numpy(), np.float64)

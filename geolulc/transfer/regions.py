@@ -1,0 +1,159 @@
+"""The regions of a store: countries, seasons, tiles, or polygons of a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataSourceError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+
+from geolulc.datasets import SPLITS, Store
+from geolulc.errors import DatasetError, ParameterError
+from geolulc.grid import PATCH_SIZE
+
+#: What regions can be told by, besides polygons: columns of a store's index.
+REGION_COLUMNS: Final = ("country", "season", "tile")
+
+
+@dataclass(frozen=True)
+class Region:
+    """Patches that lie together.
+
+    Attributes:
+        name: of the country, season, tile or polygon.
+        positions: split → positions in the store, int64, ascending.
+    """
+
+    name: str
+    positions: Mapping[str, NDArray[np.int64]]
+
+    def __getitem__(self, split: str) -> NDArray[np.int64]:
+        return self.positions[split]
+
+    def identity(self) -> str:
+        """A hash of which patches of a store these are."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            digest.update(f"{split} {len(self[split])} ".encode())
+            digest.update(self[split].astype("<i8").tobytes())
+        return digest.hexdigest()[:12]
+
+
+def find_regions(
+    store: Store, by: str = "country", *, polygons: Path | None = None, column: str | None = None
+) -> dict[str, Region]:
+    """The regions of ``store`` by name, sorted; patches in no split or no region are in none.
+
+    Args:
+        store: the store.
+        by: "country", "season" or "tile".
+        polygons: a vector file with the regions, in place of ``by``; a patch belongs to the
+            polygon that its centre lies in, and polygons of one name are one region.
+        column: of the file, with the names; None for the first one that holds text.
+
+    Raises:
+        ParameterError: no such way to tell regions, or a file that cannot be used.
+        DatasetError: no patch has a region; a patch lies in two.
+    """
+    if polygons is not None:
+        names = _polygon_of(store, polygons, column)
+    elif by in REGION_COLUMNS:
+        names = np.array([name or "" for name in store.column(by)], dtype=object)
+    else:
+        raise ParameterError(
+            f"regions by {by!r}",
+            found="no such column",
+            expected=f"one of {', '.join(REGION_COLUMNS)}",
+            remedy="Use one of these, or a file of polygons.",
+        )
+    own = {split: store.split(split) for split in SPLITS}
+    found = sorted(set(names.tolist()) - {""})
+    if not found:
+        raise DatasetError(
+            store.path,
+            found=f"no patch with a {by if polygons is None else 'polygon around it'}",
+            expected="patches whose region is known",
+            remedy="Choose other regions, or prepare the store with its metadata.",
+        )
+    return {
+        name: Region(name, {split: at[names[at] == name] for split, at in own.items()})
+        for name in found
+    }
+
+
+def _polygon_of(store: Store, path: Path, column: str | None) -> NDArray[np.object_]:
+    """The name of the polygon around each patch's centre; "" where there is none."""
+    frame, column = _read_polygons(path, column)
+    tree = shapely.STRtree(frame.geometry.to_numpy())
+    labels = frame[column].to_numpy()
+    names = np.full(len(store), "", dtype=object)
+    crs = np.array(store.column("crs"))
+    left = np.array(store.column("left")) + PATCH_SIZE / 2
+    top = np.array(store.column("top")) - PATCH_SIZE / 2
+    for code in sorted(set(crs.tolist())):
+        rows = np.flatnonzero(crs == code)
+        projection = Transformer.from_crs(CRS.from_user_input(code), frame.crs, always_xy=True)
+        points = shapely.points(*projection.transform(left[rows], top[rows]))
+        inside, polygon = tree.query(points, predicate="within")
+        for row, name in zip(rows[inside].tolist(), labels[polygon].tolist(), strict=True):
+            if names[row] not in ("", name):
+                raise DatasetError(
+                    path,
+                    found=f"the patch {store.keys[row]} in both {names[row]!r} and {name!r}",
+                    expected="polygons that do not overlap",
+                    remedy="Cut the polygons, or choose another column of names.",
+                )
+            names[row] = name
+    return names
+
+
+def _read_polygons(path: Path, column: str | None) -> tuple[Any, str]:
+    if not path.exists():
+        raise _unusable(path, "no such file")
+    try:
+        frame = geopandas.read_file(path, engine="pyogrio")
+        frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
+        frame = frame.set_geometry(frame.geometry.make_valid())
+        kinds = set(frame.geometry.geom_type)
+    except (DataSourceError, OSError, ValueError, AttributeError, ProjError) as error:
+        raise _unusable(path, error) from error
+    if frame.empty or not kinds <= {"Polygon", "MultiPolygon", "GeometryCollection"}:
+        raise _unusable(path, "no polygon" if frame.empty else f"geometries {sorted(kinds)}")
+    if frame.crs is None:
+        raise _unusable(path, "no CRS")
+    texts = [
+        str(name)
+        for name in frame.columns
+        if name != frame.geometry.name and pd.api.types.is_string_dtype(frame[name])
+    ]
+    if column is None and not texts:
+        raise _unusable(path, "no column of text")
+    chosen = column or texts[0]
+    if chosen not in frame.columns:
+        raise ParameterError(
+            f"column {chosen!r} of {path}",
+            found="no such column",
+            expected=f"one of {', '.join(texts) or 'none there is'}",
+            remedy="Use one of these.",
+        )
+    frame = frame[frame[chosen].notna()]
+    return frame.assign(**{chosen: frame[chosen].astype(str)}), chosen
+
+
+def _unusable(path: Path, found: object) -> ParameterError:
+    return ParameterError(
+        path,
+        found=found,
+        expected="a vector file of named polygons with a CRS",
+        remedy="Check the path; QGIS can save any layer as a GeoPackage.",
+    )

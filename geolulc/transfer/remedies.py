@@ -1,0 +1,123 @@
+"""Remedies for negative transfer: what is done about classes and their frequencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from geolulc.errors import ParameterError
+from geolulc.learning.task import head_layer
+from geolulc.nets import Model
+from geolulc.transfer.settings import REMEDIES
+
+#: A class in at least this share of the patches is never repeated (Gupta et al. 2019 take 1e-3
+#: for 1,203 classes; the classes of BigEarthNet are in 0.2 % to 45 % of its patches).
+REPEAT_BELOW: Final = 0.1
+#: A patch is repeated at most so often.
+MOST_REPEATS: Final = 4
+# a class never seen in one region shifts by no more than e⁴ ≈ 55 to one
+_LARGEST_SHIFT: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Which remedies are used together.
+
+    Attributes:
+        mask: classes that the target does not have stay out of the loss, and are absent.
+        prior: logits are shifted to the class frequencies of the target.
+        balanced: patches of rare classes are seen more often.
+    """
+
+    mask: bool = False
+    prior: bool = False
+    balanced: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Remedy:
+        """Of "none", "mask", "prior", "balanced", or several joined by "+"."""
+        parts = set() if text == "none" else set(text.split("+"))
+        if unknown := parts - set(REMEDIES):
+            raise ParameterError(
+                f"remedy {text!r}",
+                found=f"no remedy {sorted(unknown)[0]!r}",
+                expected=f"none, or of {', '.join(REMEDIES)} one or several joined by +",
+                remedy="Use these.",
+            )
+        return cls(**dict.fromkeys(parts, True))
+
+    def __str__(self) -> str:
+        return "+".join(name for name in REMEDIES if getattr(self, name)) or "none"
+
+    @property
+    def in_training(self) -> Remedy:
+        """What of it a source model is trained with; the prior is corrected afterwards."""
+        return replace(self, prior=False)
+
+
+def repeat_rare(
+    positions: NDArray[np.int64], targets: NDArray[np.float32], seed: int
+) -> NDArray[np.int64]:
+    """``positions`` with patches of rare classes repeated.
+
+    Repeat-factor sampling (Gupta et al. 2019, LVIS, section 4.2): a class of frequency f asks for
+    √(t / f) repeats, a patch takes the most that one of its classes asks for; fractions are
+    settled by a draw.
+
+    Args:
+        positions: (n,) in the store.
+        targets: (n, classes) of them.
+        seed: of the draw.
+    """
+    frequencies = targets.mean(axis=0)
+    asked = np.sqrt(REPEAT_BELOW / np.maximum(frequencies, 1 / max(len(targets), 1)))
+    asked = np.clip(asked, 1, MOST_REPEATS)
+    factors = np.where(targets > 0, asked, 1.0).max(axis=1, initial=1.0)
+    whole = np.floor(factors)
+    drawn = np.random.default_rng([seed, 0xBA1]).random(len(factors)) < factors - whole
+    return np.repeat(positions, whole.astype(np.int64) + drawn)
+
+
+def prior_shift(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What to add to calibrated logits so that they fit the target's class frequencies: (C,).
+
+    For each class ``logit(π_target) - logit(π_source)``: the posterior of a binary classifier
+    under another prior (Saerens et al. 2002, eq. 2.4; logit adjustment, Menon et al. 2021), right
+    where patches of a class look alike in both regions.
+
+    Args:
+        source: (n, C) targets that the model was trained on.
+        target: (m, C) targets of the target's train split.
+    """
+    shift = logit(_frequencies(target)) - logit(_frequencies(source))
+    return np.asarray(np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT))
+
+
+def _frequencies(targets: NDArray[np.float32]) -> NDArray[np.float64]:
+    # half a patch with and half a patch without each class: never 0 or 1 (Jeffreys)
+    return np.asarray((targets.sum(axis=0, dtype=np.float64) + 0.5) / (len(targets) + 1.0))
+
+
+@torch.no_grad()
+def correct_prior(model: Model, shift: NDArray[np.float64]) -> Model:
+    """``model`` with ``shift`` (C,) added to its calibrated logits; changed in place.
+
+    The shift goes into the bias of the last layer: the result is a model like any other.
+    ``ParameterError`` where label correlation stands behind that layer.
+    """
+    if model.net.label_correlation is not None:
+        raise ParameterError(
+            "remedy prior",
+            found="label correlation behind the head",
+            expected="a head whose bias is the last word",
+            remedy="Set label_correlation=off, or leave the remedy out.",
+        )
+    bias = head_layer(model.net).bias
+    # logits are divided by the temperature before they are probabilities
+    bias.add_(torch.from_numpy(shift * model.temperature).to(bias))
+    return model

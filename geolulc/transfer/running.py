@@ -1,0 +1,222 @@
+"""One job of an experiment, from what it needs to its result."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geolulc.datasets import Store
+from geolulc.learning.devices import autocast_type, choose_device
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.scoring import score
+from geolulc.learning.task import Task
+from geolulc.learning.training import train
+from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.transfer.job_folders import Claim, JobFolder
+from geolulc.transfer.plan import Job, training_positions
+from geolulc.transfer.regions import Region
+from geolulc.transfer.remedies import Remedy, correct_prior, prior_shift
+from geolulc.transfer.scores import score_target
+from geolulc.transfer.settings import TransferConfig
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What jobs are done with.
+
+    Attributes:
+        store: the store.
+        regions: name → region.
+        config: of the experiment.
+        folder: of the experiment.
+        device: as of ``--device``.
+    """
+
+    store: Store
+    regions: Mapping[str, Region]
+    config: TransferConfig
+    folder: Path
+    device: str
+
+    def model_of(self, job_id: str) -> Path:
+        """The checkpoint of the source model that the job ``job_id`` trained."""
+        return self.folder / "runs" / job_id / "run" / "model.safetensors"
+
+
+def run_job(bench: Bench, job: Job, claim: Claim) -> dict[str, Any]:
+    """Do ``job``, write its result and give it back.
+
+    Raises:
+        GeolulcError: what training, loading or testing has to say.
+        TrainingInterrupted: a signal came; the state was saved.
+    """
+    folder = JobFolder(bench.folder, job)
+    started = time.monotonic()
+    if job.kind == "test":
+        result: dict[str, Any] = {"rows": _test(bench, job, claim)}
+    else:
+        steps = _learn(bench, job, folder, claim)
+        result = {"training": steps, "rows": []}
+        if job.kind == "adapt":
+            model = load_checkpoint(folder.run / "model.safetensors")
+            result["rows"] = [_row(bench, job, model, job.remedies[0], claim)]
+            if not bench.config.keep_models:
+                shutil.rmtree(folder.run)
+    result |= {"job": job.as_json(), "seconds": time.monotonic() - started}
+    folder.write_result(result)
+    return result
+
+
+def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict[str, Any]]:
+    """Train the source, or adapt it, phase after phase; what each phase took."""
+    store, config = bench.store, bench.config
+    positions = training_positions(store, bench.regions, job)
+    val = np.concatenate([bench.regions[name]["val"] for name in job.validation])
+    masked = np.isin(np.array(store.nomenclature.names), job.masked)
+    start: Path | None = None
+    if job.needs is not None:
+        start = bench.model_of(job.needs)
+        if Remedy.parse(job.remedies[0]).prior:
+            start = _corrected_start(bench, job, folder, start)
+    phases = [(config.training, False)] if job.kind == "train" else config.adapting(job.mode)
+    done = []
+    for number, (settings, head_only) in enumerate(phases):
+        last = number == len(phases) - 1
+        # as many steps with repeated patches as without
+        share = len(np.unique(positions)) / len(positions)
+        settings = settings.changed(
+            {
+                "seed": job.seed,
+                "epochs": max(round(settings.epochs * share), 1),
+                "warmup_epochs": min(settings.warmup_epochs, settings.epochs / 4),
+            }
+        )
+        task = Task(
+            train=positions,
+            val=val,
+            start=start,
+            head_epochs=settings.epochs if head_only else 0,
+            classes=~masked if job.masked else None,
+        )
+        run = folder.run if last else folder.path / f"phase{number + 1}"
+        began = time.monotonic()
+        summary = train(
+            store.path,
+            run,
+            settings,
+            task=task,
+            device=bench.device,
+            resume=True,
+            trackers=[_Renewing(claim)],
+        )
+        seen = summary["epochs"] * len(positions)
+        done.append(
+            {
+                "patches": len(positions),
+                "validation_patches": len(val),
+                "epochs": summary["epochs"],
+                "kept_epoch": summary["epoch"],
+                "head_only": head_only,
+                "patches_seen": seen,
+                "seconds": time.monotonic() - began,
+                "figures": summary["figures"],
+            }
+        )
+        start = run / "model.safetensors"
+    _say_where_from(bench, job, folder.run / "model.safetensors")
+    return done
+
+
+def _corrected_start(bench: Bench, job: Job, folder: JobFolder, source: Path) -> Path:
+    """The source model corrected to the target's priors, as a checkpoint to start from."""
+    path = folder.path / "corrected.safetensors"
+    model = _corrected(bench, job, load_checkpoint(source))
+    save_checkpoint(path, model, overwrite=True)
+    return path
+
+
+def _corrected(bench: Bench, job: Job, model: Model) -> Model:
+    # what the source model saw, patches as often as it saw them
+    balanced = Remedy(balanced=any(Remedy.parse(r).balanced for r in job.remedies))
+    trained = replace(job, kind="train", remedies=(str(balanced),))
+    store = bench.store
+    seen = store.target_bytes[training_positions(store, bench.regions, trained)]
+    own = store.target_bytes[bench.regions[job.target]["train"]]
+    shift = prior_shift(seen.astype(np.float32), own.astype(np.float32))
+    # closed classes stay closed
+    shift[np.isin(np.array(store.nomenclature.names), job.masked)] = 0.0
+    return correct_prior(model, shift)
+
+
+def _test(bench: Bench, job: Job, claim: Claim) -> list[dict[str, Any]]:
+    if job.needs is None:
+        raise ValueError(f"the job {job.id} has no model to test")
+    rows = []
+    for remedy in job.remedies:
+        model = load_checkpoint(bench.model_of(job.needs))
+        if Remedy.parse(remedy).prior:
+            model = _corrected(bench, job, model)
+        rows.append(_row(bench, job, model, remedy, claim))
+    return rows
+
+
+def _row(bench: Bench, job: Job, model: Model, remedy: str, claim: Claim) -> dict[str, Any]:
+    device = choose_device(bench.device)
+    patches = SplitPatches(bench.store, "test", bench.regions[job.target]["test"])
+    logits = score(
+        model.net.to(device),
+        patches,
+        device=device,
+        dtype=autocast_type(bench.config.training.precision, device),
+        batch_size=min(bench.config.training.batch_size, 512),
+        workers=bench.config.training.workers,
+        progress=claim.renew,
+    )
+    return {
+        "source": job.source,
+        "members": list(job.members),
+        "target": job.target,
+        "remedy": remedy,
+        "masked": list(job.masked),
+        "mode": job.mode,
+        "target_size": job.size,
+        "seed": job.seed,
+        "validated_on": list(job.validation),
+        "temperature": model.temperature,
+        **score_target(patches.targets, logits, model),
+    }
+
+
+def _say_where_from(bench: Bench, job: Job, path: Path) -> None:
+    """Let a checkpoint tell which regions it is from."""
+    model = load_checkpoint(path)
+    if "transfer" in model.provenance:
+        return
+    told = {k: v for k, v in job.as_json().items() if v not in ("", None, ())}
+    provenance = {**model.provenance, "transfer": told | {"store": bench.store.path.name}}
+    named = replace(model, provenance=provenance, name=job.id)
+    save_checkpoint(path, named, overwrite=True)
+
+
+class _Renewing:
+    """Renews a claim at every step."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """Renew it."""
+        self._claim.renew()
+
+    def epoch(self, figures: Mapping[str, float]) -> None:
+        """Renew it."""
+        self._claim.renew()
+
+    def close(self) -> None:
+        """Nothing to end."""

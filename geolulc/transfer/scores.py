@@ -1,0 +1,71 @@
+"""Figures of a model on a target: over the classes that the target has, and no others."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from geolulc.learning import metrics
+from geolulc.nets import Model
+
+
+def score_target(
+    targets: NDArray[np.float32], logits: NDArray[np.float32], model: Model
+) -> dict[str, Any]:
+    """Figures by name, over all patches of a target's test split.
+
+    A class without a positive there has no average precision: it is in no mean, macro or micro,
+    and named in ``without``. Wrong detections of such classes are counted in ``false_alarms``
+    (a patch) and lower ``f1_micro_all``, the one figure over all classes.
+
+    Args:
+        targets: (n, C), 0 or 1, classes in the order of the model's.
+        logits: (n, C).
+        model: its temperature and thresholds turn logits to probabilities and decisions.
+
+    Returns:
+        ``figures``: ap_macro, ap_micro, f1_macro, f1_micro, log_loss (nats, mean over patches
+        and classes), f1_micro_all, false_alarms; ``classes``: name, support, ap, f1 of each class
+        that the target has; ``without``: names of the others. JSON-able, no NaN.
+    """
+    z = logits.astype(np.float64) / model.temperature
+    probabilities = np.asarray(expit(z))
+    decisions = np.asarray(probabilities >= np.asarray(model.thresholds))
+    has = targets.any(axis=0)
+    truth = targets[:, has]
+    by_class = metrics.class_figures(targets, probabilities, decisions)
+    ap, f1 = by_class["ap"], by_class["f1"]
+    figures = {
+        "ap_macro": metrics.macro(ap[has]),
+        "ap_micro": metrics.micro_average_precision(truth, probabilities[:, has]),
+        "f1_macro": metrics.macro(f1[has]),
+        "f1_micro": _f1_micro(truth, decisions[:, has]),
+        "log_loss": float(np.mean(np.logaddexp(0, z[:, has]) - truth * z[:, has])),
+        "f1_micro_all": _f1_micro(targets, decisions),
+        "false_alarms": float(decisions[:, ~has].sum(axis=1).mean()) if len(targets) else 0.0,
+    }
+    names = np.array(model.net.classes, dtype=object)
+    return {
+        "patches": len(targets),
+        "figures": {k: v if math.isfinite(v) else None for k, v in figures.items()},
+        "classes": [
+            {
+                "name": str(names[c]),
+                "support": int(by_class["support"][c]),
+                "ap": float(ap[c]),
+                "f1": float(f1[c]),
+            }
+            for c in np.flatnonzero(has).tolist()
+        ],
+        "without": [str(name) for name in names[~has]],
+    }
+
+
+def _f1_micro(targets: NDArray[np.float32], decisions: NDArray[np.bool_]) -> float:
+    truth = targets.astype(bool)
+    both = 2.0 * float((truth & decisions).sum())
+    return both / max(float(truth.sum() + decisions.sum()), 1.0)

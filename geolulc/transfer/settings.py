@@ -1,0 +1,124 @@
+"""What a transfer experiment is told. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from geolulc.errors import ParameterError
+from geolulc.learning.config import TrainConfig
+
+#: How a source model learns from target patches.
+FINE_TUNINGS: Final = ("head", "full", "linear-probe-first")
+#: Remedies, in the order in which their names are joined.
+REMEDIES: Final = ("mask", "prior", "balanced")
+VALIDATE_ON: Final = ("source", "target")
+POOLINGS: Final = ("without-target", "all", "none")
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """A transfer experiment.
+
+    Attributes:
+        sources, targets: names of regions.
+        target_sizes: numbers of target patches to fine-tune with; 0 is zero-shot.
+        fine_tuning: of "head" (the last layer), "full", "linear-probe-first" (the head for half
+            of the epochs, then everything; Kumar et al. 2022).
+        validate_on: the region whose val split chooses the epoch and calibrates: "source" or
+            "target". Fine-tuning validated on the source keeps its last epoch: the best one
+            there would be the least adapted.
+        remedies: names of ``Remedy``, compared.
+        pooled: train on all sources together too: "without-target" leaves the target out where
+            it is a source, "all" does not, "none" does not pool.
+        seeds: everything is repeated with each.
+        training: settings of every training.
+        fine_tune_epochs: 0 for those of ``training``.
+        fine_tune_rate: learning rate of the whole network in fine-tuning; 0 for a tenth of
+            ``training``'s. The head alone and training from scratch take ``training``'s.
+        keep_models: keep fine-tuned models too (those of sources are always kept).
+
+    Raises:
+        ParameterError: a value outside its choices or range.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    target_sizes: tuple[int, ...] = (0,)
+    fine_tuning: tuple[str, ...] = ("full",)
+    validate_on: str = "source"
+    remedies: tuple[str, ...] = ("none",)
+    pooled: str = "without-target"
+    seeds: tuple[int, ...] = (0,)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    fine_tune_epochs: int = 0
+    fine_tune_rate: float = 0.0
+    keep_models: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("sources", "targets", "target_sizes", "fine_tuning", "remedies", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise ParameterError(
+                    name.replace("_", "-"),
+                    found="nothing" if not values else f"{', '.join(map(str, values))}",
+                    expected="one value or more, each once",
+                    remedy="Correct the list.",
+                )
+        _require("fine-tuning", self.fine_tuning, FINE_TUNINGS)
+        _require("validate-on", [self.validate_on], VALIDATE_ON)
+        _require("pooled", [self.pooled], POOLINGS)
+        for name, values, lowest in (
+            ("target-sizes", self.target_sizes, 0),
+            ("seeds", self.seeds, 0),
+            ("fine-tune-epochs", (self.fine_tune_epochs,), 0),
+            ("fine-tune-rate", (self.fine_tune_rate,), 0),
+        ):
+            if min(values) < lowest:
+                raise ParameterError(
+                    name,
+                    found=min(values),
+                    expected=f"{lowest} or more",
+                    remedy="Correct the value.",
+                )
+        if any("prior" in r for r in self.remedies) and self.training.label_correlation == "on":
+            raise ParameterError(
+                "remedy prior",
+                found="label_correlation=on",
+                expected="a head whose bias is the last word",
+                remedy="Set label_correlation=off, or leave the remedy out.",
+            )
+
+    def adapting(self, mode: str) -> list[tuple[TrainConfig, bool]]:
+        """The trainings of fine-tuning ``mode`` ("scratch" too): settings, head alone or not."""
+        plain = self.training
+        epochs = self.fine_tune_epochs or plain.epochs
+        select = "last" if self.validate_on == "source" else plain.select
+        if mode == "scratch":
+            # from fresh weights, as a source is trained, but validated as fine-tuning is
+            return [(plain.changed({"select": select}), False)]
+        head = {"epochs": epochs, "select": select}
+        full = head | {"learning_rate": self.fine_tune_rate or plain.learning_rate / 10}
+        if mode == "head":
+            return [(plain.changed(head), True)]
+        if mode == "full":
+            return [(plain.changed(full), False)]
+        first = {"epochs": max(epochs // 2, 1), "select": "last"}
+        rest = {"epochs": max(epochs - epochs // 2, 1)}
+        return [(plain.changed(head | first), True), (plain.changed(full | rest), False)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Every setting."""
+        return asdict(self)
+
+
+def _require(name: str, values: Iterable[str], choices: tuple[str, ...]) -> None:
+    for value in values:
+        if value not in choices:
+            raise ParameterError(
+                name,
+                found=repr(value),
+                expected=f"of {', '.join(choices)}",
+                remedy="Use one of these.",
+            )

@@ -1,0 +1,123 @@
+"""Results as tables: grouped over seeds, as CSV, as Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from geolulc.staging import staged
+from geolulc.transfer.plan import POOLED, SCRATCH
+
+#: Figure → what it is called.
+FIGURES: Final[Mapping[str, str]] = {
+    "ap_macro": "AP macro",
+    "ap_micro": "AP micro",
+    "f1_macro": "F1 macro",
+    "f1_micro": "F1 micro",
+    "log_loss": "log loss (best: 0)",
+    "f1_micro_all": "F1 micro, all classes",
+    "false_alarms": "false alarms a patch (best: 0)",
+}
+#: Figures that are better when they are lower.
+LOWER_IS_BETTER: Final = ("log_loss", "false_alarms")
+
+_COLUMNS: Final = (
+    "source", "target", "remedy", "mode", "target_size", "seed", "members", "masked",
+    "validated_on", "patches", *FIGURES, "temperature", "without", "job",
+)  # fmt: skip
+
+
+class Cell(NamedTuple):
+    """What a row of results is about, but for the seed."""
+
+    source: str
+    target: str
+    remedy: str
+    mode: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure over seeds; ``deviation`` is None with one seed."""
+
+    mean: float
+    deviation: float | None
+
+    def __str__(self) -> str:
+        more = "" if self.deviation is None else f" ± {self.deviation:.3f}"
+        return f"{self.mean:.3f}{more}"
+
+
+def cell_of(row: Mapping[str, Any]) -> Cell:
+    """The cell of a row."""
+    return Cell(row["source"], row["target"], row["remedy"], row["mode"], row["target_size"])
+
+
+def measure(rows: Sequence[Mapping[str, Any]], figure: str) -> dict[Cell, Measured]:
+    """Mean and standard deviation over seeds of ``figure`` by cell; not where there is none."""
+    values: dict[Cell, list[float]] = {}
+    for row in rows:
+        value = row["figures"][figure]
+        if value is not None:
+            values.setdefault(cell_of(row), []).append(value)
+    return {
+        cell: Measured(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
+        for cell, found in values.items()
+    }
+
+
+def source_order(sources: Sequence[str]) -> tuple[str, ...]:
+    """Sources with the pooled one and fresh weights after them."""
+    return (*sources, POOLED, SCRATCH)
+
+
+def write_runs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line a test as CSV; lists are joined by semicolons, what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        plain = {**row, **row["figures"]}
+        writer.writerow({k: _plain(v) for k, v in plain.items()})
+    write_text(path, text.getvalue())
+
+
+def write_classes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line a test and class that its target has."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*Cell._fields, "seed", "class", "support", "ap", "f1"])
+    for row in rows:
+        for found in row["classes"]:
+            figures = [found["name"], found["support"], found["ap"], found["f1"]]
+            writer.writerow([*cell_of(row), row["seed"], *figures])
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all; replaces what is there."""
+    with staged([path], overwrite=True) as (partial,):
+        partial.write_text(text, encoding="utf-8")
+
+
+def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of a Markdown table and an empty one; None is a dash."""
+    lines = [header, ["---"] * len(header), *rows]
+    return [*("| " + " | ".join(_cell(v) for v in line) + " |" for line in lines), ""]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|")
+
+
+def _plain(value: object) -> object:
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,150 @@
+"""Processes that take jobs until none is left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from geolulc.datasets import open_store
+from geolulc.errors import GeolulcError
+from geolulc.learning.interruption import TrainingInterrupted
+from geolulc.transfer.job_folders import JobFolder
+from geolulc.transfer.plan import Job
+from geolulc.transfer.regions import Region
+from geolulc.transfer.running import Bench, run_job
+from geolulc.transfer.settings import TransferConfig
+
+#: Called with (done, total).
+Progress = Callable[[int, int], None]
+
+_WAIT_SECONDS: Final = 0.5
+_LONGEST_WAIT: Final = 10.0
+
+
+def work(
+    bench: Bench, jobs: tuple[Job, ...], *, progress: Progress | None = None
+) -> dict[str, str]:
+    """Do what of ``jobs`` no other process does, and wait for the rest.
+
+    A job that fails is reported and tried no more here; what needs it is not begun.
+
+    Returns:
+        Id of each job that failed or could not be begun → why.
+    """
+    failed: dict[str, str] = {}
+    open_jobs = [job for job in jobs if JobFolder(bench.folder, job).result() is None]
+    done, wait = len(jobs) - len(open_jobs), _WAIT_SECONDS
+    while open_jobs:
+        left = []
+        moved = False
+        for job in open_jobs:
+            outcome = _attempt(bench, job, failed)
+            if outcome:
+                failed[job.id] = outcome
+            if outcome is None:
+                left.append(job)
+            else:
+                moved = True
+                done += 1
+                if progress is not None:
+                    progress(done, len(jobs))
+        if not moved:
+            time.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+        else:
+            wait = _WAIT_SECONDS
+        open_jobs = left
+    return failed
+
+
+def _attempt(bench: Bench, job: Job, failed: Mapping[str, str]) -> str | None:
+    """ "" for a job that is done, a reason for one that failed, None for one to come back to."""
+    folder = JobFolder(bench.folder, job)
+    if folder.result() is not None:
+        return ""
+    if job.needs is not None:
+        if job.needs in failed:
+            return f"not begun: {job.needs} failed"
+        if not (bench.folder / "runs" / job.needs / "result.json").is_file():
+            return None
+    with folder.claimed() as claim:
+        if claim is None:
+            return None
+        if folder.result() is not None:
+            return ""
+        try:
+            run_job(bench, job, claim)
+        except GeolulcError as error:
+            return str(error)
+    return ""
+
+
+def work_together(
+    bench: Bench,
+    jobs: tuple[Job, ...],
+    processes: int,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, str]:
+    """``work`` in so many processes; with several GPUs and device "auto" each takes its own."""
+    if processes == 1:
+        return work(bench, jobs, progress=progress)
+    failed: dict[str, str] = {}
+    # fork would copy torch's threads and a CUDA context
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        futures = [
+            pool.submit(
+                _work_alone,
+                bench.store.path,
+                dict(bench.regions),
+                bench.config,
+                bench.folder,
+                _device_of(bench.device, number),
+                jobs,
+                max(torch.get_num_threads() // processes, 1),
+            )
+            for number in range(processes)
+        ]
+        for number, future in enumerate(as_completed(futures)):
+            reasons, signal_number = future.result()
+            if signal_number:
+                raise TrainingInterrupted(signal_number, 0, 0)
+            failed |= reasons
+            if progress is not None:
+                progress(len(jobs) * (number + 1) // processes, len(jobs))
+    # what failed in one process may have been done by another
+    return {
+        job.id: failed[job.id]
+        for job in jobs
+        if job.id in failed and JobFolder(bench.folder, job).result() is None
+    }
+
+
+def _device_of(device: str, number: int) -> str:
+    if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+        return f"cuda:{number % torch.cuda.device_count()}"
+    return device
+
+
+def _work_alone(
+    store: Path,
+    regions: dict[str, Region],
+    config: TransferConfig,
+    folder: Path,
+    device: str,
+    jobs: tuple[Job, ...],
+    threads: int,
+) -> tuple[dict[str, str], int]:
+    """What failed, and the signal that came (0 for none): an exception of it cannot travel."""
+    torch.set_num_threads(threads)
+    try:
+        return work(Bench(open_store(store), regions, config, folder, device), jobs), 0
+    except TrainingInterrupted as stop:
+        return {}, stop.number
