@@ -1,9 +1,10 @@
 """What the texts of the STAC extensions demand, field by field, as JSON schemas.
 
-The extensions' own schema files cannot be had offline, so these are written after the
-specifications (field tables of projection 2.0, raster 2.0, classification 2.0, processing 1.2,
-file 2.1 and MLM 1.4). Like the originals they refuse unknown fields of their own prefix. pystac
-validates with them under the extensions' identifiers, and the core with the schemas it ships.
+pystac ships the schemas of STAC's core, not those of the extensions, which it fetches. So that
+tests need no network, these are written after the specifications (field tables and rules of
+projection 2.0, raster 2.0, classification 2.0, processing 1.2, file 2.1 and MLM 1.4). Like the
+originals they refuse unknown fields of their own prefix. pystac validates with them under the
+extensions' identifiers.
 """
 
 from __future__ import annotations
@@ -186,10 +187,31 @@ def schema(name: str) -> dict[str, Any]:
     item: dict[str, Any] = {"type": "object", "required": ["stac_extensions", "properties"]}
     if prefix == "mlm":
         required = ["mlm:name", "mlm:architecture", "mlm:tasks", "mlm:input", "mlm:output"]
-        properties = {"allOf": [fields, {"required": required}]}
+        named = {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["name"]}}
+        # the inputs' bands are described among the properties (STAC 1.1)
+        properties = {
+            "allOf": [fields, {"required": [*required, "bands"], "properties": {"bands": named}}]
+        }
+    assets: dict[str, Any] = {"additionalProperties": {"allOf": [fields, bands]}}
+    if prefix == "mlm":
+        # an asset is the model exactly if it says what kind of artifact it is; there is one
+        role = {
+            "required": ["roles"],
+            "properties": {"roles": {"contains": {"const": "mlm:model"}}},
+        }
+        kind = {"required": ["mlm:artifact_type"]}
+        assets["minProperties"] = 1
+        assets["additionalProperties"]["allOf"].append(
+            {"if": role, "then": kind, "else": {"not": kind}}
+        )
+        assets["not"] = {"additionalProperties": {"not": role}}
+        forbidden = ["mlm:name", "mlm:input", "mlm:output", "mlm:hyperparameters"]
+        assets["additionalProperties"]["allOf"].append(
+            {"not": {"anyOf": [{"required": [name]} for name in forbidden]}}
+        )
     item["properties"] = {
         "properties": properties,
-        "assets": {"type": "object", "additionalProperties": {"allOf": [fields, bands]}},
+        "assets": {"type": "object", **assets},
         "stac_extensions": {"type": "array", "contains": {"const": identifier(name)}},
     }
     return {

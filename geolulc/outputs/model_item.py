@@ -69,6 +69,12 @@ def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
         "mlm:framework": "PyTorch",
         "mlm:total_parameters": int(model["parameters"]),
         "mlm:accelerator": None,
+        # MLM looks for the inputs' bands here, STAC allows them only if an asset has some too
+        "bands": [
+            {"name": band, "data_type": "uint16", "nodata": 0, "gsd": int(label.split()[0])}
+            for label, bands in model["bands"].items()
+            for band in bands
+        ],
         "mlm:input": [_input(label, bands, model) for label, bands in model["bands"].items()],
         "mlm:output": [_output(model)],
         "mlm:hyperparameters": {
@@ -137,10 +143,6 @@ def _checkpoint(model: Mapping[str, Any], folder: Path) -> pystac.Asset:
             "mlm:artifact_type": "safetensors",
             "file:size": int(model["bytes"]),
             "file:checksum": "1220" + str(model["sha256"]),
-            "bands": [
-                {"name": band, "data_type": "uint16", "nodata": 0, "gsd": int(label.split()[0])}
-                for label, bands in model["bands"].items()
-                for band in bands
-            ],
+            "bands": [{"name": band} for bands in model["bands"].values() for band in bands],
         },
     )

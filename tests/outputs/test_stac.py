@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,33 @@ def test_the_item_of_a_model_is_valid_and_true(tmp_path: Path, model: dict[str, 
     asset = item.assets["model"]
     assert asset.href == "../models/early.safetensors"
     assert (paths["stac.model"].parent / asset.href).resolve() == Path(model["path"])
-    assert [b["name"] for b in asset.extra_fields["bands"]] == [
+    assert [b["name"] for b in item.properties["bands"]] == [
         b for names in GROUPS.values() for b in names
     ]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: d["properties"].pop("bands"),
+        lambda d: d["properties"].pop("mlm:output"),
+        lambda d: d["properties"].update({"mlm:artifact_type": 7}),
+        lambda d: d["properties"]["mlm:input"][0].pop("input"),
+        lambda d: d["properties"]["mlm:input"][0]["value_scaling"][0].pop("mean"),
+        lambda d: d["properties"]["mlm:output"][0]["tasks"].append("guessing"),
+        lambda d: d["assets"]["model"]["roles"].remove("mlm:model"),
+        lambda d: d["assets"]["model"].pop("mlm:artifact_type"),
+        lambda d: d["assets"].clear(),
+    ],
+)
+def test_a_model_item_needs_what_mlm_demands(
+    tmp_path: Path, model: dict[str, Any], spoil: Callable[[dict[str, Any]], object]
+) -> None:
+    save_model_item(model, tmp_path / "model.json")
+    document = json.loads((tmp_path / "model.json").read_text())
+    spoil(document)
+    with pytest.raises(STACValidationError):
+        pystac.Item.from_dict(document).validate(validator=offline_validator())
 
 
 def test_a_model_can_be_described_alone(tmp_path: Path, model: dict[str, Any]) -> None:
