@@ -59,6 +59,11 @@ const pixels = () => Array.from(canvas.getContext("2d")
 const choose = (value) => { select.value = value; select.dispatchEvent(new Event("change")); };
 const found = { dominant: pixels(), legend: $("legend").innerText, title: document.title };
 found.layers = [...select.options].map((o) => o.value);
+$("legend").querySelector("input[value='8']").click();
+found.without = pixels();
+choose("class-10");
+choose("dominant");
+found.stillWithout = pixels();
 choose("class-10");
 found.probability = pixels();
 found.ramp = $("legend").innerText;
@@ -159,7 +164,12 @@ def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     expected = np.array([[colors[c] for c in row] for row in dominant_codes(made).tolist()])
     np.testing.assert_array_equal(shown, expected)
     there = {c.name for c in BEN19.classes if c.code in dominant_codes(made)}
+    assert BEN19.classes[7].name in there
     assert set(found["legend"].splitlines()) == there
+    # a class switched off, which stays off
+    expected[dominant_codes(made) == 8] = 0
+    for later in ("without", "stillWithout"):
+        np.testing.assert_array_equal(np.array(found[later]).reshape(expected.shape), expected)
     # one colour a probability, more of it brighter (viridis)
     p = made.probabilities[9]
     shown = np.array(found["probability"]).reshape(*made.grid.shape, 4)
