@@ -6,12 +6,12 @@ It holds no time and no path, so the same input gives the same bytes.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datadings.tools import load_md5file
 from numpy.typing import NDArray
 
@@ -23,14 +23,14 @@ from geolulc.nomenclature import Nomenclature
 
 def describe_shards(store: Path, table: pa.Table, shard_count: int) -> list[dict[str, Any]]:
     """Name, number of records, size and MD5 (datadings' own) of each shard's records."""
-    counts = Counter(table.column("shard").to_pylist())
+    counts = np.bincount(table.column("shard").to_numpy(), minlength=shard_count)
     shards = []
     for number in range(shard_count):
         file = store / shard_name(number) / RECORDS_FILE
         shards.append(
             {
                 "name": shard_name(number),
-                "records": counts[number],
+                "records": int(counts[number]),
                 "bytes": file.stat().st_size,
                 "md5": load_md5file(file.with_name(f"{file.name}.md5"))[file.name],
             }
@@ -42,8 +42,8 @@ def count_patches(table: pa.Table, hot: NDArray[np.uint8]) -> dict[str, Any]:
     """How many patches there are, by split, country, season and version, and without a class."""
 
     def by(column: str, empty: str) -> dict[str, int]:
-        counts = Counter(value or empty for value in table.column(column).to_pylist())
-        return dict(sorted(counts.items()))
+        counts = pc.value_counts(_text(table, column)).to_pylist()
+        return dict(sorted((item["values"] or empty, item["counts"]) for item in counts))
 
     return {
         "total": len(table),
@@ -52,36 +52,36 @@ def count_patches(table: pa.Table, hot: NDArray[np.uint8]) -> dict[str, Any]:
         "by_season": by("season", "unknown"),
         "by_dataset": by("dataset", "unknown"),
         "without_class": int((hot.sum(axis=1) == 0).sum()),
-        "with_reference_map": sum(table.column("has_reference").to_pylist()),
+        "with_reference_map": pc.sum(table.column("has_reference")).as_py(),
         "shared_ground": _shared_ground(table),
     }
 
 
+def _text(table: pa.Table, column: str) -> pa.ChunkedArray:
+    return table.column(column).cast(pa.string())
+
+
 def _shared_ground(table: pa.Table) -> dict[str, int]:
     """Pairs of a v2 patch and the v1 patch on the same ground, in the same split and not."""
-    split_of = dict(
-        zip(table.column("key").to_pylist(), table.column("split").to_pylist(), strict=True)
-    )
-    pairs = Counter(
-        "same_split" if split_of[v1] == split else "different_splits"
-        for v1, split in zip(
-            table.column("v1_name").to_pylist(), table.column("split").to_pylist(), strict=True
-        )
-        if v1 in split_of
-    )
-    return {kind: pairs[kind] for kind in ("same_split", "different_splits")}
+    split = pc.fill_null(_text(table, "split"), "none")
+    twin = pc.index_in(table.column("v1_name"), value_set=table.column("key"), skip_nulls=True)
+    found = pc.is_valid(twin)
+    same = pc.equal(split.filter(found), split.take(twin.filter(found)))
+    pairs, alike = pc.sum(found).as_py(), pc.sum(same).as_py() or 0
+    return {"same_split": alike, "different_splits": pairs - alike}
 
 
 def describe_classes(
     table: pa.Table, hot: NDArray[np.uint8], nomenclature: Nomenclature
 ) -> dict[str, Any]:
     """Class names in order, frequencies by split, co-occurrence (counts) in the train split."""
-    split = np.array([s or "none" for s in table.column("split").to_pylist()], dtype=object)
-    of = {name: hot[split == name].astype(np.int64) for name in (*SPLITS, "none")}
+    split = pc.fill_null(_text(table, "split"), "none")
+    of = {name: hot[pc.equal(split, name).to_numpy()] for name in (*SPLITS, "none")}
+    train = of["train"].astype(np.float64)  # counts are exact; BLAS is fast
     return {
         "names": list(nomenclature.names),
-        "frequencies": {name: part.sum(axis=0).tolist() for name, part in of.items()},
-        "train_cooccurrence": (of["train"].T @ of["train"]).tolist(),
+        "frequencies": {name: part.sum(axis=0, dtype=int).tolist() for name, part in of.items()},
+        "train_cooccurrence": (train.T @ train).astype(int).tolist(),
     }
 
 
