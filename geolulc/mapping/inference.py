@@ -15,6 +15,7 @@ from torch import Tensor
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import ParameterError
 from geolulc.mapping.folding import fold_batch_norm
+from geolulc.mapping.sharing import SharedTrunk
 from geolulc.nets import Model
 
 _LOG: Final = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Ensemble:
         device: torch.device,
         *,
         test_time_augmentation: bool = False,
+        share: bool = False,
     ) -> None:
         first = models[0].net
         for model in models[1:]:
@@ -69,6 +71,11 @@ class Ensemble:
         self._models = models
         self._turns = range(8) if test_time_augmentation else range(1)
         self._nets = [self._prepare(m) for m in models]
+        self._trunks = (
+            [SharedTrunk(net, model.name) for net, model in zip(self._nets, models, strict=share)]
+            if share
+            else []
+        )
 
     @property
     def origin(self) -> dict[str, str]:
@@ -128,6 +135,30 @@ class Ensemble:
                 total += model.probabilities(logits)[:, order]
         total /= len(self._nets) * len(self._turns)
         result: NDArray[np.float32] = total.cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def shared_probabilities(
+        self, strips: Sequence[NetworkStrip], tops: Sequence[int], lefts: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """float32 (rows, columns, classes) of overlapping patches, by ``SharedTrunk``.
+
+        Args:
+            strips: of ``prepare``, as tall as all the patches together.
+            tops: where rows of patches start, metres from the strips' top.
+            lefts: where columns of patches start, metres from the strips' left.
+        """
+        left, right = lefts[0], lefts[-1] + self.patch_size
+        offsets = [at - left for at in lefts]
+        total = torch.zeros(len(tops), len(lefts), len(self.classes), device=self.device)
+        for trunk, model, order, strip in zip(
+            self._trunks, self._models, self._orders, strips, strict=True
+        ):
+            groups = [
+                x[:, :, left // r : right // r] for x, r in zip(strip, RESOLUTIONS, strict=True)
+            ]
+            total += model.probabilities(trunk.logits(groups, tops, offsets))[..., order]
+        result: NDArray[np.float32] = (total / len(self._trunks)).cpu().numpy()
         return result
 
     def _cut(self, x: Tensor, resolution: int, lefts: Sequence[int]) -> Tensor:

@@ -32,6 +32,12 @@ _LOG: Final = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 #: Inference comes before decoding: it frees the memory that decoding ahead takes.
 _INFERENCE: Final = 0
+#: Metres that patches share a trunk over: higher and wider waste less at the edges, but take
+#: more memory (a stretch is worth 24 patches).
+_STRETCH_HEIGHT: Final = 3600
+_STRETCH_WIDTH: Final = 9600
+#: Rows and columns of some cells.
+_Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class Mapper:
@@ -46,7 +52,11 @@ class Mapper:
         self.models = tuple(models)
         self.options = options
         self.device = choose_device(options.device)
-        self.ensemble = Ensemble(models, self.device, test_time_augmentation=options.tta)
+        #: Where patches do not overlap there is nothing to share.
+        self.shares = options.overlap == "shared" and options.stride < models[0].net.patch_size
+        self.ensemble = Ensemble(
+            models, self.device, test_time_augmentation=options.tta, share=self.shares
+        )
         self._threads = options.threads or available_cores()
         self.batch_size = options.batch_size or _batch_size(self.device, self._threads)
         self._stack = ExitStack()
@@ -86,7 +96,7 @@ class SceneRun:
         self._offsets = mapper.ensemble.offsets(product.offsets)
         shape = (len(mapper.ensemble.classes), *self.grid.shape)
         self._probabilities = np.full(shape, np.nan, np.float32)
-        self._under_way: deque[tuple[int, NDArray[np.intp], Future[NDArray[np.float32]]]] = deque()
+        self._under_way: deque[tuple[_Cells, Future[NDArray[np.float32]]]] = deque()
         self._stack = ExitStack()
         if options.mask_scl and product.scl_file is None:
             _LOG.warning("%s has no scene classification: clouds are not known", product.name)
@@ -109,8 +119,8 @@ class SceneRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for under_way in self._under_way:
-            under_way[2].cancel()
+        for _, future in self._under_way:
+            future.cancel()
         self._stack.close()
 
     def map(
@@ -144,45 +154,104 @@ class SceneRun:
         clear = np.zeros(grid.shape, np.float32) if self.reader.has_scl else None
         lefts = np.array([grid.patch_left(column) for column in range(grid.shape[1])])
         total, done = int(self._selected.sum()), 0
-        for row in self.reader.rows:
-            strip = self.reader.read(row)
-            if row == self.reader.rows[-1] and when_decoded is not None:
+        blocks = self._blocks()
+        for rows in blocks:
+            strip = self.reader.read(rows[0], rows[-1])
+            if rows is blocks[-1] and when_decoded is not None:
                 when_decoded()
-            selected = self._selected[row]
-            valid[row] = valid_share(strip.dn, lefts, grid.patch_size) * selected
-            if clear is not None and strip.scl is not None:
-                share = clear_share(strip.scl, lefts, grid.patch_size, options.mask_scl)
-                clear[row] = share * selected
-            enough = (valid[row] >= options.min_valid) & (valid[row] > 0)
-            columns = np.flatnonzero(enough & selected)
-            if columns.size:
+            tops = [grid.patch_top(row) - grid.patch_top(rows[0]) for row in rows]
+            for row, top in zip(rows, tops, strict=True):
+                part = {r: dn[:, _lines(top, grid.patch_size, r)] for r, dn in strip.dn.items()}
+                valid[row] = valid_share(part, lefts, grid.patch_size) * self._selected[row]
+                if clear is not None and strip.scl is not None:
+                    scl = strip.scl[_lines(top, grid.patch_size, 20)]
+                    share = clear_share(scl, lefts, grid.patch_size, options.mask_scl)
+                    clear[row] = share * self._selected[row]
+            enough = (valid[rows] >= options.min_valid) & (valid[rows] > 0)
+            wanted = enough & self._selected[rows]
+            if wanted.any():
                 strips = self._mapper.ensemble.prepare(strip.dn, self._offsets)
-                for batch in np.array_split(columns, -(-columns.size // self._mapper.batch_size)):
-                    self._submit(row, batch, strips, lefts)
-            done += int(selected.sum())
+                submit = self._submit_shared if self._mapper.shares else self._submit_exact
+                submit(np.array(rows), tops, wanted, strips, lefts)
+            done += int(self._selected[rows].sum())
             if progress is not None:
                 progress(done, total)
         while self._under_way:
             self._collect()
         return valid, clear
 
-    def _submit(
+    def _blocks(self) -> list[list[int]]:
+        """Rows of cells that are computed together: one, or those that share a stretch."""
+        if not self._mapper.shares:
+            return [[row] for row in self.reader.rows]
+        most = 1 + (_STRETCH_HEIGHT - self.grid.patch_size) // self.grid.stride
+        blocks: list[list[int]] = []
+        for row in self.reader.rows:
+            if blocks and len(blocks[-1]) < most and blocks[-1][-1] == row - 1:
+                blocks[-1].append(row)
+            else:
+                blocks.append([row])
+        return blocks
+
+    def _submit_exact(
         self,
-        row: int,
-        columns: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        tops: Sequence[int],
+        wanted: NDArray[np.bool_],
         strips: list[NetworkStrip],
         lefts: NDArray[np.int64],
     ) -> None:
+        """Batches of patches of one row."""
+        columns = np.flatnonzero(wanted[0])
+        for batch in np.array_split(columns, -(-columns.size // self._mapper.batch_size)):
+            task = partial(self._mapper.ensemble.probabilities, strips, lefts[batch].tolist())
+            self._submit((np.full_like(batch, rows[0]), batch), task)
+
+    def _submit_shared(
+        self,
+        rows: NDArray[np.intp],
+        tops: Sequence[int],
+        wanted: NDArray[np.bool_],
+        strips: list[NetworkStrip],
+        lefts: NDArray[np.int64],
+    ) -> None:
+        """Stretches of some columns of several rows."""
+        most = 1 + (_STRETCH_WIDTH - self.grid.patch_size) // self.grid.stride
+        for start in range(0, self.grid.shape[1], most):
+            columns = np.arange(start, min(start + most, self.grid.shape[1]))
+            part = wanted[:, columns]
+            if part.any():
+                at = np.nonzero(part)
+                task = partial(self._shared, strips, tops, lefts[columns].tolist(), at)
+                self._submit((rows[at[0]], columns[at[1]]), task)
+
+    def _shared(
+        self,
+        strips: list[NetworkStrip],
+        tops: Sequence[int],
+        lefts: Sequence[int],
+        at: tuple[NDArray[np.intp], ...],
+    ) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = self._mapper.ensemble.shared_probabilities(
+            strips, tops, lefts
+        )[at]
+        return values
+
+    def _submit(self, cells: _Cells, task: Callable[[], NDArray[np.float32]]) -> None:
+        """Queue a task that gives (cells, classes); waits while enough are under way."""
         networks = self._mapper.networks
         while len(self._under_way) >= 2 * len(networks):
             self._collect()
-        task = partial(self._mapper.ensemble.probabilities, strips, lefts[columns].tolist())
-        future = networks.submit(_INFERENCE, f"inference on row {row} of {self.product.name}", task)
-        self._under_way.append((row, columns, future))
+        what = f"inference on row {cells[0][0]} of {self.product.name}"
+        self._under_way.append((cells, networks.submit(_INFERENCE, what, task)))
 
     def _collect(self) -> None:
-        row, columns, future = self._under_way.popleft()
-        self._probabilities[:, row, columns] = self._mapper.networks.result(future).T
+        (rows, columns), future = self._under_way.popleft()
+        self._probabilities[:, rows, columns] = self._mapper.networks.result(future).T
+
+
+def _lines(top: int, height: int, resolution: int) -> slice:
+    return slice(top // resolution, (top + height) // resolution)
 
 
 def available_cores() -> int:

@@ -73,6 +73,13 @@ class MapOptions:
                 expected=" or ".join(OVERLAPS),
                 remedy=f"The default is {OVERLAPS[0]}.",
             )
+        if self.overlap == "shared" and self.tta:
+            raise ParameterError(
+                "overlap",
+                found="shared, with tta",
+                expected="one of the two: a shared stretch cannot be turned for each patch",
+                remedy="Use --overlap exact for test-time augmentation.",
+            )
         for name in ("threads", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -32,11 +32,11 @@ _DECODING: Final = 1
 
 @dataclass(frozen=True)
 class Strip:
-    """Native pixels of one row of cells, over the tile's whole width.
+    """Native pixels of a row of cells, or several, over the tile's whole width.
 
-    ``dn``: resolution → uint16 (bands in the order of ``GROUPS``, rows, columns), as tall as a
-    patch. ``scl``: uint8 (rows, columns) of 20 m, None where it is not read. Columns that no
-    selected cell needs hold 0.
+    ``dn``: resolution → uint16 (bands in the order of ``GROUPS``, rows, columns), as tall as the
+    cells' patches together. ``scl``: uint8 (rows, columns) of 20 m, None where it is not read.
+    Columns that no selected cell needs hold 0.
     """
 
     row: int
@@ -127,19 +127,22 @@ class StripReader:
         if self.rows:
             self._submit(self.rows[0])
 
-    def read(self, row: int) -> Strip:
-        """The strip of the cells in ``row``; waits for its tiles, decodes others ahead.
+    def read(self, row: int, last: int | None = None) -> Strip:
+        """The strip of the cells in ``row``, or from it to ``last``.
+
+        Waits for its tiles, has others decoded ahead.
 
         Raises:
             ProductError: a tile cannot be decoded.
         """
+        last = row if last is None else last
         self._release(row)
-        self._submit(row)
+        self._submit(last)
         dn = {
-            resolution: np.stack([self._window(name, row) for name in GROUPS[resolution]])
+            resolution: np.stack([self._window(name, row, last) for name in GROUPS[resolution]])
             for resolution in RESOLUTIONS
         }
-        scl = self._window("SCL", row) if "SCL" in self._images else None
+        scl = self._window("SCL", row, last) if "SCL" in self._images else None
         return Strip(row, dn, scl)
 
     def _submit(self, row: int) -> None:
@@ -192,16 +195,17 @@ class StripReader:
                 array = image.decoded.pop(tile_row.row)
                 self._free.setdefault((array.shape, array.dtype.type), []).append(array)
 
-    def _window(self, name: str, row: int) -> NDArray[Any]:
-        """The image's pixel rows under the cells of ``row``, from one or two rows of tiles."""
+    def _window(self, name: str, row: int, last: int) -> NDArray[Any]:
+        """The image's pixel rows under the cells of ``row`` to ``last``, from rows of tiles."""
         image = self._images[name]
-        rows = self._grid.window(row, 0, image.resolution)[0]
+        top, bottom = (self._grid.window(at, 0, image.resolution)[0] for at in (row, last))
+        rows = slice(top.start, bottom.stop)
         height = image.tiling.tile_shape[0]
         parts = []
         for tile_row in range(rows.start // height, (rows.stop - 1) // height + 1):
             for future in image.futures[tile_row]:
                 self._workers.result(future)
-            top = tile_row * height
-            lines = slice(max(rows.start - top, 0), min(rows.stop - top, height))
+            first = tile_row * height
+            lines = slice(max(rows.start - first, 0), min(rows.stop - first, height))
             parts.append(image.decoded[tile_row][lines])
         return np.concatenate(parts)
