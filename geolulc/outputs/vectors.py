@@ -72,10 +72,11 @@ def write_vectors(
         _write_geopackage(path, layers, map_tags(landcover_map))
         embed_styles(path, styles)
         return
-    _write_layer(path, layers["classes"])
+    tags = map_tags(landcover_map)
+    _write_layer(path, layers["classes"], tags)
     paths["vectors.style"].write_text(styles["classes"], encoding="utf-8")
     if cells:
-        _write_layer(paths["vectors.cells"], layers["cells"])
+        _write_layer(paths["vectors.cells"], layers["cells"], tags)
         paths["vectors.cells.style"].write_text(styles["cells"], encoding="utf-8")
     layers["summary"].to_csv(paths["vectors.summary"], index=False)
 
@@ -96,11 +97,14 @@ def _write_geopackage(path: Path, layers: Mapping[str, Any], tags: Mapping[str, 
         )
 
 
-def _write_layer(path: Path, table: Any) -> None:
+def _write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
     if path.suffix == ".parquet":
+        table.attrs = dict(tags)  # geopandas keeps them in the file's metadata
         table.to_parquet(path, index=False)
     else:
-        pyogrio.write_dataframe(table, path, driver="FlatGeobuf", geometry_type="Polygon")
+        pyogrio.write_dataframe(
+            table, path, driver="FlatGeobuf", geometry_type="Polygon", layer_metadata=dict(tags)
+        )
 
 
 def _style(name: str, table: Any, landcover_map: LandCoverMap) -> str:

@@ -90,11 +90,18 @@ def _write_geopackage(zones: Any, path: Path) -> None:
         driver="GPKG",
         promote_to_multi=True,
         dataset_options={"VERSION": "1.3"},
+        layer_metadata=dict(zones.attrs),
     )
 
 
 def _write_flatgeobuf(zones: Any, path: Path) -> None:
-    pyogrio.write_dataframe(zones, path, driver="FlatGeobuf", promote_to_multi=True)
+    pyogrio.write_dataframe(
+        zones,
+        path,
+        driver="FlatGeobuf",
+        promote_to_multi=True,
+        layer_metadata=dict(zones.attrs),
+    )
 
 
 def _write_parquet(zones: Any, path: Path) -> None:

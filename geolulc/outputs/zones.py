@@ -21,6 +21,7 @@ from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.areas import SQUARE_METRES_PER_HECTARE, whole_cell_areas
 from geolulc.outputs.cells import dominant_index, map_classes, mapped_cells
 from geolulc.outputs.tables import class_column
+from geolulc.outputs.tags import map_tags
 
 #: Called with (done, total) zones.
 Progress = Callable[[int, int], None]
@@ -53,7 +54,8 @@ def summarize_zones(
         - ``ha_…`` for each class: area of the cells, or parts of cells, where it is dominant;
         - ``p_…`` for each class: its mean probability over ``mapped_ha``, NaN without any.
 
-        Areas are hectares on the ground (``areas.py``); the ``ha_…`` add up to ``mapped_ha``.
+        Areas are hectares on the ground (``areas.py``); the ``ha_…`` add up to ``mapped_ha``. Its
+        ``attrs`` are the map's tags (product, model, …).
 
     Raises:
         ParameterError: the zones have no CRS, or are not polygons.
@@ -89,9 +91,11 @@ def summarize_zones(
     columns |= {class_column("p_", c): means[:, i] for i, c in enumerate(classes)}
     own = zones.rename(columns={c: f"{c}_zone" for c in zones.columns if c in columns})
     added = pandas.DataFrame(columns, index=zones.index)
-    return geopandas.GeoDataFrame(
+    found = geopandas.GeoDataFrame(
         pandas.concat([own, added], axis=1), geometry=own.geometry.name, crs=zones.crs
     )
+    found.attrs = map_tags(landcover_map)
+    return found
 
 
 class _Statistics:

@@ -145,6 +145,12 @@ def test_other_formats_hold_the_same(tmp_path: Path, vector_format: str, read: o
         np.testing.assert_array_equal(table["area_ha"], expected["area_ha"])
         assert table.geometry.geom_equals(expected.geometry).all()
         ElementTree.parse(paths[part + ".style"])
+        origin = (
+            pyogrio.read_info(paths[part])["layer_metadata"]
+            if vector_format == "flatgeobuf"
+            else read(paths[part]).attrs
+        )
+        assert origin["SCENE_NAME"] == made.scene["name"]
     summary = pandas.read_csv(paths["vectors.summary"])
     assert list(summary["name"]) == list(BEN19.names)
 
