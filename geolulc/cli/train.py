@@ -36,7 +36,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("loss", str, "bce, focal or asl.")
 @_flag("seed", int, "Everything random follows from it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN where there is one.")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN, if any.")
 @click.option("--find-lr", is_flag=True, help="Only try learning rates: RUN gets a curve.")
 @click.option("--mlflow", is_flag=True, help="Log to MLflow too (MLFLOW_TRACKING_URI).")
 @overwrite_option
@@ -62,6 +62,8 @@ def command(
     given: dict[str, Any] = {} if config is None else read_config(config)
     given |= {name: value for name, value in flags.items() if value is not None}
     given |= dict(parse_setting(text) for text in settings)
+    if resume and not given and (run / "config.toml").is_file():
+        given = read_config(run / "config.toml")
     resolved = TrainConfig.from_mapping(given)
 
     if find_lr:
@@ -87,15 +89,21 @@ def command(
             trackers=trackers,
         )
     except TrainingInterrupted as stop:
-        click.echo(f"geolulc: {run}: {stop}; go on with --resume", err=True)
+        if _leads():
+            click.echo(f"geolulc: {run}: {stop}; go on with --resume", err=True)
         sys.exit(128 + stop.number)
-    if os.environ.get("RANK", "0") != "0":
-        return  # torchrun's other processes: one tells
+    if not _leads():
+        return
     figures = summary["figures"]
     click.echo(
         f"{run}: epoch {summary['epoch']} of {summary['epochs']}, validation AP macro "
         f"{_number(figures['val_ap_macro'])}, micro {_number(figures['val_ap_micro'])}"
     )
+
+
+def _leads() -> bool:
+    """Whether this is the one of torchrun's processes that tells."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _find_rate(

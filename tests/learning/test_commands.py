@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -46,6 +49,31 @@ def test_flags_go_before_the_file_and_set_before_flags(trained) -> None:
     assert config == expected
     with (trained / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 2
+
+
+def test_a_stopped_run_goes_on_with_resume_alone(made, tmp_path) -> None:
+    folder = tmp_path / "run"
+    script = (
+        "import os, signal, sys\n"
+        "from geolulc.learning import run_folder, training\n"
+        "plain = training.save_state\n"
+        "def save_then_stop(*arguments):\n"
+        "    plain(*arguments)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "training.save_state = save_then_stop\n"
+        "from geolulc.cli import main\n"
+        "main()\n"
+    )
+    command = ["train", str(made), str(folder), "--epochs", "3", "--seed", "5", *QUICK]
+    stopped = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False
+    )
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert stopped.stderr.endswith("stopped in epoch 1 after step 2; go on with --resume\n")
+    assert "epoch" in run("train", made, folder, "--resume", "--device", "cpu", "-q").stdout
+    with (folder / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+    assert read_config(folder / "config.toml")["seed"] == 5
 
 
 def test_progress_goes_to_stderr_and_results_to_stdout(made, tmp_path) -> None:
