@@ -83,8 +83,9 @@ def command(
                 progress=progress,
             )
         except BrokenPatchesError as error:
-            for broken in error.broken:
-                click.echo(f"broken: {broken.reason}", err=True)
+            for broken in error.broken if len(error.broken) > 1 else ():
+                text = f"{broken.subject}: found {broken.found}; expected {broken.expected}"
+                click.echo(f"broken: {text}", err=True)
             raise
     click.echo(json.dumps(manifest) if as_json else _summary(store, manifest))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def complete_store(
         "archives": [dict(archive) for archive in archives],
         "patches": manifests.count_patches(table, hot),
         "left_out": dict(left_out or {}),
-        "broken": [asdict(b) for b in broken],
+        "broken": [b.to_json() for b in broken],
         "classes": manifests.describe_classes(table, hot, classes),
         "train_statistics": {name: s.to_json() for name, s in statistics.items()},
         "shards": manifests.describe_shards(folder, table, shard_count),

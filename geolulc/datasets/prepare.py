@@ -50,12 +50,19 @@ class BrokenPatchesError(DatasetError):
     def __init__(self, broken: Sequence[Broken]) -> None:
         self.broken = tuple(broken)
         first = self.broken[0]
-        more = f" and {len(self.broken) - 1} more" if len(self.broken) > 1 else ""
+        if len(self.broken) == 1:
+            subject, found, expected = first.subject, first.found, first.expected
+        else:
+            names = ", ".join(b.name for b in self.broken[:3])
+            more = ", …" if len(self.broken) > 3 else ""
+            subject = "archive"
+            found = f"{len(self.broken)} broken patches: {names}{more}"
+            expected = "patches of twelve bands with known labels"
         super().__init__(
-            f"{len(self.broken)} broken patch(es)",
-            found=f"{first.name}{more} ({first.reason})",
-            expected="patches of twelve bands with known labels",
-            remedy="Restore them from the archive, or leave them out with --skip-broken.",
+            subject,
+            found=found,
+            expected=expected,
+            remedy="Restore what is broken, or leave it out with --skip-broken.",
         )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +32,17 @@ _WRITE_BUFFER: Final = 4 << 20
 
 @dataclass(frozen=True)
 class Broken:
-    """A patch that could not be stored, and why."""
+    """A patch that could not be stored: ``subject`` is the file or patch, the rest why."""
 
     name: str
-    reason: str
+    subject: str
+    found: str
+    expected: str
+
+    def to_json(self) -> dict[str, str]:
+        """For the manifest: without the folders, which differ from machine to machine."""
+        file = self.subject.rpartition("/")[2]
+        return {"name": self.name, "file": file, "found": self.found, "expected": self.expected}
 
 
 @dataclass(frozen=True)
@@ -112,8 +119,8 @@ def _write_parts(
     write_index(folder / f"{number}.parquet", table_of(rows))
     places, counts = histograms.sparse()
     np.savez(folder / f"{number}.npz", places=places, counts=counts)
-    reasons = [[b.name, b.reason] for b in broken]
-    (folder / f"{number}.json").write_text(json.dumps(reasons), encoding="utf-8")
+    plain = [asdict(b) for b in broken]
+    (folder / f"{number}.json").write_text(json.dumps(plain), encoding="utf-8")
     for suffix in ("parquet", "npz", "json"):
         sync(folder / f"{number}.{suffix}")
 
@@ -124,8 +131,8 @@ def read_parts(store: Path, number: int) -> tuple[pa.Table, BandHistograms, tupl
     table = read_index(folder / f"{number}.parquet")
     with np.load(folder / f"{number}.npz", allow_pickle=False) as sparse:
         histograms = BandHistograms.from_sparse(sparse["places"], sparse["counts"])
-    reasons = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
-    return table, histograms, tuple(Broken(*reason) for reason in reasons)
+    plain = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
+    return table, histograms, tuple(Broken(**fields) for fields in plain)
 
 
 def _sync_files(folder: Path) -> None:

@@ -49,6 +49,15 @@ class PatchSource:
             files["reference"] = reference
         return files
 
+    def locate(self, subject: str) -> str:
+        """Path of a file of this patch that is called ``subject``, or of the patch itself."""
+        if "/" in subject:
+            return subject
+        if isinstance(self.entry.place, str):
+            folder = self.archive / self.entry.place
+            return str(folder if subject == self.entry.name else folder / subject)
+        return f"{self.archive}/{subject}"
+
 
 @dataclass(frozen=True)
 class ShardTask:
@@ -68,10 +77,12 @@ class ShardTask:
                 files = source.find_files(reference_maps=self.reference_maps)
                 patch = read_patch(source.entry, files)
             except DatasetError as error:
-                yield Broken(source.entry.name, str(error))
+                subject = source.locate(error.subject)
+                yield Broken(source.entry.name, subject, error.found, error.expected)
             except OSError as error:
                 found = error.strerror or type(error).__name__
-                yield Broken(source.entry.name, f"{source.root}/{source.entry.place}: {found}")
+                subject = source.locate(source.entry.name)
+                yield Broken(source.entry.name, subject, found, "the files of a patch")
             else:
                 yield patch
 

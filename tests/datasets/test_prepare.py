@@ -188,13 +188,15 @@ def test_v2_has_no_43_classes(v2: Path, tmp_path: Path) -> None:
 def test_broken_patches_end_the_run_after_all_were_found(broken: Path, tmp_path: Path) -> None:
     out = tmp_path / "s"
     for workers in (1, 2):
-        with pytest.raises(BrokenPatchesError, match="3 broken patch") as caught:
+        with pytest.raises(BrokenPatchesError, match="found 3 broken patches: ") as caught:
             prepare_store(broken, out, workers=workers, shard_size=3)
-        reasons = {b.name: b.reason for b in caught.value.broken}
+        reasons = {b.name: f"{b.found}; {b.expected}" for b in caught.value.broken}
         assert set(reasons) == {v1_name(i) for i in (1, 4, 9)}
-        assert "found no file of B8A; expected twelve GeoTIFFs" in reasons[v1_name(1)]
+        assert reasons[v1_name(1)] == "no file of B8A; twelve GeoTIFFs, one a band"
         assert "a file that cannot be read" in reasons[v1_name(4)]
-        assert "found the label 'Volcanoes'" in reasons[v1_name(9)]
+        (nine,) = (b for b in caught.value.broken if b.name == v1_name(9))
+        assert nine.subject == str(broken / v1_name(9) / f"{v1_name(9)}_labels_metadata.json")
+        assert "the label 'Volcanoes'" in reasons[v1_name(9)]
         assert all("\n" not in reason for reason in reasons.values())
         assert not out.exists()
 
@@ -204,6 +206,7 @@ def test_skip_broken_lists_them_in_the_manifest(broken: Path, tmp_path: Path) ->
         prepare_store(broken, tmp_path / "s", shard_size=3)
     manifest = prepare_store(broken, tmp_path / "s", shard_size=3, skip_broken=True)
     assert {b["name"] for b in manifest["broken"]} == {v1_name(i) for i in (1, 4, 9)}
+    assert str(tmp_path) not in (tmp_path / "s/manifest.json").read_text()
     store = open_store(tmp_path / "s")
     assert store.keys == tuple(sorted(v1_name(i) for i in range(12) if i not in (1, 4, 9)))
     prepare_store(broken, tmp_path / "fresh", shard_size=3, skip_broken=True, workers=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,11 +62,19 @@ def test_broken_patches_are_all_named(made: Path, tmp_path: Path) -> None:
     assert len(lines) == 3
     assert all(line.startswith("broken: ") for line in lines[:2])
     assert {i for i in range(4) for line in lines[:2] if f"{v1_name(i)}_B11.tif" in line} == {0, 2}
-    assert lines[2].startswith("geolulc: 2 broken patch(es): found ")
+    assert lines[2].startswith("geolulc: archive: found 2 broken patches: ")
     assert "Traceback" not in done.stderr
+    (archive / v1_name(0) / f"{v1_name(0)}_B11.tif").unlink()
+    shutil.rmtree(archive / v1_name(2))
+    one = run(archive, tmp_path / "s", "-q", "--workers", 1)
+    assert one.returncode == 1
+    assert one.stderr == (
+        f"geolulc: {archive / v1_name(0)}: found no file of B11; "
+        "expected twelve GeoTIFFs, one a band. Restore what is broken, or leave it out with --skip-broken.\n"
+    )
     skipped = run(archive, tmp_path / "s", "-q", "--workers", 1, "--skip-broken")
     assert skipped.returncode == 0
-    assert "broken, left out: 2 (manifest.json names them)" in skipped.stdout
+    assert "broken, left out: 1 (manifest.json names them)" in skipped.stdout
 
 
 def test_wrong_usage_exits_with_2(made: Path, tmp_path: Path) -> None:
