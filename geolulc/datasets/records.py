@@ -26,6 +26,9 @@ _PIXEL_NAMES: Final[Mapping[int, str]] = {r: f"b{r}" for r in GROUPS}
 _DESCRIPTION: Final = tuple(f.name for f in fields(Patch) if f.name not in ("dn", "reference"))
 _FIELD_COUNT: Final = len(_PIXEL_NAMES) + len(_DESCRIPTION) + 1
 _TUPLES: Final = ("labels", "ben19", "clc43")
+_NUMBERS: Final = ("left", "top")
+_FLAGS: Final = ("snow", "cloud")
+_OPTIONAL: Final = ("clc43", "country", "season", "tile", "split", "snow", "cloud", "v1_name")
 
 
 def _packed_array(array: NDArray[np.uint16]) -> dict[bytes, Any]:
@@ -93,14 +96,27 @@ def unpack_record(data: bytes) -> Patch:
         resolution: _unpack_array(record[name], name, GROUP_SHAPES[resolution])
         for resolution, name in _PIXEL_NAMES.items()
     }
-    description = {name: record[name] for name in _DESCRIPTION}
-    for name in _TUPLES:
-        if description[name] is not None:
-            description[name] = tuple(description[name])
+    description = {name: _checked(name, record[name]) for name in _DESCRIPTION}
     reference = record.get("reference")
     if reference is not None:
         reference = _unpack_array(reference, "reference", REFERENCE_SHAPE)
     return Patch(dn=dn, reference=reference, **description)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in _TUPLES:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        right = value is None and name in _OPTIONAL
+    elif value is None:
+        right = name in _OPTIONAL
+    elif name in _NUMBERS:
+        right = type(value) in (int, float)
+    else:
+        right = isinstance(value, bool if name in _FLAGS else str)
+    if not right:
+        raise ValueError(f"{name} of the type {type(value).__name__}")
+    return value
 
 
 def _unpack_array(packed: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint16]:

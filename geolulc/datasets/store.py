@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,8 @@ from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
 from geolulc.errors import DatasetError, GeolulcError, ParameterError
 from geolulc.nomenclature import Nomenclature, nomenclature
+
+_Column = TypeVar("_Column", list[Any], NDArray[Any])
 
 
 class Store:
@@ -81,7 +83,12 @@ class Store:
         return file
 
     def _numbers(self, column: str) -> NDArray[Any]:
-        return read_numbers(self.path / layout.INDEX_FILE, column)
+        return self._whole(read_numbers(self.path / layout.INDEX_FILE, column))
+
+    def _whole(self, values: _Column) -> _Column:
+        if hasattr(self, "_shards") and len(values) != len(self):
+            raise self._damaged("an index that changed since it was opened")
+        return values
 
     def _check(self, total: int) -> None:
         if len(self) != total or not total:
@@ -125,7 +132,7 @@ class Store:
     def column(self, name: str) -> list[Any]:
         """A column of the index ("dataset", "tile", "crs", "left", …), one value a patch."""
         values: list[Any] = read_index(self.path / layout.INDEX_FILE, [name])[name].to_pylist()
-        return values
+        return self._whole(values)
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Positions of the patches of "train", "val" or "test", ascending."""
@@ -142,7 +149,7 @@ class Store:
             )
             for batch in read_batches(self.path / layout.INDEX_FILE, ["split"])
         ]
-        return np.flatnonzero(np.concatenate(parts)).astype(np.int64)
+        return np.flatnonzero(self._whole(np.concatenate(parts))).astype(np.int64)
 
     @functools.cached_property
     def statistics(self) -> Mapping[str, BandStatistics]:

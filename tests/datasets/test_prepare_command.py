@@ -70,7 +70,8 @@ def test_broken_patches_are_all_named(made: Path, tmp_path: Path) -> None:
     assert one.returncode == 1
     assert one.stderr == (
         f"geolulc: {archive / v1_name(0)}: found no file of B11; "
-        "expected twelve GeoTIFFs, one a band. Restore what is broken, or leave it out with --skip-broken.\n"
+        "expected twelve GeoTIFFs, one a band. "
+        "Restore what is broken, or leave it out with --skip-broken.\n"
     )
     skipped = run(archive, tmp_path / "s", "-q", "--workers", 1, "--skip-broken")
     assert skipped.returncode == 0

@@ -96,3 +96,24 @@ def test_bytes_that_are_no_record(patch: Patch) -> None:
     record["b60"][b"data"] = record["b60"][b"data"][:-2]
     with pytest.raises(ValueError, match="b60 whose data are cut short"):
         unpack_record(msgpack.packb(record))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("key", 5),
+        ("key", None),
+        ("labels", "Pastures"),
+        ("labels", [1]),
+        ("left", "x"),
+        ("snow", 1),
+        ("left", True),
+        ("ben19", None),
+        ("split", []),
+    ],
+)
+def test_values_of_another_type(patch: Patch, name: str, value: object) -> None:
+    record = msgpack.unpackb(pack_record(patch))
+    record[name] = value
+    with pytest.raises(ValueError, match=f"{name} of the type {type(value).__name__}"):
+        unpack_record(msgpack.packb(record))

@@ -174,6 +174,15 @@ def test_an_index_that_is_none(copy: Path, made: Path) -> None:
         open_store(copy)
 
 
+def test_an_index_that_changes_after_opening(copy: Path) -> None:
+    store = open_store(copy)
+    index = copy / "index.parquet"
+    pq.write_table(pq.read_table(index).slice(2), index)
+    for ask in (lambda: store.keys, lambda: store.pixel_hashes, lambda: store.split("train")):
+        with pytest.raises(DatasetError, match="an index that changed since it was opened"):
+            ask()
+
+
 def test_changed_bytes_are_noticed_when_read(copy: Path) -> None:
     store = open_store(copy)
     file = copy / "shard-00000/patches.msgpack"
