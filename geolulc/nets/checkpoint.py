@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError
 from geolulc.nets.building import build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
+from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.safetensors_files import (
@@ -30,6 +31,7 @@ from geolulc.nets.safetensors_files import (
     read_header,
     read_tensors,
 )
+from geolulc.nets.snapshots import is_snapshot, load_snapshot
 from geolulc.staging import staged
 
 #: Name of the checkpoint in a run folder.
@@ -72,17 +74,22 @@ def save_checkpoint(
         save_file(tensors, partial, metadata={METADATA_KEY: text})
 
 
-def load_checkpoint(path: Path | str) -> Model:
+def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model:
     """The model of a checkpoint, on the CPU, in evaluation mode.
 
     Args:
-        path: a ``*.safetensors`` file, a run's folder that holds ``model.safetensors``, or the
-            name of a shipped model.
+        path: a ``*.safetensors`` file, a run's folder that holds ``model.safetensors``, the name
+            of a shipped model, the folder of a published BigEarthNet v2 model, or its name on
+            the Hugging Face hub ("BIFOLD-BigEarthNetv2-0/resnet50-s2-v0.2.0", "hf://owner/name").
+        band_order: for a published model whose name does not tell its version: see
+            ``load_snapshot``.
 
     Raises:
         CheckpointError: there is no such file, or it is not a sound checkpoint of geolulc.
     """
     file = find_checkpoint(path)
+    if is_snapshot(file.parent) and METADATA_KEY not in read_header(file).metadata:
+        return load_snapshot(file.parent, band_order=band_order)
     header = read_header(file)
     with _explained(file):
         settings = parse_settings(header.metadata.get(METADATA_KEY, ""))
@@ -105,11 +112,19 @@ def load_checkpoint(path: Path | str) -> Model:
     )
 
 
+def read_settings(file: Path) -> Settings:
+    """What the metadata of a checkpoint says; ``CheckpointError`` if it is not sound."""
+    with _explained(file):
+        return parse_settings(read_header(file).metadata.get(METADATA_KEY, ""))
+
+
 def find_checkpoint(path: Path | str) -> Path:
     """The file that ``path`` means: itself, in a run's folder, or a shipped model by name."""
     from geolulc.nets.shipped import find_shipped
 
     given = Path(path)
+    if (published := hub_name(str(path))) is not None:
+        return fetch_snapshot(published) / CHECKPOINT_NAME
     if given.is_dir():
         file = given / CHECKPOINT_NAME
         if file.is_file():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from geolulc.errors import CheckpointError
 from geolulc.nets.safetensors_files import hash_file
+
+#: Owners on the hub whose names alone say that a model is meant; hf://owner/name for others.
+KNOWN_OWNERS: Final = frozenset({"BIFOLD-BigEarthNetv2-0", "hackelle"})
 
 
 def fetch_file(
@@ -77,12 +80,38 @@ def cached_file(repository: str, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def is_hub_name(text: str, known: Mapping[str, object]) -> bool:
-    """True for what can only be "owner/name" of the hub: known, or no path that exists."""
-    parts = text.split("/")
-    return text in known or (
-        len(parts) == 2
-        and all(p and p not in (".", "..") and not p.startswith("~") for p in parts)
-        and not Path(text).exists()
-        and not Path(parts[0]).exists()
-    )
+def hub_name(text: str) -> str | None:
+    """The "owner/name" in ``text``, if it is no path: hf://owner/name, or a known owner."""
+    match = re.fullmatch(r"(hf:/{1,2})?([\w.-]+/[\w.-]+)", text)
+    if match is None or Path(text).exists():
+        return None
+    known = match[2].split("/")[0] in KNOWN_OWNERS
+    return match[2] if match[1] or known else None
+
+
+def fetch_snapshot(name: str, *, verify: bool = False) -> Path:
+    """The local folder of "owner/name" on the hub, downloaded if it is not there yet.
+
+    Args:
+        name: of the repository.
+        verify: compare the weights with the checksum that the hub publishes.
+
+    Raises:
+        CheckpointError: as ``fetch_file``.
+    """
+    checksum = _published_checksum(name, "model.safetensors") if verify else ""
+    fetch_file(name, "config.json")
+    return fetch_file(name, "model.safetensors", sha256=checksum).parent
+
+
+def _published_checksum(repository: str, file: str) -> str:
+    """SHA-256 that the hub lists for a large file; "" where it cannot be asked."""
+    try:
+        from huggingface_hub import HfApi
+
+        info = HfApi().model_info(repository, files_metadata=True)
+    except Exception:
+        # no extra, no network, no such repository: fetch_file says which, in its words
+        return ""
+    entry = next((s for s in info.siblings or () if s.rfilename == file), None)
+    return str(entry.lfs.sha256) if entry is not None and entry.lfs is not None else ""

@@ -1,0 +1,164 @@
+"""Models that geolulc knows by name: shipped, fetched, and published on the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from geolulc.errors import CheckpointError
+from geolulc.nets.checkpoint import read_settings
+from geolulc.nets.hub import cached_file, fetch_snapshot
+from geolulc.nets.published_encoders import ENCODERS, PREFIX
+from geolulc.nets.shipped import shipped_models
+from geolulc.nets.snapshots import WEIGHTS_NAME
+
+_ORG: Final = "BIFOLD-BigEarthNetv2-0"
+_CARD: Final = "README.md"
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A published model: facts from its listing and card; "" where a figure could not be had."""
+
+    name: str
+    backbone: str
+    megabytes: float
+    scores: str = ""
+    source: str = ""
+
+
+_ROWS: Final = (
+    PublishedModel(f"{_ORG}/resnet18-s2-v0.2.0", "resnet18", 44.9),
+    PublishedModel(f"{_ORG}/resnet50-s2-v0.2.0", "resnet50", 94.5),
+    PublishedModel(f"{_ORG}/resnet101-s2-v0.2.0", "resnet101", 170.7),
+    PublishedModel(f"{_ORG}/convnextv2_base-s2-v0.2.0", "convnextv2_base", 350.9),
+    PublishedModel(f"{_ORG}/vit_base_patch8_224-s2-v0.2.0", "vit_base_patch8_224", 342.9),
+    PublishedModel(f"{_ORG}/mobilevit_s-s2-v0.2.0", "mobilevit_s", 19.9),
+    PublishedModel(f"{_ORG}/convmixer_768_32-s2-v0.2.0", "convmixer_768_32", 82.9),
+    PublishedModel(
+        f"{_ORG}/mixer_b16_224-s2-v0.1.1",
+        "mixer_b16_224",
+        0.0,
+        "AP macro 0.678, micro 0.844; F1 macro 0.616, micro 0.744",
+        "its card; BigEarthNet v2 test split",
+    ),
+    PublishedModel(
+        "hackelle/rdnet_base-s2-v0.2.0",
+        "rdnet_base",
+        0.0,
+        "AP macro 0.689, micro 0.854; F1 macro 0.623, micro 0.755",
+        "its card; BigEarthNet v2 test split",
+    ),
+)
+
+#: Name → published model of Sentinel-2 bands alone.
+PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType({m.name: m for m in _ROWS})
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Shipped, published and encoder models, JSON-able: name, kind, where, size, scores, source."""
+    rows: list[dict[str, Any]] = []
+    for name, file in shipped_models().items():
+        settings = read_settings(file)
+        rows.append(
+            {
+                "name": name,
+                "kind": "shipped",
+                "where": str(file),
+                "backbone": settings.config.backbone,
+                "bands": sum(map(len, settings.bands.values())),
+                "classes": len(settings.classes),
+                "megabytes": round(file.stat().st_size / 1e6, 1),
+                "licence": str(settings.provenance.get("licence", "see its card")),
+                "scores": "see its card",
+                "source": f"models/{name}.md",
+            }
+        )
+    for model in PUBLISHED.values():
+        cached = cached_file(model.name, WEIGHTS_NAME)
+        rows.append(
+            {
+                "name": model.name,
+                "kind": "published",
+                "where": str(cached) if cached else "hub",
+                "backbone": model.backbone,
+                "bands": 10,
+                "classes": 19,
+                "megabytes": model.megabytes or None,
+                "licence": "see its card",
+                "scores": model.scores or "see its card",
+                "source": model.source,
+            }
+        )
+    for encoder in ENCODERS.values():
+        cached = cached_file(encoder.repository, encoder.file)
+        rows.append(
+            {
+                "name": PREFIX + encoder.name,
+                "kind": "encoder for --pretrained",
+                "where": str(cached) if cached else "hub",
+                "backbone": encoder.backbone,
+                "bands": len(encoder.convention.bands),
+                "classes": 0,
+                "megabytes": None,
+                "licence": "see its card",
+                "scores": "",
+                "source": encoder.paper,
+            }
+        )
+    return rows
+
+
+def show_model(name: str) -> str:
+    """The card of a model, Markdown: a shipped one's, a fetched one's, or what is known of it.
+
+    Raises:
+        CheckpointError: no model of that name is known.
+    """
+    shipped = shipped_models().get(name)
+    if shipped is not None:
+        card = shipped.with_suffix(".md")
+        if card.is_file():
+            return card.read_text(encoding="utf-8")
+    if name in PUBLISHED:
+        cached = cached_file(name, _CARD)
+        if cached is not None:
+            return cached.read_text(encoding="utf-8", errors="replace")
+    row = next((r for r in list_models() if r["name"] == name), None)
+    if row is None:
+        raise _unknown(name)
+    facts = "\n".join(f"- {key}: {value}" for key, value in row.items() if value not in ("", None))
+    remedy = "" if row["kind"] == "shipped" else f"\n\n`geolulc models fetch {name}` downloads it."
+    return f"# {name}\n\n{facts}{remedy}\n"
+
+
+def fetch_model(name: str) -> Path:
+    """Download a published model or encoder into the hub's cache, checksum verified.
+
+    Returns:
+        The snapshot folder of a model, the file of an encoder; a shipped model's own file.
+
+    Raises:
+        CheckpointError: no such model, or it cannot be fetched.
+    """
+    if name in shipped_models():
+        return shipped_models()[name]
+    if name.startswith(PREFIX):
+        from geolulc.nets.published_encoders import fetch_encoder
+
+        return fetch_encoder(name.removeprefix(PREFIX))
+    if name.count("/") != 1:
+        raise _unknown(name)
+    return fetch_snapshot(name, verify=True)
+
+
+def _unknown(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"model {name!r}",
+        found="no model of that name is known",
+        expected="a name that geolulc models lists, or owner/name on the hub",
+        remedy="Correct the name.",
+    )
