@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from geolulc.datasets.index import is_excessive
 from geolulc.datasets.lists import PatchLists
 from geolulc.errors import DatasetError
 
@@ -151,15 +152,19 @@ _METADATA_SCHEMA: Final = pa.schema(
 
 def _read_metadata(file: Path) -> pa.Table:
     try:
-        table = pq.read_table(file)
-        missing = [c for c in _METADATA_COLUMNS if c not in table.column_names]
-        if not missing:
+        with pq.ParquetFile(file) as parquet:
+            names = parquet.schema_arrow.names
+            missing = [c for c in _METADATA_COLUMNS if c not in names]
+            excessive = is_excessive(parquet)
+            columns = [c for c in _METADATA_SCHEMA.names if c in names]
+            table = None if missing or excessive else parquet.read(columns)
+        if table is not None:
             for column in _OPTIONAL_COLUMNS:
                 if column not in table.column_names:
                     field = _METADATA_SCHEMA.field(column)
                     table = table.append_column(field, pa.nulls(len(table), field.type))
             return table.select(_METADATA_SCHEMA.names).cast(_METADATA_SCHEMA)
-        found = f"no column {', '.join(missing)}"
+        found = "too many rows" if excessive else f"no column {', '.join(missing)}"
     except (OSError, pa.ArrowException) as error:
         found = f"a file that cannot be read ({error})"
     raise DatasetError(

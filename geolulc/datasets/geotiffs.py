@@ -114,15 +114,14 @@ def _read_tiff(
 
 def _read_bytes(file: Path) -> bytes:
     try:
-        with file.open("rb", buffering=0) as stream:
-            return stream.read(LARGEST_FILE + 1)
+        # a pipe or a device could be read for ever
+        if file.is_file():
+            with file.open("rb", buffering=0) as stream:
+                return stream.read(LARGEST_FILE + 1)
+        found = "no ordinary file"
     except OSError as error:
-        raise DatasetError(
-            file,
-            found=f"a file that cannot be read ({error.strerror})",
-            expected="a GeoTIFF",
-            remedy=_REMEDY,
-        ) from error
+        found = f"a file that cannot be read ({error.strerror})"
+    raise DatasetError(file, found=found, expected="a GeoTIFF", remedy=_REMEDY)
 
 
 def _read_plain(

@@ -24,6 +24,9 @@ from geolulc.nomenclature import Nomenclature
 
 #: Rows that are read at once: opening a large store takes little memory.
 _ROW_GROUP: Final = 1 << 16
+#: BigEarthNet has 590,326 patches with up to twelve labels.
+_MOST_ROWS: Final = 10_000_000
+_MOST_VALUES: Final = 1_000_000_000
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
 
 SCHEMA: Final = pa.schema(
@@ -139,10 +142,23 @@ def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
                 raise _not_an_index(path, f"an index without {', '.join(missing)}")
+            if is_excessive(file):
+                raise _not_an_index(path, f"an index of {file.metadata.num_rows} rows")
             for batch in file.iter_batches(_ROW_GROUP, columns=columns, use_threads=False):
                 yield batch.cast(schema)
     except (OSError, pa.ArrowException) as error:
         raise _not_an_index(path, f"an index that cannot be read ({error})") from error
+
+
+def is_excessive(file: pq.ParquetFile) -> bool:
+    """Whether a stranger's file announces more than any of BigEarthNet's: a few bytes can."""
+    metadata = file.metadata
+    values = [
+        metadata.row_group(group).column(column).num_values
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    ]
+    return bool(metadata.num_rows > _MOST_ROWS or sum(values) > _MOST_VALUES)
 
 
 def _not_an_index(path: Path, found: str) -> DatasetError:

@@ -27,6 +27,7 @@ _SPLIT_FILES: Final = {
 }
 _SNOW_FILES: Final = ("patches_with_seasonal_snow.csv",)
 _CLOUD_FILES: Final = ("patches_with_cloud_and_shadow.csv",)
+_LONGEST_LINE: Final = 1 << 12
 _PLACES_FILE: Final = "s1_s2_name_country_season.csv"
 
 
@@ -145,7 +146,9 @@ def _lines(file: Path) -> Iterator[str]:
     try:
         open_text = bz2.open if file.suffix == ".bz2" else open
         with open_text(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
+            while line := lines.readline(_LONGEST_LINE):
+                if len(line) == _LONGEST_LINE:
+                    raise OSError("a line that is longer than any name")
                 if line.strip():
                     yield line.strip()
     except (OSError, EOFError, UnicodeDecodeError) as error:

@@ -149,7 +149,7 @@ def _acquisition(name: str, written: str) -> str | None:
 
 def _read_labels(name: str, file: BandFile | None) -> dict[str, Any]:
     found = "no such file"
-    if file is not None:
+    if file is not None and (isinstance(file, bytes) or file.is_file()):
         try:
             if isinstance(file, Path):
                 with file.open("rb") as stream:

@@ -96,6 +96,9 @@ def test_broken_lists(tmp_path: Path) -> None:
     train.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match="a list that cannot be read"):
         find_lists(tmp_path)
+    train.write_text("x" * 100_000)
+    with pytest.raises(DatasetError, match="a line that is longer than any name"):
+        find_lists(tmp_path)
     train.unlink()
     (tmp_path / "train.csv.bz2").write_bytes(bz2.compress(b"x" * 1000)[:20])
     with pytest.raises(DatasetError, match="a list that cannot be read"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -221,6 +222,7 @@ def test_skip_broken_lists_them_in_the_manifest(broken: Path, tmp_path: Path) ->
         ("cut", "a file that cannot be read"),
         ("empty", "an empty file"),
         ("long", "more than 262144 bytes"),
+        ("pipe", "no ordinary file"),
         ("crs", "no georeference of its kind"),
         ("resolution", "expected a UTM zone and north-up pixels of 10 m"),
     ],
@@ -241,6 +243,8 @@ def test_wrong_tiffs(v1: Path, tmp_path: Path, damage: str, found: str) -> None:
         file.write_bytes(whole[: len(whole) // 2])
     elif damage == "empty":
         file.touch()
+    elif damage == "pipe":
+        os.mkfifo(file)
     elif damage == "long":
         file.write_bytes(whole + bytes(1 << 20))
     elif damage == "crs":

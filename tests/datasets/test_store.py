@@ -15,6 +15,7 @@ from datadings.reader import MsgpackReader
 from made_archives import COUNTRIES, SEASONS, coded_dn, make_patch, make_store
 
 from geolulc.datasets import Store, describe_store, open_store
+from geolulc.datasets import index as index_module
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import BEN19
 
@@ -172,6 +173,16 @@ def test_an_index_that_is_none(copy: Path, made: Path) -> None:
     pq.write_table(table.set_column(position, table.schema.field(position), [changed]), index)
     with pytest.raises(DatasetError, match="a shard that is not there"):
         open_store(copy)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_MOST_ROWS", 11), ("_MOST_VALUES", 200)])
+def test_an_index_that_announces_too_much(
+    made: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    open_store(made)
+    monkeypatch.setattr(index_module, limit, value)
+    with pytest.raises(DatasetError, match="an index of 12 rows"):
+        open_store(made)
 
 
 def test_an_index_that_changes_after_opening(copy: Path) -> None:
