@@ -19,6 +19,8 @@ Array = NDArray[np.floating]
 
 #: Bins of the expected calibration error (Guo et al. 2017 use 15).
 CALIBRATION_BINS: Final = 15
+# patches × classes × classes in memory
+_RANKED_AT_ONCE: Final = 4096
 
 
 def average_precision(targets: Array, scores: Array) -> NDArray[np.float64]:
@@ -48,12 +50,36 @@ def micro_average_precision(targets: Array, scores: Array) -> float:
 
 
 def ranking_figures(targets: Array, scores: Array) -> dict[str, float]:
-    """Coverage error (best: labels a patch), ranking loss (0) and LRAP (1)."""
-    return {
-        "coverage_error": float(sk.coverage_error(targets, scores)),
-        "ranking_loss": float(sk.label_ranking_loss(targets, scores)),
-        "lrap": float(sk.label_ranking_average_precision_score(targets, scores)),
-    }
+    """Coverage error (best: labels a patch), ranking loss (0) and LRAP (1).
+
+    Tsoumakas et al. 2010, with scikit-learn's treatment of ties and of patches that have no class
+    or all of them; its own functions go patch by patch, in 25 s for 120,000 patches.
+    """
+    sums = np.zeros(3)
+    for start in range(0, len(targets), _RANKED_AT_ONCE):
+        rows = slice(start, start + _RANKED_AT_ONCE)
+        sums += _ranking_sums(targets[rows].astype(bool), scores[rows])
+    coverage, loss, lrap = (float(value) for value in sums / max(len(targets), 1))
+    return {"coverage_error": coverage, "ranking_loss": loss, "lrap": lrap}
+
+
+def _ranking_sums(truth: NDArray[np.bool_], scores: Array) -> NDArray[np.float64]:
+    # above[n, j, k]: class k has at least the score of class j
+    above = scores[:, None, :] >= scores[:, :, None]
+    ranks = above.sum(axis=2)
+    hits = (above & truth[:, None, :]).sum(axis=2)
+    positives = truth.sum(axis=1)
+    pairs = positives * (truth.shape[1] - positives)
+    coverage = np.where(truth, ranks, 0).max(axis=1)
+    wrong = np.where(truth, ranks - hits, 0).sum(axis=1)
+    precision = np.where(truth, hits / ranks, 0).sum(axis=1)
+    return np.array(
+        [
+            coverage.sum(),
+            (wrong / np.maximum(pairs, 1))[pairs > 0].sum(),
+            np.where(pairs > 0, precision / np.maximum(positives, 1), 1.0).sum(),
+        ]
+    )
 
 
 def seed_ranking_figures(targets: Array, scores: Array) -> dict[str, float]:
@@ -81,6 +107,13 @@ def decision_figures(targets: Array, decisions: NDArray[np.bool_]) -> dict[str, 
     figures["hamming_loss"] = float(np.mean(truth != decisions))
     figures["exact_match"] = float(np.mean((truth == decisions).all(axis=1)))
     return figures
+
+
+def micro_f1(targets: Array, decisions: NDArray[np.bool_]) -> float:
+    """F1 over all pairs of patch and class; 0 where there is neither a positive nor a decision."""
+    hits = float((targets.astype(bool) & decisions).sum())
+    counted = float(targets.sum() + decisions.sum())
+    return 2 * hits / counted if counted else 0.0
 
 
 def class_figures(

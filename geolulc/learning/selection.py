@@ -41,7 +41,7 @@ def validation_figures(
         "val_loss": float(loss),
         "val_ap_macro": metrics.macro(metrics.average_precision(targets, scores)),
         "val_ap_micro": metrics.micro_average_precision(targets, scores),
-        "val_f1_micro": metrics.decision_figures(targets, scores >= 0.5)["f1_micro"],
+        "val_f1_micro": metrics.micro_f1(targets, scores >= 0.5),
     }
 
 

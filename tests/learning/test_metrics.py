@@ -50,6 +50,20 @@ def test_ranking_figures_equal_torchmetrics(scored) -> None:
     assert found["lrap"] == pytest.approx(lrap, rel=1e-6)
 
 
+def test_ranking_figures_equal_scikit_learn_with_ties(scored) -> None:
+    targets, scores = (a.copy() for a in scored)
+    targets[:5] = 0
+    targets[5:9] = 1
+    scores[9:30] = np.round(scores[9:30], 1)
+    assert metrics.ranking_figures(targets, scores) == pytest.approx(
+        {
+            "coverage_error": sk.coverage_error(targets, scores),
+            "ranking_loss": sk.label_ranking_loss(targets, scores),
+            "lrap": sk.label_ranking_average_precision_score(targets, scores),
+        }
+    )
+
+
 def test_ties_are_wrong_pairs() -> None:
     # a positive tied with a negative is a wrong pair, and both must be covered
     found = metrics.ranking_figures(np.array([[1.0, 0, 0]]), np.array([[0.5, 0.5, 0.1]]))
@@ -67,6 +81,8 @@ def test_decision_figures_equal_scikit_learn(scored, mean) -> None:
         assert found[f"{name}_{mean}"] == pytest.approx(expected)
     assert found[f"precision_{mean}"] == sk.precision_score(targets, decisions, **options)
     assert found[f"recall_{mean}"] == sk.recall_score(targets, decisions, **options)
+    if mean == "micro":
+        assert metrics.micro_f1(targets, decisions) == pytest.approx(found["f1_micro"])
     assert found["hamming_loss"] == pytest.approx(sk.hamming_loss(targets, decisions))
     assert found["exact_match"] == sk.accuracy_score(targets, decisions)
 
@@ -133,9 +149,10 @@ def test_seed_figures_are_those_of_thresholded_predictions(scored) -> None:
     targets, scores = scored
     cut = (scores > 0.5).astype(int)
     found = metrics.seed_ranking_figures(targets, scores)
-    assert found["coverage_error_seed"] == sk.coverage_error(targets, cut)
-    assert found["lrap_seed"] == sk.label_ranking_average_precision_score(targets, cut)
-    assert found["ranking_loss_seed"] == sk.label_ranking_loss(targets, cut)
+    assert found["coverage_error_seed"] == pytest.approx(sk.coverage_error(targets, cut))
+    lrap = sk.label_ranking_average_precision_score(targets, cut)
+    assert found["lrap_seed"] == pytest.approx(lrap)
+    assert found["ranking_loss_seed"] == pytest.approx(sk.label_ranking_loss(targets, cut))
     # the defect: far from what the scores say
     honest = metrics.ranking_figures(targets, scores)
     assert found["coverage_error_seed"] > honest["coverage_error"] + 0.5
