@@ -82,11 +82,19 @@ def _project(series: geopandas.GeoSeries, crs: str, aoi: Path | str) -> BaseGeom
     if longest > 0:
         series = series.segmentize(longest / _PIECES)
     try:
-        area = shapely.union_all(shapely.make_valid(series.to_crs(crs).to_numpy()))
+        projected = series.to_crs(crs)
+        # far from the zone a projection has no coordinates: such parts touch no scene
+        projected = projected[np.isfinite(projected.bounds.to_numpy()).all(axis=1)]
+        if projected.empty:
+            raise ParameterError(
+                f"aoi {aoi}",
+                found=f"an area outside the scene, too far away for {crs}",
+                expected="one that touches the scene",
+                remedy="Check its coordinates and CRS, or use the scene it lies in.",
+            )
+        area = shapely.union_all(shapely.make_valid(projected.to_numpy()))
     except (ProjError, shapely.errors.GEOSException) as error:
         raise _unreadable(aoi, error) from error
-    if area.is_empty or not np.isfinite(area.bounds).all():
-        raise _unreadable(aoi, f"coordinates that {crs} does not hold")
     return area
 
 

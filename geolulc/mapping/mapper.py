@@ -75,20 +75,22 @@ class Mapper:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def open(self, product: Product) -> SceneRun:
-        """A run over ``product``; close it."""
-        return SceneRun(self, product)
+    def open(self, product: Product, selected: NDArray[np.bool_] | None = None) -> SceneRun:
+        """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``."""
+        return SceneRun(self, product, selected)
 
 
 class SceneRun:
     """One scene on a mapper: a context manager that holds the product open."""
 
-    def __init__(self, mapper: Mapper, product: Product) -> None:
+    def __init__(
+        self, mapper: Mapper, product: Product, selected: NDArray[np.bool_] | None = None
+    ) -> None:
         self._mapper, self.product = mapper, product
         options = mapper.options
         self.grid = MapGrid(product.grid, options.stride, mapper.ensemble.patch_size)
-        self._selected = np.ones(self.grid.shape, bool)
-        if options.aoi is not None:
+        self._selected = np.ones(self.grid.shape, bool) if selected is None else selected
+        if options.aoi is not None and selected is None:
             # reads vector files: loaded only where there is one
             from geolulc.mapping.area import select_cells
 
@@ -240,7 +242,7 @@ class SceneRun:
     def _submit(self, cells: _Cells, task: Callable[[], NDArray[np.float32]]) -> None:
         """Queue a task that gives (cells, classes); waits while enough are under way."""
         networks = self._mapper.networks
-        while len(self._under_way) >= 2 * len(networks):
+        while len(self._under_way) > len(networks):
             self._collect()
         what = f"inference on row {cells[0][0]} of {self.product.name}"
         self._under_way.append((cells, networks.submit(_INFERENCE, what, task)))

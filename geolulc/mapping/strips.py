@@ -24,8 +24,8 @@ from geolulc.mapping.workers import Workers
 from geolulc.products import Product, Tiling, decode_tile, read_tiling
 
 #: Decoded pixels kept and decoded ahead, in bytes. A row of tiles of all bands of a full tile takes
-#: 140 MB, and a row of cells may straddle two.
-MEMORY: Final = 330_000_000
+#: 140 MB; a row of cells that straddles two gets both, whatever this says.
+MEMORY: Final = 250_000_000
 #: Decoding comes after inference, which frees memory; the first rows first.
 _DECODING: Final = 1
 

@@ -1,0 +1,350 @@
+"""What decides about cells: data, clouds, areas, ensembles, turns; and that tiles decode once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+import torch
+from made_product import CORNERS, Corners, Means, flat_bands, make_model, make_product, random_bands
+from torch import nn
+
+from geolulc.bands import BANDS
+from geolulc.errors import GeolulcError, ParameterError, ProductError
+from geolulc.grid import MapGrid, TileGrid
+from geolulc.mapping import predict_scene, strips
+from geolulc.mapping.area import select_cells
+from geolulc.mapping.mapper import Mapper
+from geolulc.mapping.options import MapOptions
+from geolulc.nets import Model, NetConfig, Normalisation, build_net
+from geolulc.products import decode_tile, open_product
+
+CPU = {"device": "cpu", "mask_scl": ()}
+
+
+class TestTilesAreDecodedOnce:
+    @pytest.fixture
+    def decoded(self, monkeypatch):
+        """(path, tile) → how often the real decoder was asked for it."""
+        counts = Counter()
+
+        def counting(path, tiling, row, column, out):
+            counts[path, row, column] += 1
+            decode_tile(path, tiling, row, column, out)
+
+        monkeypatch.setattr(strips, "decode_tile", counting)
+        return counts
+
+    @pytest.mark.parametrize("options", [
+        {"stride": 1200}, {"stride": 480}, {"stride": 480, "threads": 4},
+    ])  # fmt: skip
+    def test_at_any_stride(self, tmp_path, decoded, options):
+        product = open_product(make_product(tmp_path, flat_bands(4260, 3660)))
+        predict_scene(product, make_model(Means()), **CPU, **options)
+        assert set(decoded.values()) == {1}
+        # 426 × 366, 213 × 183 and 71 × 61 pixels in tiles of 250, 130 and 50
+        assert len(decoded) == 4 * 4 + 6 * 4 + 2 * 4
+
+    def test_with_little_memory(self, tmp_path, decoded, monkeypatch):
+        monkeypatch.setitem(strips.StripReader.__init__.__kwdefaults__, "memory", 1)
+        product = open_product(make_product(tmp_path, flat_bands(4260, 3660)))
+        predict_scene(product, make_model(Means()), **CPU, stride=600)
+        assert set(decoded.values()) == {1}
+
+    def test_only_what_the_area_touches(self, tmp_path, decoded):
+        product = open_product(make_product(tmp_path, flat_bands(4260, 3660)))
+        area = tmp_path / "field.gpkg"
+        box = shapely.box(600_100, 5_199_900, 600_200, 5_200_000)
+        geopandas.GeoSeries([box], crs=32632).to_file(area)
+        landcover_map = predict_scene(product, make_model(Means()), aoi=area, **CPU)
+        assert {(row, column) for _, row, column in decoded} == {(0, 0)}
+        assert len(decoded) == 12
+        there = ~np.isnan(landcover_map.probabilities[0])
+        assert there.sum() == 1
+        assert there[0, 0]
+
+
+class TestNodata:
+    def test_a_pixel_is_valid_where_all_bands_have_data(self, tmp_path):
+        bands = flat_bands(2400, 2400)
+        bands["B09"][:5, :20] = 0  # a quarter of the first cell, in one coarse band
+        bands["B02"][120:, 120:] = 0  # the last cell
+        bands["B11"][60:120, 0:10] = 0  # a sixth of the third
+        product = make_product(tmp_path, bands)
+        landcover_map = predict_scene(product, make_model(Means()), **CPU)
+        np.testing.assert_allclose(landcover_map.valid, [[0.75, 1], [5 / 6, 0]], rtol=1e-6)
+        np.testing.assert_array_equal(
+            np.isnan(landcover_map.probabilities[0]), [[False, False], [False, True]]
+        )
+        strict = predict_scene(product, make_model(Means()), **CPU, min_valid=0.8)
+        np.testing.assert_array_equal(
+            np.isnan(strict.probabilities[0]), [[True, False], [False, True]]
+        )
+
+    def test_nodata_enters_as_the_mean(self, tmp_path):
+        """And DN 1, which is reflectance, does not count as nodata."""
+        bands = flat_bands(1200, 1200, dn=1)
+        bands["B04"][:60] = 0
+        model = make_model(Corners(), CORNERS, mean=-500.0)
+        landcover_map = predict_scene(make_product(tmp_path, bands), model, **CPU)
+        dn = np.rint(landcover_map.probabilities[:, 0, 0] * 32768)
+        assert landcover_map.valid[0, 0] == 0.5
+        assert set(dn[:12]) == {0}  # (mean - mean) / std
+        assert set(dn[12:]) == {501}
+
+    def test_a_scene_without_any_data(self, tmp_path, caplog):
+        product = make_product(tmp_path, flat_bands(dn=0))
+        landcover_map = predict_scene(product, make_model(Means()), **CPU, min_valid=0)
+        assert np.isnan(landcover_map.probabilities).all()
+        assert "the map is empty" in caplog.text
+
+
+class TestClouds:
+    def test_clear_share(self, tmp_path):
+        scl = np.full((120, 120), 4, np.uint8)
+        scl[:30, :60] = 9  # half of the first cell is cloud
+        scl[60:, :60] = 11  # snow is land cover
+        scl[60:, 60:] = 3
+        product = make_product(tmp_path, scl=scl)
+        landcover_map = predict_scene(product, make_model(Means()), device="cpu")
+        np.testing.assert_array_equal(landcover_map.clear, [[0.5, 1], [1, 0]])
+        # clouds are told, not hidden
+        assert not np.isnan(landcover_map.probabilities).any()
+        snow = predict_scene(product, make_model(Means()), device="cpu", mask_scl=[11])
+        np.testing.assert_array_equal(snow.clear, [[1, 1], [0, 1]])
+
+    def test_no_scene_classification_is_said_once(self, tmp_path, caplog):
+        landcover_map = predict_scene(make_product(tmp_path), make_model(Means()), device="cpu")
+        assert landcover_map.clear is None
+        assert caplog.text.count("no scene classification") == 1
+
+    def test_not_asked_for(self, tmp_path, caplog):
+        assert predict_scene(make_product(tmp_path), make_model(Means()), **CPU).clear is None
+        assert "scene classification" not in caplog.text
+
+
+class TestArea:
+    GRID = MapGrid(TileGrid("EPSG:32632", 600_000, 5_200_020, 6000, 4800), 1200)
+
+    def test_a_box_in_degrees(self):
+        west, south, east, north = (
+            geopandas.GeoSeries([shapely.box(602_500, 5_197_700, 603_500, 5_198_700)], crs=32632)
+            .to_crs(4326)
+            .total_bounds
+        )
+        selected = select_cells(self.GRID, f"{west},{south},{east},{north}")
+        assert np.argwhere(selected).tolist() == [[1, 2]]
+
+    @pytest.mark.parametrize("driver", ["GPKG", "GeoJSON", "ESRI Shapefile"])
+    def test_files_of_any_geometry_and_crs(self, tmp_path, driver):
+        points = geopandas.GeoSeries(
+            shapely.points([(600_100, 5_200_000), (605_900, 5_195_300)]), crs=32632
+        )
+        path = tmp_path / "Flächen.x"
+        path = path.with_suffix({"GPKG": ".gpkg", "GeoJSON": ".geojson"}.get(driver, ".shp"))
+        points.to_crs(4326).to_file(path, driver=driver)
+        assert np.argwhere(select_cells(self.GRID, path)).tolist() == [[0, 0], [3, 4]]
+
+    def test_a_line(self, tmp_path):
+        line = shapely.linestrings([(600_100, 5_200_000), (605_900, 5_200_000)])
+        geopandas.GeoSeries([line], crs=32632).to_file(tmp_path / "l.gpkg")
+        selected = select_cells(self.GRID, tmp_path / "l.gpkg")
+        assert selected[0].all()
+        assert not selected[1:].any()
+
+    def test_an_area_that_shares_only_an_edge(self, tmp_path):
+        box = shapely.box(600_000, 5_198_820, 601_200, 5_200_020)
+        geopandas.GeoSeries([box], crs=32632).to_file(tmp_path / "a.gpkg")
+        assert np.argwhere(select_cells(self.GRID, tmp_path / "a.gpkg")).tolist() == [[0, 0]]
+
+    def test_outside(self):
+        with pytest.raises(ParameterError, match=r"outside the scene.*Check its coordinates"):
+            select_cells(self.GRID, "100,10,101,11")
+
+    @pytest.mark.parametrize("text", ["5,6,4,7", "0,-100,1,1", "a,b,c,d", "nothing.gpkg"])
+    def test_nonsense(self, text):
+        with pytest.raises(ParameterError, match=f"aoi {text}"):
+            select_cells(self.GRID, text)
+
+    def test_not_a_vector_file(self, tmp_path):
+        (tmp_path / "x.gpkg").write_text("no")
+        with pytest.raises(ParameterError, match="a vector file with geometries"):
+            select_cells(self.GRID, tmp_path / "x.gpkg")
+
+    def test_without_geometry(self, tmp_path):
+        (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+        with pytest.raises(ParameterError, match="a vector file with geometries"):
+            select_cells(self.GRID, tmp_path / "x.csv")
+
+
+class TopLeft(nn.Module):
+    """Logit from the first pixel: not the same after a turn."""
+
+    def forward(self, x10, x20, x60):
+        return torch.logit(x10[:, 2, 0, 0, None] / 32768)
+
+
+def test_tta_averages_over_eight_turns(tmp_path):
+    bands = flat_bands(1200, 1200, dn=8192)
+    for index, corner in enumerate([(0, 0), (0, -1), (-1, 0), (-1, -1)]):
+        bands["B04"][corner] = 4096 * (index + 1)
+    product = make_product(tmp_path, bands)
+    plain = predict_scene(product, make_model(TopLeft()), **CPU)
+    turned = predict_scene(product, make_model(TopLeft()), **CPU, tta=True)
+    assert plain.probabilities[0, 0, 0] == pytest.approx(1 / 8)
+    # each corner comes first in two of the eight
+    assert turned.probabilities[0, 0, 0] == pytest.approx((1 + 2 + 3 + 4) / 4 / 8)
+
+
+def test_classes_are_averaged_by_name(tmp_path):
+    class Two(nn.Module):
+        def __init__(self, first, second):
+            super().__init__()
+            self.values = torch.logit(torch.tensor([first, second]))
+
+        def forward(self, x10, x20, x60):
+            return self.values.expand(len(x10), 2)
+
+    models = [
+        make_model(Two(0.2, 0.8), ("Pastures", "Arable land"), thresholds=(0.1, 0.9)),
+        make_model(Two(0.6, 0.4), ("Arable land", "Pastures"), thresholds=(0.7, 0.3)),
+    ]
+    landcover_map = predict_scene(make_product(tmp_path), models, **CPU)
+    assert landcover_map.classes == ("Pastures", "Arable land")
+    np.testing.assert_allclose(landcover_map.probabilities[:, 0, 0], [0.3, 0.7], rtol=1e-6)
+    assert landcover_map.thresholds == pytest.approx((0.2, 0.8))
+    assert landcover_map.model["name"] == "probe + probe"
+
+
+class Narrow(Means):
+    """A device that holds three patches."""
+
+    batches: ClassVar[list[int]] = []
+
+    def forward(self, x10, x20, x60):
+        self.batches.append(len(x10))
+        if len(x10) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(x10, x20, x60)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, caplog):
+    product = make_product(tmp_path, flat_bands(9600, 1200, dn=8192))
+    Narrow.batches.clear()
+    landcover_map = predict_scene(product, make_model(Narrow()), **CPU, batch_size=8, threads=1)
+    np.testing.assert_allclose(landcover_map.probabilities, 0.25, rtol=1e-5)
+    assert Narrow.batches == [8, 4, 2, 2, 4, 2, 2]
+    assert "out of GPU memory at 8 patches: trying 4" in caplog.text
+
+
+class Broken(Means):
+    def forward(self, x10, x20, x60):
+        raise RuntimeError("a bug")
+
+
+def test_an_exception_of_a_thread_arrives(tmp_path):
+    with pytest.raises(RuntimeError, match="a bug"):
+        predict_scene(make_product(tmp_path), make_model(Broken()), **CPU)
+
+
+def test_a_file_that_is_cut_while_it_is_mapped(tmp_path):
+    product = open_product(make_product(tmp_path, random_bands(6000, 6000)))
+    path = Path(product.band_files["B08"])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    with pytest.raises(ProductError, match=r"_B08_10m\.jp2: found a damaged file \(JP2 tile"):
+        predict_scene(product, make_model(Means()), **CPU)
+
+
+def test_threads_are_given_back(tmp_path):
+    before = torch.get_num_threads()
+    predict_scene(make_product(tmp_path), make_model(Means()), **CPU)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 1000}, "multiple of 120"),
+        ({"stride": 0}, "multiple of 120"),
+        ({"stride": 2400}, "up to 1200"),
+        ({"min_valid": 1.5}, "a share in 0..1"),
+        ({"mask_scl": (12,)}, r"codes of the scene classification, 0\.\.11"),
+        ({"overlap": "some"}, "exact or shared"),
+        ({"overlap": "shared", "tta": True}, "one of the two"),
+        ({"threads": 0}, "at least 1"),
+        ({"batch_size": -1}, "at least 1"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ParameterError, match=message):
+        MapOptions(**options)
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(ParameterError, match="on a machine that has it"):
+        Mapper([make_model(Means())], MapOptions(device="cuda:99"))
+
+
+def test_no_model():
+    with pytest.raises(GeolulcError, match="at least one"):
+        Mapper([], MapOptions())
+
+
+def _real_net(**config):
+    normalisation = Normalisation(
+        mean={b.name: 1500.0 for b in BANDS}, std={b.name: 900.0 for b in BANDS}
+    )
+    net = build_net(
+        NetConfig(backbone="resnet10t", **config),
+        classes=("a", "b", "c"),
+        nomenclature="ben19",
+        normalisation=normalisation,
+        seed=3,
+    )
+    return Model(net.eval())
+
+
+class TestShared:
+    @pytest.mark.parametrize("config", [{}, {"trunk": "shallow", "image_size": 60}])
+    def test_a_uniform_scene_differs_by_borders_only(self, tmp_path, config):
+        """Where all features of a stretch are alike, pooling any window gives the same."""
+        product = make_product(tmp_path, flat_bands(6000, 4800, dn=1700))
+        shared = predict_scene(product, _real_net(**config), **CPU, stride=240, overlap="shared")
+        exact = predict_scene(product, _real_net(**config), **CPU, stride=240)
+        assert shared.probabilities.shape == exact.probabilities.shape
+        inner = shared.probabilities[:, 8:-8, 8:-8]
+        assert np.ptp(inner, axis=(1, 2)).max() < 0.05
+        assert np.abs(shared.probabilities - exact.probabilities).mean() < 0.1
+
+    def test_no_overlap_is_exact(self, tmp_path):
+        product = make_product(tmp_path)
+        maps = [
+            predict_scene(product, _real_net(), **CPU, overlap=overlap)
+            for overlap in ("exact", "shared")
+        ]
+        np.testing.assert_array_equal(maps[0].probabilities, maps[1].probabilities)
+
+    def test_masks_and_areas_are_kept(self, tmp_path):
+        bands = flat_bands(4800, 4800, dn=1700)
+        bands["B02"][:240] = 0
+        maps = [
+            predict_scene(
+                make_product(tmp_path / overlap, bands), _real_net(), **CPU, stride=600,
+                overlap=overlap,
+            )
+            for overlap in ("exact", "shared")
+        ]  # fmt: skip
+        np.testing.assert_array_equal(maps[0].valid, maps[1].valid)
+        np.testing.assert_array_equal(
+            np.isnan(maps[0].probabilities), np.isnan(maps[1].probabilities)
+        )
+
+    def test_networks_that_cannot_share(self):
+        model = _real_net(attention="cbam")
+        with pytest.raises(ParameterError, match=r"attention cbam.*Use --overlap exact"):
+            Mapper([model], MapOptions(overlap="shared", stride=600))

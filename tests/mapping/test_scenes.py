@@ -1,0 +1,233 @@
+"""Many scenes in one call, and ``geolulc map`` on what cannot be mapped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from made_product import Means, flat_bands, make_model, make_product
+
+from geolulc.cli import main
+from geolulc.errors import GeolulcError, OutputError, ParameterError
+from geolulc.mapping import MapOptions, map_scenes, predict_scene
+from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
+from geolulc.nomenclature import BEN19
+from geolulc.outputs import OutputOptions
+
+OUTPUT = OutputOptions(("probabilities", "classes"))
+OPTIONS = MapOptions(device="cpu", mask_scl=())
+
+
+def _scenes(folder, *values):
+    return [
+        make_product(folder, flat_bands(dn=value), tile=f"32T{letter}S")
+        for letter, value in zip("PQRST", values, strict=False)
+    ]
+
+
+def _map(scenes, out, **options):
+    return map_scenes(scenes, out, [make_model(Means())], OPTIONS, output=OUTPUT, **options)
+
+
+class TestManyScenes:
+    def test_each_gets_its_own_map(self, tmp_path):
+        scenes = _scenes(tmp_path / "in", 8192, 16384, 4096)
+        results = _map(scenes, tmp_path / "maps")
+        assert [r.scene for r in results] == scenes
+        for result, expected in zip(results, (0.25, 0.5, 0.125), strict=True):
+            assert result.files["probabilities"] == tmp_path / "maps" / f"{result.scene.stem}.tif"
+            with rasterio.open(result.files["probabilities"]) as dataset:
+                np.testing.assert_allclose(dataset.read(1), expected, rtol=1e-5)
+
+    def test_done_ones_are_skipped_and_not_touched(self, tmp_path):
+        scenes = _scenes(tmp_path / "in", 8192, 16384)
+        _map(scenes[:1], tmp_path / "maps")
+        done = next((tmp_path / "maps").glob("*0.tif"), None) or (
+            tmp_path / "maps" / f"{scenes[0].stem}.tif"
+        )
+        before = done.stat().st_mtime_ns
+        results = _map(scenes, tmp_path / "maps")
+        assert [r.skipped for r in results] == [True, False]
+        assert done.stat().st_mtime_ns == before
+        results = _map(scenes, tmp_path / "maps", overwrite=True)
+        assert [r.skipped for r in results] == [False, False]
+
+    def test_one_that_fails_does_not_keep_the_others(self, tmp_path):
+        scenes = _scenes(tmp_path / "in", 8192, 16384, 4096, 2048)
+        next(scenes[1].rglob("*_B02_10m.jp2")).unlink()
+        broken = next(scenes[3].rglob("*_B8A_20m.jp2"))
+        os.truncate(broken, broken.stat().st_size // 2)
+        results = _map([*scenes, tmp_path / "gone.SAFE"], tmp_path / "maps")
+        by_scene = {r.scene: r for r in results}
+        assert [by_scene[s].error is None for s in scenes] == [True, False, True, False]
+        assert "no image of B02" in str(by_scene[scenes[1]].error)
+        assert "_B8A_20m.jp2: found a damaged" in str(by_scene[scenes[3]].error)
+        assert "nothing there" in str(by_scene[tmp_path / "gone.SAFE"].error)
+        assert len(list((tmp_path / "maps").glob("*S_*[0-9].tif"))) == 2
+
+    def test_a_map_of_another_stride_is_no_done_one(self, tmp_path):
+        scenes = _scenes(tmp_path / "in", 8192, 16384)
+        _map(scenes, tmp_path / "maps")
+        results = map_scenes(
+            scenes, tmp_path / "maps", [make_model(Means())],
+            MapOptions(stride=600, device="cpu", mask_scl=()), output=OUTPUT,
+        )  # fmt: skip
+        assert all("a stride of 1200 m" in str(r.error) for r in results)
+
+    def test_the_same_product_twice(self, tmp_path):
+        (scene,) = _scenes(tmp_path / "in", 8192)
+        copy = Path(shutil.copytree(scene, tmp_path / "copy" / scene.name))
+        results = _map([scene, copy], tmp_path / "maps")
+        assert results[0].error is None
+        assert "each product once" in str(results[1].error)
+
+    def test_a_folder_is_needed(self, tmp_path):
+        scenes = _scenes(tmp_path / "in", 8192, 16384)
+        with pytest.raises(ParameterError, match="a file for 2 scenes"):
+            _map(scenes, tmp_path / "map.tif")
+        with pytest.raises(OutputError, match="found no folder"):
+            _map(scenes, tmp_path / "no" / "maps")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        scenes = _scenes(tmp_path / "in", 8192)
+        output = OutputOptions(("probabilities", "classes", "picture"))
+        with pytest.raises(GeolulcError, match="map"):
+            map_scenes(scenes, disk / "map.tif", [make_model(Means())], OPTIONS, output=output)
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_read_only_scene(tmp_path):
+    """Nothing is written beside what is read."""
+    (scene,) = _scenes(tmp_path / "in", 8192)
+    before = sorted(scene.rglob("*"))
+    folders = [scene, *(p for p in before if p.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        predict_scene(scene, make_model(Means()), device="cpu")
+        assert sorted(scene.rglob("*")) == before
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    normalisation = Normalisation(
+        mean=dict.fromkeys(
+            ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"],
+            1500.0,
+        ),
+        std=dict.fromkeys(
+            ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"],
+            900.0,
+        ),
+    )
+    net = build_net(
+        NetConfig(backbone="resnet10t"),
+        classes=BEN19.names,
+        nomenclature="ben19",
+        normalisation=normalisation,
+        seed=0,
+    )
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_checkpoint(path, Model(net.eval()))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["geolulc", "map", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            main()
+        return done.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+class TestCommand:
+    def test_one_scene(self, tmp_path, model, run):
+        scene = make_product(tmp_path / "Żółty kraj", flat_bands(dn=2500))
+        out = tmp_path / "aus gabe" / "karte.tif"
+        out.parent.mkdir()
+        arguments = [scene, "-o", out, "-m", model, "--device", "cpu"]
+        code, stdout, stderr = run(*arguments, "--outputs", "probabilities,classes", "--json")
+        assert code == 0, stderr
+        (result,) = json.loads(stdout)
+        assert result["files"]["probabilities"] == str(out)
+        with rasterio.open(out) as dataset:
+            assert dataset.count == 19
+            assert dataset.descriptions[0] == "Urban fabric"
+        assert "2.4" not in stdout
+        assert "cells" in stderr
+        code, _, stderr = run(*arguments)
+        assert code == 1
+        assert "--overwrite" in stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["gone.SAFE", "-o", "a.tif"], "nothing there"),
+            (["{scene}", "-o", "no/a.tif"], "found no folder"),
+            (["{scene}", "-o", "a.png"], "expected .tif"),
+            (["{scene}", "-o", "a.tif", "--stride", "500"], "multiple of 120"),
+            (["{scene}", "-o", "a.tif", "--min-valid", "2"], "0..1"),
+            (["{scene}", "-o", "a.tif", "--aoi", "100,1,101,2"], "outside the scene"),
+            (["{scene}", "-o", "a.tif", "--device", "abacus"], "device 'abacus'"),
+        ],
+    )
+    def test_bad_input(self, tmp_path, monkeypatch, model, run, arguments, message):
+        monkeypatch.chdir(tmp_path)
+        scene = make_product(tmp_path / "in")
+        filled = [a.format(scene=scene) for a in arguments]
+        code, stdout, stderr = run(*filled, "-m", model, "--quiet")
+        assert code == 1
+        assert message in stderr
+        assert stderr.count("\n") == 1
+        assert stdout == ""
+        assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+    def test_a_pickle_is_no_model(self, tmp_path, run):
+        (tmp_path / "model.safetensors").write_bytes(b"\x80\x04\x95evil")
+        scene = make_product(tmp_path / "in")
+        code, _, stderr = run(scene, "-o", tmp_path / "a.tif", "-m", tmp_path / "model.safetensors")
+        assert code == 1
+        assert stderr.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        "arguments", [[], ["x.SAFE"], ["x", "-o", "y", "--mask-scl", "cloud"], ["x", "--no-such"]]
+    )
+    def test_wrong_usage(self, run, arguments):
+        code, _, stderr = run(*arguments)
+        assert code == 2
+        assert "Usage: geolulc map" in stderr
+
+    def test_failures_are_told_at_the_end(self, tmp_path, model, run):
+        scenes = _scenes(tmp_path / "in", 2500, 2500)
+        next(scenes[0].rglob("MTD_TL.xml")).write_text("<x")
+        code, stdout, stderr = run(
+            *scenes, "-o", tmp_path / "maps", "-m", model, "-q", "--outputs", "probabilities"
+        )
+        assert code == 1
+        assert f"{scenes[1]}: mapped" in stdout
+        assert stderr.splitlines()[-1] == "geolulc: 1 of 2 scenes failed"
+        assert "MTD_TL.xml: found damaged XML" in stderr
