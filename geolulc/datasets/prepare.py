@@ -113,7 +113,8 @@ def prepare_store(
         selection: which patches.
         nomenclature_id: "ben19" or "clc43": the classes of the store's targets.
         reference_maps: store the CORINE maps of v2 too.
-        workers: processes.
+        workers: processes. With more than one, a script that calls this needs the usual
+            ``if __name__ == "__main__":``.
         shard_size: patches a shard, by default 64 to 2048, growing with the archive.
         skip_broken: leave broken patches out and list them in the manifest.
         overwrite: replace ``out``.

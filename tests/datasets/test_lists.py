@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import importlib.util
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -137,13 +138,29 @@ def test_places_elsewhere() -> None:
     assert find_place("x_0_0", "EPSG:3857", 300000, 5400000) is None
 
 
-def test_places_are_those_of_bigearthnet_common() -> None:
+@pytest.fixture(scope="module")
+def official() -> Path:
+    """The folder of bigearthnet-common; skips where it is not installed."""
     spec = importlib.util.find_spec("bigearthnet_common")
     if spec is None or spec.origin is None:
         pytest.skip("bigearthnet-common is not installed")
+    return Path(spec.origin).parent
+
+
+def test_the_official_lists(official: Path) -> None:
+    lists = find_lists(official / "archive.tar")
+    counts = Counter(lists.splits.values())
+    assert counts == {"train": 269_695, "val": 123_723, "test": 125_866}
+    assert lists.snow is not None
+    assert lists.cloud is not None
+    assert (len(lists.snow), len(lists.cloud)) == (61_707, 9_280)
+    assert not lists.snow & lists.splits.keys()
+    assert not lists.cloud & lists.splits.keys()
+
+
+def test_places_are_those_of_bigearthnet_common(official: Path) -> None:
     squares = {r[0].tile: square for square, r in _rectangles().items()}
-    file = Path(spec.origin).parent / "s1_s2_name_country_season.csv.bz2"
-    with bz2.open(file, "rt") as lines:
+    with bz2.open(official / "s1_s2_name_country_season.csv.bz2", "rt") as lines:
         next(lines)
         for line in itertools.islice(lines, 0, None, 97):
             s1, s2, country, _ = line.split(",")
