@@ -27,8 +27,8 @@ Backdrop = tuple[NDArray[np.uint8], Affine]
 _FRAME: Final = "#444444"
 #: Drawn where a cell has no class.
 _NO_DATA: Final = "#ffffff"
-#: Inches: side of a panel, height of the line below it for scale bar and arrow.
-_PANEL, _FOOT, _HEAD, _LEGEND = 6.6, 0.75, 0.8, 3.9
+#: Inches: side of a panel, height of what is below and above it, width of the legend, its lines.
+_PANEL, _FOOT, _HEAD, _LEGEND, _LINE = 6.6, 0.75, 0.8, 3.9, 0.195
 
 
 def write_picture(
@@ -43,7 +43,8 @@ def write_picture(
     high = _PANEL * min(1.0, tile.height / tile.width)
     panels = 1 if backdrop is None else 2
     width = panels * (wide + 0.25) + _LEGEND
-    height = max(high + _HEAD + _FOOT, 6.2)
+    handles = _legend(landcover_map, summaries)
+    height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3)
     figure = Figure(figsize=(width, height), dpi=110)
     axes = [
         figure.add_axes(
@@ -75,7 +76,7 @@ def write_picture(
     _draw_scale_bar(axes[-1], tile, high)
     _draw_north_arrow(axes[-1], tile, high)
     figure.legend(
-        handles=_legend(landcover_map, summaries),
+        handles=handles,
         loc="upper left",
         bbox_to_anchor=((panels * (wide + 0.25) + 0.2) / width, (height - _HEAD + 0.3) / height),
         frameon=False,
@@ -201,7 +202,7 @@ def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) 
     figure.text(
         0.2 / figure.get_figwidth(),
         1 - 0.25 / height,
-        scene.get("name", "Land cover"),
+        _short(scene.get("name", "Land cover"), 80),
         fontsize=11,
         fontweight="bold",
         va="center",
@@ -211,13 +212,17 @@ def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) 
         (figure.get_figwidth() - 0.15) / figure.get_figwidth(),
         0.15 / height,
         f"{grid.tile.crs} · cells of {grid.stride} m · {mapped_area(landcover_map):,.0f} ha mapped"
-        f" · model {landcover_map.model.get('name', 'unknown')}",
+        f" · model {_short(landcover_map.model.get('name', 'unknown'), 40)}",
         fontsize=7.5,
         color=_FRAME,
         ha="right",
         va="center",
         parse_math=False,
     )
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _percent(share: float) -> str:
