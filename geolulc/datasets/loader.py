@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -141,35 +142,37 @@ class PatchLoader:
             order = shuffled(order, seed=self.seed, epoch=self.epoch)
         with PixelReader(self.store, verify=self._verify) as reader:
             if self.workers == 0:
-                for start, stop in self._announced(reader, order):
+                for start, stop in self._spans:
                     yield self._read(reader, order[start:stop])
-                return
-            with ThreadPoolExecutor(self.workers, "geolulc-loader") as executor:
-                waiting: deque[Future[Batch]] = deque()
-                try:
-                    for start, stop in self._announced(reader, order):
+            else:
+                yield from self._read_ahead(reader, order)
+
+    def _read_ahead(self, reader: PixelReader, order: NDArray[np.int64]) -> Iterator[Batch]:
+        # one thread more than workers: it tells the system what the next pool of the shuffle holds
+        with ThreadPoolExecutor(self.workers + 1, "geolulc-loader") as executor:
+            waiting: deque[Future[Batch]] = deque()
+            announced: Future[None] | None = None
+            try:
+                for spans, coming in self._pools():
+                    if announced:
+                        announced.result()
+                    ahead = np.concatenate([order[:0], *(order[a:b] for a, b in coming)])
+                    announced = executor.submit(reader.announce, ahead)
+                    for start, stop in spans:
                         waiting.append(executor.submit(self._read, reader, order[start:stop]))
                         if len(waiting) > self.workers * _AHEAD:
                             yield waiting.popleft().result()
-                    while waiting:
-                        yield waiting.popleft().result()
-                finally:
-                    for future in waiting:
-                        future.cancel()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
 
-    def _announced(
-        self, reader: PixelReader, order: NDArray[np.int64]
-    ) -> Iterator[tuple[int, int]]:
-        """The spans; before each pool's first one the system is told to read the next pool."""
-        if not self.shuffle or len(order) <= POOL_RECORDS:
-            yield from self._spans
-            return
-        announced = 0
-        for start, stop in self._spans:
-            while announced < min(start + POOL_RECORDS, len(order)):
-                reader.announce(order[announced : announced + POOL_RECORDS])
-                announced += POOL_RECORDS
-            yield start, stop
+    def _pools(self) -> Iterator[tuple[list[tuple[int, int]], list[tuple[int, int]]]]:
+        """The spans of each pool of the shuffle, with those of the next one."""
+        grouped = itertools.groupby(self._spans, key=lambda span: span[0] // POOL_RECORDS)
+        pools = [list(spans) for _, spans in grouped]
+        return zip(pools, [*pools[1:], []], strict=True) if pools else iter(())
 
     def _read(self, reader: PixelReader, indices: NDArray[np.int64]) -> Batch:
         b10, b20, b60 = groups = tuple(

@@ -131,19 +131,20 @@ def test_many_shards_do_not_need_many_files(store: Store, monkeypatch: pytest.Mo
     )
 
 
-def test_the_pool_is_announced_and_complete(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_pool_is_announced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geolulc.datasets.loader.POOL_RECORDS", 10)
-    announced: list[int] = []
+    announced: list[list[int]] = []
     original = pixels_module.PixelReader.announce
 
     def announce(self: pixels_module.PixelReader, indices: np.ndarray) -> None:
-        announced.extend(indices.tolist())
+        announced.append(indices.tolist())
         original(self, indices)
 
     monkeypatch.setattr(pixels_module.PixelReader, "announce", announce)
-    loader = PatchLoader(store, np.arange(COUNT), 4, shuffle=True)
-    order = [i for batch in seen(loader) for i in batch]
-    assert announced == order
+    batches = seen(PatchLoader(store, np.arange(COUNT), 4, shuffle=True, workers=2))
+    order = [i for batch in batches for i in batch]
+    # batches of 4 start at 0, 4, 8 | 12, 16 | 20, 24, 28 | 32, 36
+    assert announced == [order[12:20], order[20:32], order[32:], []]
 
 
 @pytest.fixture
