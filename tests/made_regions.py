@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 
 from geolulc.bands import BAND_NAMES
 from geolulc.datasets.patch import GROUP_SHAPES, Patch
+from geolulc.nomenclature import BEN19
 
 #: Class → the band that it brightens. Two classes of one band can be confused.
 Signals = Mapping[str, int]
+
+#: Four classes to make regions of, and a band of its own for each.
+CLASSES = tuple(BEN19.names[i] for i in (0, 1, 7, 18))
+SIGNALS: Signals = dict(zip(CLASSES, (0, 4, 10, 7), strict=True))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from geolulc.datasets import Store
-from geolulc.transfer.plan import Plan
+from geolulc.transfer.plan import Plan, validation_positions
 from geolulc.transfer.regions import Region
 from geolulc.transfer.settings import TransferConfig
 
@@ -29,7 +29,7 @@ def count_work(
         if job.kind == "test":
             found["patches_scored"] += len(regions[job.target]["test"]) * len(job.remedies)
             continue
-        held_out = sum(len(regions[name]["val"]) for name in job.validation)
+        held_out = len(validation_positions(regions, job))
         if job.kind == "train":
             patches = sum(len(regions[name]["train"]) for name in job.members)
             epochs = config.training.epochs

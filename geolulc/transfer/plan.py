@@ -21,6 +21,8 @@ from geolulc.transfer.settings import TransferConfig
 #: Names of sources that are no region.
 POOLED: Final = "pooled"
 SCRATCH: Final = "scratch"
+#: Patches that fine-tuning is validated on, at most: enough for thresholds of all but rare classes.
+FINE_TUNING_VALIDATION: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,19 @@ def training_positions(store: Store, regions: Mapping[str, Region], job: Job) ->
         targets = store.target_bytes[positions].astype(np.float32)
         return repeat_rare(positions, targets, job.seed)
     return positions
+
+
+def validation_positions(regions: Mapping[str, Region], job: Job) -> NDArray[np.int64]:
+    """What chooses the epoch of ``job`` and calibrates it: positions in the store.
+
+    Whole val splits for a source; for fine-tuning with a hundred patches, every epoch of which
+    would else be followed by a hundred thousand, ``FINE_TUNING_VALIDATION`` of them at most.
+    """
+    positions = np.sort(np.concatenate([regions[name]["val"] for name in job.validation]))
+    if job.kind != "adapt" or len(positions) <= FINE_TUNING_VALIDATION:
+        return positions
+    random = np.random.default_rng([job.seed, 0x7A1])
+    return np.sort(random.choice(positions, FINE_TUNING_VALIDATION, replace=False))
 
 
 def store_identity(store: Store) -> str:

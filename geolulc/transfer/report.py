@@ -10,7 +10,7 @@ from geolulc.datasets import SPLITS, Store
 from geolulc.learning.plots import write_figure
 from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json
-from geolulc.transfer.plan import POOLED, SCRATCH, Plan
+from geolulc.transfer.plan import FINE_TUNING_VALIDATION, POOLED, SCRATCH, Plan
 from geolulc.transfer.plots import plot_curves, plot_matrix
 from geolulc.transfer.regions import Region
 from geolulc.transfer.settings import TransferConfig
@@ -131,7 +131,8 @@ def _heading(
         f"- Regions by {regions_from}; {config.training.fusion} fusion, "
         f"{config.training.backbone}, {config.training.epochs} epochs, seeds "
         f"{', '.join(map(str, config.seeds))}.",
-        f"- Validation (best epoch, temperature, thresholds) is drawn from {where}{kept}.",
+        f"- Validation (best epoch, temperature, thresholds) is drawn from {where}{kept}. "
+        f"Fine-tuning is validated on {FINE_TUNING_VALIDATION} of its patches at most.",
         f"- *{POOLED}* is {pooled}. *{SCRATCH}* is fresh weights on the target's patches alone, "
         "validated on the target.",
         "- Every figure of a target is over the classes that its test split has; the others are "

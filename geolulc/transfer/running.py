@@ -19,7 +19,7 @@ from geolulc.learning.task import Task
 from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
 from geolulc.transfer.job_folders import Claim, JobFolder
-from geolulc.transfer.plan import Job, training_positions
+from geolulc.transfer.plan import Job, training_positions, validation_positions
 from geolulc.transfer.regions import Region
 from geolulc.transfer.remedies import Remedy, correct_prior, prior_shift
 from geolulc.transfer.scores import score_target
@@ -77,7 +77,7 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
     """Train the source, or adapt it, phase after phase; what each phase took."""
     store, config = bench.store, bench.config
     positions = training_positions(store, bench.regions, job)
-    val = np.concatenate([bench.regions[name]["val"] for name in job.validation])
+    val = validation_positions(bench.regions, job)
     masked = np.isin(np.array(store.nomenclature.names), job.masked)
     start: Path | None = None
     if job.needs is not None:

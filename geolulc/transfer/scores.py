@@ -44,7 +44,7 @@ def score_target(
         "ap_micro": metrics.micro_average_precision(truth, probabilities[:, has]),
         "f1_macro": metrics.macro(f1[has]),
         "f1_micro": _f1_micro(truth, decisions[:, has]),
-        "log_loss": float(np.mean(np.logaddexp(0, z[:, has]) - truth * z[:, has])),
+        "log_loss": _log_loss(truth, z[:, has]),
         "f1_micro_all": _f1_micro(targets, decisions),
         "false_alarms": float(decisions[:, ~has].sum(axis=1).mean()) if len(targets) else 0.0,
     }
@@ -63,6 +63,10 @@ def score_target(
         ],
         "without": [str(name) for name in names[~has]],
     }
+
+
+def _log_loss(targets: NDArray[np.float32], z: NDArray[np.float64]) -> float:
+    return float(np.mean(np.logaddexp(0, z) - targets * z)) if targets.size else math.nan
 
 
 def _f1_micro(targets: NDArray[np.float32], decisions: NDArray[np.bool_]) -> float:
