@@ -89,6 +89,13 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     show_default=True,
     help="Overlapping patches each by itself, or on shared convolutions: faster, not equal.",
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="ONNX Runtime is faster on a CPU; it comes with the extra geolulc[onnx].",
+)
 @click.option("--tta", is_flag=True, help="Average over flips and turns: 8 × the inference.")
 @click.option(
     "--batch-size",

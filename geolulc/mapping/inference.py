@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import ParameterError
 from geolulc.mapping.folding import fold_batch_norm
+from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
 from geolulc.nets import Model
 
@@ -42,6 +43,7 @@ class Ensemble:
         *,
         test_time_augmentation: bool = False,
         share: bool = False,
+        runtime: str = "torch",
     ) -> None:
         first = models[0].net
         for model in models[1:]:
@@ -71,6 +73,9 @@ class Ensemble:
         self._models = models
         self._turns = range(8) if test_time_augmentation else range(1)
         self._nets = [self._prepare(m) for m in models]
+        self._classifiers: list[Any] = list(self._nets)
+        if runtime == "onnx":
+            self._classifiers = [OnnxClassifier(net) for net in self._nets]
         self._trunks = (
             [SharedTrunk(net, model.name) for net, model in zip(self._nets, models, strict=share)]
             if share
@@ -126,12 +131,12 @@ class Ensemble:
     ) -> NDArray[np.float32]:
         """float32 (patches, classes) of the patches that start ``lefts`` metres from the left."""
         total = torch.zeros(len(lefts), len(self.classes), device=self.device)
-        for net, model, order, strip in zip(
-            self._nets, self._models, self._orders, strips, strict=True
+        for classifier, model, order, strip in zip(
+            self._classifiers, self._models, self._orders, strips, strict=True
         ):
             patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
             for turn in self._turns:
-                logits = self._classify(net, [_turned(x, turn) for x in patches])
+                logits = self._classify(classifier, [_turned(x, turn) for x in patches])
                 total += model.probabilities(logits)[:, order]
         total /= len(self._nets) * len(self._turns)
         result: NDArray[np.float32] = total.cpu().numpy()
@@ -166,9 +171,9 @@ class Ensemble:
         starts = [left // resolution for left in lefts]
         return torch.stack([x[:, :, start : start + side] for start in starts])
 
-    def _classify(self, net: torch.nn.Module, patches: list[Tensor]) -> Tensor:
+    def _classify(self, classifier: Any, patches: list[Tensor]) -> Tensor:
         try:
-            return net.classify(*patches)  # type: ignore[operator,no-any-return]
+            return cast(Tensor, classifier.classify(*patches))
         except torch.OutOfMemoryError:
             count = len(patches[0])
             if count == 1:
@@ -179,7 +184,7 @@ class Ensemble:
         half = count // 2
         _LOG.warning("out of GPU memory at %d patches: trying %d", count, half)
         parts = [[x[:half] for x in patches], [x[half:] for x in patches]]
-        return torch.cat([self._classify(net, part) for part in parts])
+        return torch.cat([self._classify(classifier, part) for part in parts])
 
 
 def _turned(x: Tensor, turn: int) -> Tensor:

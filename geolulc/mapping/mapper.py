@@ -52,10 +52,21 @@ class Mapper:
         self.models = tuple(models)
         self.options = options
         self.device = choose_device(options.device)
+        if options.runtime == "onnx" and (self.device.type != "cpu" or options.overlap == "shared"):
+            raise ParameterError(
+                "runtime onnx",
+                found=f"device {self.device.type}, overlap {options.overlap}",
+                expected="a CPU and exact patches",
+                remedy="Use --runtime torch, or --device cpu --overlap exact.",
+            )
         #: Where patches do not overlap there is nothing to share.
         self.shares = options.overlap == "shared" and options.stride < models[0].net.patch_size
         self.ensemble = Ensemble(
-            models, self.device, test_time_augmentation=options.tta, share=self.shares
+            models,
+            self.device,
+            test_time_augmentation=options.tta,
+            share=self.shares,
+            runtime=options.runtime,
         )
         self._threads = options.threads or available_cores()
         self.batch_size = options.batch_size or _batch_size(self.device, self._threads)

@@ -13,6 +13,7 @@ from geolulc.grid import PATCH_SIZE, STRIDE_STEP
 #: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.
 MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
 OVERLAPS: Final = ("exact", "shared")
+RUNTIMES: Final = ("torch", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class MapOptions:
         mask_scl: codes of the scene classification that are not clear; empty: do not read it.
         overlap: "exact": every patch by itself; "shared": where patches overlap, their
             convolutions are computed once.
+        runtime: "torch", or "onnx": ONNX Runtime, on a CPU, for exact patches.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         threads: for decoding and, on a CPU, inference; None: one a core.
         batch_size: patches in a batch; None: by device and threads.
@@ -38,6 +40,7 @@ class MapOptions:
     aoi: Path | str | None = None
     mask_scl: tuple[int, ...] = MASKED_SCL
     overlap: str = "exact"
+    runtime: str = "torch"
     device: str = "auto"
     threads: int | None = None
     batch_size: int | None = None
@@ -66,13 +69,14 @@ class MapOptions:
                 expected="codes of the scene classification, 0..11",
                 remedy=f"The default is {','.join(map(str, MASKED_SCL))}.",
             )
-        if self.overlap not in OVERLAPS:
-            raise ParameterError(
-                "overlap",
-                found=repr(self.overlap),
-                expected=" or ".join(OVERLAPS),
-                remedy=f"The default is {OVERLAPS[0]}.",
-            )
+        for name, known in (("overlap", OVERLAPS), ("runtime", RUNTIMES)):
+            if getattr(self, name) not in known:
+                raise ParameterError(
+                    name,
+                    found=repr(getattr(self, name)),
+                    expected=" or ".join(known),
+                    remedy=f"The default is {known[0]}.",
+                )
         if self.overlap == "shared" and self.tta:
             raise ParameterError(
                 "overlap",

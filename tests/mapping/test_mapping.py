@@ -348,3 +348,18 @@ class TestShared:
         model = _real_net(attention="cbam")
         with pytest.raises(ParameterError, match=r"attention cbam.*Use --overlap exact"):
             Mapper([model], MapOptions(overlap="shared", stride=600))
+
+
+def test_onnx_runtime_gives_the_same_probabilities(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    product = make_product(tmp_path, random_bands(4800, 2400))
+    torch_map, onnx_map = (
+        predict_scene(product, _real_net(), **CPU, runtime=runtime) for runtime in ("torch", "onnx")
+    )
+    np.testing.assert_allclose(onnx_map.probabilities, torch_map.probabilities, atol=1e-5)
+
+
+def test_onnx_runtime_is_for_exact_patches():
+    with pytest.raises(ParameterError, match="Use --runtime torch"):
+        Mapper([make_model(Means())], MapOptions(runtime="onnx", overlap="shared", device="cpu"))
