@@ -37,6 +37,7 @@ class Task:
         head_epochs: so many first epochs only the head learns, and the rest, its batch
             statistics included, stays as it is.
         classes: bool (C,), the classes to learn; the others are absent, always. None for all.
+        plots: draw history and average precision at the end.
     """
 
     train: NDArray[np.int64] | None = None
@@ -44,6 +45,7 @@ class Task:
     start: Path | None = None
     head_epochs: int = 0
     classes: NDArray[np.bool_] | None = None
+    plots: bool = True
 
     def patches(self, store: Store) -> tuple[SplitPatches, SplitPatches]:
         """Those to train on, and those to validate on."""

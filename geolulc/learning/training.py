@@ -236,7 +236,10 @@ def _train(
 
     summary = at.summary(config.epochs)
     if processes.leads:
-        write_run_plots(run.path, at.history, at.best_epoch, at.best_class_ap, store.nomenclature)
+        if task.plots:
+            write_run_plots(
+                run.path, at.history, at.best_epoch, at.best_class_ap, store.nomenclature
+            )
         run.finish(summary)
     processes.wait()
     return summary

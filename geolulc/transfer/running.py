@@ -103,6 +103,8 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
             start=start,
             head_epochs=settings.epochs if head_only else 0,
             classes=~masked if job.masked else None,
+            # of a source: runs of fine-tuning are many, and do not stay
+            plots=job.kind == "train",
         )
         run = folder.run if last else folder.path / f"phase{number + 1}"
         began = time.monotonic()
