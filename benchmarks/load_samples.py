@@ -282,9 +282,7 @@ def report(runs: dict[str, list[tuple[float, float]]], as_json: bool) -> None:
             theirs = [r for n, r in best.items() if n.split(",")[0].split(" ")[0] == other]
             if theirs:
                 peer = theirs[0] if other == "floor" else max(theirs)
-                print(
-                    f"geolulc, pixels checked, best setting: {ours / peer:8.2f} × {other} (wanted {wanted})"
-                )
+                print(f"geolulc, pixels checked: {ours / peer:8.2f} × {other} (wanted {wanted})")
 
 
 if __name__ == "__main__":
