@@ -13,16 +13,17 @@ from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
 from geolulc.nets.network import SIDES, LandCoverNet
 
 
-def describe_model(path: Path | str) -> dict[str, Any]:
+def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[str, Any]:
     """A JSON-able description of a checkpoint: architecture, size, classes, provenance.
 
     Args:
         path: as for ``load_checkpoint``.
+        band_order: likewise.
 
     Raises:
         CheckpointError: as ``load_checkpoint``.
     """
-    model = load_checkpoint(path)
+    model = load_checkpoint(path, band_order=band_order)
     file = find_checkpoint(path)
     net = model.net
     return {

@@ -1,0 +1,46 @@
+"""``geolulc export``: a model for other runtimes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from geolulc.cli.options import PATH, json_option, overwrite_option
+
+
+@click.command("export")
+@click.argument("model", type=str)
+@click.option("--onnx", "out", type=PATH, required=True, help="The ONNX file to write.")
+@click.option(
+    "--form",
+    type=click.Choice(("raw", "deepness")),
+    default="raw",
+    show_default=True,
+    help="raw: uint16 groups and offsets in, probabilities out. deepness: one 12-band 8-bit image "
+    "in, a map out, with the metadata that the QGIS plugin Deepness reads.",
+)
+@click.option("--band-order", default=None, help="Band order of a published model, if unknown.")
+@overwrite_option
+@json_option
+def command(
+    model: str, out: Path, form: str, band_order: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Write MODEL as an ONNX graph of any batch size, preprocessing inside.
+
+    MODEL is a checkpoint, a run folder, a shipped model's name or a published model.
+    """
+    from geolulc.nets.checkpoint import load_checkpoint
+    from geolulc.nets.onnx_export import export_onnx
+    from geolulc.staging import require_free
+
+    require_free([out], overwrite=overwrite)
+    loaded = load_checkpoint(model, band_order=band_order)
+    described = export_onnx(loaded, out, form=form, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps({"path": str(out), **described}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{out}: {form} form of {loaded.name}")
+        click.echo(f"inputs: {', '.join(described['inputs'])}")
+        click.echo(f"outputs: {', '.join(described['outputs'])}")

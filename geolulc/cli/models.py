@@ -1,0 +1,69 @@
+"""``geolulc models``: which models there are, their cards, and fetching published ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from geolulc.cli.options import json_option
+
+
+@click.group("models", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the models that geolulc knows: shipped, published, and encoders to start from."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from geolulc.nets.catalogue import list_models
+
+    rows = list_models()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for line in _table(rows):
+        click.echo(line)
+
+
+@command.command("show")
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the card of the model NAME."""
+    from geolulc.nets.catalogue import show_model
+
+    click.echo(show_model(name).rstrip())
+
+
+@command.command("fetch")
+@click.argument("name")
+def fetch(name: str) -> None:
+    """Download the published model NAME into the local cache and print where it is."""
+    from geolulc.nets.catalogue import fetch_model
+
+    click.echo(fetch_model(name))
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    columns = {
+        "name": "name",
+        "kind": "kind",
+        "bands": "bands",
+        "classes": "classes",
+        "MB": "megabytes",
+        "licence": "licence",
+        "where": "where",
+        "scores": "scores",
+        "source": "source",
+    }
+    cells = [list(columns)]
+    for row in rows:
+        here = row["where"] if row["where"] == "hub" else "here"
+        values = {**row, "where": here}
+        cells.append(["" if values[k] in (None, 0) else str(values[k]) for k in columns.values()])
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]

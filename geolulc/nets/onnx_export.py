@@ -1,0 +1,209 @@
+"""Models as ONNX graphs: for any runtime, and for the QGIS plugin Deepness.
+
+*Raw*: the three groups as they come from a product, uint16, and the offset of each band; out come
+calibrated probabilities. Radiometry, masks and normalisation are in the graph.
+
+*Deepness*: one image of twelve bands as the plugin cuts it from an 8-bit raster; out come the
+probabilities of the tile, repeated for its pixels, for the plugin asks for a map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
+from geolulc.errors import ParameterError
+from geolulc.nets.model import Model
+from geolulc.nets.network import SIDES
+from geolulc.staging import staged
+
+#: Digital numbers to one step of the 8-bit raster of the Deepness form: 255 is DN 5100.
+DN_PER_STEP: Final = 20
+#: Overlap of tiles that Deepness is told, in percent.
+OVERLAP: Final = 0
+FORMS: Final = ("raw", "deepness")
+
+
+class RawGraph(nn.Module):
+    """Raw groups and offsets → probabilities."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.net = model.net
+        self.temperature = model.temperature
+
+    def forward(
+        self,
+        b10: Tensor,
+        b20: Tensor,
+        b60: Tensor,
+        offset10: Tensor,
+        offset20: Tensor,
+        offset60: Tensor,
+    ) -> Tensor:
+        """(N, bands, pixels, pixels) uint16 and (bands,) int32 each → (N, classes) float32."""
+        logits = self.net(b10, b20, b60, (offset10, offset20, offset60))
+        return torch.sigmoid(logits / self.temperature)
+
+
+class DeepnessGraph(nn.Module):
+    """(N, 12, 120, 120) float32 in 0..1, bands in spectral order → (N, classes, 120, 120)."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.net = model.net
+        self.temperature = model.temperature
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Probabilities of the tile, repeated for each of its pixels."""
+        dn = image * (255.0 * DN_PER_STEP)
+        groups = []
+        for resolution, names in GROUPS.items():
+            group = dn[:, [BAND_NAMES.index(name) for name in names]]
+            factor = resolution // RESOLUTIONS[0]
+            if factor > 1:
+                group = functional.avg_pool2d(group, factor)
+            groups.append(group.round().to(torch.int32))
+        probabilities = torch.sigmoid(self.net(*groups) / self.temperature)
+        side = SIDES[RESOLUTIONS[0]]
+        return probabilities[:, :, None, None].expand(-1, -1, side, side)
+
+
+def export_onnx(
+    model: Model, path: Path, *, form: str = "raw", overwrite: bool = False
+) -> dict[str, Any]:
+    """Write ``model`` as an ONNX graph of any batch size (opset 18).
+
+    Args:
+        model: any model of geolulc, published ones too.
+        path: the file, one file whatever its size.
+        form: "raw" or "deepness", see above.
+        overwrite: replace an existing file.
+
+    Returns:
+        JSON-able: inputs, outputs and metadata of the graph.
+
+    Raises:
+        OutputError: it cannot be written there.
+        ParameterError: no such form, or the packages for it are not installed.
+    """
+    if form not in FORMS:
+        raise ParameterError(
+            "form of the ONNX graph",
+            found=repr(form),
+            expected=" or ".join(FORMS),
+            remedy="Use one of these.",
+        )
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 – torch's exporter needs it
+    except ImportError as error:
+        raise ParameterError(
+            "export to ONNX",
+            found="no onnx and onnxscript in this environment",
+            expected="the extra that exports models",
+            remedy="pip install 'geolulc[onnx]'.",
+        ) from error
+    model.net.eval()
+    with staged([path], overwrite=overwrite) as (partial,):
+        _export(model, form, partial)
+        # metadata goes in after: torch's exporter has no door for it
+        graph = onnx.load(partial)
+        onnx.checker.check_model(graph)
+        metadata = _deepness_metadata(model) if form == "deepness" else _raw_metadata(model)
+        for key, value in metadata.items():
+            entry = graph.metadata_props.add()
+            entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
+        onnx.save(graph, partial)
+    return {
+        "form": form,
+        "inputs": [i.name for i in graph.graph.input],
+        "outputs": [o.name for o in graph.graph.output],
+        "metadata": metadata,
+    }
+
+
+def _export(model: Model, form: str, path: Path) -> None:
+    module: nn.Module
+    arguments: tuple[Tensor, ...]
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    dynamic: Mapping[str, Any]
+    if form == "raw":
+        module = RawGraph(model).eval()
+        patches = [
+            torch.ones(2, len(GROUPS[r]), SIDES[r], SIDES[r]).to(torch.uint16) for r in RESOLUTIONS
+        ]
+        offsets = [torch.zeros(len(GROUPS[r]), dtype=torch.int32) for r in RESOLUTIONS]
+        arguments = (*patches, *offsets)
+        names: Sequence[str] = [f"{kind}{r}" for kind in ("b", "offset") for r in RESOLUTIONS]
+        dynamic = {n: {0: batch} if n.startswith("b") else None for n in names}
+    else:
+        module = DeepnessGraph(model).eval()
+        side = SIDES[RESOLUTIONS[0]]
+        arguments = (torch.full((2, len(BAND_NAMES), side, side), 0.5),)
+        names = ["image"]
+        dynamic = {"image": {0: batch}}
+    with _quiet():
+        torch.onnx.export(
+            module,
+            arguments,
+            path,
+            input_names=list(names),
+            output_names=["probabilities"],
+            dynamic_shapes=dynamic,
+            opset_version=18,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """The exporter talks on stdout and through warnings about its own affairs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _raw_metadata(model: Model) -> dict[str, Any]:
+    net = model.net
+    return {
+        "geolulc": model.name,
+        "classes": list(net.classes),
+        "nomenclature": net.nomenclature,
+        "bands": {f"b{r}": list(names) for r, names in GROUPS.items()},
+        "thresholds": dict(zip(net.classes, model.thresholds, strict=True)),
+        "patch_size": net.patch_size,
+    }
+
+
+def _deepness_metadata(model: Model) -> dict[str, Any]:
+    """Keys that the plugin reads: "Adding metadata to ONNX model" in its documentation."""
+    return {
+        "model_type": "Segmentor",
+        "class_names": dict(enumerate(model.net.classes)),
+        "resolution": 100.0 * RESOLUTIONS[0],  # centimetres a pixel
+        "tiles_size": SIDES[RESOLUTIONS[0]],
+        "tiles_overlap": OVERLAP,
+        "seg_thresh": 0.5,
+        "seg_small_segment": 0,
+        "geolulc": f"{model.name}; bands {', '.join(BAND_NAMES)}, 8 bit, DN / {DN_PER_STEP}",
+    }
