@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "map": "Sentinel-2 L2A scene → land-cover map.",
     "summarize": "Areas of a map's classes by zone.",
     "compare": "Two maps of one grid: what changed.",
+    "models": "Models that are shipped or published: list, show, fetch.",
+    "export": "Model → ONNX.",
     "stac": "Model → STAC Item (MLM extension).",
     "info": "What a store, model, scene or map is.",
 }
