@@ -55,7 +55,8 @@ def batch_spans(
 
     All ranks together take every place exactly once (with ``drop_last``: but for less than one
     batch a rank). With ``equal``, every rank gets the same number of batches, none empty: what is
-    left over after the full batches is shared out evenly.
+    left over after the full batches is shared out evenly. (With batches of one patch that cannot
+    always be: some of the last ones then hold two.)
 
     Raises:
         ParameterError: ``equal`` and fewer patches than ranks, or a full batch short of any.
@@ -81,7 +82,7 @@ def batch_spans(
         # too few for all: share them out together with the last full batches
         spans.pop()
         rest += together
-        steps = 2
+        steps = 2 if rest >= 2 * world_size else 1
     start = count - rest
     edges = [start + rest * i // (steps * world_size) for i in range(steps * world_size + 1)]
     for step in range(steps):
