@@ -19,17 +19,19 @@ from geolulc.errors import ParameterError
 _PRIOR_SHARE = 0.01
 #: Log-odds ratios are cut to this: e⁴ ≈ 55 to one.
 _LARGEST = 4.0
-#: Gain at the start; learned for each class.
-_FIRST_GAIN = 0.25
+#: How much of the shift is applied. Not learned: a learned gain memorises the training labels
+#: through the messages (benchmarks/networks_label_correlation.py).
+_GAIN = 0.5
 
 
 class LabelCorrelation(nn.Module):
-    """``z'_j = z_j + gain_j · Σ_i log_odds[i, j] · (sigmoid(z_i) - prior_i)``.
+    """``z'_j = z_j + gain · Σ_i log_odds[i, j] · (sigmoid(z_i) - prior_i)``.
 
     ``log_odds[i, j]`` is the change of the log-odds of class j when class i is present, from the
     conditional co-occurrence in the train split (``log_odds_of``). A class believed in as often
-    as it occurs says nothing; believed present or absent, it shifts the others. The matrix is
-    fixed, the C gains are learned.
+    as it occurs says nothing; believed present or absent, it shifts the others. Nothing here is
+    learned, and the beliefs pass no gradient: each class is trained on its own evidence, given
+    what the others say.
     """
 
     log_odds: Tensor
@@ -37,7 +39,6 @@ class LabelCorrelation(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.full((num_classes,), _FIRST_GAIN))
         self.register_buffer("log_odds", torch.zeros(num_classes, num_classes))
         self.register_buffer("prior", torch.zeros(num_classes))
 
@@ -48,8 +49,8 @@ class LabelCorrelation(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Logits (N, C) → refined logits (N, C)."""
-        beliefs = torch.sigmoid(logits) - self.prior
-        return logits + self.gain * (beliefs @ self.log_odds)
+        beliefs = torch.sigmoid(logits.detach()) - self.prior
+        return logits + _GAIN * (beliefs @ self.log_odds)
 
 
 def log_odds_of(cooccurrence: NDArray[np.float64]) -> NDArray[np.float64]:

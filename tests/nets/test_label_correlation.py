@@ -55,8 +55,6 @@ def test_it_carries_information_in_training_and_evaluation_alike() -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(layer.train()(logits), layer.eval()(logits))
     assert (layer(logits) - logits).std(dim=0).min() > 0  # not one constant for all patches
-    layer(logits).sum().backward()
-    assert (layer.gain.grad != 0).all()
 
 
 @pytest.mark.parametrize(

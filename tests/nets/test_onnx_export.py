@@ -40,7 +40,6 @@ def model() -> Model:
     return Model(
         make_net(
             fusion="intermediate",
-            attention="cbam",
             label_correlation="on",
             cooccurrence=np.eye(19) * 0.2,
         ).eval(),
@@ -49,11 +48,16 @@ def model() -> Model:
     )
 
 
-def test_raw_form(model: Model, tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    described = export_onnx(model, path)
+def test_raw_form_by_the_command(model: Model, tmp_path: Path) -> None:
+    run, path = tmp_path / "run", tmp_path / "out" / "model.onnx"
+    run.mkdir()
+    path.parent.mkdir()
+    save_checkpoint(run / "model.safetensors", model)
+    arguments = [str(run), "--onnx", str(path), "--json"]
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    described = json.loads(result.stdout)
     assert described["inputs"] == ["b10", "b20", "b60", "offset10", "offset20", "offset60"]
-    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    assert [p.name for p in path.parent.iterdir()] == ["model.onnx"]
     for count, offset in ((1, 0), (3, -1000)):
         patches = make_patches(count, seed=count)
         patches[0][0, :, :20] = 0  # nodata is masked inside the graph too
@@ -106,13 +110,3 @@ def test_published_models_on_a_real_patch(shared: Path, tmp_path: Path) -> None:
 def test_unknown_form(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="raw or deepness"):
         export_onnx(model, tmp_path / "model.onnx", form="other")
-
-
-def test_command(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "model.safetensors", Model(make_net(), name="made"))
-    out = tmp_path / "model.onnx"
-    arguments = [str(tmp_path), "--onnx", str(out), "--json"]
-    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["outputs"] == ["probabilities"]
-    assert out.is_file()
