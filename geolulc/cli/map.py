@@ -53,7 +53,14 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     "models",
     type=PATH,
     multiple=True,
-    help="A checkpoint or run folder; several are averaged.  [default: the shipped model]",
+    help="A checkpoint, run folder, or published model (folder, or its name on the Hugging Face "
+    "hub); several are averaged.  [default: the shipped model]",
+)
+@click.option(
+    "--band-order",
+    default=None,
+    metavar="VERSION|BANDS",
+    help="Of a published model whose name does not tell its version: v0.2.0, v0.1.1 or the bands.",
 )
 @click.option(
     "--stride",
@@ -115,6 +122,7 @@ def command(
     scenes: tuple[Path, ...],
     out: Path,
     models: tuple[Path, ...],
+    band_order: str | None,
     output: OutputOptions,
     overwrite: bool,
     quiet: bool,
@@ -134,11 +142,11 @@ def command(
     results = map_scenes(
         scenes,
         out,
-        [load_checkpoint(path) for path in paths],
+        [load_checkpoint(path, band_order=band_order) for path in paths],
         options,
         output=output,
         overwrite=overwrite,
-        description=describe_model(paths[0]) if len(paths) == 1 else None,
+        description=describe_model(paths[0], band_order=band_order) if len(paths) == 1 else None,
         progress=lambda name: progress_bar(name, "cells", quiet=quiet),
     )
     if as_json:

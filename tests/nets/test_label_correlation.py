@@ -57,6 +57,16 @@ def test_it_carries_information_in_training_and_evaluation_alike() -> None:
     assert (layer(logits) - logits).std(dim=0).min() > 0  # not one constant for all patches
 
 
+def test_the_form_of_the_seed_carries_nothing() -> None:
+    """One constant vector through a BatchNorm: zero in training, the same for every patch."""
+    vector = torch.rand(361, generator=torch.Generator().manual_seed(0))
+    norm = torch.nn.BatchNorm1d(361)
+    in_training = norm(vector.expand(8, -1))
+    torch.testing.assert_close(in_training, torch.zeros(8, 361), atol=1e-4, rtol=0)
+    in_evaluation = norm.eval()(vector.expand(8, -1))
+    assert torch.equal(in_evaluation, in_evaluation[:1].expand(8, -1))
+
+
 @pytest.mark.parametrize(
     "bad",
     [
