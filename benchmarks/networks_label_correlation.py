@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def ablate(seed: int, train: int) -> dict[str, tuple[float, float]]:
-    """Form → macro AP of all labels, and of the implied, on 2000 unseen samples after training on ``train``."""
+    """Form → macro AP on unseen samples, of all labels and of the implied ones."""
     rng = np.random.default_rng(seed)
     traces = rng.normal(size=(CLASSES, FEATURES)) / FEATURES**0.5
     x, y = make_samples(rng, traces, train)
