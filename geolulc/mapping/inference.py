@@ -72,7 +72,7 @@ class Ensemble:
         self.device = device
         self._models = models
         self._turns = range(8) if test_time_augmentation else range(1)
-        self._nets = [self._prepare(m) for m in models]
+        self._nets: list[Any] = [self._prepare(m) for m in models]
         self._classifiers: list[Any] = list(self._nets)
         if runtime == "onnx":
             self._classifiers = [OnnxClassifier(net) for net in self._nets]
@@ -116,14 +116,23 @@ class Ensemble:
             dn: resolution → uint16 (bands, rows, columns).
             offsets: what ``offsets`` gives.
         """
-        # signed: the values have 15 bits, and torch does little with uint16
-        groups = [
-            torch.from_numpy(dn[r].astype(np.int32)).to(self.device)[None] for r in RESOLUTIONS
-        ]
-        return [
-            tuple(x[0] for x in net.preprocess(*groups, offsets))  # type: ignore[operator]
-            for net in self._nets
-        ]
+        shapes = [(len(net.bands[r]), *dn[r].shape[1:]) for net in self._nets for r in RESOLUTIONS]
+        empty = iter([torch.empty(shape, device=self.device) for shape in shapes])
+        strips: list[NetworkStrip] = [(next(empty), next(empty), next(empty)) for _ in self._nets]
+        height = dn[RESOLUTIONS[0]].shape[1] * RESOLUTIONS[0]
+        # a patch's height at a time: what is in between is as large as the result several times
+        for top in range(0, height, self.patch_size):
+            lines = [slice(top // r, (top + self.patch_size) // r) for r in RESOLUTIONS]
+            groups = [
+                # signed: the values have 15 bits, and torch does little with uint16
+                torch.from_numpy(dn[r][:, at].astype(np.int32)).to(self.device)[None]
+                for r, at in zip(RESOLUTIONS, lines, strict=True)
+            ]
+            for net, strip in zip(self._nets, strips, strict=True):
+                parts = net.preprocess(*groups, offsets)
+                for whole, part, at in zip(strip, parts, lines, strict=True):
+                    whole[:, at] = part[0]
+        return strips
 
     @torch.inference_mode()
     def probabilities(

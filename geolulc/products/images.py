@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any, Final
@@ -31,6 +32,7 @@ _SETTINGS: Final = {
     # bytes: rasterio takes a number for bytes, where GDAL means megabytes
     "GDAL_CACHEMAX": 64_000_000,
 }
+_OPENING: Final = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -42,7 +44,8 @@ def image_settings() -> Iterator[None]:
 
 def open_image(path: str) -> Any:
     """The rasterio dataset of a GDAL path; raises ``RasterioError``."""
-    with warnings.catch_warnings():
+    # filters of warnings are one list for all threads
+    with _OPENING, warnings.catch_warnings():
         # before baseline 02.07 images may lack a georeference: the XML has it
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path, driver=_driver())

@@ -12,6 +12,8 @@ from made_product import Recorder, make_model, make_product
 from make_scene import add_offset
 
 from geolulc.bands import BANDS, GROUPS
+from geolulc.datasets import open_store, prepare_store
+from geolulc.datasets.loader import PatchLoader
 from geolulc.mapping import predict_scene
 from geolulc.nets import Model, NetConfig, Normalisation, build_net
 from geolulc.nomenclature import BEN19
@@ -123,3 +125,24 @@ def test_four_real_neighbours_as_one_product(shared, tmp_path, offset):
         )
     flat = landcover_map.probabilities.reshape(19, 4)
     assert np.ptp(flat, axis=1).max() > 1e-3  # the four are not the same anyway
+
+
+def test_a_store_and_a_product_give_equal_network_inputs(shared, tmp_path):
+    """The training door as training uses it: archive → store → loader → network."""
+    archive = tmp_path / "archive"
+    source = shared / "data/bigearthnet-v2"
+    (archive / "BigEarthNet-S2" / TILE).mkdir(parents=True)
+    (archive / "metadata.parquet").symlink_to(source / "metadata.parquet")
+    name = f"{TILE}_38_89"
+    folder = source / "BigEarthNet-S2" / TILE / name
+    (archive / "BigEarthNet-S2" / TILE / name).symlink_to(folder)
+    prepare_store(archive, tmp_path / "ben.store")
+    store = open_store(tmp_path / "ben.store")
+    (batch,) = PatchLoader(store, np.array([store.keys.index(name)]), 1, shuffle=False)
+    recorder = Recorder()
+    model = make_model(recorder, mean=812.25, std=633.5)
+    bands = {n: add_offset(dn, -1000) for n, dn in _patch(folder).items()}
+    predict_scene(make_product(tmp_path, bands, baseline="05.10"), model, device="cpu")
+    expected = model.net.preprocess(batch.b10, batch.b20, batch.b60)
+    for ours, theirs in zip(recorder.seen[0], expected, strict=True):
+        assert torch.equal(ours, theirs)
