@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,8 @@ def fetch_file(
             expected="the extra that downloads models",
             remedy="pip install 'geolulc[hub]', or download the files and give their folder.",
         ) from error
+    # its warnings of every retry would bury the one line that says what is wrong
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         path = Path(hf_hub_download(repository, file, revision=revision))
     except LocalEntryNotFoundError as error:
