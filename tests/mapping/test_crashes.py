@@ -30,14 +30,15 @@ class Slow(Means):
         time.sleep(0.02)
         return super().forward(*groups)
 
-def start(out):
+def start(out, overwrite=False):
     child = os.fork()
     if child:
         return child
     code = 1
     try:
         map_scenes([scene], out, [make_model(Slow())], MapOptions(stride=480, device="cpu",
-                   mask_scl=(), threads=2, batch_size=8), output=OutputOptions(OUTPUTS))
+                   mask_scl=(), threads=2, batch_size=8), output=OutputOptions(OUTPUTS),
+                   overwrite=overwrite)
         code = 0
     finally:
         os._exit(code)
@@ -58,7 +59,8 @@ for i in range(10):
     print(i, "done" if os.WIFEXITED(status) else "killed", *there, flush=True)
     if out.exists() and os.WIFEXITED(status):
         continue
-    assert os.waitpid(start(out), 0)[1] == 0, there
+    # map.tif comes last: killed after it, the run was complete and a rerun must ask to replace it
+    assert os.waitpid(start(out, overwrite=out.exists()), 0)[1] == 0, there
 """
 
 
