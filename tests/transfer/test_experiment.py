@@ -67,7 +67,7 @@ def finished(out: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in out.glob("runs/*/result.json")}
 
 
-def test_every_run_is_a_line(ran) -> None:
+def test_every_run_is_a_line(ran, three) -> None:
     out, _ = ran
     lines = runs(out)
     assert sorted((r["source"], r["remedy"], r["mode"], r["target_size"]) for r in lines) == [
@@ -87,8 +87,12 @@ def test_every_run_is_a_line(ran) -> None:
     assert len(whole["runs"]) == 7
     assert whole["settings"]["training"]["image_size"] == 32
     by_class = list(csv.DictReader((out / "classes.csv").read_text().splitlines()))
-    # a class that the target does not have has no line
-    assert {line["class"] for line in by_class} <= {B, C, D}
+    # a class that the target's test patches do not have has no line
+    test = [i for i in three.split("test") if three.countries[i] == "Kosovo"]
+    present = three.targets[test].any(axis=0)
+    names = {n for n, there in zip(three.nomenclature.names, present, strict=True) if there}
+    assert names <= {B, C, D}
+    assert {line["class"] for line in by_class} == names
 
 
 def test_the_report_says_what_it_is_of(ran, three, regions) -> None:
