@@ -26,11 +26,11 @@ from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.datasets import open_store
 from geolulc.learning import TrainConfig, train
 from geolulc.learning.augmentation import augment, draw
-from geolulc.learning.devices import autocast, autocast_type, choose_device
 from geolulc.learning.losses import make_loss
 from geolulc.learning.networks import make_net, memory_format
 from geolulc.learning.optimisation import make_optimizer, update_average
 from geolulc.learning.patches import SplitPatches
+from geolulc.nets.devices import autocast, autocast_type, choose_device
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from made_archives import make_patch, make_store

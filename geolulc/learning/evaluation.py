@@ -14,10 +14,10 @@ from scipy.special import expit
 from geolulc.datasets import Store
 from geolulc.errors import DatasetError
 from geolulc.learning import metrics
-from geolulc.learning.devices import autocast_type, choose_device
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.nets import Model
+from geolulc.nets.devices import autocast_type, choose_device
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]

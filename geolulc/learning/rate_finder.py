@@ -18,7 +18,6 @@ from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.errors import TrainingError
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.devices import autocast, autocast_type, choose_device
 from geolulc.learning.losses import make_loss
 from geolulc.learning.networks import make_net, memory_format
 from geolulc.learning.optimisation import make_optimizer
@@ -26,6 +25,7 @@ from geolulc.learning.patches import SplitPatches
 from geolulc.learning.plan import make_plan
 from geolulc.learning.plots import plot_rates, write_figure
 from geolulc.learning.run_folder import RunFolder, begin_run
+from geolulc.nets.devices import autocast, autocast_type, choose_device
 from geolulc.staging import staged
 
 #: From the lowest to the highest rate.

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.learning.devices import autocast
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet
+from geolulc.nets.devices import autocast
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]

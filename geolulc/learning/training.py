@@ -16,7 +16,6 @@ from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store, open_store
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.devices import autocast, autocast_type, choose_device
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
 from geolulc.learning.loss_meter import LossMeter
 from geolulc.learning.losses import make_loss
@@ -48,6 +47,7 @@ from geolulc.learning.selection import (
 from geolulc.learning.task import Task
 from geolulc.learning.trackers import Tracker, Trackers
 from geolulc.nets import save_checkpoint
+from geolulc.nets.devices import autocast, autocast_type, choose_device
 
 # A long epoch is saved in between, so that a killed run loses no more than this.
 _SECONDS_BETWEEN_SAVES: Final = 600.0

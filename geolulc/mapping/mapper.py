@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from geolulc.errors import ParameterError
 from geolulc.grid import MapGrid
 from geolulc.landcover_map import LandCoverMap
-from geolulc.mapping.devices import choose_device
 from geolulc.mapping.inference import Ensemble, NetworkStrip
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.shares import clear_share, valid_share
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
+from geolulc.nets.devices import choose_device
 from geolulc.products import Product, unpacked
 
 _LOG: Final = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from geolulc.datasets import Store
 from geolulc.datasets.loader import PatchLoader
-from geolulc.learning.devices import choose_device
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import normalisation_of
 from geolulc.learning.task import head_layer
 from geolulc.nets import LandCoverNet
+from geolulc.nets.devices import choose_device
 
 #: Patches of a region that features are taken from: enough for a mean and a covariance.
 SAMPLE: Final = 2000

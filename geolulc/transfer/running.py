@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from geolulc.datasets import Store
-from geolulc.learning.devices import autocast_type, choose_device
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.learning.task import Task
 from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.transfer.job_folders import Claim, JobFolder
 from geolulc.transfer.plan import Job, training_positions, validation_positions
 from geolulc.transfer.regions import Region

@@ -15,7 +15,6 @@ from sklearn import metrics as sk
 from geolulc.datasets import open_store
 from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.learning import TrainConfig, evaluate, metrics
-from geolulc.learning.devices import autocast_type, choose_device
 from geolulc.learning.evaluation import evaluate_predictions, patch_losses, predict
 from geolulc.learning.footprints import write_footprints
 from geolulc.learning.networks import make_net
@@ -23,6 +22,7 @@ from geolulc.learning.patches import SplitPatches
 from geolulc.learning.rate_finder import find_rate, write_curve
 from geolulc.learning.report import write_report
 from geolulc.nets import Model, NetConfig, build_net
+from geolulc.nets.devices import autocast_type, choose_device
 
 
 @pytest.fixture(scope="module")
