@@ -1,0 +1,1 @@
+"""Scenes on the workers of a Dask cluster."""

@@ -1,0 +1,1 @@
+"""Maps of many tiles and dates → one map."""
