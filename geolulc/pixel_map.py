@@ -42,8 +42,10 @@ class PixelGrid:
             and self.top + self.height <= self.tile.height
             and self.left + self.width <= self.tile.width
         )
-        if self.resolution not in PIXEL_SIZES or not inside or any(
-            number % self.resolution for number in numbers
+        if (
+            self.resolution not in PIXEL_SIZES
+            or not inside
+            or any(number % self.resolution for number in numbers)
         ):
             raise ParameterError(
                 "pixel grid",
