@@ -39,6 +39,15 @@ class SceneResult:
     error: GeolulcError | None = None
 
 
+@dataclass(frozen=True)
+class Writing:
+    """What to write of each scene: ``overwrite`` what is there; ``description`` of the model."""
+
+    output: OutputOptions
+    overwrite: bool = False
+    description: Mapping[str, Any] | None = None
+
+
 def _silent(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
@@ -75,15 +84,49 @@ def map_scenes(
         GeolulcError: of a single ``.tif``: whatever is wrong. Of a folder: what is wrong with
             the folder or the options.
     """
-    single = len(scenes) == 1 and bool(out.suffix) and not out.is_dir()
-    if single:
-        # refused before anything is read: minutes of decoding would be for nothing
-        _require_free(out, output, overwrite, description)
-    else:
-        _open_folder(out, len(scenes))
-    batch = _Batch(out, single, options, output, overwrite, description, progress)
+    writing = Writing(output, overwrite, description)
+    single = open_target(out, len(scenes), writing)
     with Mapper(models, options) as mapper:
-        return batch.run(mapper, scenes)
+        return _Batch(out, single, writing, progress).run(mapper, scenes)
+
+
+def map_scene(
+    mapper: Mapper,
+    scene: Path,
+    out: Path,
+    writing: Writing,
+    *,
+    single: bool,
+    progress: SceneProgress = _silent,
+) -> SceneResult:
+    """Map one scene on a mapper that others were or will be mapped on.
+
+    Args:
+        mapper: its models and options.
+        scene: a product.
+        out: what ``open_target`` has looked at.
+        writing: what to write.
+        single: what ``open_target`` gave.
+        progress: as for ``map_scenes``.
+
+    Raises:
+        GeolulcError: if ``single``, whatever is wrong; else it is in the result.
+    """
+    return _Batch(out, single, writing, progress).run(mapper, [scene])[0]
+
+
+def open_target(out: Path, count: int, writing: Writing) -> bool:
+    """Whether ``out`` is the map.tif of one scene; else it is a folder, made where it is not.
+
+    Raises:
+        GeolulcError: it cannot be written there. Minutes of decoding would be for nothing.
+    """
+    if count == 1 and out.suffix and not out.is_dir():
+        planned = writing.output.plan(out, model=writing.description is not None)
+        require_free(list(planned.values()), overwrite=writing.overwrite)
+        return True
+    _open_folder(out, count)
+    return False
 
 
 @dataclass
@@ -98,19 +141,8 @@ class _Opened:
 
 
 class _Batch:
-    def __init__(
-        self,
-        out: Path,
-        single: bool,
-        options: MapOptions,
-        output: OutputOptions,
-        overwrite: bool,
-        description: Mapping[str, Any] | None,
-        progress: SceneProgress,
-    ) -> None:
-        self._out, self._single, self._options = out, single, options
-        self._output, self._overwrite, self._description = output, overwrite, description
-        self._progress = progress
+    def __init__(self, out: Path, single: bool, writing: Writing, progress: SceneProgress) -> None:
+        self._out, self._single, self._writing, self._progress = out, single, writing, progress
         self._targets: dict[Path, Path] = {}
 
     def run(self, mapper: Mapper, scenes: Sequence[Path]) -> list[SceneResult]:
@@ -143,14 +175,14 @@ class _Batch:
         try:
             product = open_product(scene)
             target = self._out if self._single else self._target(scene, product)
-            if not self._single and target.exists() and not self._overwrite:
+            if not self._single and target.exists() and not self._writing.overwrite:
                 self._require_same(target, mapper)
                 opened.result = SceneResult(scene, {"probabilities": target}, skipped=True)
                 return opened
             opened.target = target
             opened.run = opened.stack.enter_context(mapper.open(product))
             opened.run.reader.start()
-            if self._output.backdrop:
+            if self._writing.output.backdrop:
                 opened.backdrop = mapper.decoders.submit(
                     _FIRST, f"the true-colour image of {scene}", lambda: _backdrop(product)
                 )
@@ -176,11 +208,11 @@ class _Batch:
                 files = write_map(
                     landcover_map,
                     opened.target,
-                    options=self._output,
+                    options=self._writing.output,
                     # in a folder of maps, files without their map.tif are of a run that was killed
-                    overwrite=self._overwrite or not self._single,
+                    overwrite=self._writing.overwrite or not self._single,
                     backdrop=backdrop,
-                    model=self._description,
+                    model=self._writing.description,
                 )
             except GeolulcError as error:
                 if self._single:
@@ -204,7 +236,7 @@ class _Batch:
         """``OutputError`` unless the map that is there is the one that would be made."""
         there = describe_map(target)
         found = there["stride_m"], there["model"].get("sha256", "")
-        expected = self._options.stride, mapper.ensemble.origin["sha256"]
+        expected = mapper.options.stride, mapper.ensemble.origin["sha256"]
         if found != expected:
             raise OutputError(
                 target,
@@ -221,14 +253,6 @@ def _backdrop(product: Product) -> Backdrop | None:
         # a picture can do without; the map does not depend on it
         _LOG.warning("no true-colour backdrop: %s", error)
         return None
-
-
-def _require_free(
-    out: Path, output: OutputOptions, overwrite: bool, description: Mapping[str, Any] | None
-) -> None:
-    require_free(
-        list(output.plan(out, model=description is not None).values()), overwrite=overwrite
-    )
 
 
 def _open_folder(out: Path, count: int) -> None:
