@@ -22,7 +22,8 @@ from geolulc.nets.stages import keep_modules, open_stages, run_modules
 
 #: The trunk ends after the stage of this stride.
 SHALLOW_STRIDE: Final = 8
-_EPSILON: Final = 1e-5
+#: Added to the variance before its root.
+EPSILON: Final = 1e-5
 
 
 class ShallowFusion(nn.Module):
@@ -67,5 +68,5 @@ class ShallowFusion(nn.Module):
         features = self.attention(run_modules(self.backbone, self.modules_used, images))
         mean = features.mean(dim=(2, 3))
         # a constant map has no slope in its deviation: the epsilon keeps gradients finite
-        deviation = (features.var(dim=(2, 3), unbiased=False) + _EPSILON).sqrt()
+        deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()
         return cast(Tensor, self.head(self.drop(torch.cat([mean, deviation], dim=1))))

@@ -1,0 +1,184 @@
+"""Where in a patch a class is: the head of a patch model applied before pooling.
+
+A convolutional network pools a feature map over the patch and reads its classes from the pooled
+features: ``logits = h(mean of F(x))``. Read ``h`` in each place x of the map and the answer has a
+place: the class evidence ``e(x)``. With a linear head (ResNet, EfficientNet) ``e(x) = h(F(x))``,
+class activation maps (Zhou et al. 2016), and the mean of e over the patch is the logits.
+
+Heads that are not linear in the features' distribution over the patch (ConvNeXt normalises after
+pooling, the shallow trunk pools the deviation too) are replaced by their tangent there: ``e(x) =
+logits + d logits`` for a patch with a little more of the place x, the influence function of robust
+statistics (Hampel 1974). Its mean is the logits too, for every head, and for a linear one it is
+the same. For the deviation s about the mean m the tangent is ``((F(x) - m)² - s²) / 2s``.
+
+What the head adds for the whole patch (label correlation) is added in every place alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geolulc.errors import ParameterError
+from geolulc.nets.early import EarlyFusion, join_bands
+from geolulc.nets.intermediate import IntermediateFusion
+from geolulc.nets.late import Encoder, LateFusion
+from geolulc.nets.network import LandCoverNet
+from geolulc.nets.shallow import EPSILON, ShallowFusion
+from geolulc.nets.stages import run_modules
+
+#: Pooled features (M, channels) → logits (M, classes).
+Head = Callable[[Tensor], Tensor]
+#: Agreement of evidence and logits below which a head does not pool by the mean.
+_TOLERANCE: Final = 1e-3
+
+
+def evidence(net: LandCoverNet, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    """Class evidence (N, classes, rows, columns), float32, on the grid of the network's trunk.
+
+    Its mean over rows and columns is ``net.classify(x10, x20, x60)``.
+
+    Args:
+        net: a network that ``require_location`` accepts, in evaluation mode.
+        x10, x20, x60: what ``net.preprocess`` gives.
+    """
+    fusion = net.fusion
+    if isinstance(fusion, EarlyFusion):
+        images = join_bands(x10, x20, x60, fusion.image_size, fusion.upsampling)
+        features = fusion.attention(fusion.backbone.forward_features(images))
+        places = _of_mean(features, _head_of(fusion.backbone))
+    elif isinstance(fusion, IntermediateFusion):
+        features = run_modules(fusion.backbone, fusion.segments[0], x10)
+        features = run_modules(fusion.backbone, fusion.segments[1], fusion.join20(features, x20))
+        features = run_modules(fusion.backbone, fusion.segments[2], fusion.join60(features, x60))
+        places = _of_mean(fusion.attention(features), _head_of(fusion.backbone))
+    elif isinstance(fusion, ShallowFusion):
+        images = join_bands(x10, x20, x60, fusion.image_size, fusion.upsampling)
+        features = run_modules(fusion.backbone, fusion.modules_used, images)
+        places = _of_moments(fusion.attention(features), fusion.head)
+    elif isinstance(fusion, LateFusion):
+        places = _of_encoders(fusion, (x10, x20, x60))
+    else:
+        raise _refusal(net, f"{type(fusion).__name__}")
+    places = places.float()
+    if net.label_correlation is not None:
+        logits = places.mean(dim=(2, 3))
+        places = places + (net.label_correlation(logits) - logits)[:, :, None, None]
+    return places
+
+
+def require_location(net: LandCoverNet, name: str = "model") -> None:
+    """``ParameterError`` unless ``net`` pools a feature map by the mean, so that places count."""
+    groups = _trial(net, torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            places, logits = evidence(net, *groups), net.classify(*groups)
+    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise _refusal(net, "a network without a map of features", name) from error
+    scale = 1 + float(logits.abs().max())
+    if places.ndim != 4 or places.shape[-1] < 2:
+        raise _refusal(net, "a network without a map of features", name)
+    if not torch.allclose(places.mean(dim=(2, 3)), logits, atol=_TOLERANCE * scale):
+        raise _refusal(net, "a network whose head does not pool by the mean", name)
+
+
+def _of_mean(features: Tensor, head: Head) -> Tensor:
+    """Evidence of ``head(mean of features)``; features (N, channels, rows, columns)."""
+    if features.ndim != 4:
+        raise ValueError(f"features of shape {tuple(features.shape)}")
+    rows, columns = features.shape[2:]
+    mean = features.mean(dim=(2, 3))
+    places = features.permute(0, 2, 3, 1)
+    tangent = _tangent(head, mean, (places - mean[:, None, None]).flatten(1, 2))
+    return tangent.unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+
+
+def _of_moments(features: Tensor, head: nn.Module) -> Tensor:
+    """Evidence of ``head([mean, deviation])``."""
+    mean = features.mean(dim=(2, 3), keepdim=True)
+    apart = features - mean
+    variance = apart.square().mean(dim=(2, 3), keepdim=True)
+    deviation = (variance + EPSILON).sqrt()
+    change = (apart.square() - variance) / (2 * deviation)
+    pooled = torch.cat([mean + apart, deviation + change], dim=1)
+    return cast(Tensor, head(pooled.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Evidence of the three encoders, each its part of the linear head, on the finest grid."""
+    parts = []
+    start = 0
+    for encoder, x in zip(
+        (fusion.encoder10, fusion.encoder20, fusion.encoder60), groups, strict=True
+    ):
+        end = start + encoder.num_features
+        if isinstance(encoder, Encoder):
+            features = encoder.attention(encoder.backbone.forward_features(x))
+            pooled: Head = _pre_logits_of(encoder.backbone)
+        else:
+            features = encoder.attention(run_modules(encoder.backbone, encoder.modules_used, x))
+            pooled = encoder.norm
+        parts.append(_of_mean(features, _part_of(fusion.head, start, end, pooled)))
+        start = end
+    size = max((part.shape[-2:] for part in parts), key=lambda shape: shape[0])
+    total = sum(_resized(part, size) for part in parts)
+    return cast(Tensor, total) + fusion.head.bias[:, None, None]
+
+
+def _resized(places: Tensor, size: tuple[int, ...]) -> Tensor:
+    """On a finer grid, with the same mean."""
+    if places.shape[-2:] == size:
+        return places
+    finer = functional.interpolate(places, size, mode="bilinear", align_corners=False)
+    return finer + (places.mean(dim=(2, 3)) - finer.mean(dim=(2, 3)))[:, :, None, None]
+
+
+def _tangent(head: Head, mean: Tensor, apart: Tensor) -> Tensor:
+    """``head(mean) + head'(mean) · apart``: (N, D), (N, places, D) → (N, places, classes)."""
+    # derivatives need tensors that may be recorded, which those of inference mode may not
+    with torch.inference_mode(False), torch.enable_grad():
+        point = mean.clone().requires_grad_()
+        logits = head(point)
+        slopes = [
+            torch.autograd.grad(logits[:, i].sum(), point, retain_graph=True)[0]
+            for i in range(logits.shape[1])
+        ]
+    slope = torch.stack(slopes, dim=2)
+    return logits.detach()[:, None] + apart @ slope
+
+
+def _head_of(backbone: Any) -> Head:
+    """A timm model's head on features that are pooled already."""
+    return lambda pooled: backbone.forward_head(pooled[:, :, None, None])
+
+
+def _part_of(head: nn.Linear, start: int, end: int, pooled: Head) -> Head:
+    """What some features add to the logits of a linear head."""
+    return lambda mean: functional.linear(pooled(mean), head.weight[:, start:end])
+
+
+def _pre_logits_of(backbone: Any) -> Head:
+    return lambda pooled: backbone.forward_head(pooled[:, :, None, None], pre_logits=True)
+
+
+def _trial(net: LandCoverNet, generator: torch.Generator) -> list[Tensor]:
+    weight = next(net.parameters())
+    return [
+        torch.randn(
+            1, len(net.bands[r]), net.patch_size // r, net.patch_size // r, generator=generator
+        ).to(weight.device, weight.dtype)
+        for r in net.bands
+    ]
+
+
+def _refusal(net: LandCoverNet, found: str, name: str = "model") -> ParameterError:
+    return ParameterError(
+        f"location with {name}",
+        found=f"{found} ({net.config.backbone})",
+        expected="a convolutional network that averages features over the patch",
+        remedy="Map patches (--stride), or use a model such as ResNet, EfficientNet or ConvNeXt.",
+    )
