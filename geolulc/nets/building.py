@@ -20,6 +20,7 @@ from geolulc.nets.label_correlation import LabelCorrelation
 from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.pixel_fusions import PixelFusion, build_pixel_fusion
 from geolulc.nets.pretrained import start_from
 from geolulc.nets.shallow import ShallowFusion
 
@@ -76,8 +77,10 @@ def build_net(
 
 def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
-) -> EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion:
-    """The part that ``config.fusion`` names."""
+) -> EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion:
+    """The part that ``config.task`` and ``config.fusion`` name."""
+    if config.task == "pixel":
+        return build_pixel_fusion(config, bands, num_classes)
     if config.fusion == "intermediate":
         return IntermediateFusion(config, bands, num_classes)
     if config.fusion == "late":

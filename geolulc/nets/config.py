@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from geolulc.errors import ParameterError
 
+#: What a network says: the classes present in a patch, or the class of every pixel of 10 m.
+TASKS: Final = ("patch", "pixel")
 #: How the three resolutions meet; the first is the default.
 FUSIONS: Final = ("early", "intermediate", "late")
 #: Attention on the last feature map.
@@ -39,6 +41,8 @@ class NetConfig:
             up to stride 8, with mean and deviation over the patch before the head.
         image_size: side of the images of early fusion in pixels; 0 for 120, or the next size
             that the backbone's tokens divide.
+        task: "patch" (which classes are present) or "pixel" (one class for every pixel of 10 m:
+            a decoder follows the trunk).
 
     Raises:
         ParameterError: an option is not one of its values or a rate is outside 0..1.
@@ -53,8 +57,10 @@ class NetConfig:
     upsampling: str = "bilinear"
     trunk: str = "whole"
     image_size: int = 0
+    task: str = "patch"
 
     def __post_init__(self) -> None:
+        _require_choice("task", self.task, TASKS)
         _require_choice("fusion", self.fusion, FUSIONS)
         _require_choice("attention", self.attention, ATTENTIONS)
         _require_choice("label_correlation", self.label_correlation, LABEL_CORRELATIONS)
@@ -75,6 +81,13 @@ class NetConfig:
                 found=repr(self.image_size),
                 expected="0, or pixels from 32 to 256",
                 remedy="0 takes the size that suits the backbone.",
+            )
+        if self.task == "pixel" and (self.image_size or self.label_correlation == "on"):
+            raise ParameterError(
+                "task pixel",
+                found="an image_size" if self.image_size else "label_correlation on",
+                expected="neither: pixels keep their size, and have one class each",
+                remedy="Leave it out.",
             )
         if not isinstance(self.backbone, str):
             raise ParameterError(

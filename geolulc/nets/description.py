@@ -49,6 +49,7 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
         "multiply_adds": count_multiply_adds(net),
         "bands": {f"{r} m": list(names) for r, names in net.bands.items()},
         "patch_size": net.patch_size,
+        **_windows(net),
         "nomenclature": net.nomenclature,
         "classes": list(net.classes),
         "normalisation": {
@@ -56,6 +57,12 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
             "std": dict(net.normalisation.std),
         },
     }
+
+
+def _windows(net: LandCoverNet) -> dict[str, int]:
+    if net.task != "pixel":
+        return {}
+    return {"window_multiple": net.pixel_multiple, "window_margin": net.margin}
 
 
 def joins(net: LandCoverNet) -> dict[int, str]:

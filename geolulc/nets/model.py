@@ -20,8 +20,9 @@ class Model:
 
     Attributes:
         net: the network, in evaluation mode when it was loaded.
-        thresholds: a class is present where its probability reaches this; one a class, 0..1.
-        temperature: divides the logits before the sigmoid; above 0.
+        thresholds: a class is present where its probability reaches this; one a class, 0..1;
+            without meaning for pixels, which have the most probable class.
+        temperature: divides the logits before they become probabilities; above 0.
         provenance: how it came about (JSON-able): data, options, scores, licence.
         name: a short name for people.
         sha256: of the checkpoint file it was loaded from; "" before it was saved.
@@ -54,5 +55,11 @@ class Model:
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities, float32, of logits (…, classes): sigmoid(logits / T)."""
+        """Calibrated probabilities, float32, of logits.
+
+        Patches, (…, classes): sigmoid(logits / T), as classes do not exclude one another. Pixels,
+        (N, classes, rows, columns): softmax(logits / T) over the classes.
+        """
+        if self.net.task == "pixel":
+            return torch.softmax(logits.float() / self.temperature, dim=1)
         return torch.sigmoid(logits.float() / self.temperature)

@@ -65,14 +65,37 @@ class LandCoverNet(nn.Module):
             self.register_buffer(f"mean{resolution}", mean.view(-1, 1, 1), persistent=False)
             self.register_buffer(f"scale{resolution}", 1 / std.view(-1, 1, 1), persistent=False)
 
+    @property
+    def task(self) -> str:
+        """ "patch": logits (N, classes); "pixel": logits (N, classes, rows, columns)."""
+        return self.config.task
+
+    @property
+    def pixel_multiple(self) -> int:
+        """Metres that divide the sides of windows that a pixel network does not pad; 0: patches."""
+        return int(getattr(self.fusion, "multiple", 0))
+
+    @property
+    def margin(self) -> int:
+        """Metres at a window's border to leave to its neighbours, of a pixel network; 0: patches.
+
+        What lies beyond the border still changes what is said further inside, but little:
+        ``benchmarks/pixel_margin.py`` measures it.
+        """
+        return int(getattr(self.fusion, "margin", 0))
+
     def forward(
         self, b10: Tensor, b20: Tensor, b60: Tensor, offsets: Sequence[Tensor] | None = None
     ) -> Tensor:
-        """Logits (N, classes), float32, of raw digital numbers: see ``preprocess``."""
+        """Logits, float32, of raw digital numbers: see ``preprocess`` and ``classify``."""
         return self.classify(*self.preprocess(b10, b20, b60, offsets))
 
     def classify(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of what ``preprocess`` gives (augmented or not)."""
+        """Logits, float32, of what ``preprocess`` gives (augmented or not).
+
+        (N, classes) of patches; (N, classes, rows, columns) on the grid of 10 m for the task
+        "pixel", whose windows may be of any size in steps of 60 m.
+        """
         logits = self.fusion(x10, x20, x60).float()
         if self.label_correlation is not None:
             logits = self.label_correlation(logits)

@@ -89,10 +89,11 @@ def _own_encoders(file: Path) -> dict[str, InputConvention]:
         return {}
     settings = parse_settings(text)
     groups = settings.bands
+    trunk = "trunk." if settings.config.task == "pixel" else ""
     parts = {
-        "early": {"fusion.backbone.": tuple(b for names in groups.values() for b in names)},
-        "intermediate": {"fusion.backbone.": groups[10]},
-        "late": {f"fusion.encoder{r}.backbone.": names for r, names in groups.items()},
+        "early": {f"fusion.{trunk}backbone.": tuple(b for names in groups.values() for b in names)},
+        "intermediate": {f"fusion.{trunk}backbone.": groups[10]},
+        "late": {f"fusion.encoder{r}.{trunk}backbone.": names for r, names in groups.items()},
     }[settings.config.fusion]
     mean, std = settings.normalisation.mean, settings.normalisation.std
     return {

@@ -1,0 +1,206 @@
+"""The three fusions of networks that say the class of every pixel of 10 m.
+
+Their parts have the names that the fusions of patch networks give them: a patch checkpoint can
+serve as ``pretrained``. Each works on windows of any size in steps of 60 m; one whose sides
+``multiple`` metres divide is not padded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from geolulc.nets.config import NetConfig
+from geolulc.nets.intermediate import JOIN_STRIDES, Join
+from geolulc.nets.pixel_decoder import PixelDecoder, PixelHead, PixelTrunk, enlarge, pad_to
+from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.shallow import SHALLOW_STRIDE
+from geolulc.nets.stages import run_modules
+
+#: Windows start and end on the pixels of 60 m.
+_STEP: Final = 60
+
+
+class PixelEarlyFusion(nn.Module):
+    """Bands of every resolution at 10 m, one trunk (whole, or up to stride 8), one decoder."""
+
+    def __init__(
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    ) -> None:
+        super().__init__()
+        self._bands = tuple(name for names in bands.values() for name in names)
+        deepest = SHALLOW_STRIDE if config.trunk == "shallow" else 0
+        trunk = PixelTrunk(config, len(self._bands), deepest=deepest)
+        self.trunk = trunk
+        self.decoder = PixelDecoder(trunk, len(self._bands))
+        self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
+        self.upsampling = config.upsampling
+        self.multiple, self.margin = _windows({10: trunk})
+        self.joins = {r: f"the input of {trunk.name}" for r, names in bands.items() if names}
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The timm model inside."""
+        return cast(nn.Module, self.trunk.backbone)
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm model inside, with the bands that it takes."""
+        return (EncoderInput(self.backbone, self._bands),)
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
+        size = x10.shape[-2:]
+        groups = [enlarge(x, size, self.upsampling) for x in (x10, x20, x60) if x.shape[1]]
+        images, inside = pad_to(torch.cat(groups, dim=1), self.trunk.strides[-1])
+        logits = self.head(self.decoder(self.trunk(images), images))
+        return cast(Tensor, logits[(..., *inside)])
+
+
+class PixelIntermediateFusion(nn.Module):
+    """The 10 m bands enter; 20 m bands join after the map of stride 2, 60 m after stride 4."""
+
+    def __init__(
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    ) -> None:
+        super().__init__()
+        self._bands = bands[10]
+        trunk = PixelTrunk(config, len(bands[10]))
+        self.trunk = trunk
+        self.decoder = PixelDecoder(trunk, len(bands[10]))
+        self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
+        #: Number of the map that a group joins.
+        self.places = {
+            r: next((i for i, s in enumerate(trunk.strides) if s >= stride), len(trunk.strides) - 1)
+            for r, stride in JOIN_STRIDES.items()
+        }
+        self.join20 = Join(len(bands[20]), trunk.channels[self.places[20]])
+        self.join60 = Join(len(bands[60]), trunk.channels[self.places[60]])
+        self.upsampling = config.upsampling
+        self.multiple, self.margin = _windows({10: trunk})
+        self.joins = {10: f"the input of {trunk.name}"} | {
+            r: f"after stride {trunk.strides[i]} ({trunk.channels[i]} channels)"
+            for r, i in self.places.items()
+        }
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The timm model inside."""
+        return cast(nn.Module, self.trunk.backbone)
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The trunk, with the bands that enter it."""
+        return (EncoderInput(self.backbone, self._bands),)
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
+        size, stride = x10.shape[-2:], self.trunk.strides[-1]
+        x, inside = pad_to(x10, stride)
+        # at 10 m all three are padded alike, and lie on the same ground wherever they join
+        coarser = {
+            20: (self.join20, pad_to(enlarge(x20, size, self.upsampling), stride)[0]),
+            60: (self.join60, pad_to(enlarge(x60, size, self.upsampling), stride)[0]),
+        }
+        maps, features = [], x
+        for number, segment in enumerate(self.trunk.segments):
+            features = run_modules(self.trunk.backbone, segment, features)
+            for resolution, (join, bands) in coarser.items():
+                if self.places[resolution] == number:
+                    features = join(features, bands)
+            maps.append(features)
+        maps[-1] = self.trunk.attention(maps[-1])
+        logits = self.head(self.decoder(maps, x))
+        return cast(Tensor, logits[(..., *inside)])
+
+
+class PixelEncoder(nn.Module):
+    """A trunk and a decoder on the grid of one resolution: bands → features of its pixels."""
+
+    def __init__(self, config: NetConfig, bands: int, *, pixels: int, deepest: int = 0) -> None:
+        super().__init__()
+        self.trunk = PixelTrunk(config, bands, pixels=pixels, deepest=deepest)
+        self.decoder = PixelDecoder(self.trunk, bands)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The timm model inside."""
+        return cast(nn.Module, self.trunk.backbone)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, bands, rows, columns) → (N, features, rows, columns)."""
+        padded, inside = pad_to(x, self.trunk.strides[-1])
+        features = self.decoder(self.trunk(padded), padded)
+        return cast(Tensor, features[(..., *inside)])
+
+
+class PixelLateFusion(nn.Module):
+    """An encoder a resolution on its own grid; their features meet at 10 m before the head."""
+
+    def __init__(
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    ) -> None:
+        super().__init__()
+        self._bands = dict(bands)
+        self.encoder10 = PixelEncoder(config, len(bands[10]), pixels=120)
+        self.encoder20 = PixelEncoder(config, len(bands[20]), pixels=60)
+        # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
+        self.encoder60 = PixelEncoder(config, len(bands[60]), pixels=120, deepest=SHALLOW_STRIDE)
+        encoders = {10: self.encoder10, 20: self.encoder20, 60: self.encoder60}
+        self.upsampling = config.upsampling
+        self.head = PixelHead(
+            sum(e.decoder.features for e in encoders.values()), num_classes, config.drop_rate
+        )
+        self.multiple, self.margin = _windows({r: e.trunk for r, e in encoders.items()})
+        self.joins = {
+            r: f"before the head ({e.decoder.features} features of {e.trunk.name})"
+            for r, e in encoders.items()
+        }
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm models of the three resolutions, with the bands that they take."""
+        return (
+            EncoderInput(self.encoder10.backbone, self._bands[10]),
+            EncoderInput(self.encoder20.backbone, self._bands[20]),
+            EncoderInput(self.encoder60.backbone, self._bands[60]),
+        )
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
+        size = x10.shape[-2:]
+        features = [
+            enlarge(encoder(x), size, self.upsampling)
+            for encoder, x in (
+                (self.encoder10, x10),
+                (self.encoder20, x20),
+                (self.encoder60, x60),
+            )
+        ]
+        return cast(Tensor, self.head(torch.cat(features, dim=1)))
+
+
+PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion
+
+
+def build_pixel_fusion(
+    config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+) -> PixelFusion:
+    """The fusion of a network whose task is "pixel"."""
+    kind = {
+        "early": PixelEarlyFusion,
+        "intermediate": PixelIntermediateFusion,
+        "late": PixelLateFusion,
+    }[config.fusion]
+    return cast(PixelFusion, kind(config, bands, num_classes))
+
+
+def _windows(trunks: Mapping[int, PixelTrunk]) -> tuple[int, int]:
+    """(multiple, margin) in metres of windows for ``trunks`` on grids of so many metres.
+
+    The margin is one pixel of the coarsest map, up to whole pixels of 60 m: a pixel so far inside
+    has the whole of the coarsest pixel next to its own in the window.
+    """
+    deepest = [resolution * trunk.strides[-1] for resolution, trunk in trunks.items()]
+    return math.lcm(_STEP, *deepest), _STEP * math.ceil(max(deepest) / _STEP)
