@@ -2,8 +2,9 @@
 
     python examples/make_scene.py FOLDER
 
-writes one ``.SAFE`` of about 12 km into FOLDER. The tests make their products with it too:
-``write_safe`` takes any arrays.
+writes one ``.SAFE`` of about 12 km into FOLDER, and beside it what is really there: the class of
+every pixel of 10 m (``NAME_truth.tif``, codes of the 19 classes). The tests make their products
+with it too: ``write_safe`` takes any arrays.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
 from geolulc.bands import BANDS, RESOLUTIONS
+from geolulc.nomenclature import BEN19
 
 #: Side of a JP2 tile in real products, by resolution.
 JP2_TILES = {10: 1024, 20: 640, 60: 192}
@@ -212,11 +214,44 @@ def write_jp2(
         image.write(array, 1)
 
 
+def write_truth(product: Path, cover: NDArray[np.uint8], **place: int) -> Path:
+    """Write the class of every pixel of 10 m beside ``product``; returns the path.
+
+    A GeoTIFF of uint8 codes of the 19 classes (1…), in their colours.
+
+    Args:
+        product: the ``.SAFE``.
+        cover: index into COVERS at 10 m.
+        place: epsg, ulx and uly, as for ``write_safe``.
+    """
+    place = {"epsg": 32632, "ulx": 600_000, "uly": 5_200_020} | place
+    path = product.with_name(f"{product.stem}_truth.tif")
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=cover.shape[0],
+        width=cover.shape[1],
+        count=1,
+        dtype="uint8",
+        nodata=0,
+        crs=f"EPSG:{place['epsg']}",
+        transform=from_origin(place["ulx"], place["uly"], 10, 10),
+        compress="deflate",
+    ) as raster:
+        raster.write(np.array([BEN19[c.name].code for c in COVERS], np.uint8)[cover], 1)
+        raster.write_colormap(1, {c.code: (*c.rgb, 255) for c in BEN19.classes})
+        raster.update_tags(1, **{str(c.code): c.name for c in BEN19.classes})
+    return path
+
+
 def make_demo_scene(folder: Path, size: int = 12_000) -> Path:
-    """The scene of ``make demo``; returns the path of its ``.SAFE``."""
+    """The scene of ``make demo``, and its truth; returns the path of the ``.SAFE``."""
     landscape = make_landscape(size, seed=3)
     bands = {name: add_offset(dn, -1000) for name, dn in landscape.bands.items()}
-    return write_safe(folder, bands, scl=landscape.scl)
+    product = write_safe(folder, bands, scl=landscape.scl)
+    write_truth(product, landscape.cover)
+    return product
 
 
 def _noise(pixels: int, slope: float, rng: np.random.Generator) -> NDArray[np.float32]:

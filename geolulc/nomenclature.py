@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +22,10 @@ from geolulc.errors import ParameterError
 
 #: Code of a cell or pixel without a class.
 NO_CLASS: Final = 0
+#: Position of a pixel that is of no class of a nomenclature, in arrays of positions.
+IGNORED: Final = 255
+#: CORINE level-3 codes have three digits; a reference map holds others where nothing is known.
+_CLC_CODES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,20 @@ class Nomenclature:
         for name in names:
             vector[self.index(name)] = 1
         return vector
+
+    def positions_of_clc(self, codes: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        """Position (from 0) of the class of each CORINE level-3 code, in the shape of ``codes``.
+
+        ``IGNORED`` for codes without a class: CORINE's other classes, and what is no code at all.
+        """
+        return self._of_clc[np.minimum(codes, _CLC_CODES)]
+
+    @cached_property
+    def _of_clc(self) -> NDArray[np.uint8]:
+        table = np.full(_CLC_CODES + 1, IGNORED, np.uint8)
+        for position, c in enumerate(self.classes):
+            table[list(c.clc)] = position
+        return table
 
 
 def _clc(*rows: tuple[int, str, str, str]) -> tuple[LandCoverClass, ...]:

@@ -25,6 +25,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @click.argument("store", type=PATH)
 @click.argument("run", type=PATH)
 @click.option("--config", type=PATH, metavar="TOML", help="Settings that differ from the defaults.")
+@_flag("task", str, "patch (classes present) or pixel (the class of every pixel).")
 @_flag("fusion", str, "early, intermediate or late.")
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
 @_flag("attention", str, "none or cbam.")
@@ -34,6 +35,8 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("batch_size", int, "Patches an optimiser step.")
 @_flag("learning_rate", float, "The highest one.")
 @_flag("loss", str, "bce, focal or asl.")
+@_flag("pixel_loss", str, "ce or ce+dice, of pixels.")
+@_flag("ignore_border", int, "Metres around borders of reference maps to leave out, of pixels.")
 @_flag("seed", int, "Everything random follows from it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, if any.")
@@ -96,8 +99,8 @@ def command(
         return
     figures = summary["figures"]
     click.echo(
-        f"{run}: epoch {summary['epoch']} of {summary['epochs']}, validation AP macro "
-        f"{_number(figures['val_ap_macro'])}, micro {_number(figures['val_ap_micro'])}"
+        f"{run}: epoch {summary['epoch']} of {summary['epochs']}, "
+        f"validation {_scores(figures, ', ')}"
     )
 
 
@@ -146,8 +149,7 @@ class TerminalTracker:
         """Print a line."""
         self._bar.write(
             f"epoch {figures['epoch']:.0f}  loss {figures['train_loss']:.4f}"
-            f"  val loss {figures['val_loss']:.4f}  AP macro {_number(figures['val_ap_macro'])}"
-            f"  micro {_number(figures['val_ap_micro'])}"
+            f"  val loss {figures['val_loss']:.4f}  {_scores(figures, '  ')}"
             f"  (best: epoch {figures['best_epoch']:.0f})",
             file=sys.stderr,
         )
@@ -156,6 +158,14 @@ class TerminalTracker:
         """End the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _scores(figures: Mapping[str, Any], between: str) -> str:
+    """The first two validation scores of whichever task the run has."""
+    from geolulc.learning.task_figures import TASK_FIGURES
+
+    (shown,) = (n.shown for n in TASK_FIGURES.values() if n.score in figures)
+    return between.join(f"{title} {_number(figures[key])}" for key, title in [*shown.items()][:2])
 
 
 def _number(value: float | None) -> str:

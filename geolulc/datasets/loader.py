@@ -27,7 +27,9 @@ class Batch(NamedTuple):
     """N patches: raw DN (0 = no data), channels in the order of ``bands.GROUPS``.
 
     ``b10`` uint16 (N, 4, 120, 120), ``b20`` uint16 (N, 6, 60, 60), ``b60`` uint16 (N, 2, 20, 20),
-    ``targets`` float32 (N, classes), ``indices`` int64 (N): positions in the store.
+    ``targets`` float32 (N, classes), or, of masks, uint8 (N, 120, 120): the position of each
+    pixel's class, 255 (``nomenclature.IGNORED``) where its CORINE code has none; ``indices`` int64
+    (N): positions in the store.
     """
 
     b10: torch.Tensor
@@ -56,6 +58,7 @@ class PatchLoader:
         verify: compare the pixels with the store's hashes (7 µs a patch).
         pin_memory: batches in page-locked memory, for copies to a GPU that need no waiting.
         repeated: a position may stand there several times: its patch comes as often.
+        masks: targets are the classes of the pixels, from the patches' reference maps.
 
     Raises:
         ParameterError: a value that cannot be used.
@@ -77,6 +80,7 @@ class PatchLoader:
         verify: bool = True,
         pin_memory: bool = False,
         repeated: bool = False,
+        masks: bool = False,
     ) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self.indices = np.asarray(indices, np.int64)
@@ -87,6 +91,7 @@ class PatchLoader:
         self.epoch = 0
         self._verify = verify
         self._pin_memory = pin_memory
+        self._masks = masks
         self._check(rank, world_size, repeated)
         self._spans = batch_spans(
             len(self.indices),
@@ -180,5 +185,9 @@ class PatchLoader:
             for shape in GROUP_SHAPES.values()
         )
         reader.read_into(indices, {r: t.numpy() for r, t in zip(GROUP_SHAPES, groups, strict=True)})
-        targets = torch.from_numpy(self.store.target_bytes[indices].astype(np.float32))
-        return Batch(b10, b20, b60, targets, torch.from_numpy(indices.copy()))
+        if self._masks:
+            codes = reader.read_references(indices)
+            truth = torch.from_numpy(self.store.nomenclature.positions_of_clc(codes))
+        else:
+            truth = torch.from_numpy(self.store.target_bytes[indices].astype(np.float32))
+        return Batch(b10, b20, b60, truth, torch.from_numpy(indices.copy()))

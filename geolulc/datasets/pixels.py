@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.datasets.records import PIXEL_PARTS, PIXELS_END, pixel_hash
+from geolulc.datasets.patch import REFERENCE_SHAPE
+from geolulc.datasets.records import PIXEL_PARTS, PIXELS_END, REFERENCE_PART, pixel_hash
 from geolulc.datasets.store import Store
 from geolulc.errors import DatasetError
 
@@ -68,6 +69,27 @@ class PixelReader:
         for place in np.lexsort((offsets, shards)).tolist():
             rows = [array[place] for array in arrays]
             self._read_record(int(indices[place]), int(shards[place]), int(offsets[place]), rows)
+
+    def read_references(self, indices: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """CORINE codes uint16 (N, 120, 120) of the reference maps of the patches at ``indices``.
+
+        Raises:
+            DatasetError: a file cannot be read, or a record has no reference map at its end.
+        """
+        head, size = REFERENCE_PART
+        codes = np.empty((len(indices), *REFERENCE_SHAPE), np.uint16)
+        shards, ends = self.store.locate_ends(indices)
+        for place in np.lexsort((ends, shards)).tolist():
+            before, shard = bytearray(len(head)), int(shards[place])
+            start = int(ends[place]) - len(head) - size
+            try:
+                count = self._fill(shard, max(start, 0), [before, codes[place]])
+            except OSError as error:
+                found = error.strerror or str(error)
+                raise self._damaged(int(indices[place]), shard, found) from error
+            if count != len(head) + size or before != head:
+                raise self._damaged(int(indices[place]), shard, "no reference map")
+        return codes if sys.byteorder == "little" else codes.byteswap()
 
     def _read_record(
         self, index: int, shard: int, offset: int, rows: list[NDArray[np.uint16]]
@@ -134,7 +156,8 @@ class PixelReader:
 def _scatter(handle: int, buffers: list[Any], offset: int) -> int:
     if hasattr(os, "preadv"):
         return os.preadv(handle, buffers, offset)
-    data = os.pread(handle, PIXELS_END, offset)  # macOS before 11
+    wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
+    data = os.pread(handle, wanted, offset)  # macOS before 11
     place = 0
     for buffer in buffers:
         flat = memoryview(buffer).cast("B")

@@ -1,7 +1,8 @@
 """A patch as the bytes of one datadings record, and back.
 
 A record is a msgpack map. The three pixel groups come first and have a constant size, so their
-bytes lie at constant places (``PIXEL_PARTS``) and a loader can read them straight into a batch.
+bytes lie at constant places (``PIXEL_PARTS``) and a loader can read them straight into a batch; a
+reference map comes last, at a constant distance from the record's end.
 Arrays are packed the way msgpack-numpy packs plain numbers, so that plain datadings readers give
 numpy arrays; here they are unpacked by msgpack alone, which runs nothing that a record holds.
 """
@@ -59,6 +60,16 @@ def _pixel_parts() -> tuple[tuple[bytes, int], ...]:
 PIXEL_PARTS: Final = _pixel_parts()
 #: Bytes from a record's start to the end of its pixels.
 PIXELS_END: Final = sum(len(head) + size for head, size in PIXEL_PARTS)
+
+
+def _reference_part() -> tuple[bytes, int]:
+    zeros = np.zeros(REFERENCE_SHAPE, np.uint16)
+    packed = bytes(msgpack.packb("reference") + msgpack.packb(_packed_array(zeros)))
+    return packed[: -zeros.nbytes], zeros.nbytes
+
+
+#: The same of a reference map, which is at the end of the record of a patch that has one.
+REFERENCE_PART: Final = _reference_part()
 
 
 def pixel_hash(groups: Any) -> int:

@@ -166,6 +166,15 @@ class Store:
         """(shard, offset in bytes) of the records at ``indices``."""
         return self._shards[indices], self._offsets[indices]
 
+    def locate_ends(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(shard, offset in bytes of the end) of the records at ``indices``."""
+        return self._shards[indices], self._offsets[indices] + self._sizes[indices]
+
+    @functools.cached_property
+    def has_reference(self) -> NDArray[np.bool_]:
+        """Whether each patch has a reference map (``prepare_store(reference_maps=True)``)."""
+        return np.array(self.column("has_reference"), np.bool_)
+
     @property
     def shard_files(self) -> tuple[Path, ...]:
         """The datadings file of each shard."""

@@ -71,8 +71,9 @@ def _jitter(
 
 
 def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tensor]:
-    """``inputs`` and ``targets`` (N, C) changed by ``draws`` of the same N patches.
+    """``inputs`` and ``targets`` changed by ``draws`` of the same N patches.
 
+    Targets are labels (N, C), or classes of pixels (N, rows, columns), which move with the pixels.
     Mixup blends a patch with its neighbour in the batch (0 with 1, 2 with 3, …).
     """
     device = targets.device
@@ -91,6 +92,8 @@ def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tens
     if draws.symmetry is not None:
         flags = torch.from_numpy(draws.symmetry).to(device, non_blocking=True)
         groups = [_turn(x, *flags[:, :, None, None, None].unbind(dim=1)) for x in groups]
+        if targets.ndim == 3:
+            targets = _turn(targets, *flags[:, :, None, None].unbind(dim=1))
     if draws.blend is not None:
         share = torch.from_numpy(draws.blend).to(device, non_blocking=True)
         partner = _neighbours(len(targets)).to(device)

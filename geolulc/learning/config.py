@@ -21,8 +21,10 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "label_correlation": ("off", "on"),
     "upsampling": ("bilinear", "nearest"),
     "trunk": ("whole", "shallow"),
+    "task": ("patch", "pixel"),
     "optimizer": ("adamw", "sgd"),
     "loss": ("bce", "focal", "asl"),
+    "pixel_loss": ("ce", "ce+dice"),
     "class_weights": ("none", "balanced"),
     "select": ("best", "last"),
     "precision": ("auto", "float32", "bf16", "fp16"),
@@ -41,6 +43,8 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "clip_norm": (0, 1e9),
     "ema_decay": (0, 0.999999),
     "label_smoothing": (0, 0.9),
+    "patch_loss": (0, 100),
+    "ignore_border": (0, 600),
     "mixup": (0, 10),
     "spectral_jitter": (0, 2),
     "band_dropout": (0, 0.9),
@@ -49,11 +53,20 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "seed": (0, 2**31 - 1),
     "workers": (0, 1024),
 }
+# settings that say nothing for the other task
+_ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "patch": ("loss", "label_correlation", "image_size", "mixup", "threshold_beta"),
+    "pixel": ("pixel_loss", "patch_loss", "ignore_border"),
+}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """A training run. The defaults train BigEarthNet from scratch; 0 turns a thing off.
+
+    Task:
+        task: "patch" (which classes are present) or "pixel" (the class of every pixel of 10 m;
+            needs a store with reference maps).
 
     Network:
         fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate,
@@ -72,13 +85,21 @@ class TrainConfig:
         ema_decay: weights are averaged over steps with this decay (smaller in the first steps);
             the average is what is validated and kept.
         patience: stop after this many epochs without a better validation score.
-        select: keep the "best" epoch by validation macro average precision, or the "last" one
-            (where the validation split is too small to choose by).
+        select: keep the "best" epoch by validation macro average precision (of pixels: mean
+            intersection over union), or the "last" one (where the validation split is too small
+            to choose by).
 
     Loss:
         loss: "bce", "focal" (Lin et al. 2017) or "asl" (asymmetric, Ridnik et al. 2021).
-        class_weights: "balanced" gives positives of rare classes more weight.
+        class_weights: "balanced" gives positives (or pixels) of rare classes more weight.
         label_smoothing: share of a target that is moved to the class's frequency.
+
+    Loss of pixels (in place of ``loss``):
+        pixel_loss: "ce" (cross-entropy) or "ce+dice" (with the soft Dice loss of the classes that
+            a patch has: small areas count as much as large ones).
+        patch_loss: weight of a binary cross-entropy of the classes present in the patch.
+        ignore_border: pixels so many metres from another class of the reference map, or nearer,
+            are not learned from: a map of 25 ha units does not know borders to the pixel.
 
     Augmentation:
         d4: the eight flips and quarter turns of a patch.
@@ -97,6 +118,8 @@ class TrainConfig:
     Raises:
         ParameterError: a value of the wrong type, outside its range or not among its choices.
     """
+
+    task: str = "patch"
 
     fusion: str = "early"
     backbone: str = "resnet18"
@@ -124,6 +147,9 @@ class TrainConfig:
     loss: str = "bce"
     class_weights: str = "none"
     label_smoothing: float = 0.0
+    pixel_loss: str = "ce"
+    patch_loss: float = 0.0
+    ignore_border: int = 0
 
     d4: bool = True
     mixup: float = 0.0
@@ -155,6 +181,14 @@ class TrainConfig:
                     found=repr(value),
                     expected=f"a number from {low:g} to {high:g}",
                     remedy="Give a value of this range.",
+                )
+        for name in _ONLY_OF["patch" if self.task == "pixel" else "pixel"]:
+            if getattr(self, name) != getattr(TrainConfig, name):
+                raise ParameterError(
+                    name,
+                    found=f"{getattr(self, name)!r} with the task {self.task}",
+                    expected=f"{getattr(TrainConfig, name)!r}: it has no meaning there",
+                    remedy="Leave it out, or choose the other task.",
                 )
         if self.batch_size % self.accumulate:
             raise ParameterError(

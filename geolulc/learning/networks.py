@@ -30,7 +30,10 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
     )
-    start_at_frequencies(net, patches.targets.mean(axis=0))
+    if config.task == "pixel":
+        start_at_shares(net, patches.pixel_shares)
+    else:
+        start_at_frequencies(net, patches.targets.mean(axis=0))
     # two steps: together, mypy knows no such overload
     return net.to(device).to(memory_format=memory_format(device))
 
@@ -49,6 +52,17 @@ def start_at_frequencies(net: LandCoverNet, frequencies: NDArray[np.float32]) ->
     if last is not None and last.bias is not None:
         shares = torch.from_numpy(np.clip(frequencies, 0.01, 0.99))
         last.bias.copy_(torch.logit(shares))
+
+
+@torch.no_grad()
+def start_at_shares(net: LandCoverNet, shares: NDArray[np.float32]) -> None:
+    """The same for pixels: the last bias starts at the logarithm of each class's share, (C,)."""
+    last = None
+    for module in net.fusion.modules():
+        if isinstance(module, nn.Conv2d) and module.out_channels == len(net.classes):
+            last = module
+    if last is not None and last.bias is not None:
+        last.bias.copy_(torch.log(torch.from_numpy(np.clip(shares, 1e-4, 1.0))))
 
 
 def net_config(config: TrainConfig) -> NetConfig:

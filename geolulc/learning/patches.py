@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,8 +13,13 @@ from numpy.typing import NDArray
 from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store
 from geolulc.datasets.loader import Batch, PatchLoader
+from geolulc.datasets.pixels import PixelReader
 from geolulc.errors import DatasetError
 from geolulc.nets import Normalisation
+
+#: Patches whose reference maps tell the shares of the classes: 118 MB.
+_SHARES_FROM: Final = 4096
+_READ_AT_ONCE: Final = 256
 
 
 class SplitPatches:
@@ -24,19 +31,59 @@ class SplitPatches:
         indices: their positions in the store, int64 (n,), ascending; a repeated one counts as
             often, with one place (and one set of random changes an epoch) for all.
         targets: float32 (n, classes).
+        masks: batches have the classes of pixels as their targets, from reference maps; patches
+            without such a map are left out.
     """
 
-    def __init__(self, store: Store, split: str, indices: NDArray[np.int64] | None = None) -> None:
-        """``indices`` in place of the whole split."""
+    def __init__(
+        self,
+        store: Store,
+        split: str,
+        indices: NDArray[np.int64] | None = None,
+        *,
+        masks: bool = False,
+    ) -> None:
+        """``indices`` in place of the whole split.
+
+        Raises:
+            DatasetError: ``masks``, and no patch of the split has a reference map.
+        """
         self.store = store
         self.split = split
         self.indices: NDArray[np.int64] = (
             store.split(split) if indices is None else np.sort(indices).astype(np.int64)
         )
+        self.masks = masks
+        if masks:
+            self.indices = self._with_reference()
         self.targets: NDArray[np.float32] = store.target_bytes[self.indices].astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def _with_reference(self) -> NDArray[np.int64]:
+        found = self.indices[self.store.has_reference[self.indices]]
+        if len(self.indices) and not len(found):
+            raise DatasetError(
+                self.store.path,
+                found=f"no reference map in the split {self.split}",
+                expected="the classes of pixels",
+                remedy="Prepare BigEarthNet v2 with --reference-maps.",
+            )
+        return found
+
+    @cached_property
+    def pixel_shares(self) -> NDArray[np.float32]:
+        """Share of each class in the pixels that have one, float32 (C,); of some 4,096 patches."""
+        step = -(-len(self) // _SHARES_FROM) or 1
+        indices, nomenclature = self.indices[::step], self.store.nomenclature
+        counts = np.zeros(256, np.int64)
+        with PixelReader(self.store) as reader:
+            for start in range(0, len(indices), _READ_AT_ONCE):
+                codes = reader.read_references(indices[start : start + _READ_AT_ONCE])
+                counts += np.bincount(nomenclature.positions_of_clc(codes).ravel(), minlength=256)
+        counts = counts[: len(nomenclature)]
+        return np.asarray(counts / max(int(counts.sum()), 1), np.float32)
 
     def places(self, batch: Batch) -> NDArray[np.int64]:
         """The places of a batch's patches, int64 (N,)."""
@@ -76,6 +123,7 @@ class SplitPatches:
             drop_last=shuffle,
             pin_memory=device.type == "cuda",
             repeated=True,
+            masks=self.masks,
         )
 
 

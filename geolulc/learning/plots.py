@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from geolulc.learning import metrics
+from geolulc.learning.task_figures import TaskFigures
 from geolulc.nomenclature import Nomenclature
 from geolulc.staging import staged
 
@@ -43,25 +44,30 @@ def write_run_plots(
     folder: Path,
     history: Sequence[Mapping[str, float]],
     best_epoch: int,
-    class_ap: Mapping[str, float | None],
+    by_class: Mapping[str, float | None],
     nomenclature: Nomenclature,
+    names: TaskFigures,
 ) -> None:
-    """Write history.png and class_ap.png of a run into its ``folder``."""
-    write_figure(plot_history(history, best_epoch), folder / "history.png")
-    looks = [nomenclature[name] for name in class_ap]
-    values = np.array([np.nan if v is None else v for v in class_ap.values()])
-    figure = plot_class_ap([c.short for c in looks], [c.color for c in looks], values)
-    write_figure(figure, folder / "class_ap.png")
+    """Write history.png and class_ap.png (or class_iou.png) of a run into its ``folder``."""
+    write_figure(plot_history(history, best_epoch, tuple(names.shown)), folder / "history.png")
+    looks = [nomenclature[name] for name in by_class]
+    values = np.array([np.nan if v is None else v for v in by_class.values()])
+    figure = plot_by_class(
+        [c.short for c in looks], [c.color for c in looks], values, names.class_title, names.absent
+    )
+    write_figure(figure, folder / f"{names.by_class}.png")
 
 
-def plot_history(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:
+def plot_history(
+    history: Sequence[Mapping[str, float]], best_epoch: int, shown: Sequence[str]
+) -> Figure:
     """Losses, validation figures and learning rate over epochs; the kept epoch marked."""
     figure = new_figure(11, 3.4)
     losses, scores, rates = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
     for axes, names, title in (
         (losses, ("train_loss", "val_loss"), "Loss"),
-        (scores, ("val_ap_macro", "val_ap_micro", "val_f1_micro"), "Validation"),
+        (scores, shown, "Validation"),
         (rates, ("learning_rate",), "Learning rate"),
     ):
         for name in names:
@@ -72,16 +78,24 @@ def plot_history(history: Sequence[Mapping[str, float]], best_epoch: int) -> Fig
     return figure
 
 
-def plot_class_ap(names: Sequence[str], colors: Sequence[str], ap: NDArray[np.float64]) -> Figure:
-    """Average precision by class; classes without a positive are named and left empty."""
+def plot_by_class(
+    names: Sequence[str],
+    colors: Sequence[str],
+    values: NDArray[np.float64],
+    title: str,
+    absent: str,
+) -> Figure:
+    """A figure in 0..1 by class; classes without one are called ``absent`` and left empty."""
     figure = new_figure(7, 0.28 * len(names) + 1)
     axes = figure.subplots()
     places = np.arange(len(names))
-    axes.barh(places, np.nan_to_num(ap), color=colors, edgecolor="0.4", linewidth=0.5)
-    labels = [n if np.isfinite(v) else f"{n} (no positive)" for n, v in zip(names, ap, strict=True)]
+    axes.barh(places, np.nan_to_num(values), color=colors, edgecolor="0.4", linewidth=0.5)
+    labels = [
+        n if np.isfinite(v) else f"{n} ({absent})" for n, v in zip(names, values, strict=True)
+    ]
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="Average precision")
+    axes.set(xlim=(0, 1), xlabel=title)
     return figure
 
 

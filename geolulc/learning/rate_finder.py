@@ -18,8 +18,8 @@ from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.errors import TrainingError
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.losses import make_loss
 from geolulc.learning.networks import make_net, memory_format
+from geolulc.learning.objective import make_objective
 from geolulc.learning.optimisation import make_optimizer
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.plan import make_plan
@@ -66,14 +66,13 @@ def find_rate(
         TrainingError: the loss is not finite before it ever fell.
     """
     place = choose_device(device)
-    patches = SplitPatches(open_store(store), "train")
+    patches = SplitPatches(open_store(store), "train", masks=config.task == "pixel")
     plan = make_plan(len(patches), config, 1)
     dtype, layout = autocast_type(config.precision, place), memory_format(place)
     net = make_net(patches, config, place)
     optimizer = make_optimizer(net, config)
     scaler = torch.amp.GradScaler(place.type, enabled=dtype is torch.float16)
-    frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(place)
-    loss_of = make_loss(config, frequencies)
+    objective = make_objective(config, patches, patches, place)
     loader = patches.loader(
         plan.size, device=place, shuffle=True, seed=config.seed, workers=config.workers
     )
@@ -92,7 +91,7 @@ def find_rate(
             )
             with autocast(dtype, place):
                 logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
-            loss = loss_of(logits, truth).mean()
+            loss = objective.loss(logits, truth).mean()
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(scaler.scale(loss))
             scaler.step(optimizer)

@@ -18,11 +18,12 @@ from geolulc.datasets import Patch
 from geolulc.learning.evaluation import Evaluation, Predictions, patch_losses
 from geolulc.learning.plots import (
     new_figure,
-    plot_class_ap,
+    plot_by_class,
     plot_cooccurrence,
     plot_precision_recall,
     plot_reliability,
 )
+from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.staging import staged
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def write_report(
     Raises:
         OutputError: the folder exists or cannot be written.
     """
-    names = predictions.model.net.classes
+    names, names_of = predictions.model.net.classes, TASK_FIGURES["patch"]
     nomenclature = predictions.patches.store.nomenclature
     looks = [nomenclature[name] for name in names]
     short = [look.short for look in looks]
@@ -80,7 +81,9 @@ def write_report(
     ap = np.array([row["ap"] for row in evaluation.classes])
     worst = np.argsort(-patch_losses(predictions), kind="stable")[:WORST]
     figures = {
-        "class_ap.png": plot_class_ap(short, [look.color for look in looks], ap),
+        "class_ap.png": plot_by_class(
+            short, [look.color for look in looks], ap, names_of.class_title, names_of.absent
+        ),
         "precision_recall.png": plot_precision_recall(targets, scores, nomenclature, names),
         "reliability.png": plot_reliability(targets, expit(predictions.logits), scores),
         "cooccurrence.png": plot_cooccurrence(targets, predictions.decisions, short),

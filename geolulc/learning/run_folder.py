@@ -3,7 +3,7 @@
     config.toml         every setting
     model.safetensors   the chosen epoch so far: complete, usable at any moment
     history.csv         a line an epoch
-    history.png         the same, drawn, and class_ap.png: average precision by class
+    history.png         the same, drawn, and class_ap.png (of pixels: class_iou.png): by class
     state.safetensors   where the run stands, until it is finished
     summary.json        the end: written last
 
@@ -49,7 +49,7 @@ class Standing:
         best_score: validation score of the best epoch so far.
         best_epoch: its number, from 1; 0 before the first.
         history: a row of figures an epoch.
-        best_class_ap: its validation average precision by class, None without a positive.
+        best_by_class: its figure by class (average precision, IoU), None for one without.
         scaler: state of the gradient scaler (fp16 only).
         data: what identifies the patches trained on.
     """
@@ -58,16 +58,15 @@ class Standing:
     loss_sum: float = 0.0
     best_score: float = -1.0
     best_epoch: int = 0
-    best_class_ap: dict[str, float | None] = field(default_factory=dict)
+    best_by_class: dict[str, float | None] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
-    def end_epoch(self, row: dict[str, float], select: str) -> bool:
+    def end_epoch(self, row: dict[str, float], score: float, select: str) -> bool:
         """Take up the figures of an epoch; whether it is the one to keep ("best" or "last")."""
         self.loss_sum = 0.0
         self.history.append(row)
-        score = row["val_ap_macro"]
         chosen = select == "last" or score > self.best_score
         if chosen:
             self.best_score, self.best_epoch = score, len(self.history)
@@ -77,14 +76,14 @@ class Standing:
         """Whether no epoch of the last ``patience`` was better than one before; 0 never is."""
         return bool(patience) and len(self.history) - self.best_epoch >= patience
 
-    def summary(self, epochs: int) -> dict[str, Any]:
-        """What came out: epochs, the chosen one and its figures."""
+    def summary(self, epochs: int, by_class: str) -> dict[str, Any]:
+        """What came out: epochs, the chosen one and its figures; ``by_class`` names those."""
         chosen = self.history[self.best_epoch - 1]
         return {
             "epochs": len(self.history),
             "stopped_early": len(self.history) < epochs,
             "epoch": self.best_epoch,
-            "class_ap": self.best_class_ap,
+            by_class: self.best_by_class,
             "figures": {k: v if math.isfinite(v) else None for k, v in chosen.items()},
         }
 

@@ -12,7 +12,6 @@ from scipy.special import expit
 from geolulc import __version__
 from geolulc.errors import DatasetError
 from geolulc.learning import metrics
-from geolulc.learning.calibration import choose_thresholds, fit_temperature
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.patches import SplitPatches
 from geolulc.nets import LandCoverNet, Model
@@ -20,7 +19,8 @@ from geolulc.nets import LandCoverNet, Model
 
 def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
     """``DatasetError`` where the best epoch is to be chosen and there is nothing to choose by."""
-    if config.select == "best" and not held_out.targets.any():
+    nothing = not len(held_out) if held_out.masks else not held_out.targets.any()
+    if config.select == "best" and nothing:
         raise DatasetError(
             held_out.store.path,
             found="no labelled patch in the split val",
@@ -58,19 +58,17 @@ def class_average_precision(
     }
 
 
-def calibrated_model(
+def kept_model(
     net: LandCoverNet,
+    calibration: tuple[float, tuple[float, ...]],
     patches: SplitPatches,
     held_out: SplitPatches,
-    logits: NDArray[np.float32],
     config: TrainConfig,
     figures: Mapping[str, float],
     name: str,
 ) -> Model:
-    """``net`` with temperature and thresholds fitted to its ``logits`` of ``held_out``."""
-    truth = held_out.targets
-    temperature = fit_temperature(logits, truth)
-    thresholds = choose_thresholds(truth, expit(logits / temperature), config.threshold_beta)
+    """``net`` with temperature and thresholds (``calibration``), and how it came about."""
+    temperature, thresholds = calibration
     provenance = {
         "made_by": f"geolulc {__version__}",
         "data": {

@@ -47,9 +47,12 @@ class Task:
     classes: NDArray[np.bool_] | None = None
     plots: bool = True
 
-    def patches(self, store: Store) -> tuple[SplitPatches, SplitPatches]:
-        """Those to train on, and those to validate on."""
-        both = SplitPatches(store, "train", self.train), SplitPatches(store, "val", self.val)
+    def patches(self, store: Store, *, masks: bool = False) -> tuple[SplitPatches, SplitPatches]:
+        """Those to train on, and those to validate on; ``masks`` as for ``SplitPatches``."""
+        both = (
+            SplitPatches(store, "train", self.train, masks=masks),
+            SplitPatches(store, "val", self.val, masks=masks),
+        )
         if self.classes is not None:
             for patches in both:
                 patches.targets *= self.classes

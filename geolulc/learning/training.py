@@ -18,8 +18,8 @@ from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
 from geolulc.learning.loss_meter import LossMeter
-from geolulc.learning.losses import make_loss
 from geolulc.learning.networks import memory_format, parallel, sharing_gradients
+from geolulc.learning.objective import make_objective
 from geolulc.learning.optimisation import learning_rate, make_optimizer, update_average
 from geolulc.learning.plan import make_plan, step_seed
 from geolulc.learning.plots import write_run_plots
@@ -37,14 +37,9 @@ from geolulc.learning.run_folder import (
     require_free_run,
     save_state,
 )
-from geolulc.learning.scoring import score
-from geolulc.learning.selection import (
-    calibrated_model,
-    class_average_precision,
-    require_validation,
-    validation_figures,
-)
+from geolulc.learning.selection import kept_model, require_validation
 from geolulc.learning.task import Task
+from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.learning.trackers import Tracker, Trackers
 from geolulc.nets import save_checkpoint
 from geolulc.nets.devices import autocast, autocast_type, choose_device
@@ -112,7 +107,8 @@ def _train(
     processes: Processes,
     tracker: Tracker,
 ) -> dict[str, Any]:
-    patches, held_out = task.patches(store)
+    patches, held_out = task.patches(store, masks=config.task == "pixel")
+    names = TASK_FIGURES[config.task]
     plan = make_plan(len(patches), config, processes.count)
     require_validation(held_out, config)
     task.require_processes(processes)
@@ -130,9 +126,7 @@ def _train(
         rank=processes.rank,
         processes=processes.count,
     )
-    counted = None if task.classes is None else torch.from_numpy(task.classes).to(device)
-    frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)
-    loss_of = make_loss(config, frequencies, counted)
+    objective = make_objective(config, patches, held_out, device, task.classes)
     optimizer = make_optimizer(net, config)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
 
@@ -175,7 +169,7 @@ def _train(
                     inputs, truth = augment(net.preprocess(b10, b20, b60), truth, draws.of(here))
                     with autocast(dtype, device):
                         logits = model(*(x.contiguous(memory_format=layout) for x in inputs))
-                    loss = loss_of(logits, truth).sum() / plan.batch
+                    loss = objective.loss(logits, truth).sum() / plan.batch
                     with sharing_gradients(model, part == plan.parts - 1):
                         # gradients are averaged over processes; times their number is the sum
                         torch.autograd.backward(scaler.scale(loss * processes.count))
@@ -204,9 +198,8 @@ def _train(
                     raise TrainingInterrupted(signal_number(), epoch + 1, step + 1)
 
             seconds = time.monotonic() - started
-            logits_held_out = score(
+            validation = objective.validate(
                 average,
-                held_out,
                 device=device,
                 dtype=dtype,
                 batch_size=plan.size,
@@ -217,16 +210,17 @@ def _train(
                 "epoch": epoch + 1,
                 "learning_rate": rate,
                 "train_loss": meter.mean,
-                **validation_figures(held_out.targets, logits_held_out),
+                **validation.figures,
                 "patches_per_second": (plan.steps - first) * plan.batch / seconds,
                 "seconds": time.monotonic() - started,
             }
-            if at.end_epoch(row, config.select) and processes.leads:
-                chosen = calibrated_model(
-                    average, patches, held_out, logits_held_out, config, row, run.path.name
+            if at.end_epoch(row, row[names.score], config.select) and processes.leads:
+                calibration = validation.calibrate()
+                chosen = kept_model(
+                    average, calibration, patches, held_out, config, row, run.path.name
                 )
                 save_checkpoint(run.model, chosen, overwrite=True)
-                at.best_class_ap = class_average_precision(held_out.targets, logits_held_out, net)
+                at.best_by_class = dict(validation.by_class)
             save()
             if processes.leads:
                 run.write_history(at.history)
@@ -234,11 +228,11 @@ def _train(
             if at.step < total and processes.any(bool(signal_number()), device):
                 raise TrainingInterrupted(signal_number(), epoch + 1, plan.steps)
 
-    summary = at.summary(config.epochs)
+    summary = at.summary(config.epochs, names.by_class)
     if processes.leads:
         if task.plots:
             write_run_plots(
-                run.path, at.history, at.best_epoch, at.best_class_ap, store.nomenclature
+                run.path, at.history, at.best_epoch, at.best_by_class, store.nomenclature, names
             )
         run.finish(summary)
     processes.wait()

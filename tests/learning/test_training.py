@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from geolulc.datasets import open_store
 from geolulc.errors import DatasetError, OutputError, TrainingError
-from geolulc.learning import TrainConfig, train, training
+from geolulc.learning import TrainConfig, objective, train, training
 from geolulc.learning.config import read_config
 from geolulc.learning.interruption import TrainingInterrupted
 from geolulc.nets import load_checkpoint
@@ -248,7 +248,7 @@ def test_a_loss_that_is_no_number_names_the_patches(made, quick, tmp_path, monke
 
         return loss
 
-    monkeypatch.setattr(training, "make_loss", broken_loss)
+    monkeypatch.setattr(objective, "make_loss", broken_loss)
     with pytest.raises(TrainingError, match=r"step 1 of the epoch: found a loss of nan") as caught:
         train(made, tmp_path / "run", quick)
     keys = set(open_store(made).keys)

@@ -1,0 +1,113 @@
+"""Losses of pixels that have one class each.
+
+A patch's loss depends on that patch alone: batches may be cut into parts and shared by processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geolulc.learning.config import TrainConfig
+from geolulc.learning.pixel_borders import near_borders
+from geolulc.nomenclature import IGNORED
+
+#: (logits (N, C, rows, columns), truth uint8 (N, rows, columns)) → loss of each patch (N,).
+PixelLoss = Callable[[Tensor, Tensor], Tensor]
+
+#: A class with one pixel in thousands would drown the others.
+_LARGEST_WEIGHT: Final = 10.0
+#: Side in pixels of the areas that tell whether a class is present: 120 m, about a hectare.
+_AREA: Final = 12
+_EPSILON: Final = 1e-6
+
+
+def make_pixel_loss(config: TrainConfig, shares: Tensor) -> PixelLoss:
+    """The loss that ``config`` describes; 0 for a patch without a labelled pixel.
+
+    Args:
+        config: pixel_loss, patch_loss, ignore_border, class_weights and label_smoothing.
+        shares: float32 (C,), share of each class in the labelled pixels of the train split.
+    """
+    weights = pixel_weights(shares) if config.class_weights == "balanced" else None
+
+    def loss(logits: Tensor, truth: Tensor) -> Tensor:
+        learned = truth
+        if config.ignore_border:
+            learned = truth.masked_fill(near_borders(truth, config.ignore_border), IGNORED)
+        known = learned != IGNORED
+        # classes of pixels that are not known are never looked at: any will do
+        positions = learned.long().masked_fill(~known, 0)
+        log_p = torch.log_softmax(logits.float(), dim=1)
+        by_pixel = -log_p.gather(1, positions[:, None])[:, 0]
+        if config.label_smoothing:
+            # towards the class's share, not towards all alike: rare classes stay rare
+            expected = -torch.einsum("c,nchw->nhw", shares.to(log_p), log_p)
+            by_pixel = torch.lerp(by_pixel, expected, config.label_smoothing)
+        if weights is not None:
+            by_pixel = by_pixel * weights.to(by_pixel)[positions]
+        count = known.sum(dim=(1, 2)).clamp(min=1)
+        total = (by_pixel * known).sum(dim=(1, 2)) / count
+        if config.pixel_loss == "ce+dice":
+            total = total + dice_loss(log_p.exp(), positions, known)
+        if config.patch_loss:
+            total = total + config.patch_loss * presence_loss(log_p.exp(), truth)
+        return total
+
+    return loss
+
+
+def pixel_weights(shares: Tensor) -> Tensor:
+    """Weight of a class's pixels, (C,): √(1 / share), at most 10, with a mean of 1 over pixels.
+
+    The root, because the full ratio trades large classes for small ones; 1 for a class without a
+    pixel.
+    """
+    weights = shares.clamp(min=1e-12).rsqrt()
+    weights = torch.where(shares > 0, weights, torch.ones_like(weights))
+    weights = weights / (shares * weights).sum().clamp(min=1e-12)
+    return weights.clamp(max=_LARGEST_WEIGHT)
+
+
+def dice_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:
+    """1 - the soft Dice coefficient of each patch, mean over the classes that it has, (N,).
+
+    Milletari et al. (2016), with the sum of probabilities and pixels below the line.
+
+    Args:
+        p: probabilities (N, C, rows, columns).
+        positions: int64 (N, rows, columns), the class of each pixel.
+        known: bool (N, rows, columns), the pixels that count.
+    """
+    n, classes = p.shape[:2]
+    flat = positions.flatten(1)
+    counted = known.flatten(1).to(p)
+    at_truth = p.gather(1, positions[:, None]).flatten(1) * counted
+    empty = torch.zeros(n, classes, device=p.device, dtype=p.dtype)
+    overlap = empty.scatter_add(1, flat, at_truth)
+    pixels = empty.scatter_add(1, flat, counted)
+    said = torch.einsum("nchw,nhw->nc", p, known.to(p))
+    present = (pixels > 0).to(p)
+    dice = 2 * overlap / (said + pixels).clamp(min=_EPSILON)
+    return ((1 - dice) * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+
+
+def presence_loss(p: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy of the classes present in each patch, mean over classes, (N,).
+
+    A class is as probable in the patch as in the area of 120 m where it is most probable.
+
+    Args:
+        p: probabilities (N, C, rows, columns).
+        truth: uint8 (N, rows, columns), the class of each pixel; 255 for none.
+    """
+    n, classes = p.shape[:2]
+    pooled = F.adaptive_max_pool2d(F.avg_pool2d(p, _AREA), 1).view(n, classes)
+    present = torch.zeros(n, IGNORED + 1, device=p.device, dtype=p.dtype)
+    present = present.scatter(1, truth.flatten(1).long(), 1.0)[:, :classes]
+    pooled = pooled.clamp(_EPSILON, 1 - _EPSILON)
+    return F.binary_cross_entropy(pooled, present, reduction="none").mean(dim=1)

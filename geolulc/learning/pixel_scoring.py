@@ -1,0 +1,111 @@
+"""How a pixel network does on a split: a pass over it that keeps no map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from geolulc.datasets.patch import REFERENCE_SHAPE
+from geolulc.learning.networks import memory_format
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.processes import Processes
+from geolulc.nets import LandCoverNet
+from geolulc.nets.devices import autocast
+from geolulc.nomenclature import IGNORED
+
+#: Pixels whose logits are kept, to calibrate by: 20 MB.
+_SAMPLED: Final = 1 << 18
+#: At most so many of one patch: neighbours say the same.
+_SAMPLED_A_PATCH: Final = 64
+
+
+@dataclass(frozen=True)
+class PixelScores:
+    """What a pass over a split left.
+
+    Attributes:
+        confusion: int64 (C, C), see ``pixel_metrics``.
+        loss: mean cross-entropy of the labelled pixels; NaN without one.
+        logits: float32 (n, C), of a sample of labelled pixels.
+        truth: int64 (n,), their classes.
+    """
+
+    confusion: NDArray[np.int64]
+    loss: float
+    logits: NDArray[np.float32]
+    truth: NDArray[np.int64]
+
+
+@torch.inference_mode()
+def score_pixels(
+    net: LandCoverNet,
+    patches: SplitPatches,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+    processes: Processes | None = None,
+) -> PixelScores:
+    """Scores of all labelled pixels of ``patches`` (with masks), each exactly once.
+
+    ``net`` is on ``device``; it is left in the mode it was in. Several processes share the work,
+    and each has the whole result.
+    """
+    processes = processes or Processes()
+    classes, layout = len(net.classes), memory_format(device)
+    loader = patches.loader(
+        batch_size,
+        device=device,
+        workers=workers,
+        rank=processes.rank,
+        processes=processes.count,
+    )
+    # the same pixels in every patch: no random numbers to keep
+    count = min(_SAMPLED_A_PATCH, max(_SAMPLED // max(len(patches), 1), 1))
+    pixels = np.random.default_rng(0).choice(math.prod(REFERENCE_SHAPE), count, replace=False)
+    chosen = torch.from_numpy(np.sort(pixels)).to(device)
+    logits = torch.zeros(len(patches), count, classes, device=device)
+    truths = torch.zeros(len(patches), count, dtype=torch.int64, device=device)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    training = net.training
+    net.eval()
+    for batch in loader:
+        b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
+        inputs = net.preprocess(b10, b20, b60)
+        with autocast(dtype, device):
+            found = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
+        confusion += confusion_of(found.argmax(dim=1), truth, classes)
+        loss += torch.nn.functional.cross_entropy(
+            found, truth.long(), ignore_index=IGNORED, reduction="sum"
+        )
+        places = torch.from_numpy(patches.places(batch)).to(device)
+        logits[places] = found.flatten(2)[:, :, chosen].transpose(1, 2)
+        truths[places] = truth.flatten(1)[:, chosen].long()
+    net.train(training)
+    for tensor in (confusion, loss, logits, truths):
+        processes.sum(tensor)
+    labelled = truths != IGNORED
+    total = int(confusion.sum())
+    return PixelScores(
+        confusion.cpu().numpy(),
+        float(loss) / total if total else math.nan,
+        logits[labelled].cpu().numpy(),
+        truths[labelled].cpu().numpy(),
+    )
+
+
+def confusion_of(mapped: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """int64 (C, C) of a map and its reference, (N, rows, columns) each; 255 is not counted."""
+    matrix: Tensor = multiclass_confusion_matrix(
+        mapped, truth.long(), classes, ignore_index=IGNORED, validate_args=False
+    )
+    return matrix
