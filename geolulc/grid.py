@@ -28,8 +28,8 @@ STRIDE_STEP: Final = 2 * ALIGNMENT
 
 
 @dataclass(frozen=True, slots=True)
-class TileGrid:
-    """The ground a product covers.
+class Extent:
+    """A rectangle of ground.
 
     ``crs`` is an authority code ("EPSG:32632"); ``left`` and ``top`` are the projected
     coordinates of the upper-left corner, ``width`` and ``height`` its extent, all in metres.
@@ -40,6 +40,11 @@ class TileGrid:
     top: float
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid(Extent):
+    """The ground a product covers."""
 
     def __post_init__(self) -> None:
         if self.width < PATCH_SIZE or self.height < PATCH_SIZE:
@@ -67,12 +72,42 @@ class TileGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class MapGrid:
-    """The cells of a map over ``tile``: squares of ``stride`` metres, one patch a cell."""
+class CellGrid:
+    """Cells over ``tile``: squares of ``stride`` metres from its upper-left corner.
 
-    tile: TileGrid
+    The last row and column may reach beyond the tile. ``patch_size`` is the side in metres of
+    what a network saw of a cell.
+    """
+
+    tile: Extent
     stride: int = PATCH_SIZE
     patch_size: int = PATCH_SIZE
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of cells."""
+        return -(-self.tile.height // self.stride), -(-self.tile.width // self.stride)
+
+    @property
+    def transform(self) -> Affine:
+        """Cell (column, row) → projected (x, y) of the cell's upper-left corner."""
+        return Affine(self.stride, 0.0, self.tile.left, 0.0, -self.stride, self.tile.top)
+
+    def bounds(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Projected (left, bottom, right, top) of a cell, cut to the tile: ground it stands for."""
+        tile = self.tile
+        left = tile.left + column * self.stride
+        top = tile.top - row * self.stride
+        right = min(left + self.stride, tile.left + tile.width)
+        bottom = max(top - self.stride, tile.top - tile.height)
+        return left, bottom, right, top
+
+
+@dataclass(frozen=True, slots=True)
+class MapGrid(CellGrid):
+    """The cells of a map of one product: one patch a cell, all inside the tile."""
+
+    tile: TileGrid
 
     def __post_init__(self) -> None:
         if self.patch_size <= 0 or self.patch_size % STRIDE_STEP:
@@ -97,16 +132,6 @@ class MapGrid:
                 remedy="Use a larger scene or a model with a smaller patch.",
             )
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of cells."""
-        return -(-self.tile.height // self.stride), -(-self.tile.width // self.stride)
-
-    @property
-    def transform(self) -> Affine:
-        """Cell (column, row) → projected (x, y) of the cell's upper-left corner."""
-        return Affine(self.stride, 0.0, self.tile.left, 0.0, -self.stride, self.tile.top)
-
     def patch_top(self, row: int) -> int:
         """Metres from the tile's top to the patch of cells in ``row``; a multiple of 60."""
         return self._start(row, self.shape[0], self.tile.height)
@@ -127,12 +152,3 @@ class MapGrid:
         left = self.patch_left(column) // resolution
         size = self.patch_size // resolution
         return slice(top, top + size), slice(left, left + size)
-
-    def bounds(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Projected (left, bottom, right, top) of a cell, cut to the tile: ground it stands for."""
-        tile = self.tile
-        left = tile.left + column * self.stride
-        top = tile.top - row * self.stride
-        right = min(left + self.stride, tile.left + tile.width)
-        bottom = max(top - self.stride, tile.top - tile.height)
-        return left, bottom, right, top

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import MapGrid
+from geolulc.grid import CellGrid
+
+
+@dataclass(frozen=True)
+class MapHeader:
+    """A map without its cells: attributes as in ``LandCoverMap``."""
+
+    grid: CellGrid
+    classes: tuple[str, ...]
+    nomenclature: str
+    thresholds: tuple[float, ...] = ()
+    scene: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class LandCoverMap:
         model: what made it: "name", "sha256"…
     """
 
-    grid: MapGrid
+    grid: CellGrid
     classes: tuple[str, ...]
     nomenclature: str
     probabilities: NDArray[np.float32]
@@ -37,6 +49,13 @@ class LandCoverMap:
     thresholds: tuple[float, ...] = ()
     scene: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def header(self) -> MapHeader:
+        """All but the cells."""
+        return MapHeader(
+            self.grid, self.classes, self.nomenclature, self.thresholds, self.scene, self.model
+        )
 
     def __post_init__(self) -> None:
         shape = (len(self.classes), *self.grid.shape)

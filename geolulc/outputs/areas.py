@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Proj, Transformer
 
-from geolulc.grid import MapGrid
+from geolulc.grid import CellGrid
 
 #: How areas are measured, in words, for the outputs to say.
 AREA_METHOD: Final = (
@@ -30,7 +30,7 @@ AREA_STEP: Final = 2.0**-20
 
 
 @functools.lru_cache(maxsize=4)  # every output of a map asks for the same one
-def cell_areas(grid: MapGrid) -> NDArray[np.float64]:
+def cell_areas(grid: CellGrid) -> NDArray[np.float64]:
     """Hectares on the ground of every cell, (rows, columns); edge cells count as cut to the tile.
 
     Exact to 1e-8 of a cell, apart from rounding to ``AREA_STEP``. Read-only.
@@ -60,7 +60,7 @@ def areal_scale(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDA
     return np.asarray(factors.areal_scale, np.float64).reshape(np.shape(x))
 
 
-def _edges(grid: MapGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _edges(grid: CellGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Projected x of the columns' edges and y of the rows' edges, cut to the tile."""
     rows, columns = grid.shape
     tile = grid.tile
@@ -69,7 +69,7 @@ def _edges(grid: MapGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return x.astype(np.float64), y.astype(np.float64)
 
 
-def whole_cell_areas(grid: MapGrid) -> NDArray[np.float64]:
+def whole_cell_areas(grid: CellGrid) -> NDArray[np.float64]:
     """As ``cell_areas``, but edge cells count whole, at the scale of their part on the tile."""
     x_edges, y_edges = _edges(grid)
     part = np.outer(-np.diff(y_edges), np.diff(x_edges)) / grid.stride**2

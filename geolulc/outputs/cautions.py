@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
-
 from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.cells import entropy, mapped_cells
+from geolulc.outputs.figures import MapFigures, figures_of
 
 #: BigEarthNet has some 270,000 training patches; below this many a model has seen a few places.
 _FEW_PATCHES: Final = 10_000
@@ -16,37 +14,44 @@ _SOME: Final = 0.005
 _UNSURE: Final = 0.5
 
 
-def cautions(landcover_map: LandCoverMap, model: Mapping[str, Any] | None) -> list[str]:
-    """Sentences on nodata, clouds, doubt and the model's training; [] where all is well."""
+def cautions(
+    landcover_map: LandCoverMap,
+    model: Mapping[str, Any] | None,
+    figures: MapFigures | None = None,
+) -> list[str]:
+    """Sentences on nodata, clouds, doubt and the model's training; [] where all is well.
+
+    ``figures`` are those of the whole map where ``landcover_map`` is a part or a sample of it.
+    """
+    if figures is None:
+        figures = figures_of(landcover_map)
     return [
-        *_of_nodata(landcover_map),
-        *_of_clouds(landcover_map),
-        *_of_doubt(landcover_map),
+        *_of_nodata(figures),
+        *_of_clouds(figures),
+        *_of_doubt(figures),
         *_of_training(landcover_map, model),
     ]
 
 
-def _of_nodata(landcover_map: LandCoverMap) -> list[str]:
-    mapped = mapped_cells(landcover_map)
-    if not mapped.any():
+def _of_nodata(figures: MapFigures) -> list[str]:
+    if not figures.mapped:
         return ["No cell of this map has data."]
-    missing = 1 - float(mapped.mean())
+    missing = 1 - figures.mapped / figures.cells
     if missing < _SOME:
         return []
     return [f"{missing:.1%} of the cells have no data: too few valid pixels, or not asked for."]
 
 
-def _of_clouds(landcover_map: LandCoverMap) -> list[str]:
-    mapped = mapped_cells(landcover_map)
-    if landcover_map.clear is None:
+def _of_clouds(figures: MapFigures) -> list[str]:
+    if figures.clear is None:
         return ["Clouds are not known: the scene classification was not used or is absent."]
-    clear = landcover_map.clear[mapped]
-    if not clear.size or not np.isfinite(clear).all():
+    total, known = figures.clear_mapped
+    if not known or known < figures.mapped:
         return []
-    covered = 1 - float(clear.mean())
+    covered = 1 - total / known
     if covered < _SOME:
         return []
-    half = float((clear < 0.5).mean())
+    half = figures.half_clear / known
     cells = f" {half:.1%} of the mapped cells are less than half clear." if half else ""
     return [
         f"{covered:.1%} of the mapped ground is cloud, shadow or otherwise masked: what lies below "
@@ -54,11 +59,11 @@ def _of_clouds(landcover_map: LandCoverMap) -> list[str]:
     ]
 
 
-def _of_doubt(landcover_map: LandCoverMap) -> list[str]:
-    doubt = entropy(landcover_map)[mapped_cells(landcover_map)]
-    if not doubt.size or float(doubt.mean()) < _UNSURE:
+def _of_doubt(figures: MapFigures) -> list[str]:
+    doubt = figures.entropy / figures.mapped if figures.mapped else 0.0
+    if doubt < _UNSURE:
         return []
-    return [f"The model is unsure: the mean entropy is {float(doubt.mean()):.2f} of 1 bit."]
+    return [f"The model is unsure: the mean entropy is {doubt:.2f} of 1 bit."]
 
 
 def _of_training(landcover_map: LandCoverMap, model: Mapping[str, Any] | None) -> list[str]:

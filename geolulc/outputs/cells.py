@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.landcover_map import LandCoverMap
+from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.nomenclature import NO_CLASS, LandCoverClass, nomenclature
 from geolulc.outputs.areas import cell_areas
 
@@ -19,13 +19,13 @@ DEFAULT_THRESHOLD: Final = 0.5
 NO_PRESENCE: Final = 255
 
 
-def map_classes(landcover_map: LandCoverMap) -> tuple[LandCoverClass, ...]:
+def map_classes(landcover_map: LandCoverMap | MapHeader) -> tuple[LandCoverClass, ...]:
     """The map's classes with code and colour, in the order of its probabilities."""
     names = nomenclature(landcover_map.nomenclature)
     return tuple(names[name] for name in landcover_map.classes)
 
 
-def map_thresholds(landcover_map: LandCoverMap) -> NDArray[np.float32]:
+def map_thresholds(landcover_map: LandCoverMap | MapHeader) -> NDArray[np.float32]:
     """float32 (class,): the probability at which a class counts as present."""
     if landcover_map.thresholds:
         return np.asarray(landcover_map.thresholds, np.float32)

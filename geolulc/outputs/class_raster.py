@@ -9,7 +9,7 @@ from types import MappingProxyType
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.cells import dominant_codes, map_classes
-from geolulc.outputs.rasters import Band, write_raster
+from geolulc.outputs.rasters import Band, Layer, write_layer
 from geolulc.outputs.tags import map_tags
 
 
@@ -20,13 +20,20 @@ def write_classes(
 
     Names, colours and areas go into its .aux.xml (``attribute_table.py``) and .qml.
     """
-    write_raster(
+    write_layer(
         path,
-        dominant_codes(landcover_map)[None],
+        class_layer(landcover_map),
         landcover_map.grid,
+        {**map_tags(landcover_map), **tags, "GEOLULC_FILE": "classes"},
+    )
+
+
+def class_layer(landcover_map: LandCoverMap) -> Layer:
+    """Codes of the dominant class."""
+    return Layer(
+        dominant_codes(landcover_map)[None],
         [Band("Dominant class", {})],
         nodata=NO_CLASS,
-        tags={**map_tags(landcover_map), **tags, "GEOLULC_FILE": "classes"},
         overviews="MODE",
         colors={c.code: c.rgb for c in map_classes(landcover_map)},
     )

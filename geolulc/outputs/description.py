@@ -53,7 +53,6 @@ def _origin(tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _figures(tags: Mapping[str, str]) -> dict[str, Any]:
     names = [c["name"] for c in json.loads(tags["CLASSES"])]
-    clear = tags.get("MEAN_CLEAR_SHARE")
     return {
         "stride_m": int(tags["STRIDE_M"]),
         "patch_size_m": int(tags["PATCH_SIZE_M"]),
@@ -62,12 +61,16 @@ def _figures(tags: Mapping[str, str]) -> dict[str, Any]:
         "thresholds": dict(zip(names, json.loads(tags["THRESHOLDS"]), strict=True)),
         "mapped_cells": int(tags["MAPPED_CELLS"]),
         "nodata_cells": int(tags["NODATA_CELLS"]),
-        "mean_valid_share": float(tags["MEAN_VALID_SHARE"]),
-        "mean_clear_share": None if clear is None else float(clear),
+        "mean_valid_share": _share(tags, "MEAN_VALID_SHARE"),
+        "mean_clear_share": _share(tags, "MEAN_CLEAR_SHARE"),
         "mapped_area_ha": float(tags["MAPPED_AREA_HA"]),
         "area_ha_by_class": json.loads(tags.get("AREA_HA_BY_CLASS", "{}")),
         "files": json.loads(tags.get("GEOLULC_FILES", "[]")),
     }
+
+
+def _share(tags: Mapping[str, str], name: str) -> float | None:
+    return float(tags[name]) if name in tags else None
 
 
 def _band(dataset: Any, band: int) -> dict[str, Any]:

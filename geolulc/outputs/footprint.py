@@ -9,13 +9,13 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent
 
 #: Corners along a side: the straight side of a tile is a curve in degrees.
 _POINTS: Final = 8
 
 
-def footprint(tile: TileGrid) -> tuple[dict[str, Any], list[float]]:
+def footprint(tile: Extent) -> tuple[dict[str, Any], list[float]]:
     """Geometry of the tile in longitude and latitude (WGS 84), and its bounding box.
 
     A tile across the 180th meridian is a MultiPolygon, and its box has west > east
@@ -36,7 +36,7 @@ def footprint(tile: TileGrid) -> tuple[dict[str, Any], list[float]]:
     return shapely.geometry.mapping(both), box
 
 
-def _outline(tile: TileGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _outline(tile: Extent) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     t = np.linspace(0, 1, _POINTS)[:-1]
     o, e = np.zeros_like(t), np.ones_like(t)
     # counter-clockwise from the lower left corner

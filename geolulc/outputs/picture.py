@@ -17,9 +17,10 @@ from matplotlib.transforms import Affine2D, ScaledTranslation
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent
 from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.cells import ClassSummary, dominant_codes, mapped_area, mapped_cells
+from geolulc.outputs.cells import ClassSummary, dominant_codes
+from geolulc.outputs.figures import MapFigures, figures_of
 
 #: A true-colour image, uint8 (rows, columns, 3), and its pixel → projected transform.
 Backdrop = tuple[NDArray[np.uint8], Affine]
@@ -36,14 +37,23 @@ def write_picture(
     landcover_map: LandCoverMap,
     summaries: Sequence[ClassSummary],
     backdrop: Backdrop | None = None,
+    *,
+    figures: MapFigures | None = None,
+    cell: int | None = None,
 ) -> None:
-    """Draw the dominant classes, beside the true-colour image where there is one."""
+    """Draw the dominant classes, beside the true-colour image where there is one.
+
+    Where ``landcover_map`` is a sample of a larger map, ``summaries``, ``figures`` and ``cell``
+    (metres) are those of the whole.
+    """
+    if figures is None:
+        figures = figures_of(landcover_map)
     tile = landcover_map.grid.tile
     wide = _PANEL * min(1.0, tile.width / tile.height)
     high = _PANEL * min(1.0, tile.height / tile.width)
     panels = 1 if backdrop is None else 2
     width = panels * (wide + 0.25) + _LEGEND
-    handles = _legend(landcover_map, summaries)
+    handles = _legend(figures, summaries)
     height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3)
     figure = Figure(figsize=(width, height), dpi=110)
     axes = [
@@ -85,7 +95,7 @@ def write_picture(
         title_fontsize=10,
         alignment="left",
     )
-    _write_captions(figure, landcover_map, height)
+    _write_captions(figure, landcover_map, figures, cell, height)
     with warnings.catch_warnings():
         # a name in letters that the font lacks is drawn with boxes
         warnings.filterwarnings("ignore", message="Glyph")
@@ -107,7 +117,7 @@ def scale_bar_length(extent: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= most)
 
 
-def north_direction(tile: TileGrid) -> tuple[float, float]:
+def north_direction(tile: Extent) -> tuple[float, float]:
     """Unit vector (x, y) that points to true north at the tile's centre, in its CRS."""
     x, y = tile.left + tile.width / 2, tile.top - tile.height / 2
     to_degrees = Transformer.from_crs(tile.crs, 4326, always_xy=True)
@@ -118,7 +128,7 @@ def north_direction(tile: TileGrid) -> tuple[float, float]:
     return dx / length, dy / length
 
 
-def _draw_scale_bar(ax: Any, tile: TileGrid, high: float) -> None:
+def _draw_scale_bar(ax: Any, tile: Extent, high: float) -> None:
     length = scale_bar_length(tile.width)
     share = length / tile.width
     bottom, thickness = -0.3 / high, 0.09 / high
@@ -149,7 +159,7 @@ def _draw_scale_bar(ax: Any, tile: TileGrid, high: float) -> None:
         )
 
 
-def _draw_north_arrow(ax: Any, tile: TileGrid, high: float) -> None:
+def _draw_north_arrow(ax: Any, tile: Extent, high: float) -> None:
     dx, dy = north_direction(tile)
     # in points, so that the arrow keeps its shape whatever the map's
     place = _offset(ax, (1.0, -0.62 / high))
@@ -173,7 +183,7 @@ def _offset(ax: Any, anchor: tuple[float, float]) -> Any:
     return points + ScaledTranslation(*anchor, ax.transAxes)
 
 
-def _legend(landcover_map: LandCoverMap, summaries: Sequence[ClassSummary]) -> list[Any]:
+def _legend(figures: MapFigures, summaries: Sequence[ClassSummary]) -> list[Any]:
     handles = [
         Patch(
             facecolor=s.land_cover.color,
@@ -184,7 +194,7 @@ def _legend(landcover_map: LandCoverMap, summaries: Sequence[ClassSummary]) -> l
         for s in sorted(summaries, key=lambda s: -s.share)
         if s.cells
     ]
-    missing = 1 - float(mapped_cells(landcover_map).mean())
+    missing = 1 - figures.mapped / figures.cells
     if missing:
         handles.append(
             Patch(
@@ -197,7 +207,13 @@ def _legend(landcover_map: LandCoverMap, summaries: Sequence[ClassSummary]) -> l
     return handles
 
 
-def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) -> None:
+def _write_captions(
+    figure: Figure,
+    landcover_map: LandCoverMap,
+    figures: MapFigures,
+    cell: int | None,
+    height: float,
+) -> None:
     scene, grid = landcover_map.scene, landcover_map.grid
     figure.text(
         0.2 / figure.get_figwidth(),
@@ -211,7 +227,7 @@ def _write_captions(figure: Figure, landcover_map: LandCoverMap, height: float) 
     figure.text(
         (figure.get_figwidth() - 0.15) / figure.get_figwidth(),
         0.15 / height,
-        f"{grid.tile.crs} · cells of {grid.stride} m · {mapped_area(landcover_map):,.0f} ha mapped"
+        f"{grid.tile.crs} · cells of {cell or grid.stride} m · {figures.area_ha:,.0f} ha mapped"
         f" · model {_short(landcover_map.model.get('name', 'unknown'), 40)}",
         fontsize=7.5,
         color=_FRAME,

@@ -11,10 +11,10 @@ import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from geolulc.grid import MapGrid
+from geolulc.grid import CellGrid
 
 
-def cell_polygons(grid: MapGrid, cells: NDArray[np.bool_]) -> NDArray[Any]:
+def cell_polygons(grid: CellGrid, cells: NDArray[np.bool_]) -> NDArray[Any]:
     """A box for each cell that is true in ``cells``, row by row, cut to the tile."""
     rows, columns = np.nonzero(cells)
     tile = grid.tile
@@ -26,7 +26,7 @@ def cell_polygons(grid: MapGrid, cells: NDArray[np.bool_]) -> NDArray[Any]:
     return boxes
 
 
-def dissolve(grid: MapGrid, codes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+def dissolve(grid: CellGrid, codes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Regions of cells with one code that touch along an edge, as polygons cut to the tile.
 
     Args:
@@ -84,7 +84,7 @@ def _with_nodes(
     return points[kept], of_ring[of_side][kept]
 
 
-def _place(grid: MapGrid, cells: NDArray[np.intp]) -> NDArray[np.float64]:
+def _place(grid: CellGrid, cells: NDArray[np.intp]) -> NDArray[np.float64]:
     """(column, row) corners → projected (x, y), those beyond the tile moved to its edge."""
     tile = grid.tile
     x = np.minimum(cells[:, 0] * grid.stride, tile.width) + tile.left

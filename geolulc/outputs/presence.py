@@ -16,7 +16,7 @@ from geolulc.outputs.cells import (
     mapped_cells,
     present_classes,
 )
-from geolulc.outputs.rasters import Band, write_raster
+from geolulc.outputs.rasters import Band, Layer, write_layer
 from geolulc.outputs.tags import map_tags
 
 COUNT_BAND = "Number of classes present"
@@ -29,6 +29,16 @@ def write_presence(
 
     A file of its own, since one GeoTIFF has one data type. 255 is nodata.
     """
+    write_layer(
+        path,
+        presence_layer(landcover_map),
+        landcover_map.grid,
+        {**map_tags(landcover_map), **tags, "GEOLULC_FILE": "presence"},
+    )
+
+
+def presence_layer(landcover_map: LandCoverMap) -> Layer:
+    """The number of classes, then each class."""
     present = present_classes(landcover_map)
     mapped = mapped_cells(landcover_map)
     count = np.where(mapped, (present == 1).sum(axis=0), NO_PRESENCE).astype(np.uint8)
@@ -40,12 +50,5 @@ def write_presence(
             for i, c in enumerate(map_classes(landcover_map))
         ),
     ]
-    write_raster(
-        path,
-        np.concatenate([count[None], present]),
-        landcover_map.grid,
-        bands,
-        nodata=NO_PRESENCE,
-        tags={**map_tags(landcover_map), **tags, "GEOLULC_FILE": "presence"},
-        overviews="NEAREST",
-    )
+    values = np.concatenate([count[None], present])
+    return Layer(values, bands, nodata=NO_PRESENCE, overviews="NEAREST")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geolulc.errors import ParameterError
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.cells import map_classes, map_thresholds, mapped_cells
-from geolulc.outputs.rasters import Band, write_raster
+from geolulc.outputs.rasters import Band, Layer, write_layer
 from geolulc.outputs.tags import map_tags
 
 
@@ -74,7 +74,16 @@ def write_probabilities(
             expected=f"one of {', '.join(ENCODINGS)}",
             remedy="Use one of these.",
         )
-    encoding = ENCODINGS[dtype]
+    write_layer(
+        path,
+        probability_layer(landcover_map, ENCODINGS[dtype]),
+        landcover_map.grid,
+        {**map_tags(landcover_map), **tags, "GEOLULC_FILE": "probabilities"},
+    )
+
+
+def probability_layer(landcover_map: LandCoverMap, encoding: Encoding) -> Layer:
+    """The probabilities of all classes in ``encoding``."""
     thresholds = map_thresholds(landcover_map)
     bands = [
         Band(
@@ -89,12 +98,6 @@ def write_probabilities(
         )
         for i, c in enumerate(map_classes(landcover_map))
     ]
-    write_raster(
-        path,
-        encode(landcover_map, encoding),
-        landcover_map.grid,
-        bands,
-        nodata=encoding.nodata,
-        tags={**map_tags(landcover_map), **tags, "GEOLULC_FILE": "probabilities"},
-        overviews="AVERAGE",
+    return Layer(
+        encode(landcover_map, encoding), bands, nodata=encoding.nodata, overviews="AVERAGE"
     )

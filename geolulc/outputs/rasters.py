@@ -12,7 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from geolulc.errors import OutputError
-from geolulc.grid import MapGrid
+from geolulc.grid import CellGrid
 
 #: Cells along a block. A tile at 1,200 m is one block, at 120 m 4 × 4 with overviews.
 _BLOCK: Final = 256
@@ -35,10 +35,35 @@ class Band:
     unit: str | None = None
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What a raster of a map holds, or a part of it; attributes as in ``write_raster``."""
+
+    values: NDArray[Any]
+    bands: Sequence[Band]
+    nodata: float
+    overviews: str
+    colors: Mapping[int, tuple[int, int, int]] | None = None
+
+
+def write_layer(path: Path, layer: Layer, grid: CellGrid, tags: Mapping[str, str]) -> None:
+    """``write_raster`` of a ``layer`` that is all of the map."""
+    write_raster(
+        path,
+        layer.values,
+        grid,
+        layer.bands,
+        nodata=layer.nodata,
+        tags=tags,
+        overviews=layer.overviews,
+        colors=layer.colors,
+    )
+
+
 def write_raster(
     path: Path,
     values: NDArray[Any],
-    grid: MapGrid,
+    grid: CellGrid,
     bands: Sequence[Band],
     *,
     nodata: float,

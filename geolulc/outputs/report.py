@@ -32,6 +32,7 @@ from geolulc.outputs.cells import (
     mapped_area,
     margin,
 )
+from geolulc.outputs.figures import MapFigures
 from geolulc.outputs.picture import Backdrop, scale_bar_length
 
 #: At most so many cells along a side are shown; a page with more is slow to load.
@@ -51,6 +52,8 @@ class ReportContent:
         backdrop: the true-colour image, if there is one.
         model: what ``geolulc.nets.describe_model`` says, if it is known.
         files: names of the map's other files.
+        facts: what the head of the page says; None: what is known of the scene.
+        figures: of the whole map, where ``landcover_map`` is a sample of it.
     """
 
     landcover_map: LandCoverMap
@@ -58,6 +61,8 @@ class ReportContent:
     backdrop: Backdrop | None = None
     model: Mapping[str, Any] | None = None
     files: Sequence[str] = ()
+    facts: Mapping[str, object] | None = None
+    figures: MapFigures | None = None
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -69,8 +74,8 @@ def write_report(path: Path, content: ReportContent) -> None:
     parts = {
         "title": escape(made.scene.get("name", "Land cover")),
         "version": escape(__version__),
-        "facts": _list(_facts(made)),
-        "warnings": "".join(f"<li>{escape(w)}</li>" for w in cautions(made, content.model)),
+        "facts": _list(_facts(made) if content.facts is None else content.facts),
+        "warnings": "".join(f"<li>{escape(w)}</li>" for w in _cautions(content)),
         "backdrop": _backdrop_element(content),
         "rows": "".join(_table_row(s) for s in _by_area(content.summaries)),
         "chart": bar_chart(_by_area(content.summaries)),
@@ -83,6 +88,10 @@ def write_report(path: Path, content: ReportContent) -> None:
     for name, text in parts.items():
         page = page.replace(f"<!--{name}-->", text, 1)
     path.write_text(page, encoding="utf-8")
+
+
+def _cautions(content: ReportContent) -> list[str]:
+    return cautions(content.landcover_map, content.model, content.figures)
 
 
 def _facts(made: LandCoverMap) -> dict[str, object]:

@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-
 from geolulc import __version__
-from geolulc.landcover_map import LandCoverMap
+from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.outputs.areas import AREA_METHOD
-from geolulc.outputs.cells import map_classes, map_thresholds, mapped_area, mapped_cells
+from geolulc.outputs.cells import map_classes, map_thresholds
+from geolulc.outputs.figures import MapFigures, figures_of
 
 _SCENE: Final = "SCENE_"
 _MODEL: Final = "MODEL_"
@@ -19,30 +18,33 @@ _MODEL: Final = "MODEL_"
 
 def map_tags(landcover_map: LandCoverMap) -> dict[str, str]:
     """Tags that every raster of a map carries."""
-    grid = landcover_map.grid
+    return header_tags(landcover_map.header, figures_of(landcover_map))
+
+
+def header_tags(header: MapHeader, figures: MapFigures) -> dict[str, str]:
+    """``map_tags`` of a map whose cells no one holds at once."""
+    grid = header.grid
     tile = grid.tile
-    mapped = mapped_cells(landcover_map)
     tags = {
         "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
         "GEOLULC_VERSION": __version__,
-        "NOMENCLATURE": landcover_map.nomenclature,
-        "CLASSES": _compact([{"name": c.name, "code": c.code} for c in map_classes(landcover_map)]),
-        "THRESHOLDS": _compact([round(float(t), 6) for t in map_thresholds(landcover_map)]),
+        "NOMENCLATURE": header.nomenclature,
+        "CLASSES": _compact([{"name": c.name, "code": c.code} for c in map_classes(header)]),
+        "THRESHOLDS": _compact([round(float(t), 6) for t in map_thresholds(header)]),
         "STRIDE_M": str(grid.stride),
         "PATCH_SIZE_M": str(grid.patch_size),
         "TILE_EXTENT": _compact(
             [tile.left, tile.top - tile.height, tile.left + tile.width, tile.top]
         ),
-        "MAPPED_CELLS": str(int(mapped.sum())),
-        "NODATA_CELLS": str(int((~mapped).sum())),
-        "MAPPED_AREA_HA": repr(mapped_area(landcover_map)),
+        "MAPPED_CELLS": str(figures.mapped),
+        "NODATA_CELLS": str(figures.cells - figures.mapped),
+        "MAPPED_AREA_HA": repr(figures.area_ha),
         "AREA_METHOD": AREA_METHOD,
-        "MEAN_VALID_SHARE": f"{float(np.mean(landcover_map.valid)):.6g}",
     }
-    if landcover_map.clear is not None:
-        tags["MEAN_CLEAR_SHARE"] = f"{float(np.mean(landcover_map.clear)):.6g}"
-    tags.update({_SCENE + k.upper(): str(v) for k, v in landcover_map.scene.items()})
-    tags.update({_MODEL + k.upper(): str(v) for k, v in landcover_map.model.items()})
+    shares = {"MEAN_VALID_SHARE": figures.mean_valid, "MEAN_CLEAR_SHARE": figures.mean_clear}
+    tags.update({k: f"{share:.6g}" for k, share in shares.items() if share is not None})
+    tags.update({_SCENE + k.upper(): str(v) for k, v in header.scene.items()})
+    tags.update({_MODEL + k.upper(): str(v) for k, v in header.model.items()})
     return tags
 
 

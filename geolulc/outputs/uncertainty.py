@@ -11,16 +11,17 @@ import numpy as np
 
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.cells import entropy, margin
-from geolulc.outputs.rasters import Band, write_raster
+from geolulc.outputs.rasters import Band, Layer, write_layer
 from geolulc.outputs.tags import map_tags
 
 ENTROPY_BAND: Final = "Entropy"
+VALID_BAND: Final = "Valid share"
+CLEAR_BAND: Final = "Clear share"
 _MEANING: Final = {
     ENTROPY_BAND: "mean binary entropy of the classes in bits: 0 sure, 1 nothing is known",
     "Margin": "highest less second highest probability: near 0 the dominant class is a close call",
-    "Valid share": "share of the cell's patch in which all bands have data",
-    "Clear share": "share of the cell's patch that no masked class of the scene classification "
-    "covers",
+    VALID_BAND: "share of the cell's patch in which all bands have data",
+    CLEAR_BAND: "share of the cell's patch that no masked class of the scene classification covers",
 }
 
 
@@ -31,16 +32,23 @@ def write_uncertainty(
 
     Entropy and margin are NaN in nodata cells; the shares are there, and say why.
     """
+    write_layer(
+        path,
+        uncertainty_layer(landcover_map),
+        landcover_map.grid,
+        {**map_tags(landcover_map), **tags, "GEOLULC_FILE": "uncertainty"},
+    )
+
+
+def uncertainty_layer(landcover_map: LandCoverMap) -> Layer:
+    """Entropy, margin, valid share and, if known, clear share."""
     layers = [entropy(landcover_map), margin(landcover_map), landcover_map.valid]
     if landcover_map.clear is not None:
         layers.append(landcover_map.clear)
     names = list(_MEANING)[: len(layers)]
-    write_raster(
-        path,
+    return Layer(
         np.stack(layers).astype(np.float32),
-        landcover_map.grid,
         [Band(name, {"MEANING": _MEANING[name]}) for name in names],
         nodata=float("nan"),
-        tags={**map_tags(landcover_map), **tags, "GEOLULC_FILE": "uncertainty"},
         overviews="AVERAGE",
     )

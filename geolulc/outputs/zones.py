@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
 
 from geolulc.errors import ParameterError
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.areas import SQUARE_METRES_PER_HECTARE, whole_cell_areas
 from geolulc.outputs.cells import dominant_index, map_classes, mapped_cells
@@ -140,7 +140,7 @@ class _Statistics:
 class _Placement:
     """Zones of one CRS onto a tile."""
 
-    def __init__(self, crs: Any, tile: TileGrid) -> None:
+    def __init__(self, crs: Any, tile: Extent) -> None:
         extent = (tile.left, tile.top - tile.height, tile.left + tile.width, tile.top)
         self._tile = shapely.box(*extent)
         self._transformer = Transformer.from_crs(crs, tile.crs, always_xy=True)
