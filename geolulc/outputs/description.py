@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geolulc.outputs.reading import opened_map
-from geolulc.outputs.tags import model_of, scene_of
+from geolulc.outputs.tags import model_of, mosaic_of, scene_of
 
 
 def describe_map(path: Path) -> dict[str, Any]:
@@ -44,6 +44,8 @@ def describe_map(path: Path) -> dict[str, Any]:
             }
         else:
             story = {"kind": "map", **raster, **_origin(tags), **_figures(tags)}
+            if mosaic := mosaic_of(tags):
+                story["mosaic"] = mosaic
         return {**story, "area_method": tags["AREA_METHOD"], "bands": bands}
 
 

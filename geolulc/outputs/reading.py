@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +14,10 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geolulc.errors import GeolulcError, OutputError
-from geolulc.grid import MapGrid, TileGrid
+from geolulc.grid import CellGrid, Extent, MapGrid, TileGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import nomenclature
-from geolulc.outputs.tags import model_of, scene_of
+from geolulc.outputs.tags import MOSAIC, model_of, scene_of
 
 #: A file may claim any size: a map of 43 classes at 120 m has 36 million values.
 _MOST_VALUES: Final = 2**30
@@ -61,12 +61,13 @@ def read_map(path: Path) -> LandCoverMap:
         if tags.get("GEOLULC_FILE") != "probabilities":
             raise _not_a_map(path, f"geolulc's {tags.get('GEOLULC_FILE', 'unknown')} raster")
         if dataset.count * dataset.height * dataset.width > _MOST_VALUES:
-            raise _not_a_map(path, f"{dataset.count} × {dataset.height} × {dataset.width} values")
-        left, bottom, right, top = json.loads(tags["TILE_EXTENT"])
-        tile = TileGrid(
-            dataset.crs.to_string(), left, top, round(right - left), round(top - bottom)
-        )
-        grid = MapGrid(tile, int(tags["STRIDE_M"]), int(tags["PATCH_SIZE_M"]))
+            raise OutputError(
+                path,
+                found=f"{dataset.count} × {dataset.height} × {dataset.width} values",
+                expected=f"a map written by geolulc, of at most {_MOST_VALUES:,} values",
+                remedy="Mosaic a smaller region or larger cells, or read it by windows.",
+            )
+        grid = grid_of(dataset.crs.to_string(), tags)
         if grid.shape != dataset.shape or grid.transform != dataset.transform:
             raise _not_a_map(path, f"a grid of {dataset.shape} cells that its tags contradict")
         names = nomenclature(tags["NOMENCLATURE"])
@@ -86,6 +87,16 @@ def read_map(path: Path) -> LandCoverMap:
             scene=scene_of(tags),
             model=model_of(tags),
         )
+
+
+def grid_of(crs: str, tags: Mapping[str, str]) -> CellGrid:
+    """The cells of a map from its tags: a ``MapGrid`` unless it is a mosaic."""
+    left, bottom, right, top = json.loads(tags["TILE_EXTENT"])
+    place = crs, left, top, round(right - left), round(top - bottom)
+    sizes = int(tags["STRIDE_M"]), int(tags["PATCH_SIZE_M"])
+    if MOSAIC in tags:
+        return CellGrid(Extent(*place), *sizes)
+    return MapGrid(TileGrid(*place), *sizes)
 
 
 def _not_a_map(path: Path, found: str) -> OutputError:

@@ -20,7 +20,8 @@ import rasterio
 
 from geolulc import __version__
 from geolulc.errors import OutputError
-from geolulc.landcover_map import LandCoverMap
+from geolulc.grid import CellGrid
+from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.cells import map_classes, mapped_area
 from geolulc.outputs.footprint import footprint
@@ -55,6 +56,8 @@ _ASSETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "classes": ("Dominant class", ("data",)),
     "presence": ("Classes that reach their threshold", ("data",)),
     "uncertainty": ("Entropy, margin, valid and clear share", ("data", "uncertainty")),
+    "observations": ("Number of observations", ("data",)),
+    "confidence": ("Agreement of the observations on each class", ("data", "uncertainty")),
     "vectors": ("Regions of one dominant class", ("data",)),
     "vectors.cells": ("Cells with all probabilities", ("data",)),
     "vectors.summary": ("Areas by class", ("data",)),
@@ -95,9 +98,7 @@ def write_item(
         properties=_properties(landcover_map),
         stac_extensions=list(EXTENSIONS),
     )
-    for part, (title, roles) in _ASSETS.items():
-        if part in files:
-            item.add_asset(part, _asset(files[part], title, roles, part, landcover_map))
+    add_assets(item, files, landcover_map)
     product = source or f"{scene.get('name', 'unknown')}.SAFE"
     item.add_link(pystac.Link("derived_from", product, title=scene.get("name")))
     if model is not None and model_file is not None:
@@ -111,6 +112,15 @@ def write_item(
             )
         )
     write_json(path, item)
+
+
+def add_assets(
+    item: pystac.Item, files: Mapping[str, Path], landcover_map: LandCoverMap | MapHeader
+) -> None:
+    """An asset for each of ``files`` that people or programs open."""
+    for part, (title, roles) in _ASSETS.items():
+        if part in files:
+            item.add_asset(part, _asset(files[part], title, roles, part, landcover_map))
 
 
 def item_id(landcover_map: LandCoverMap) -> str:
@@ -178,7 +188,7 @@ def write_json(path: Path, item: pystac.Item) -> None:
 
 
 def _properties(landcover_map: LandCoverMap) -> dict[str, Any]:
-    grid, tile = landcover_map.grid, landcover_map.grid.tile
+    grid = landcover_map.grid
     scene, model = landcover_map.scene, landcover_map.model
     name = scene.get("name", "a scene")
     properties: dict[str, Any] = {
@@ -188,10 +198,7 @@ def _properties(landcover_map: LandCoverMap) -> dict[str, Any]:
         "constellation": "sentinel-2",
         "instruments": ["msi"],
         "gsd": grid.stride,
-        "proj:code": tile.crs,
-        "proj:shape": list(grid.shape),
-        "proj:transform": list(grid.transform)[:6],
-        "proj:bbox": _projected_box(landcover_map),
+        **projection(grid),
         "processing:level": "L4",
         "processing:software": {"geolulc": __version__},
         "processing:lineage": f"{name} → geolulc {__version__}, model "
@@ -202,15 +209,24 @@ def _properties(landcover_map: LandCoverMap) -> dict[str, Any]:
     return properties
 
 
-def _projected_box(landcover_map: LandCoverMap) -> list[float]:
-    grid = landcover_map.grid
+def projection(grid: CellGrid) -> dict[str, Any]:
+    """The fields of the projection extension."""
     rows, columns = grid.shape
     left, top = grid.tile.left, grid.tile.top
-    return [left, top - rows * grid.stride, left + columns * grid.stride, top]
+    return {
+        "proj:code": grid.tile.crs,
+        "proj:shape": [rows, columns],
+        "proj:transform": list(grid.transform)[:6],
+        "proj:bbox": [left, top - rows * grid.stride, left + columns * grid.stride, top],
+    }
 
 
 def _asset(
-    path: Path, title: str, roles: tuple[str, ...], part: str, landcover_map: LandCoverMap
+    path: Path,
+    title: str,
+    roles: tuple[str, ...],
+    part: str,
+    landcover_map: LandCoverMap | MapHeader,
 ) -> pystac.Asset:
     extra: dict[str, Any] = {"file:size": path.stat().st_size, "file:checksum": checksum(path)}
     media_type = _MEDIA_TYPES[path.suffix.lower()]
@@ -225,7 +241,9 @@ def _asset(
     )
 
 
-def _raster_fields(path: Path, part: str, landcover_map: LandCoverMap) -> dict[str, Any]:
+def _raster_fields(
+    path: Path, part: str, landcover_map: LandCoverMap | MapHeader
+) -> dict[str, Any]:
     with rasterio.open(path) as dataset:
         bands = [_band(dataset, i) for i in range(1, dataset.count + 1)]
     fields: dict[str, Any] = {

@@ -12,6 +12,9 @@ from geolulc.outputs.areas import AREA_METHOD
 from geolulc.outputs.cells import map_classes, map_thresholds
 from geolulc.outputs.figures import MapFigures, figures_of
 
+#: Number of maps that a mosaic was made of; only mosaics have it.
+MOSAIC: Final = "MOSAIC_MAPS"
+_MOSAIC: Final = "MOSAIC_"
 _SCENE: Final = "SCENE_"
 _MODEL: Final = "MODEL_"
 
@@ -56,6 +59,11 @@ def scene_of(tags: Mapping[str, str]) -> dict[str, str]:
 def model_of(tags: Mapping[str, str]) -> dict[str, str]:
     """What ``LandCoverMap.model`` held, from ``map_tags``."""
     return _named(tags, _MODEL)
+
+
+def mosaic_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """What a mosaic says of how it was made; {} of the map of a scene."""
+    return _named(tags, _MOSAIC)
 
 
 def _named(tags: Mapping[str, str], prefix: str) -> dict[str, str]:
