@@ -63,5 +63,9 @@ class OutputError(GeolulcError):
     """A result cannot be written where it was asked for."""
 
 
+class ClusterError(GeolulcError):
+    """A Dask cluster, or a worker of it, cannot do what it was asked to."""
+
+
 class ParameterError(GeolulcError):
     """A parameter's value cannot be used (a stride off the grid, an unknown band)."""

@@ -27,7 +27,7 @@ def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
     What a run left that was killed while it wrote the same paths goes first.
     """
     if paths:
-        _remove_leftovers([Path(path) for path in paths])
+        remove_leftovers([Path(path) for path in paths])
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(
@@ -84,9 +84,7 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
         raise ValueError("staged paths must share one folder")
     name = targets[-1].name
     folder = Path(
-        tempfile.mkdtemp(
-            prefix=f".{name}{_MARK}", suffix=f"-{socket.gethostname()}-{os.getpid()}", dir=parent
-        )
+        tempfile.mkdtemp(prefix=f".{name}{_MARK}", suffix=f"-{this_process()}", dir=parent)
     )
     try:
         try:
@@ -128,17 +126,27 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_leftovers(targets: Sequence[Path]) -> None:
-    """Folders of runs that were killed: those whose process, on this host, is gone.
+def this_process() -> str:
+    """What names this process in the folders that it works in: "host-pid"."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
+    """Folders of runs that were killed while they wrote ``targets``.
+
+    Those whose process, on this host, is gone; and those of the processes ``gone`` ("host-pid"),
+    on whatever host, which somebody knows to be.
 
     One that was killed between its renames has left files under their final names without the
     last one, which says that all are there: they go too.
     """
     last = targets[-1]
     for leftover in last.parent.glob(f".{_escaped(last.name)}{_MARK}*"):
-        host, _, pid = leftover.name.rpartition("-")
-        if not host.endswith(f"-{socket.gethostname()}") or not pid.isdigit() or _alive(int(pid)):
-            continue
+        if not leftover.name.endswith(tuple(f"-{process}" for process in gone)):
+            host, _, pid = leftover.name.rpartition("-")
+            here = host.endswith(f"-{socket.gethostname()}") and pid.isdigit()
+            if not here or _alive(int(pid)):
+                continue
         if (leftover / _PUBLISHING).exists() and (leftover / last.name).exists():
             for target in targets:
                 if not (leftover / target.name).exists():

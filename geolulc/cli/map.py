@@ -113,6 +113,24 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="Patches in a batch.",
 )
 @click.option("--threads", type=int, help="For decoding and inference.  [default: all cores]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Worker processes on this machine, each with a scene at a time.  [default: no others]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A running Dask cluster, tcp://HOST:8786: its workers map, on a shared file system.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="How often a scene is begun again when its worker was lost.",
+)
 @device_option
 @output_options
 @overwrite_option
@@ -127,28 +145,50 @@ def command(
     overwrite: bool,
     quiet: bool,
     as_json: bool,
+    workers: int | None,
+    scheduler: str | None,
+    retries: int,
     **choices: Any,
 ) -> None:
     """Map Sentinel-2 L2A scenes (.SAFE folders or zips) to probabilities of land cover.
+
+    A .txt lists scenes, a path a line; a .json or .geojson is a STAC ItemCollection of local
+    products.
 
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.
     """
     from geolulc.mapping import MapOptions, map_scenes
     from geolulc.nets import describe_model, load_checkpoint, shipped_model
+    from geolulc.products import list_products
 
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts a cluster, --scheduler uses one: give one of them")
+    scenes = tuple(list_products(scenes))
     options = MapOptions(**choices)
     paths = models or (shipped_model(),)
-    results = map_scenes(
-        scenes,
-        out,
-        [load_checkpoint(path, band_order=band_order) for path in paths],
-        options,
-        output=output,
-        overwrite=overwrite,
-        description=describe_model(paths[0], band_order=band_order) if len(paths) == 1 else None,
-        progress=lambda name: progress_bar(name, "cells", quiet=quiet),
-    )
+    writing: dict[str, Any] = {
+        "output": output,
+        "overwrite": overwrite,
+        "description": describe_model(paths[0], band_order=band_order) if len(paths) == 1 else None,
+    }
+    if workers is not None or scheduler is not None:
+        from geolulc.cli.map_on_cluster import map_on_cluster
+
+        results = map_on_cluster(
+            scenes, out, paths, options,
+            band_order=band_order, workers=workers, scheduler=scheduler, retries=retries,
+            quiet=quiet, **writing,
+        )  # fmt: skip
+    else:
+        results = map_scenes(
+            scenes,
+            out,
+            [load_checkpoint(path, band_order=band_order) for path in paths],
+            options,
+            progress=lambda name: progress_bar(name, "cells", quiet=quiet),
+            **writing,
+        )
     if as_json:
         click.echo(json.dumps([_json(result) for result in results], indent=2))
     else:

@@ -1,1 +1,1 @@
-"""Scenes on the workers of a Dask cluster."""
+"""Scenes on the workers of a Dask cluster. The only room that imports Dask."""

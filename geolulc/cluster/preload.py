@@ -1,0 +1,11 @@
+"""Loaded by the worker processes that we start: Dask's log is not for the user's terminal."""
+
+from __future__ import annotations
+
+import logging
+
+for _name in ("distributed", "tornado", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+for _name, _logger in list(logging.Logger.manager.loggerDict.items()):
+    if _name.startswith("distributed.") and isinstance(_logger, logging.Logger):
+        _logger.setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,168 @@
+"""Lists of products: a text file with a path a line, or a STAC ItemCollection of local products."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from geolulc.errors import ProductError
+from geolulc.products.archive import PRODUCT_XML
+
+#: Assets that are looked at first, as CDSE, stactools and others name them; then all others.
+_ASSETS: Final = (
+    *("product", "Product", "PRODUCT", "safe-manifest", "safe_manifest"),
+    *("product-metadata", "product_metadata"),
+)
+#: An item of Sentinel-2 has some 20 kB.
+_MOST_BYTES: Final = 1 << 30
+_STAC: Final = (".json", ".geojson")
+
+
+def list_products(paths: Sequence[Path]) -> list[Path]:
+    """``paths`` with the lists among them replaced by what they list, in order.
+
+    A ``.txt`` has a path a line, relative to its own folder; blank lines and lines that begin
+    with # say nothing. A ``.json`` or ``.geojson`` is a STAC ItemCollection (or one Item) whose
+    items lie in local files; ``find_product`` says where. Whether the products are there is asked
+    when they are opened.
+
+    Raises:
+        ProductError: a list that cannot be read, lists nothing, or lists what is not local.
+    """
+    products: list[Path] = []
+    for path in paths:
+        if path.suffix.lower() == ".txt" and not path.is_dir():
+            products.extend(_read_lines(path))
+        elif path.suffix.lower() in _STAC and not path.is_dir():
+            products.extend(_read_items(path))
+        else:
+            products.append(path)
+    return products
+
+
+def _read_lines(path: Path) -> list[Path]:
+    lines = [line.strip() for line in _read_text(path).splitlines()]
+    listed = [line for line in lines if line and not line.startswith("#")]
+    if not listed:
+        raise _unusable(path, "no path in it", "a path of a product a line")
+    for line in listed:
+        if "://" in line or "\0" in line:
+            raise _unusable(path, line, "a path of a product a line")
+    return [path.parent / line for line in listed]
+
+
+def _read_items(path: Path) -> list[Path]:
+    expected = "a STAC ItemCollection: a FeatureCollection of Items"
+    try:
+        content = json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, f"no JSON ({error})", expected) from None
+    if not isinstance(content, dict):
+        raise _unusable(path, f"a {type(content).__name__}", expected)
+    items = [content] if content.get("type") == "Feature" else content.get("features")
+    if not isinstance(items, list):
+        raise _unusable(path, f"the type {content.get('type')!r}", expected)
+    if not items:
+        raise _unusable(path, "no item in it", expected)
+    products = []
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise _unusable(path, f"feature {number} is a {type(item).__name__}", "a STAC Item")
+        products.append(find_product(item, path))
+    return products
+
+
+def find_product(item: Mapping[str, Any], source: Path) -> Path:
+    """The local product that a STAC Item describes.
+
+    It is the folder that ends in ``.SAFE``, or the ``.zip``, in the first href that has one, or
+    the folder of an ``MTD_MSIL2A.xml``. The assets product, safe-manifest and product-metadata
+    are asked first (also with _ for -), then the others in their order, then the self link.
+    Hrefs are ``file://`` URLs, absolute paths, or relative to the Item's self link where that is
+    local, else to the folder of ``source``.
+
+    Raises:
+        ProductError: there is none, or it is not local.
+    """
+    name = f"{source}, item {item.get('id', '')}"
+    assets, links = item.get("assets"), item.get("links")
+    assets = assets if isinstance(assets, dict) else {}
+    ordered = [assets[key] for key in _ASSETS if key in assets]
+    ordered += [asset for key, asset in assets.items() if key not in _ASSETS]
+    own = next((link for link in _hrefs(links) if link.get("rel") == "self"), None)
+    base, own_href = source.parent, "" if own is None else str(own["href"])
+    if own_href and (local := _local(own_href, base)) is not None:
+        base = local.parent
+    remote = ""
+    hrefs = [(str(asset["href"]), base) for asset in _hrefs(ordered)]
+    for href, beside in [*hrefs, (own_href, source.parent)]:
+        local = _local(href, beside) if href else source
+        if local is None:
+            remote = remote or href
+        elif (product := _product_in(local)) is not None:
+            return product
+    if remote:
+        raise ProductError(
+            name,
+            found=f"only what is not local, as {remote}",
+            expected="a product on this file system: a path or a file:// URL",
+            remedy="Download the products; list the files.",
+        )
+    raise ProductError(
+        name,
+        found="no href of a product",
+        expected="one that holds NAME.SAFE, NAME.zip or MTD_MSIL2A.xml",
+        remedy="Give the products themselves, or a .txt with a path a line.",
+    )
+
+
+def _hrefs(entries: object) -> Iterator[Mapping[str, Any]]:
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("href"), str):
+            yield entry
+
+
+def _local(href: str, base: Path) -> Path | None:
+    """The path that ``href`` means, None for what is elsewhere or nothing."""
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return None
+    if "\0" in href or parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return None
+    path = unquote(parts.path) if parts.scheme else href
+    return None if "\0" in path else base / path
+
+
+def _product_in(path: Path) -> Path | None:
+    pure = PurePosixPath(path)
+    for folder in (pure, *pure.parents):
+        if folder.suffix.upper() == ".SAFE":
+            return Path(folder)
+    if pure.suffix.lower() == ".zip":
+        return path
+    return path.parent if pure.name == PRODUCT_XML else None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise _unusable(path, f"{path.stat().st_size:,} bytes", f"at most {_MOST_BYTES:,}")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise _unusable(path, error.strerror or type(error).__name__, "a list of scenes") from None
+    except UnicodeDecodeError:
+        raise _unusable(path, "bytes that are no UTF-8", "a text file") from None
+
+
+def _unusable(path: Path, found: str, expected: str) -> ProductError:
+    return ProductError(
+        path,
+        found=found,
+        expected=expected,
+        remedy="Give products (.SAFE or .zip), a .txt with a path a line, or a STAC "
+        "ItemCollection of local products.",
+    )
