@@ -69,7 +69,24 @@ def plan_outputs(
     Raises:
         ParameterError: an unknown output or format, no output, or ``out`` does not end in .tif.
     """
-    out = Path(out)
+    wanted = tuple(outputs)
+    require_known(wanted, OUTPUTS, "outputs")
+    require_known((vector_format,), VECTOR_FORMATS, "vector format")
+    parts: dict[str, str] = {}
+    for name in OUTPUTS:
+        if name in wanted:
+            parts |= vector_parts(vector_format, cells) if name == "vectors" else _PARTS[name]
+    if not model:
+        parts.pop("stac.model", None)
+    return place_parts(Path(out), parts, main="probabilities")
+
+
+def place_parts(out: Path, parts: Mapping[str, str], *, main: str) -> dict[str, Path]:
+    """Part → path beside ``out``, from part → what follows its stem; ``main`` is ``out``, last.
+
+    Raises:
+        ParameterError: ``out`` does not end in .tif.
+    """
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ParameterError(
             f"output {out}",
@@ -77,25 +94,15 @@ def plan_outputs(
             expected=".tif: it is a GeoTIFF, and the other files' names derive from it",
             remedy=f"Give {out.with_suffix('.tif')}, say.",
         )
-    wanted = tuple(outputs)
-    _require(wanted, OUTPUTS, "outputs")
-    _require((vector_format,), VECTOR_FORMATS, "vector format")
-    parts: dict[str, str] = {}
-    for name in OUTPUTS:
-        if name in wanted:
-            parts |= _vector_parts(vector_format, cells) if name == "vectors" else _PARTS[name]
-    if not model:
-        parts.pop("stac.model", None)
-    paths = {
-        part: out if part == "probabilities" else out.with_name(out.stem + suffix)
-        for part, suffix in parts.items()
-    }
-    if "probabilities" in paths:
-        paths["probabilities"] = paths.pop("probabilities")
+    paths = {part: out.with_name(out.stem + suffix) for part, suffix in parts.items()}
+    if main in paths:
+        del paths[main]
+        paths[main] = out
     return paths
 
 
-def _vector_parts(vector_format: str, cells: bool) -> dict[str, str]:
+def vector_parts(vector_format: str, cells: bool) -> dict[str, str]:
+    """Parts of the output ``vectors`` with what follows the stem; of ``VECTOR_FORMATS``."""
     if vector_format == "gpkg":
         return {"vectors": ".gpkg"}
     # not "_classes": QGIS would take the raster's style for the polygons
@@ -106,7 +113,8 @@ def _vector_parts(vector_format: str, cells: bool) -> dict[str, str]:
     return parts | {"vectors.summary": "_summary.csv"}
 
 
-def _require(found: tuple[str, ...], known: Iterable[str], what: str) -> None:
+def require_known(found: tuple[str, ...], known: Iterable[str], what: str) -> None:
+    """``ParameterError`` unless there is something in ``found``, and all of it is ``known``."""
     unknown = [name for name in found if name not in known]
     if unknown or not found:
         raise ParameterError(

@@ -79,16 +79,16 @@ def write_map(
         options = replace(options, outputs=tuple(outputs))
     cells = options.writes_cells(landcover_map.grid)
     paths = options.plan(Path(out), cells=cells, model=model is not None)
-    superseded = _files_of(Path(out)) - set(paths.values()) if overwrite else set()
+    superseded = superseded_files(Path(out), paths.values()) if overwrite else set()
     landcover_map = replace(
         landcover_map,
-        scene=_plain(landcover_map.scene),
-        model=_plain(landcover_map.model),
+        scene=plain_facts(landcover_map.scene),
+        model=plain_facts(landcover_map.model),
     )
     summaries = summarize_classes(landcover_map)
     with (
         staged(list(paths.values()), overwrite=overwrite) as temporary,
-        _explained(list(paths.values())[-1]),
+        explained(list(paths.values())[-1]),
     ):
         targets = dict(zip(paths, temporary, strict=True))
         _write_rasters(targets, landcover_map, summaries, options)
@@ -104,18 +104,17 @@ def write_map(
             )
         if "stac" in targets:
             _write_stac(targets, landcover_map, model, source, Path(out).parent)
-    for path in superseded | _stale_sidecars(paths.values()):
-        path.unlink(missing_ok=True)
+    remove_superseded(superseded, paths.values())
     return paths
 
 
-def _plain(facts: Mapping[str, str]) -> dict[str, str]:
+def plain_facts(facts: Mapping[str, str]) -> dict[str, str]:
     """Texts without control characters: they come from a product's or a model's metadata."""
     return {key: one_line(value) for key, value in facts.items()}
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """What GDAL and SQLite say of a full disk, which is no ``OSError``, as an ``OutputError``."""
     try:
         yield
@@ -180,6 +179,17 @@ def _write_rasters(
         styles["uncertainty"] = ramp_style(entropy_entries())
     for part, style in styles.items():
         targets[part + ".style"].write_text(style, encoding="utf-8")
+
+
+def superseded_files(out: Path, paths: Iterable[Path]) -> set[Path]:
+    """The files of the map that is at ``out`` now which a new one of ``paths`` would not have."""
+    return _files_of(out) - set(paths)
+
+
+def remove_superseded(superseded: set[Path], paths: Iterable[Path]) -> None:
+    """Remove ``superseded_files``, and what GDAL and QGIS left beside older files of ``paths``."""
+    for path in superseded | _stale_sidecars(paths):
+        path.unlink(missing_ok=True)
 
 
 def _files_of(out: Path) -> set[Path]:
