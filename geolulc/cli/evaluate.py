@@ -13,7 +13,10 @@ from geolulc.cli.options import PATH, device_option, json_option, overwrite_opti
 from geolulc.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from geolulc.datasets import Store
     from geolulc.learning.evaluation import Evaluation
+    from geolulc.learning.pixel_evaluation import PixelEvaluation
+    from geolulc.nets import Model
 
 
 @click.command("evaluate")
@@ -39,7 +42,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Score MODEL (a checkpoint, a run's folder, a shipped model) on a split of STORE."""
+    """Score MODEL (a checkpoint, a run's folder, a shipped model) on a split of STORE.
+
+    A model of pixels is compared with the reference maps of STORE: agreement with CORINE.
+    """
     from geolulc.datasets import open_store
     from geolulc.learning.evaluation import evaluate_predictions, predict
     from geolulc.nets import load_checkpoint
@@ -49,6 +55,12 @@ def command(
         if path is not None:
             require_free([path], overwrite=overwrite)
     loaded, opened = load_checkpoint(model), open_store(store)
+    if loaded.net.task == "pixel":
+        if seed_compat or predictions is not None:
+            raise click.UsageError("--seed-compat and --predictions are for models of patches.")
+        found = _evaluate_pixels(loaded, opened, split, report, overwrite, device, quiet)
+        click.echo(json.dumps(found.as_json()) if as_json else _pixel_text(found))
+        return
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
         predicted = predict(loaded, opened, split, device=device, progress=progress)
     evaluation = evaluate_predictions(predicted, seed_compat=seed_compat)
@@ -61,6 +73,53 @@ def command(
 
         write_footprints(predicted, predictions, overwrite=overwrite)
     click.echo(json.dumps(evaluation.as_json()) if as_json else _text(evaluation))
+
+
+def _evaluate_pixels(
+    model: Model,
+    store: Store,
+    split: str,
+    report: Path | None,
+    overwrite: bool,
+    device: str,
+    quiet: bool,
+) -> PixelEvaluation:
+    from geolulc.learning.pixel_evaluation import evaluate_pixels
+
+    with progress_bar("evaluate", "patches", quiet=quiet) as progress:
+        evaluation = evaluate_pixels(model, store, split, device=device, progress=progress)
+    if report is not None:
+        from geolulc.learning.pixel_report import write_pixel_report
+
+        write_pixel_report(model, store, evaluation, report, device=device, overwrite=overwrite)
+    return evaluation
+
+
+def _pixel_text(evaluation: PixelEvaluation) -> str:
+    lines = [
+        f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}: "
+        f"{evaluation.patches} patches, {evaluation.pixels:,} pixels "
+        f"({100 * evaluation.ignored:.1f} % without a class, not counted)",
+        f"  {evaluation.caution}",
+    ]
+    width = max(len(name) for name in evaluation.figures)
+    lines += [f"  {name:<{width}}  {_number(v)}" for name, v in evaluation.figures.items()]
+    lines.append(f"  {'class':<40}      pixels    IoU     F1  precision  recall")
+    lines += [
+        f"  {row['name'][:40]:<40} {row['support']:11,.0f}  {_number(row['iou'])}"
+        f"  {_number(row['f1'])}  {_number(row['precision']):>9}   {_number(row['recall'])}"
+        for row in evaluation.classes
+        if row["support"]
+    ]
+    if evaluation.absent:
+        lines.append(f"  absent, out of the means: {'; '.join(evaluation.absent)}")
+    for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
+        lines += [
+            f"  {title} {name}: {group['patches']:.0f} patches, mIoU {_number(group['miou'])}, "
+            f"agreement {_number(group['agreement'])}"
+            for name, group in groups.items()
+        ]
+    return "\n".join(lines)
 
 
 def _text(evaluation: Evaluation) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from geolulc.datasets import Store
-from geolulc.errors import DatasetError
+from geolulc.errors import CheckpointError, DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
@@ -76,7 +76,7 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Everything as JSON has it: NaN is None."""
-        plain: dict[str, Any] = _without_nan(asdict(self))
+        plain: dict[str, Any] = without_nan(asdict(self))
         return plain
 
 
@@ -94,8 +94,16 @@ def predict(
 
     Raises:
         DatasetError: the split has no patch, or the store's classes are not the model's.
+        CheckpointError: a model of pixels.
     """
-    order = _class_order(model, store)
+    order = class_order(model, store)
+    if model.net.task != "patch":
+        raise CheckpointError(
+            model.name,
+            found=f"a model of the task {model.net.task}",
+            expected="one that says which classes are present in a patch",
+            remedy="Use evaluate_pixels.",
+        )
     patches = SplitPatches(store, split)
     if not len(patches):
         raise DatasetError(
@@ -205,7 +213,7 @@ def _by_group(
     return found
 
 
-def _class_order(model: Model, store: Store) -> list[int]:
+def class_order(model: Model, store: Store) -> list[int]:
     """Where the model's classes stand in the store's targets: by name, never by position."""
     names = store.nomenclature.names
     if store.nomenclature.id != model.net.nomenclature or set(model.net.classes) != set(names):
@@ -218,9 +226,10 @@ def _class_order(model: Model, store: Store) -> list[int]:
     return [names.index(name) for name in model.net.classes]
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """``value`` with None for every number that is none, as JSON has it."""
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
+        return {k: without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
+        return [without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,272 @@
+"""How well a pixel model agrees with reference maps: one pass over a split, no map is kept.
+
+The reference is CORINE: units of 25 ha and more, drawn by people from images of other days. What
+is smaller is not in it, and its borders are not exact to the pixel. The figures are agreement with
+that map, not accuracy on the ground; near its borders they are given apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from geolulc.datasets import Store
+from geolulc.errors import DatasetError
+from geolulc.learning.evaluation import class_order, without_nan
+from geolulc.learning.metrics import CALIBRATION_BINS
+from geolulc.learning.networks import memory_format
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.pixel_borders import near_borders
+from geolulc.learning.pixel_metrics import class_figures, overall_figures
+from geolulc.nets import Model
+from geolulc.nets.devices import autocast, autocast_type, choose_device
+from geolulc.nomenclature import IGNORED
+
+#: Called with (done, total).
+Progress = Callable[[int, int], None]
+
+#: Distances in metres from a border of the reference map at which agreement is given apart.
+BORDERS: Final = (20, 50)
+#: Said wherever the figures are.
+CAUTION: Final = (
+    "Agreement with CORINE, not accuracy: its smallest unit is 25 ha, and its borders are not "
+    "exact to the pixel."
+)
+
+
+@dataclass(frozen=True)
+class PixelEvaluation:
+    """Figures of a pixel model on a split; NaN where there is nothing to compute one from.
+
+    Attributes:
+        model: name, sha256, temperature and config.
+        store, split: what it was evaluated on.
+        patches: those with a reference map.
+        pixels: those whose code has a class.
+        ignored: share of the pixels whose code has none.
+        caution: what the figures do not say.
+        figures: name → value over all pixels; see ``pixel_metrics`` and ``BORDERS``.
+        classes: one mapping a class: name, support and mapped (pixels), iou, f1, precision, recall.
+        absent: names of the classes that the reference does not have; out of every mean.
+        confusion: pixels by class of the reference (rows) and of the map, in the order of classes.
+        countries, seasons: name → patches and figures; empty where not known.
+        agreement: patch name → share of its pixels with the class of the reference.
+    """
+
+    model: Mapping[str, Any]
+    store: str
+    split: str
+    patches: int
+    pixels: int
+    ignored: float
+    caution: str
+    figures: Mapping[str, float]
+    classes: Sequence[Mapping[str, Any]]
+    absent: Sequence[str]
+    confusion: Sequence[Sequence[int]]
+    countries: Mapping[str, Mapping[str, float]]
+    seasons: Mapping[str, Mapping[str, float]]
+    agreement: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as JSON has it: NaN is None."""
+        plain: dict[str, Any] = without_nan(asdict(self))
+        return plain
+
+
+def evaluate_pixels(
+    model: Model,
+    store: Store,
+    split: str = "val",
+    *,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> PixelEvaluation:
+    """All figures of a pixel ``model`` on the patches of a split that have a reference map.
+
+    Raises:
+        DatasetError: the split has no patch or no reference map, or the store's classes are not
+            the model's.
+    """
+    patches = SplitPatches(store, split, masks=True)
+    if not len(patches):
+        raise DatasetError(
+            store.path,
+            found=f"no patch in the split {split}",
+            expected="patches to evaluate on",
+            remedy="Choose another --split, or prepare a store with splits.",
+        )
+    place = choose_device(device)
+    tally = _Tally(model, patches, place)
+    for mapped in map_patches(model, patches, place, batch_size=batch_size, workers=workers):
+        tally.add(mapped)
+        if progress is not None:
+            progress(tally.done, len(patches))
+    return tally.evaluation()
+
+
+@dataclass(frozen=True)
+class MappedPatches:
+    """Some patches of a split and what a model says of them.
+
+    Attributes:
+        places: int64 (N,), their places in the split.
+        truth: int64 (N, 120, 120), positions in the model's classes; 255 where there is none.
+        mapped: int64 (N, 120, 120), the most probable class.
+        confidence: float32 (N, 120, 120), its calibrated probability.
+    """
+
+    places: NDArray[np.int64]
+    truth: Tensor
+    mapped: Tensor
+    confidence: Tensor
+
+
+def map_patches(
+    model: Model,
+    patches: SplitPatches,
+    device: torch.device,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> Any:
+    """Yield ``MappedPatches`` of all ``patches`` (with masks), in their order."""
+    # the store's positions → the model's: by name
+    order = torch.full((256,), IGNORED, dtype=torch.int64)
+    order[class_order(model, patches.store)] = torch.arange(len(model.net.classes))
+    order = order.to(device)
+    net = model.net.to(device).eval()
+    dtype, layout = autocast_type("auto", device), memory_format(device)
+    for batch in patches.loader(batch_size, device=device, workers=workers):
+        with torch.inference_mode():
+            b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
+            inputs = net.preprocess(b10, b20, b60)
+            with autocast(dtype, device):
+                logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
+            confidence, mapped = model.probabilities(logits).max(dim=1)
+            found = MappedPatches(patches.places(batch), order[truth.long()], mapped, confidence)
+        yield found
+
+
+class _Tally:
+    """Confusion matrices of everything that is told apart, and what else is summed up."""
+
+    def __init__(self, model: Model, patches: SplitPatches, device: torch.device) -> None:
+        self.done = 0
+        self._model, self._patches, self._device = model, patches, device
+        self._matrices: dict[tuple[str, str], MulticlassConfusionMatrix] = {}
+        store, indices = patches.store, patches.indices
+        self._groups = {
+            "country": [store.countries[i] for i in indices],
+            "season": [store.seasons[i] for i in indices],
+        }
+        self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64, device=device)
+        self._agreement = np.full(len(patches), np.nan)
+
+    def add(self, found: MappedPatches) -> None:
+        """Take up some patches."""
+        truth, mapped = found.truth, found.mapped
+        known = truth != IGNORED
+        self._count(("all", ""), mapped, truth)
+        for metres in BORDERS:
+            near = near_borders(truth, metres)
+            self._count(("near", str(metres)), mapped, truth.masked_fill(~near, IGNORED))
+        for kind, names in self._groups.items():
+            own = [names[p] for p in found.places]
+            for name in sorted({n for n in own if n}):
+                rows = torch.tensor([n == name for n in own], device=self._device)
+                self._count((kind, name), mapped[rows], truth[rows])
+        hits = known & (mapped == truth)
+        counts = known.sum(dim=(1, 2))
+        share = hits.sum(dim=(1, 2)).double() / counts  # NaN for a patch without a class
+        self._agreement[found.places] = share.cpu().numpy()
+        place = (found.confidence[known] * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+        for row, weights in enumerate(
+            (torch.ones_like(place), found.confidence[known], hits[known])
+        ):
+            self._bins[row].index_add_(0, place, weights.double())
+        self.done += len(found.places)
+
+    def _count(self, key: tuple[str, str], mapped: Tensor, truth: Tensor) -> None:
+        if key not in self._matrices:
+            self._matrices[key] = MulticlassConfusionMatrix(
+                len(self._model.net.classes), ignore_index=IGNORED, validate_args=False
+            ).to(self._device)
+        self._matrices[key].update(mapped, truth)
+
+    def _confusion(self, kind: str, name: str = "") -> NDArray[np.int64]:
+        return np.asarray(self._matrices[kind, name].compute().cpu().numpy(), np.int64)
+
+    def evaluation(self) -> PixelEvaluation:
+        """What all patches amount to."""
+        model, patches = self._model, self._patches
+        confusion = self._confusion("all")
+        by_class = class_figures(confusion)
+        pixels = int(confusion.sum())
+        return PixelEvaluation(
+            model={
+                "name": model.name,
+                "sha256": model.sha256,
+                "temperature": model.temperature,
+                "config": model.net.config.as_mapping(),
+            },
+            store=patches.store.path.name,
+            split=patches.split,
+            patches=len(patches),
+            pixels=pixels,
+            ignored=1 - pixels / (len(patches) * 120 * 120),
+            caution=CAUTION,
+            figures=overall_figures(confusion) | self._border_figures(confusion) | self._ece(),
+            classes=[
+                {"name": name, **{key: float(values[c]) for key, values in by_class.items()}}
+                for c, name in enumerate(model.net.classes)
+            ],
+            absent=[
+                name
+                for name, support in zip(model.net.classes, by_class["support"], strict=True)
+                if not support
+            ],
+            confusion=confusion.tolist(),
+            countries=self._by_group("country"),
+            seasons=self._by_group("season"),
+            agreement={patches.key(p): float(v) for p, v in enumerate(self._agreement)},
+        )
+
+    def _border_figures(self, confusion: NDArray[np.int64]) -> dict[str, float]:
+        figures, total = {}, max(int(confusion.sum()), 1)
+        for metres in BORDERS:
+            near = self._confusion("near", str(metres))
+            inside = overall_figures(confusion - near)
+            figures[f"share_within_{metres}m"] = float(near.sum() / total)
+            figures[f"agreement_within_{metres}m"] = overall_figures(near)["agreement"]
+            figures[f"agreement_beyond_{metres}m"] = inside["agreement"]
+            figures[f"miou_beyond_{metres}m"] = inside["miou"]
+        return figures
+
+    def _ece(self) -> dict[str, float]:
+        count, confidence, hits = self._bins.cpu().numpy()
+        if not count.sum():
+            return {"ece": math.nan}
+        return {"ece": float(np.abs(hits - confidence).sum() / count.sum())}
+
+    def _by_group(self, kind: str) -> dict[str, dict[str, float]]:
+        found = {}
+        for name in sorted(n for k, n in self._matrices if k == kind):
+            confusion = self._confusion(kind, name)
+            members = sum(n == name for n in self._groups[kind])
+            found[name] = {
+                "patches": float(members),
+                "pixels": float(confusion.sum()),
+                **overall_figures(confusion),
+            }
+        return found

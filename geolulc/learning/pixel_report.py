@@ -1,0 +1,273 @@
+"""The evaluation of a pixel model for people: Markdown with tables, plots and maps, and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geolulc.datasets import Store
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.pixel_evaluation import BORDERS, PixelEvaluation, map_patches
+from geolulc.learning.plots import new_figure, plot_by_class
+from geolulc.learning.report import true_colour
+from geolulc.learning.task_figures import TASK_FIGURES
+from geolulc.nets import Model
+from geolulc.nets.devices import choose_device
+from geolulc.nomenclature import IGNORED, Nomenclature
+from geolulc.staging import staged
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Patches shown: so many of the lowest agreement, then so many in equal steps up to the highest.
+LOWEST: Final = 4
+STEPS: Final = 8
+_NO_CLASS: Final = (255, 255, 255)
+_AGREES: Final = (225, 225, 225)
+_DIFFERS: Final = (190, 30, 45)
+
+#: What each figure is called.
+FIGURES: Final[Mapping[str, str]] = {
+    "miou": "Mean IoU (classes of the reference)",
+    "f1_macro": "F1, macro",
+    "agreement": "Overall agreement (share of pixels)",
+    "ece": "Expected calibration error of the most probable class (best: 0)",
+} | {
+    name: text
+    for m in BORDERS
+    for name, text in (
+        (f"share_within_{m}m", f"Share of pixels within {m} m of a border of the reference"),
+        (f"agreement_within_{m}m", f"Agreement within {m} m of a border"),
+        (f"agreement_beyond_{m}m", f"Agreement further inside than {m} m"),
+        (f"miou_beyond_{m}m", f"Mean IoU further inside than {m} m"),
+    )
+}
+
+
+def write_pixel_report(
+    model: Model,
+    store: Store,
+    evaluation: PixelEvaluation,
+    folder: Path,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Write ``folder`` with report.md, its pictures, and evaluation.json.
+
+    Raises:
+        OutputError: the folder exists or cannot be written.
+    """
+    looks = [store.nomenclature[name] for name in model.net.classes]
+    names = TASK_FIGURES["pixel"]
+    iou = np.array([row["iou"] for row in evaluation.classes])
+    shown = _choose(evaluation)
+    figures = {
+        "class_iou.png": plot_by_class(
+            [c.short for c in looks], [c.color for c in looks], iou, names.class_title, names.absent
+        ),
+        "confusion.png": plot_confusion(
+            np.array(evaluation.confusion, np.int64), [c.short for c in looks]
+        ),
+        "patches.png": _plot_patches(model, store, evaluation, shown, device),
+    }
+    with staged([folder], overwrite=overwrite) as (partial,):
+        partial.mkdir()
+        for name, figure in figures.items():
+            figure.savefig(partial / name, format="png")
+        text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False)
+        (partial / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+        (partial / "report.md").write_text(_markdown(evaluation, shown), encoding="utf-8")
+
+
+def plot_confusion(confusion: NDArray[np.int64], short_names: Sequence[str]) -> Figure:
+    """Where the pixels of each class of the reference (rows) go in the map, in per cent.
+
+    Classes that neither has are left out.
+    """
+    there = np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1))
+    counts = confusion[np.ix_(there, there)].astype(np.float64)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(100 * counts, rows, out=np.full_like(counts, np.nan), where=rows > 0)
+    short = [short_names[i] for i in there.tolist()]
+    side = 0.45 * len(short) + 2.2
+    figure = new_figure(side + 1, side)
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=100, cmap="Blues")
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.5:
+            colour = "white" if share > 60 else "black"
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour,
+                      fontsize=7)  # fmt: skip
+    axes.set_xticks(range(len(short)), short, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(short)), short, fontsize=8)
+    axes.set(xlabel="Map", ylabel="Reference (CORINE)", title="Per cent of the reference's pixels")
+    figure.colorbar(image, ax=axes, shrink=0.7)
+    return figure
+
+
+def colour_map(positions: NDArray[Any], nomenclature: Nomenclature, names: Sequence[str]) -> Any:
+    """uint8 (rows, columns, 3): each pixel in its class's colour, white without one."""
+    colours = np.full((256, 3), _NO_CLASS, np.uint8)
+    colours[: len(names)] = [nomenclature[name].rgb for name in names]
+    return colours[np.asarray(positions)]
+
+
+def _choose(evaluation: PixelEvaluation) -> list[str]:
+    """Names of the patches to show, worst first."""
+    known = {k: v for k, v in evaluation.agreement.items() if math.isfinite(v)}
+    ranked = sorted(known, key=lambda name: known[name])
+    if len(ranked) <= LOWEST + STEPS:
+        return ranked
+    rest = ranked[LOWEST:]
+    steps = np.linspace(0, len(rest) - 1, STEPS).round().astype(int)
+    return [*ranked[:LOWEST], *(rest[i] for i in steps.tolist())]
+
+
+def _plot_patches(
+    model: Model, store: Store, evaluation: PixelEvaluation, shown: Sequence[str], device: str
+) -> Figure:
+    from matplotlib.patches import Patch as Swatch
+
+    index_of = {key: i for i, key in enumerate(store.keys)}
+    indices = np.array([index_of[name] for name in shown], np.int64)
+    patches = SplitPatches(store, evaluation.split, indices, masks=True)
+    found: dict[str, NDArray[Any]] = {}
+    for some in map_patches(model, patches, choose_device(device), batch_size=8):
+        both = torch.stack([some.truth, some.mapped], dim=1).cpu().numpy()
+        found |= {patches.key(int(p)): pair for p, pair in zip(some.places, both, strict=True)}
+    columns = 2 if len(shown) > LOWEST else 1
+    rows = max(math.ceil(len(shown) / columns), 1)
+    figure = new_figure(8.2 * columns, 2.2 * rows + 0.6)
+    panels: Any = figure.subplots(rows, 4 * columns, squeeze=False)
+    for axes in panels.flat:
+        axes.axis("off")
+    present: set[int] = set()
+    names = model.net.classes
+    for number, name in enumerate(shown):
+        truth, mapped = found[name]
+        row, start = number % rows, 4 * (number // rows)
+        pictures = (
+            true_colour(store.read(index_of[name])),
+            colour_map(mapped, store.nomenclature, names),
+            colour_map(truth, store.nomenclature, names),
+            _differences(mapped, truth),
+        )
+        titles = ("true colour", "map", "CORINE", f"{100 * evaluation.agreement[name]:.0f} %")
+        for axes, picture, title in zip(panels[row, start : start + 4], pictures, titles,
+                                        strict=True):  # fmt: skip
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_title(f"{number + 1}. {title}" if start % 4 == 0 and title == "true colour"
+                           else title, fontsize=7, loc="left")  # fmt: skip
+        present |= set(np.unique(both_known(mapped, truth)).tolist())
+    looks = [store.nomenclature[names[p]] for p in sorted(present)]
+    swatches = [Swatch(facecolor=c.color, edgecolor="0.5", label=c.short) for c in looks]
+    figure.legend(handles=swatches, loc="outside lower center", ncols=8, fontsize=7, frameon=False)
+    return figure
+
+
+def both_known(mapped: NDArray[Any], truth: NDArray[Any]) -> NDArray[Any]:
+    """All positions that occur in a map or in its reference, 255 left out."""
+    positions = np.concatenate([mapped.ravel(), truth.ravel()])
+    return np.asarray(positions[positions != IGNORED])
+
+
+def _differences(mapped: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.uint8]:
+    picture = np.full((*truth.shape, 3), _AGREES, np.uint8)
+    picture[mapped != truth] = _DIFFERS
+    picture[truth == IGNORED] = _NO_CLASS
+    return picture
+
+
+def _markdown(evaluation: PixelEvaluation, shown: Sequence[str]) -> str:
+    config = ", ".join(f"{k} {v}" for k, v in evaluation.model["config"].items())
+    columns = ("iou", "f1", "precision", "recall")
+    lines = [
+        f"# {evaluation.model['name']} on {evaluation.store}, split {evaluation.split}",
+        "",
+        f"{evaluation.patches} patches, {evaluation.pixels:,} pixels of 10 m. Network: {config}.",
+        f"Temperature {evaluation.model['temperature']:.3f}; model file "
+        f"{evaluation.model['sha256'][:12] or 'not saved'}.",
+        "",
+        f"**{evaluation.caution}**",
+        "",
+        f"{100 * evaluation.ignored:.1f} % of the pixels have a code without a class and are not",
+        "counted. A border is where the class of the reference changes; distances are from pixel",
+        "centre to pixel centre.",
+        "",
+        "| figure | value |",
+        "|---|---:|",
+        *(f"| {FIGURES.get(k, k)} | {_number(v)} |" for k, v in evaluation.figures.items()),
+        "",
+    ]
+    if evaluation.absent:
+        lines += [
+            f"{len(evaluation.absent)} classes are absent from the reference and left out of the "
+            f"means: {'; '.join(evaluation.absent)}.",
+            "",
+        ]
+    lines += [
+        "## Classes",
+        "",
+        "| class | pixels | mapped | IoU | F1 | precision | recall |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {r['name']} | {r['support']:.0f} | {r['mapped']:.0f} | "
+            f"{' | '.join(_number(r[c]) if r['support'] else 'absent' for c in columns)} |"
+            for r in evaluation.classes
+        ),
+        "",
+        "![IoU by class](class_iou.png)",
+        "",
+        "## Which classes are taken for which",
+        "",
+        "![Confusion matrix](confusion.png)",
+        "",
+    ]
+    for title, groups in (("Countries", evaluation.countries), ("Seasons", evaluation.seasons)):
+        lines += _group_table(title, groups)
+    return "\n".join(
+        [
+            *lines,
+            "## Patches",
+            "",
+            f"The {LOWEST} of the lowest agreement, then {STEPS} in equal steps up to the highest:",
+            "true colour, map, reference, and in red where they differ.",
+            "",
+            "![Patches with map, reference and difference](patches.png)",
+            "",
+            *(
+                f"{n}. `{name}`: {100 * evaluation.agreement[name]:.1f} %"
+                for n, name in enumerate(shown, start=1)
+            ),
+            "",
+        ]
+    )
+
+
+def _group_table(title: str, groups: Mapping[str, Mapping[str, float]]) -> list[str]:
+    if not groups:
+        return []
+    columns = ("miou", "f1_macro", "agreement")
+    return [
+        f"## {title}",
+        "",
+        "| | patches | mIoU | F1 macro | agreement |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {g['patches']:.0f} | {' | '.join(_number(g[c]) for c in columns)} |"
+            for name, g in groups.items()
+        ),
+        "",
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"
