@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "benchmark-table": "The six models of the seed's table on a store.",
     "transfer": "Train in one region, test in another.",
     "map": "Sentinel-2 L2A scene → land-cover map.",
+    "mosaic": "Maps of many tiles and dates → one map.",
     "summarize": "Areas of a map's classes by zone.",
     "compare": "Two maps of one grid: what changed.",
     "models": "Models that are shipped or published: list, show, fetch.",

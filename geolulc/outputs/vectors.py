@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyogrio
 
-from geolulc.landcover_map import LandCoverMap
+from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.outputs.cells import ClassSummary, map_classes
 from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.legends import class_entries
@@ -66,7 +66,7 @@ def write_vectors(
     if cells:
         layers["cells"] = cell_table(landcover_map)
     layers["summary"] = summary_table(summaries)
-    styles = {name: _style(name, table, landcover_map) for name, table in layers.items()}
+    styles = {name: layer_style(name, table, landcover_map) for name, table in layers.items()}
     path = paths["vectors"]
     if path.suffix == ".gpkg":
         _write_geopackage(path, layers, map_tags(landcover_map))
@@ -83,18 +83,22 @@ def write_vectors(
 
 def _write_geopackage(path: Path, layers: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     for name, table in layers.items():
-        spatial = "geometry" in table
-        pyogrio.write_dataframe(
-            table,
-            path,
-            layer=name,
-            driver="GPKG",
-            append=path.exists(),
-            geometry_type="Polygon" if spatial else None,
-            dataset_options=None if path.exists() else {"VERSION": _GEOPACKAGE_VERSION},
-            layer_options={"IDENTIFIER": name, "DESCRIPTION": _DESCRIPTIONS[name]},
-            layer_metadata=dict(tags),
-        )
+        append_layer(path, name, table, tags)
+
+
+def append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) -> None:
+    """Add the rows of ``table`` to the layer ``name`` of a GeoPackage; both can be new."""
+    pyogrio.write_dataframe(
+        table,
+        path,
+        layer=name,
+        driver="GPKG",
+        append=path.exists(),
+        geometry_type="Polygon" if "geometry" in table else None,
+        dataset_options=None if path.exists() else {"VERSION": _GEOPACKAGE_VERSION},
+        layer_options={"IDENTIFIER": name, "DESCRIPTION": _DESCRIPTIONS[name]},
+        layer_metadata=dict(tags),
+    )
 
 
 def _write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
@@ -107,7 +111,8 @@ def _write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
         )
 
 
-def _style(name: str, table: Any, landcover_map: LandCoverMap) -> str:
+def layer_style(name: str, table: Any, landcover_map: LandCoverMap | MapHeader) -> str:
+    """The QGIS style of a layer with the columns of ``table``."""
     classes = map_classes(landcover_map)
     titles = _TITLES | {class_column("p_", c): c.name for c in classes}
     aliases = {c: titles[c] for c in table.columns if c != "geometry"}

@@ -1,0 +1,121 @@
+"""``geolulc mosaic``: maps of many tiles and dates → one map."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.progress import progress_bar
+
+_OUTPUTS = (
+    "probabilities", "classes", "presence", "uncertainty", "vectors", "stac", "picture", "report",
+    "observations", "confidence",
+)  # fmt: skip
+
+
+def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    if value is None:
+        return tuple(name for name in _OUTPUTS if name != "report")
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    unknown = [name for name in names if name not in _OUTPUTS]
+    if unknown or not names:
+        raise click.BadParameter(
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(_OUTPUTS)}."
+        )
+    return names
+
+
+@click.command("mosaic")
+@click.argument("maps", type=PATH, nargs=-1, required=True, metavar="MAP…")
+@click.option("--out", "-o", type=PATH, required=True, help="map.tif of the mosaic.")
+@click.option(
+    "--combine",
+    type=click.Choice(["mean", "median", "max", "latest"]),
+    default="mean",
+    show_default=True,
+    help="Observations of a cell as one; mean and median weigh by valid × clear share.",
+)
+@click.option("--crs", help="Of the mosaic.  [default: the maps' own, or EPSG:3035 in Europe]")
+@click.option("--cell-size", type=int, help="Side of a cell in metres.  [default: the maps' own]")
+@click.option(
+    "--min-weight",
+    type=float,
+    help="Leave out observations with a smaller valid × clear share.  [default: 0 for mean, "
+    "else 0.5]",
+)
+@click.option("--allow-different-models", "mixed_models", is_flag=True, help="Mix models' maps.")
+@click.option(
+    "--outputs",
+    callback=_chosen,
+    metavar="NAME,…",
+    help=f"What to write, of {', '.join(_OUTPUTS)}.  [default: all but report]",
+)
+@click.option("--report", is_flag=True, help="Write a self-contained HTML page too.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "uint16", "uint8"]),
+    default="float32",
+    show_default=True,
+    help="Probabilities as they are, or in steps of 0.0001 or 0.004.",
+)
+@click.option(
+    "--cells/--no-cells",
+    default=None,
+    help="Write a polygon for each cell, or not.  [default: up to 50,000 cells]",
+)
+@overwrite_option
+@quiet_option
+@json_option
+def command(
+    maps: tuple[Path, ...],
+    out: Path,
+    outputs: tuple[str, ...],
+    report: bool,
+    dtype: str,
+    cells: bool | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Combine map.tif of geolulc map, of many tiles and dates, into one map.
+
+    MAP is a map.tif, a folder of them, or a .txt that lists them; the other rasters of a map are
+    passed over, so maps/*.tif works. Memory does not grow with their number or with the mosaic.
+    """
+    from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
+
+    if report and "report" not in outputs:
+        outputs = (*outputs, "report")
+    options, output = MosaicOptions(**choices), MosaicOutput(outputs, dtype, cells)
+    with progress_bar("Mosaic", "blocks", quiet=quiet) as progress:
+        result = make_mosaic(maps, out, options, output, overwrite=overwrite, progress=progress)
+    if as_json:
+        click.echo(json.dumps(_json(result), indent=2, ensure_ascii=False))
+        return
+    click.echo(_told(result))
+    for path in result.files.values():
+        click.echo(f"  {path}")
+
+
+def _json(result: Any) -> dict[str, Any]:
+    return {
+        "maps": result.maps,
+        "maps_without_shares": result.unweighted,
+        "models": result.models,
+        "cells": "copied" if result.copied else "resampled",
+        "files": {name: str(path) for name, path in result.files.items()},
+    }
+
+
+def _told(result: Any) -> str:
+    text = f"{result.maps} maps combined, cells {'copied' if result.copied else 'resampled'}"
+    if result.unweighted:
+        text += f"; {result.unweighted} without valid and clear shares weigh 1"
+    if result.models > 1:
+        text += f"; made by {result.models} models"
+    return text

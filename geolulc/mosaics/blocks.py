@@ -1,0 +1,173 @@
+"""A mosaic block by block: only the maps that reach a block are read, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.grid import CellGrid, Extent
+from geolulc.landcover_map import LandCoverMap, MapHeader
+from geolulc.mosaics.combination import Combined, combine, weighted_mean
+from geolulc.mosaics.grids import MosaicGrid, projected_bounds
+from geolulc.mosaics.options import MosaicOptions
+from geolulc.mosaics.sources import MapSource
+from geolulc.mosaics.windows import MapWindows, Observation
+
+#: Cells along a block, which is a block of the files too.
+BLOCK: Final = 256
+#: Bytes that the observations of a strip of a block take at most; a median sorts copies of them.
+_BUDGET: Final = 96 * 2**20
+
+
+@dataclass(frozen=True)
+class MosaicBlock:
+    """A part of a mosaic.
+
+    Attributes:
+        row: of its first cell, in the mosaic.
+        column: the same.
+        landcover_map: its cells; valid and clear are weighted means over what was used.
+        count: uint16 (rows, columns): observations that were used.
+        confidence: float32 (class, rows, columns), as in ``combination``.
+    """
+
+    row: int
+    column: int
+    landcover_map: LandCoverMap
+    count: NDArray[np.uint16]
+    confidence: NDArray[np.float32]
+
+
+def part_of(grid: CellGrid, row: int, column: int, rows: int, columns: int) -> CellGrid:
+    """The cells from ``row`` and ``column`` on, at most so many, cut to the grid's extent."""
+    tile, size = grid.tile, grid.stride
+    extent = Extent(
+        tile.crs,
+        tile.left + column * size,
+        tile.top - row * size,
+        min(columns * size, tile.width - column * size),
+        min(rows * size, tile.height - row * size),
+    )
+    return CellGrid(extent, size, grid.patch_size)
+
+
+class Mosaic:
+    """The maps and the grid they are combined on."""
+
+    def __init__(
+        self,
+        sources: Sequence[MapSource],
+        grid: MosaicGrid,
+        header: MapHeader,
+        options: MosaicOptions,
+    ) -> None:
+        """``header.grid`` is ``grid.cells``."""
+        self.header = header
+        self._grid, self._options = grid, options
+        # "latest" wants them by time; equal times by name, so that runs agree
+        self._sources = sorted(sources, key=lambda s: (s.time, s.path.name))
+        self._boxes = np.array([_box(s, grid.cells.tile.crs) for s in self._sources])
+        self._clear = any(s.quality is not None for s in sources)
+
+    def places(self) -> list[tuple[int, int]]:
+        """(row, column) of the first cell of each block that a map reaches, row by row."""
+        rows, columns = self._grid.cells.shape
+        return [
+            (row, column)
+            for row in range(0, rows, BLOCK)
+            for column in range(0, columns, BLOCK)
+            if self._reaching(part_of(self._grid.cells, row, column, BLOCK, BLOCK))
+        ]
+
+    def blocks(self) -> Iterator[MosaicBlock]:
+        """The blocks of ``places``.
+
+        Raises:
+            OutputError: a map is damaged.
+        """
+        with MapWindows(self.header.classes, copied=self._grid.copied) as windows:
+            for row, column in self.places():
+                yield self._block(windows, row, column)
+
+    def _block(self, windows: MapWindows, row: int, column: int) -> MosaicBlock:
+        whole = part_of(self._grid.cells, row, column, BLOCK, BLOCK)
+        reaching = self._reaching(whole)
+        rows, columns = whole.shape
+        classes = len(self.header.classes)
+        # float32, and for a median its order, sorted values and weights beside it
+        bytes_each = 40 if self._options.combine == "median" else 12
+        high = max(1, _BUDGET // (len(reaching) * classes * columns * bytes_each))
+        strips = [
+            self._strip(windows, reaching, part_of(whole, start, 0, high, columns))
+            for start in range(0, rows, high)
+        ]
+        combined, valid, clear = zip(*strips, strict=True)
+        header = self.header
+        made = LandCoverMap(
+            grid=whole,
+            classes=header.classes,
+            nomenclature=header.nomenclature,
+            probabilities=np.concatenate([c.probabilities for c in combined], axis=1),
+            valid=np.concatenate(valid),
+            clear=np.concatenate(clear) if self._clear else None,
+            thresholds=header.thresholds,
+            scene=header.scene,
+            model=header.model,
+        )
+        return MosaicBlock(
+            row,
+            column,
+            made,
+            np.concatenate([c.count for c in combined]),
+            np.concatenate([c.confidence for c in combined], axis=1),
+        )
+
+    def _strip(
+        self, windows: MapWindows, sources: Sequence[MapSource], grid: CellGrid
+    ) -> tuple[Combined, NDArray[np.float32], NDArray[np.float32]]:
+        found = [windows.observe(source, grid) for source in sources]
+        observations = [observation for observation in found if observation is not None]
+        if not observations:
+            nothing = np.full(grid.shape, np.nan, np.float32)
+            p = np.broadcast_to(nothing, (len(self.header.classes), *grid.shape))
+            return Combined(p, p, np.zeros(grid.shape, np.uint16)), nothing, nothing
+        weights = _weights(observations, self._options.least_weight)
+        combined = combine(self._options.combine, np.stack([o.p for o in observations]), weights)
+        valid, clear = (
+            weighted_mean(np.stack([getattr(o, name) for o in observations]), weights)
+            for name in ("valid", "clear")
+        )
+        return combined, valid, clear
+
+    def _reaching(self, block: CellGrid) -> list[MapSource]:
+        tile = block.tile
+        rows, columns = block.shape
+        right, bottom = tile.left + columns * block.stride, tile.top - rows * block.stride
+        left, low, east, high = self._boxes.T
+        inside = (left < right) & (east > tile.left) & (low < tile.top) & (high > bottom)
+        return [self._sources[i] for i in np.flatnonzero(inside)]
+
+
+def _weights(observations: Sequence[Observation], least: float) -> NDArray[np.float32]:
+    """What each observation weighs in each cell.
+
+    At its edge a tile's patches are moved inside, off the centres of their cells: such an
+    observation counts only where no map has the cell centred.
+    """
+    weights = np.stack([o.weight for o in observations])
+    weights = np.where(weights >= least, weights, np.float32(0))
+    centred = np.stack([o.centred for o in observations]) & (weights > 0)
+    return np.where(centred | ~centred.any(axis=0), weights, np.float32(0))
+
+
+def _box(source: MapSource, crs: str) -> tuple[float, float, float, float]:
+    """The map's cells in the mosaic's CRS, those beyond its tile included."""
+    grid = source.grid
+    rows, columns = grid.shape
+    left, top = grid.tile.left, grid.tile.top
+    bounds = (left, top - rows * grid.stride, left + columns * grid.stride, top)
+    return projected_bounds(grid.tile.crs, crs, bounds)

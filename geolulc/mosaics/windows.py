@@ -1,0 +1,252 @@
+"""What one map says of the cells of a block: copied where grids agree, resampled otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.warp import reproject
+from rasterio.windows import Window
+
+from geolulc.errors import OutputError
+from geolulc.grid import CellGrid, MapGrid
+from geolulc.mosaics.grids import projected_bounds
+from geolulc.mosaics.sources import MapSource
+from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
+
+#: Datasets held open, so that neither descriptors nor memory grow with the number of maps.
+_MOST_OPEN: Final = 24
+#: From this many source cells along a cell on, the cells inside it are averaged.
+_COARSER: Final = 2
+#: In resampling, what a cell whose patch is off its centre weighs beside one that is centred.
+_ASIDE: Final = 1e-9
+#: The warper's kernel reaches this many cells of the coarser grid beyond a block.
+_MARGIN: Final = 3
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One map in the cells of a block.
+
+    Attributes:
+        p: float32 (class, rows, columns), in the order asked for; NaN where not observed.
+        weight: float32 (rows, columns): valid × clear share; 0 where not observed.
+        centred: bool: the patch lay centred on the cell, not moved inside the tile's edge.
+        valid: float32: valid share; NaN where not observed or not known.
+        clear: float32: the same of the clear share.
+    """
+
+    p: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    centred: NDArray[np.bool_]
+    valid: NDArray[np.float32]
+    clear: NDArray[np.float32]
+
+
+class MapWindows:
+    """Reads maps by windows. Use as a context: it holds datasets open."""
+
+    def __init__(self, classes: tuple[str, ...], *, copied: bool) -> None:
+        """``classes``: the order of the probabilities; ``copied``: the grids agree."""
+        self._classes, self._copied = classes, copied
+        self._open: OrderedDict[Path, Any] = OrderedDict()
+
+    def __enter__(self) -> MapWindows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def observe(self, source: MapSource, block: CellGrid) -> Observation | None:
+        """``source`` in the cells of ``block``; None where it does not reach it.
+
+        Raises:
+            OutputError: the map is damaged.
+        """
+        if self._copied:
+            return self._copy(source, block)
+        return self._resample(source, block)
+
+    def _copy(self, source: MapSource, block: CellGrid) -> Observation | None:
+        size = block.stride
+        row = round((source.grid.tile.top - block.tile.top) / size)
+        column = round((block.tile.left - source.grid.tile.left) / size)
+        rows, columns = block.shape
+        there = self._read(source, row, row + rows, column, column + columns)
+        if there is None:
+            return None
+        seen = there.mapped
+        return Observation(
+            np.where(seen, there.p, np.float32(np.nan)),
+            np.where(seen, there.weight, np.float32(0)),
+            there.centred,
+            np.where(seen, there.valid, np.float32(np.nan)),
+            np.where(seen, there.clear, np.float32(np.nan)),
+        )
+
+    def _resample(self, source: MapSource, block: CellGrid) -> Observation | None:
+        """By GDAL's warper: bilinear, or the average of the cells inside a coarser one.
+
+        A probability speaks of a patch centred on its cell: between centres it is interpolated.
+        What is warped is weight × probability and weight, so that cells without data count
+        nothing and cloudy ones little; their quotient is the probability. A cell is observed
+        where half of the kernel's weight, or more, lies on mapped cells.
+        """
+        grid, crs = source.grid, block.tile.crs
+        size = grid.stride
+        rows, columns = block.shape
+        top, left = block.tile.top, block.tile.left
+        bounds = (left, top - rows * block.stride, left + columns * block.stride, top)
+        west, south, east, north = projected_bounds(crs, grid.tile.crs, bounds)
+        margin = _MARGIN * max(1, math.ceil(block.stride / size))
+        first = math.floor((grid.tile.top - north) / size) - margin
+        last = math.ceil((grid.tile.top - south) / size) + margin
+        start = math.floor((west - grid.tile.left) / size) - margin
+        end = math.ceil((east - grid.tile.left) / size) + margin
+        # far from its zone a projection can stretch without limit
+        first, last = max(first, -margin), min(last, grid.shape[0] + margin)
+        start, end = max(start, -margin), min(end, grid.shape[1] + margin)
+        there = self._read(source, first, last, start, end)
+        if there is None or not there.mapped.any():
+            return None
+        mapped = there.mapped.astype(np.float32)
+        weight = np.where(there.mapped, there.weight, np.float32(0))
+        share = weight * np.where(there.centred, np.float32(1), np.float32(_ASIDE))
+        known = [np.where(there.mapped, layer, np.float32(0)) for layer in there.shares]
+        layers = np.stack([mapped, weight, share, *known])
+        p = np.where(there.mapped & (share > 0), there.p, np.float32(0)) * share
+        found = np.zeros((len(layers) + len(p), rows, columns), np.float32)
+        ratio = size / block.stride
+        reproject(
+            np.concatenate([layers, p]),
+            found,
+            src_transform=grid.transform @ rasterio.Affine.translation(start, first),
+            src_crs=grid.tile.crs,
+            dst_transform=block.transform,
+            dst_crs=crs,
+            resampling=(
+                Resampling.average if block.stride >= _COARSER * size else Resampling.bilinear
+            ),
+            # exact positions and one scale, so that a cell's value does not depend on its block
+            tolerance=0,
+            XSCALE=ratio,
+            YSCALE=ratio,
+        )
+        mapped, weight, share = found[:3]
+        seen = (mapped >= 0.5) & (share > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = np.where(seen, found[len(layers) :] / share, np.float32(np.nan))
+            valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[3:5])
+            weight = np.where(seen, weight / mapped, np.float32(0))
+        return Observation(
+            p.clip(0, 1),
+            weight.clip(0, 1),
+            share > 2 * _ASIDE,
+            valid.clip(0, 1).astype(np.float32),
+            clear.clip(0, 1).astype(np.float32),
+        )
+
+    def _read(
+        self, source: MapSource, first: int, last: int, start: int, end: int
+    ) -> _Cells | None:
+        """Rows ``first`` to ``last`` and columns ``start`` to ``end``; some may lie outside."""
+        rows, columns = source.grid.shape
+        r0, r1, c0, c1 = max(first, 0), min(last, rows), max(start, 0), min(end, columns)
+        if r0 >= r1 or c0 >= c1:
+            return None
+        window = Window.from_slices((r0, r1), (c0, c1))
+        shape = (last - first, end - start)
+        inside = np.s_[r0 - first : r1 - first, c0 - start : c1 - start]
+        p = np.full((len(self._classes), *shape), np.nan, np.float32)
+        p[(slice(None), *inside)] = self._probabilities(source, window)
+        valid, clear = (np.full(shape, np.nan, np.float32) for _ in range(2))
+        if source.quality is not None:
+            shares = self._shares(source, source.quality, window)
+            valid[inside] = shares.get(VALID_BAND, np.nan)
+            clear[inside] = shares.get(CLEAR_BAND, np.nan)
+        centred = np.zeros(shape, np.bool_)
+        centred[inside] = np.logical_and.outer(
+            centred_patches(source.grid, 0)[r0:r1], centred_patches(source.grid, 1)[c0:c1]
+        )
+        return _Cells(p, np.asarray(np.isfinite(p).all(axis=0)), centred, valid, clear)
+
+    def _probabilities(self, source: MapSource, window: Window) -> NDArray[np.float32]:
+        dataset = self._dataset(source.path)
+        bands = [dataset.descriptions.index(name) + 1 for name in self._classes]
+        try:
+            values = dataset.read(bands, window=window)
+        except RasterioError as error:
+            raise _damaged(source.path, error) from error
+        nodata = ~np.isfinite(values) if values.dtype.kind == "f" else values == dataset.nodata
+        scale = np.array(dataset.scales)[np.array(bands) - 1, None, None]
+        return np.where(nodata.any(axis=0), np.nan, values * scale).astype(np.float32)
+
+    def _shares(
+        self, source: MapSource, quality: Path, window: Window
+    ) -> dict[str, NDArray[np.float32]]:
+        dataset = self._dataset(quality)
+        known = [name for name in (VALID_BAND, CLEAR_BAND) if name in dataset.descriptions]
+        bands = [dataset.descriptions.index(name) + 1 for name in known]
+        try:
+            return dict(zip(known, dataset.read(bands, window=window), strict=True))
+        except RasterioError as error:
+            raise _damaged(quality, error) from error
+
+    def _dataset(self, path: Path) -> Any:
+        if path in self._open:
+            self._open.move_to_end(path)
+            return self._open[path]
+        while len(self._open) >= _MOST_OPEN:
+            self._open.popitem(last=False)[1].close()
+        try:
+            self._open[path] = rasterio.open(path)
+        except RasterioError as error:
+            raise _damaged(path, error) from error
+        return self._open[path]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells as the map has them; outside of it nothing is mapped."""
+
+    p: NDArray[np.float32]
+    mapped: NDArray[np.bool_]
+    centred: NDArray[np.bool_]
+    valid: NDArray[np.float32]
+    clear: NDArray[np.float32]
+
+    @property
+    def shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self.valid, self.clear
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """Valid × clear share; what is not known counts as 1."""
+        known = (np.where(np.isnan(share), np.float32(1), share) for share in self.shares)
+        first, second = known
+        return first * second
+
+
+def centred_patches(grid: MapGrid, axis: int) -> NDArray[np.bool_]:
+    """Rows (axis 0) or columns whose patches lie centred on their cells, not moved inside."""
+    start = grid.patch_left if axis else grid.patch_top
+    offset = (grid.stride - grid.patch_size) // 2
+    return np.array([start(i) == i * grid.stride + offset for i in range(grid.shape[axis])])
+
+
+def _damaged(path: Path, error: Exception) -> OutputError:
+    return OutputError(
+        path,
+        found=f"a damaged file ({error})",
+        expected="a whole map",
+        remedy="Map the scene again, or leave the map out.",
+    )
