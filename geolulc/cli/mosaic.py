@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,25 @@ def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 
 @click.command("mosaic")
 @click.argument("maps", type=PATH, nargs=-1, required=True, metavar="MAP…")
-@click.option("--out", "-o", type=PATH, required=True, help="map.tif of the mosaic.")
+@click.option(
+    "--out",
+    "-o",
+    type=PATH,
+    required=True,
+    help="map.tif of the mosaic; a folder with --group-by.",
+)
 @click.option(
     "--combine",
     type=click.Choice(["mean", "median", "max", "latest"]),
     default="mean",
     show_default=True,
     help="Observations of a cell as one; mean and median weigh by valid × clear share.",
+)
+@click.option(
+    "--group-by",
+    type=click.Choice(["month", "season", "year"]),
+    help="A mosaic a period: --out gets 2024-02.tif, 2024-DJF.tif or 2024.tif. December belongs "
+    "to the winter of the next year.",
 )
 @click.option("--crs", help="Of the mosaic.  [default: the maps' own, or EPSG:3035 in Europe]")
 @click.option("--cell-size", type=int, help="Side of a cell in metres.  [default: the maps' own]")
@@ -77,6 +90,7 @@ def command(
     report: bool,
     dtype: str,
     cells: bool | None,
+    group_by: str | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
@@ -87,11 +101,23 @@ def command(
     MAP is a map.tif, a folder of them, or a .txt that lists them; the other rasters of a map are
     passed over, so maps/*.tif works. Memory does not grow with their number or with the mosaic.
     """
-    from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
+    from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic, make_mosaics
 
     if report and "report" not in outputs:
         outputs = (*outputs, "report")
     options, output = MosaicOptions(**choices), MosaicOutput(outputs, dtype, cells)
+    if group_by is not None:
+        results = make_mosaics(
+            maps,
+            out,
+            options,
+            output,
+            group_by,
+            overwrite=overwrite,
+            progress=lambda period: progress_bar(period, "blocks", quiet=quiet),
+        )
+        _tell_periods(results, as_json=as_json)
+        return
     with progress_bar("Mosaic", "blocks", quiet=quiet) as progress:
         result = make_mosaic(maps, out, options, output, overwrite=overwrite, progress=progress)
     if as_json:
@@ -100,6 +126,33 @@ def command(
     click.echo(_told(result))
     for path in result.files.values():
         click.echo(f"  {path}")
+
+
+def _tell_periods(results: Any, *, as_json: bool) -> None:
+    failed = [result for result in results if result.error is not None]
+    if as_json:
+        told = [
+            {
+                "period": result.period,
+                "skipped": result.skipped,
+                "error": None if result.error is None else str(result.error),
+                **_json(result.mosaic),
+            }
+            for result in results
+        ]
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        for result in results:
+            if result.skipped:
+                click.echo(f"{result.period}: already there")
+            elif result.error is None:
+                click.echo(f"{result.period}: {_told(result.mosaic)}")
+                click.echo(f"  {result.mosaic.files.get('probabilities', '')}")
+    for result in failed:
+        click.echo(f"geolulc: {result.error}", err=True)
+    if failed:
+        click.echo(f"geolulc: {len(failed)} of {len(results)} periods failed", err=True)
+        sys.exit(1)
 
 
 def _json(result: Any) -> dict[str, Any]:

@@ -2,5 +2,13 @@
 
 from geolulc.mosaics.making import MosaicResult, make_mosaic
 from geolulc.mosaics.options import MosaicOptions, MosaicOutput
+from geolulc.mosaics.periods import PeriodResult, make_mosaics
 
-__all__ = ["MosaicOptions", "MosaicOutput", "MosaicResult", "make_mosaic"]
+__all__ = [
+    "MosaicOptions",
+    "MosaicOutput",
+    "MosaicResult",
+    "PeriodResult",
+    "make_mosaic",
+    "make_mosaics",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from geolulc.errors import one_line
@@ -84,10 +84,11 @@ def combine_sources(
     output: MosaicOutput,
     *,
     overwrite: bool = False,
+    collection: str | None = None,
     progress: Progress | None = None,
 ) -> MosaicResult:
     """``make_mosaic`` of maps that are known already, on a grid that is chosen."""
-    story = tell(sources, grid, out, options)
+    story = replace(tell(sources, grid, out, options), collection=collection)
     header = mosaic_header(story.name, sources, grid)
     mosaic = Mosaic(sources, grid, header, options)
     files = write_mosaic(mosaic, story, out, output, overwrite=overwrite, progress=progress)

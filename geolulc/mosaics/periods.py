@@ -1,0 +1,151 @@
+"""One mosaic a month, season or year, all on one grid, with a STAC Collection over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from geolulc.errors import GeolulcError, OutputError, ParameterError
+from geolulc.mosaics.collection import COLLECTION_NAME, write_collection
+from geolulc.mosaics.grids import MosaicGrid, choose_grid
+from geolulc.mosaics.making import MosaicResult, combine_sources, open_sources, tell
+from geolulc.mosaics.options import MosaicOptions, MosaicOutput
+from geolulc.mosaics.sources import MapSource
+from geolulc.mosaics.writing import Progress
+from geolulc.outputs.description import describe_map
+from geolulc.staging import require_free
+
+#: What a mosaic can stand for.
+PERIODS: Final = ("month", "season", "year")
+_SEASONS: Final = ("DJF", "MAM", "JJA", "SON")
+#: Opens the progress of a period by its name.
+PeriodProgress = Callable[[str], AbstractContextManager[Progress | None]]
+
+
+@dataclass(frozen=True)
+class PeriodResult:
+    """What became of a period: its mosaic; ``skipped`` if it was there; or its ``error``."""
+
+    period: str
+    mosaic: MosaicResult = field(default_factory=MosaicResult)
+    skipped: bool = False
+    error: GeolulcError | None = None
+
+
+def period_of(time: datetime, by: str) -> str:
+    """The name of the period of a time, by its date in UTC: "2020-02", "2020-DJF" or "2020".
+
+    Seasons are meteorological: December, January and February are one, and belong to the year
+    of their January.
+    """
+    time = time.astimezone(UTC)
+    if by == "month":
+        return f"{time:%Y-%m}"
+    if by == "season":
+        year = time.year + (time.month == 12)
+        return f"{year}-{_SEASONS[time.month % 12 // 3]}"
+    return f"{time:%Y}"
+
+
+def _silent(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def make_mosaics(
+    paths: Sequence[Path],
+    out: Path,
+    options: MosaicOptions,
+    output: MosaicOutput,
+    by: str,
+    *,
+    overwrite: bool = False,
+    progress: PeriodProgress = _silent,
+) -> list[PeriodResult]:
+    """Combine the maps of each period into ``out``/PERIOD.tif, from the first to the last.
+
+    All have one grid, that of all maps, so that they can be compared. A period that is there,
+    made of the same maps in the same way, is skipped; one that fails does not keep the others
+    from being made. ``out``/collection.json is a STAC Collection of those that are there.
+
+    Args:
+        paths: as ``make_mosaic``.
+        out: a folder, made where its parent exists.
+        options: how to combine.
+        output: what to write.
+        by: of ``PERIODS``.
+        overwrite: make all of them again.
+        progress: called with a period's name; the context gives its progress function.
+
+    Raises:
+        GeolulcError: what is wrong with the maps, the options or the folder.
+    """
+    if by not in PERIODS:
+        raise ParameterError(
+            f"period {by!r}",
+            found="no such period",
+            expected=f"one of {', '.join(PERIODS)}",
+            remedy="Use one of these.",
+        )
+    _require_folder(out)
+    sources = open_sources(paths, out, options)
+    grid = choose_grid(sources, options)
+    groups: dict[str, list[MapSource]] = {}
+    for source in sorted(sources, key=lambda s: s.time):
+        groups.setdefault(period_of(source.time, by), []).append(source)
+    out.mkdir(exist_ok=True)
+    results = []
+    for period, members in groups.items():
+        target = out / f"{period}.tif"
+        try:
+            if target.exists() and not overwrite:
+                _require_same(target, members, grid, options)
+                there = {"probabilities": target}
+                results.append(PeriodResult(period, MosaicResult(there), skipped=True))
+                continue
+            with progress(period) as report:
+                made = combine_sources(
+                    members,
+                    grid,
+                    target,
+                    options,
+                    output,
+                    # files without their map.tif are of a run that was killed
+                    overwrite=True,
+                    collection=out.resolve().name,
+                    progress=report,
+                )
+            results.append(PeriodResult(period, made))
+        except GeolulcError as error:
+            results.append(PeriodResult(period, error=error))
+    if "stac" in output.outputs:
+        write_collection(out, grid.cells, by)
+    return results
+
+
+def _require_folder(out: Path) -> None:
+    if out.suffix.lower() in (".tif", ".tiff") or out.is_file():
+        raise ParameterError(
+            f"output {out}",
+            found="a file for the mosaics of several periods",
+            expected="a folder, which gets one of each",
+            remedy=f"Give {out.with_suffix('')}, say.",
+        )
+    require_free([out / COLLECTION_NAME if out.is_dir() else out], overwrite=True)
+
+
+def _require_same(
+    target: Path, sources: Sequence[MapSource], grid: MosaicGrid, options: MosaicOptions
+) -> None:
+    """``OutputError`` unless the mosaic that is there is the one that would be made."""
+    found = describe_map(target).get("mosaic", {})
+    if found.get("digest") != tell(sources, grid, target, options).digest:
+        raise OutputError(
+            target,
+            found=f"a mosaic of {found.get('maps', 'unknown')} maps, made of others or otherwise",
+            expected=f"one of these {len(sources)} maps with these options",
+            remedy="Remove it or give another folder, or --overwrite to make all of them again.",
+        )
