@@ -70,6 +70,13 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="Side of a cell in metres, a multiple of 120.",
 )
 @click.option(
+    "--resolution",
+    type=int,
+    metavar="METRES",
+    help="10, 20 or 60 with a pixel model; with a patch model 320, 160 or 80: its answers are "
+    "placed inside the patches by its own evidence.  [default: a cell for each patch, or 10]",
+)
+@click.option(
     "--min-valid",
     type=float,
     default=0.5,

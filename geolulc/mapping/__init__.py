@@ -1,8 +1,9 @@
 """Scenes → land-cover maps."""
 
-from geolulc.mapping.mapper import Mapper, SceneRun
+from geolulc.mapping.mapper import Mapper
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.scene import predict_scene
+from geolulc.mapping.scene_run import SceneRun
 from geolulc.mapping.scenes import SceneResult, map_scenes
 
 __all__ = ["MapOptions", "Mapper", "SceneResult", "SceneRun", "map_scenes", "predict_scene"]

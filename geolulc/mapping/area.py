@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -13,7 +14,7 @@ from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from geolulc.errors import ParameterError
-from geolulc.grid import MapGrid
+from geolulc.grid import MapGrid, TileGrid
 
 #: Straight lines bend in another projection: that many vertices along the longest side follow.
 _PIECES = 100
@@ -31,24 +32,48 @@ def select_cells(grid: MapGrid, aoi: Path | str) -> NDArray[np.bool_]:
     """
     area = _project(_read_area(aoi), grid.tile.crs, aoi)
     rows, columns = grid.shape
-    corners = np.array([[grid.bounds(r, c) for c in range(columns)] for r in range(rows)])
-    boxes = shapely.box(*np.moveaxis(corners, -1, 0))
+    tile = grid.tile
+    x = np.minimum(np.arange(columns + 1) * grid.stride, tile.width) + tile.left
+    y = tile.top - np.minimum(np.arange(rows + 1) * grid.stride, tile.height)
+    boxes = shapely.box(x[None, :-1], y[1:, None], x[None, 1:], y[:-1, None])
+    touched = _touched(area, boxes)
+    if not touched.any():
+        raise _outside(area, tile, aoi)
+    return touched
+
+
+def read_area(tile: TileGrid, aoi: Path | str) -> BaseGeometry:
+    """The area in the tile's CRS.
+
+    Raises:
+        ParameterError: as ``select_cells``.
+    """
+    area = _project(_read_area(aoi), tile.crs, aoi)
+    left, top = tile.left, tile.top
+    whole = shapely.box(left, top - tile.height, left + tile.width, top)
+    if not _touched(area, np.array([whole])).any():
+        raise _outside(area, tile, aoi)
+    return shapely.intersection(area, whole)
+
+
+def _touched(area: BaseGeometry, boxes: NDArray[Any]) -> NDArray[np.bool_]:
     shapely.prepare(area)
     # an area that only shares an edge with a cell does not lie in it; a point or line may
     touched: NDArray[np.bool_] = shapely.intersects(area, boxes)
     if area.area > 0:
         touched &= ~shapely.touches(area, boxes)
-    if not touched.any():
-        left, bottom, right, top = (round(v) for v in area.bounds)
-        tile = grid.tile
-        raise ParameterError(
-            f"aoi {aoi}",
-            found=f"an area outside the scene: x {left}..{right}, y {bottom}..{top} in {tile.crs}",
-            expected=f"one that touches x {tile.left:.0f}..{tile.left + tile.width:.0f}, "
-            f"y {tile.top - tile.height:.0f}..{tile.top:.0f}",
-            remedy="Check its coordinates and CRS, or use the scene it lies in.",
-        )
     return touched
+
+
+def _outside(area: BaseGeometry, tile: TileGrid, aoi: Path | str) -> ParameterError:
+    left, bottom, right, top = (round(v) for v in area.bounds)
+    return ParameterError(
+        f"aoi {aoi}",
+        found=f"an area outside the scene: x {left}..{right}, y {bottom}..{top} in {tile.crs}",
+        expected=f"one that touches x {tile.left:.0f}..{tile.left + tile.width:.0f}, "
+        f"y {tile.top - tile.height:.0f}..{tile.top:.0f}",
+        remedy="Check its coordinates and CRS, or use the scene it lies in.",
+    )
 
 
 def _read_area(aoi: Path | str) -> geopandas.GeoSeries:

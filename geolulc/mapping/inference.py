@@ -145,7 +145,7 @@ class Ensemble:
         ):
             patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
             for turn in self._turns:
-                logits = self._classify(classifier, [_turned(x, turn) for x in patches])
+                logits = self._classify(classifier, [turned(x, turn) for x in patches])
                 total += model.probabilities(logits)[:, order]
         total /= len(self._nets) * len(self._turns)
         result: NDArray[np.float32] = total.cpu().numpy()
@@ -196,7 +196,7 @@ class Ensemble:
         return torch.cat([self._classify(classifier, part) for part in parts])
 
 
-def _turned(x: Tensor, turn: int) -> Tensor:
+def turned(x: Tensor, turn: int) -> Tensor:
     """One of the eight flips and quarter turns of a square; 0 leaves it."""
     turned = torch.rot90(x, turn % 4, (-2, -1))
     return torch.flip(turned, (-1,)) if turn >= 4 else turned

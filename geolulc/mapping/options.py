@@ -8,10 +8,13 @@ from typing import Final
 
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE, STRIDE_STEP
+from geolulc.pixel_map import PIXEL_SIZES
 
 #: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
 #: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.
 MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
+#: Metres a side of cells that a patch model's evidence is mapped on, and of a pixel model's pixels.
+LOCATIONS: Final = (320, 160, 80)
 OVERLAPS: Final = ("exact", "shared")
 RUNTIMES: Final = ("torch", "onnx")
 
@@ -22,6 +25,8 @@ class MapOptions:
 
     Attributes:
         stride: side of a cell in metres, a multiple of 120 up to 1200.
+        resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
+            answers are then placed inside their patches; None: a cell for each patch, or 10.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
         aoi: only cells that this touches: a vector file of any geometry and CRS, or
             "west,south,east,north" in degrees; None: the whole scene.
@@ -36,6 +41,7 @@ class MapOptions:
     """
 
     stride: int = PATCH_SIZE
+    resolution: int | None = None
     min_valid: float = 0.5
     aoi: Path | str | None = None
     mask_scl: tuple[int, ...] = MASKED_SCL
@@ -53,6 +59,14 @@ class MapOptions:
                 found=f"{self.stride} m",
                 expected=f"a multiple of {STRIDE_STEP} m, up to {PATCH_SIZE}",
                 remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {STRIDE_STEP}, say.",
+            )
+        if self.resolution not in (None, *PIXEL_SIZES, *LOCATIONS):
+            raise ParameterError(
+                "resolution",
+                found=f"{self.resolution} m",
+                expected=f"{_listed(LOCATIONS)} with a patch model, {_listed(PIXEL_SIZES)} with a "
+                "pixel model",
+                remedy="Use one of these; --stride sets how far patches are apart.",
             )
         if not 0 <= self.min_valid <= 1:
             raise ParameterError(
@@ -93,3 +107,7 @@ class MapOptions:
                     expected="at least 1",
                     remedy="Leave it out for what suits the machine.",
                 )
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers[:-1])) + f" or {numbers[-1]}"

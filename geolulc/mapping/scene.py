@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.landcover_map import LandCoverMap
 from geolulc.mapping.mapper import Mapper, Progress
 from geolulc.mapping.options import MASKED_SCL, MapOptions
+from geolulc.mapping.pixel_run import PixelRun
 from geolulc.nets import Model
 from geolulc.products import Product, open_product
 
@@ -18,6 +20,7 @@ def predict_scene(
     model: Model | Sequence[Model],
     *,
     stride: int = PATCH_SIZE,
+    resolution: int | None = None,
     min_valid: float = 0.5,
     aoi: Path | str | None = None,
     mask_scl: Sequence[int] = MASKED_SCL,
@@ -49,6 +52,7 @@ def predict_scene(
     """
     options = MapOptions(
         stride=stride,
+        resolution=resolution,
         min_valid=min_valid,
         aoi=aoi,
         mask_scl=tuple(mask_scl),
@@ -62,4 +66,11 @@ def predict_scene(
     product = scene if isinstance(scene, Product) else open_product(Path(scene))
     models = [model] if isinstance(model, Model) else list(model)
     with Mapper(models, options) as mapper, mapper.open(product) as run:
+        if isinstance(run, PixelRun):
+            raise ParameterError(
+                f"model {models[0].name}",
+                found="a model of pixels, of which a tile has 120 million",
+                expected="a model of patches",
+                remedy="Use predict_pixels for a part of the scene, or map it into files.",
+            )
         return run.map(progress)

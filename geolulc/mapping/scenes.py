@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.mapping.mapper import Mapper, Progress, SceneRun
+from geolulc.mapping.mapper import Mapper
 from geolulc.mapping.options import MapOptions
+from geolulc.mapping.pixel_run import PixelRun
+from geolulc.mapping.scene_run import Progress, SceneRun
 from geolulc.nets import Model
 from geolulc.outputs import describe_map, write_map
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.picture import Backdrop
+from geolulc.outputs.pixel_writing import write_pixel_map
 from geolulc.products import Product, open_product, true_colour
 from geolulc.staging import require_free
 
@@ -41,11 +44,20 @@ class SceneResult:
 
 @dataclass(frozen=True)
 class Writing:
-    """What to write of each scene: ``overwrite`` what is there; ``description`` of the model."""
+    """What to write of each scene: ``overwrite`` what is there; ``description`` of the model.
+
+    ``pixels``: whether the models are of pixels, whose maps consist of other files.
+    """
 
     output: OutputOptions
     overwrite: bool = False
     description: Mapping[str, Any] | None = None
+    pixels: bool = False
+
+    def plan(self, out: Path) -> list[Path]:
+        """The files of a map at ``out``."""
+        plan = self.output.plan_pixels if self.pixels else self.output.plan
+        return list(plan(out, model=self.description is not None).values())
 
 
 def _silent(_: str) -> AbstractContextManager[None]:
@@ -84,7 +96,8 @@ def map_scenes(
         GeolulcError: of a single ``.tif``: whatever is wrong. Of a folder: what is wrong with
             the folder or the options.
     """
-    writing = Writing(output, overwrite, description)
+    pixels = any(model.net.task == "pixel" for model in models)
+    writing = Writing(output, overwrite, description, pixels)
     single = open_target(out, len(scenes), writing)
     with Mapper(models, options) as mapper:
         return _Batch(out, single, writing, progress).run(mapper, scenes)
@@ -122,8 +135,7 @@ def open_target(out: Path, count: int, writing: Writing) -> bool:
         GeolulcError: it cannot be written there. Minutes of decoding would be for nothing.
     """
     if count == 1 and out.suffix and not out.is_dir():
-        planned = writing.output.plan(out, model=writing.description is not None)
-        require_free(list(planned.values()), overwrite=writing.overwrite)
+        require_free(writing.plan(out), overwrite=writing.overwrite)
         return True
     _open_folder(out, count)
     return False
@@ -135,7 +147,7 @@ class _Opened:
 
     result: SceneResult
     target: Path | None = None
-    run: SceneRun | None = None
+    run: SceneRun | PixelRun | None = None
     backdrop: Future[Backdrop | None] | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -180,8 +192,10 @@ class _Batch:
                 opened.result = SceneResult(scene, {"probabilities": target}, skipped=True)
                 return opened
             opened.target = target
-            opened.run = opened.stack.enter_context(mapper.open(product))
-            opened.run.reader.start()
+            run = mapper.open(product)
+            opened.stack.enter_context(run)
+            opened.run = run
+            run.reader.start()
             if self._writing.output.backdrop:
                 opened.backdrop = mapper.decoders.submit(
                     _FIRST, f"the true-colour image of {scene}", lambda: _backdrop(product)
@@ -202,23 +216,37 @@ class _Batch:
         with opened.stack:
             try:
                 with self._progress(opened.run.product.name) as progress:
-                    landcover_map = opened.run.map(progress, when_decoded)
-                future = opened.backdrop
-                backdrop = None if future is None else mapper.decoders.result(future)
-                files = write_map(
-                    landcover_map,
-                    opened.target,
-                    options=self._writing.output,
-                    # in a folder of maps, files without their map.tif are of a run that was killed
-                    overwrite=self._writing.overwrite or not self._single,
-                    backdrop=backdrop,
-                    model=self._writing.description,
-                )
+                    files = self._write(mapper, opened, progress, when_decoded)
             except GeolulcError as error:
                 if self._single:
                     raise
                 return SceneResult(scene, error=error)
         return SceneResult(scene, files)
+
+    def _write(
+        self,
+        mapper: Mapper,
+        opened: _Opened,
+        progress: Progress | None,
+        when_decoded: Callable[[], None],
+    ) -> dict[str, Path]:
+        run, target = opened.run, opened.target
+        if run is None or target is None:
+            raise ValueError("nothing to map")
+        writing: dict[str, Any] = {
+            "options": self._writing.output,
+            # in a folder of maps, files without their map.tif are of a run that was killed
+            "overwrite": self._writing.overwrite or not self._single,
+            "model": self._writing.description,
+        }
+        future = opened.backdrop
+        if isinstance(run, PixelRun):
+            backdrop = None if future is None else mapper.decoders.result(future)
+            strips = run.strips(progress, when_decoded)
+            return write_pixel_map(run.header, strips, target, backdrop=backdrop, **writing)
+        landcover_map = run.map(progress, when_decoded)
+        backdrop = None if future is None else mapper.decoders.result(future)
+        return write_map(landcover_map, target, backdrop=backdrop, **writing)
 
     def _target(self, scene: Path, product: Product) -> Path:
         target = self._out / f"{product.name}.tif"
@@ -235,12 +263,13 @@ class _Batch:
     def _require_same(self, target: Path, mapper: Mapper) -> None:
         """``OutputError`` unless the map that is there is the one that would be made."""
         there = describe_map(target)
-        found = there["stride_m"], there["model"].get("sha256", "")
-        expected = mapper.options.stride, mapper.ensemble.origin["sha256"]
+        size = there.get("stride_m", there.get("pixel_size_m"))
+        found = size, there["model"].get("sha256", "")
+        expected = mapper.cell_size, mapper.ensemble.origin["sha256"]
         if found != expected:
             raise OutputError(
                 target,
-                found=f"a map with a stride of {found[0]} m by model {found[1][:12] or 'unknown'}",
+                found=f"a map of {found[0]} m by model {found[1][:12] or 'unknown'}",
                 expected=f"one of {expected[0]} m by {expected[1][:12] or 'this model'}",
                 remedy="Give another folder, or --overwrite to replace it.",
             )

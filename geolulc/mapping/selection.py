@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import MapGrid
+from geolulc.grid import TileGrid
 from geolulc.products import Tiling
+
+
+class Windows(Protocol):
+    """Rows and columns of windows over a tile: patches of a map's cells, or overlapping squares."""
+
+    @property
+    def tile(self) -> TileGrid:
+        """The ground."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of windows."""
+
+    def window(self, row: int, column: int, resolution: int) -> tuple[slice, slice]:
+        """(rows, columns) in pixels of ``resolution`` metres of a window."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,7 @@ class TileRow:
     last: int
 
 
-def patch_columns(grid: MapGrid, cells: NDArray[np.bool_], resolution: int) -> NDArray[np.bool_]:
+def patch_columns(grid: Windows, cells: NDArray[np.bool_], resolution: int) -> NDArray[np.bool_]:
     """Pixel columns of ``resolution`` metres that the patches of a row's ``cells`` touch."""
     touched = np.zeros(grid.tile.width // resolution, bool)
     for column in np.flatnonzero(cells):
@@ -30,7 +46,7 @@ def patch_columns(grid: MapGrid, cells: NDArray[np.bool_], resolution: int) -> N
 
 
 def plan_tile_rows(
-    grid: MapGrid, selected: NDArray[np.bool_], tiling: Tiling, resolution: int
+    grid: Windows, selected: NDArray[np.bool_], tiling: Tiling, resolution: int
 ) -> list[TileRow]:
     """The tiles that the selected cells' patches touch: each once, from top to bottom.
 

@@ -28,13 +28,25 @@ def valid_share(
         float32 (patches,), the same as ``LandCoverNet.valid_share`` of the patches.
     """
     finest = RESOLUTIONS[0]
-    rows, columns = dn[finest].shape[1:]
-    valid = np.ones((rows, columns), bool)
+    return _window_means(valid_pixels(dn), lefts // finest, patch_size // finest)
+
+
+def valid_pixels(dn: Mapping[int, NDArray[np.uint16]]) -> NDArray[np.bool_]:
+    """The 10 m pixels of a strip in which all bands have data, bool (rows, columns)."""
+    finest = RESOLUTIONS[0]
+    valid = np.ones(dn[finest].shape[1:], bool)
     for resolution in RESOLUTIONS:
         factor = resolution // finest
         mask = has_data(dn[resolution]).all(axis=0)
         valid &= mask.repeat(factor, axis=0).repeat(factor, axis=1)
-    return _window_means(valid, lefts // finest, patch_size // finest)
+    return valid
+
+
+def clear_pixels(scl: NDArray[np.uint8], masked: Sequence[int]) -> NDArray[np.bool_]:
+    """The 10 m pixels that no ``masked`` code covers, of the scene classification at 20 m."""
+    factor = _SCL // RESOLUTIONS[0]
+    clear = ~np.isin(scl, np.asarray(masked, np.uint8))
+    return clear.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def clear_share(

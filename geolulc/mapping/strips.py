@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.bands import GROUPS, RESOLUTIONS, band
-from geolulc.grid import MapGrid
-from geolulc.mapping.selection import TileRow, plan_tile_rows
+from geolulc.mapping.selection import TileRow, Windows, plan_tile_rows
 from geolulc.mapping.workers import Workers
 from geolulc.products import Product, Tiling, decode_tile, read_tiling
 
@@ -74,7 +73,7 @@ class StripReader:
     def __init__(
         self,
         product: Product,
-        grid: MapGrid,
+        grid: Windows,
         workers: Workers,
         *,
         selected: NDArray[np.bool_] | None = None,

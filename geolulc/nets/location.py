@@ -26,7 +26,7 @@ from torch.nn import functional
 from geolulc.errors import ParameterError
 from geolulc.nets.early import EarlyFusion, join_bands
 from geolulc.nets.intermediate import IntermediateFusion
-from geolulc.nets.late import Encoder, LateFusion
+from geolulc.nets.late import Encoder, LateFusion, ShallowEncoder
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.shallow import EPSILON, ShallowFusion
 from geolulc.nets.stages import run_modules
@@ -94,7 +94,7 @@ def _of_mean(features: Tensor, head: Head) -> Tensor:
     mean = features.mean(dim=(2, 3))
     places = features.permute(0, 2, 3, 1)
     tangent = _tangent(head, mean, (places - mean[:, None, None]).flatten(1, 2))
-    return tangent.unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+    return tangent.reshape(len(mean), rows, columns, -1).permute(0, 3, 1, 2)
 
 
 def _of_moments(features: Tensor, head: nn.Module) -> Tensor:
@@ -112,13 +112,14 @@ def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> T
     """Evidence of the three encoders, each its part of the linear head, on the finest grid."""
     parts = []
     start = 0
-    for encoder, x in zip(
-        (fusion.encoder10, fusion.encoder20, fusion.encoder60), groups, strict=True
-    ):
+    encoders: list[Encoder | ShallowEncoder]
+    encoders = [fusion.encoder10, fusion.encoder20, fusion.encoder60]
+    for encoder, x in zip(encoders, groups, strict=True):
         end = start + encoder.num_features
+        pooled: Head
         if isinstance(encoder, Encoder):
             features = encoder.attention(encoder.backbone.forward_features(x))
-            pooled: Head = _pre_logits_of(encoder.backbone)
+            pooled = _pre_logits_of(encoder.backbone)
         else:
             features = encoder.attention(run_modules(encoder.backbone, encoder.modules_used, x))
             pooled = encoder.norm

@@ -79,7 +79,7 @@ class TestManyScenes:
             scenes, tmp_path / "maps", [make_model(Means())],
             MapOptions(stride=600, device="cpu", mask_scl=()), output=OUTPUT,
         )  # fmt: skip
-        assert all("a stride of 1200 m" in str(r.error) for r in results)
+        assert all("a map of 1200 m" in str(r.error) for r in results)
 
     def test_the_same_product_twice(self, tmp_path):
         (scene,) = _scenes(tmp_path / "in", 8192)

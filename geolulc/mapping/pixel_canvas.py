@@ -1,0 +1,122 @@
+"""Where windows of a row add up, until their rows are complete and leave as strips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.mapping.pixel_area import PixelArea
+from geolulc.mapping.pixel_windows import WindowGrid
+from geolulc.pixel_map import FULL, NODATA, PIXEL_SIZES, PixelMapHeader, PixelStrip
+
+_PIXEL: Final = PIXEL_SIZES[0]
+#: Rows of 10 m that leave at once, a multiple of 6: 25 MB of a tile with 19 classes.
+_ROWS: Final = 120
+
+
+class Canvas:
+    """Probabilities of one row of windows, float32, over the map's columns.
+
+    The pixels that the next row of windows will add to stay until it has.
+    """
+
+    def __init__(
+        self, header: PixelMapHeader, windows: WindowGrid, area: PixelArea, min_valid: float
+    ) -> None:
+        self._header, self._windows, self._area = header, windows, area
+        self._min_valid = min_valid
+        grid = header.grid
+        self._left, self._right = grid.left // _PIXEL, (grid.left + grid.width) // _PIXEL
+        self._top, self._bottom = grid.top // _PIXEL, (grid.top + grid.height) // _PIXEL
+        rows = (windows.step + 2 * windows.ramp) // _PIXEL
+        shape = len(header.classes), rows, self._right - self._left
+        self._sums = np.zeros(shape, np.float32)
+        #: First row (of 10 m, from the tile's top) that the sums hold.
+        self._first = 0
+        #: First row that has not left yet.
+        self._next = self._top
+
+    def add(self, row: int, column: int, part: NDArray[np.float32]) -> None:
+        """Add what the window at ``row`` and ``column`` says of the pixels in its support."""
+        tile = self._windows.tile
+        rows = self._windows.support(row, tile.height)
+        columns = self._windows.support(column, tile.width)
+        self._move(rows.start)
+        left, right = max(columns.start, self._left), min(columns.stop, self._right)
+        if left < right:
+            self._sums[:, : rows.stop - rows.start, left - self._left : right - self._left] += part[
+                :, :, left - columns.start : right - columns.start
+            ]
+
+    def finish(self, row: int, usable: NDArray[np.bool_]) -> Iterator[PixelStrip]:
+        """The rows that are complete when all windows of ``row`` have been added.
+
+        Args:
+            row: of windows.
+            usable: pixels of 10 m in its support, over the tile's width, that get a class.
+        """
+        tile = self._windows.tile
+        support = self._windows.support(row, tile.height)
+        self._move(support.start)
+        end = support.stop
+        if (row + 1) * self._windows.step < tile.height:
+            end = ((row + 1) * self._windows.step - self._windows.ramp) // _PIXEL
+        yield from self._empty(min(support.start, self._bottom))
+        first, last = max(support.start, self._next), min(end, self._bottom)
+        for start in range(first, last, _ROWS):
+            stop = min(start + _ROWS, last)
+            part = self._sums[:, start - self._first : stop - self._first]
+            mask = usable[start - support.start : stop - support.start, self._left : self._right]
+            yield self._strip(start, part, mask)
+            self._next = stop
+
+    def rest(self) -> Iterator[PixelStrip]:
+        """The rows below the last windows: they have no data."""
+        yield from self._empty(self._bottom)
+
+    def _move(self, first: int) -> None:
+        """Let the sums begin with the row ``first``; what is above has left."""
+        if first == self._first:
+            return
+        sums, moved = self._sums, first - self._first
+        kept = max(0, sums.shape[1] - moved)
+        sums[:, :kept] = sums[:, sums.shape[1] - kept :].copy()
+        sums[:, kept:] = 0
+        self._first = first
+
+    def _strip(self, start: int, part: NDArray[np.float32], mask: NDArray[np.bool_]) -> PixelStrip:
+        factor = self._header.grid.resolution // _PIXEL
+        row = (start - self._top) // factor
+        if factor > 1:
+            part, mask = _coarser(part, mask, factor, self._min_valid)
+        mask = mask & self._area.mask(self._header.grid, row, row + mask.shape[0])
+        codes = np.rint(part * FULL).clip(0, FULL).astype(np.uint8)
+        codes[:, ~mask] = NODATA
+        return PixelStrip(row, codes)
+
+    def _empty(self, end: int) -> Iterator[PixelStrip]:
+        """Rows without data, down to ``end``."""
+        factor = self._header.grid.resolution // _PIXEL
+        shape = len(self._header.classes), self._header.grid.shape[1]
+        while self._next < end:
+            stop = min(self._next + _ROWS, end)
+            codes = np.full((shape[0], (stop - self._next) // factor, shape[1]), NODATA, np.uint8)
+            yield PixelStrip((self._next - self._top) // factor, codes)
+            self._next = stop
+
+
+def _coarser(
+    part: NDArray[np.float32], mask: NDArray[np.bool_], factor: int, min_valid: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Means over the usable ones of factor × factor pixels, and where enough of them are."""
+    rows, columns = part.shape[1:]
+    blocks = rows // factor, factor, columns // factor, factor
+    weights = mask.reshape(blocks).astype(np.float32)
+    counts = weights.sum(axis=(1, 3))
+    sums = np.stack([(layer.reshape(blocks) * weights).sum(axis=(1, 3)) for layer in part])
+    enough = (counts > 0) & (counts >= min_valid * factor**2)
+    means: NDArray[np.float32] = sums / np.maximum(counts, 1)
+    return means, enough

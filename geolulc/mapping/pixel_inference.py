@@ -1,0 +1,98 @@
+"""Probabilities of the pixels of windows cut from strips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from geolulc.bands import RESOLUTIONS
+from geolulc.errors import ParameterError
+from geolulc.grid import TileGrid
+from geolulc.mapping.inference import Ensemble, NetworkStrip, turned
+from geolulc.mapping.pixel_windows import WindowGrid
+from geolulc.nets import Model
+
+
+class PixelEnsemble(Ensemble):
+    """Pixel models of the same classes, ready to run; their probabilities are averaged."""
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        device: torch.device,
+        *,
+        test_time_augmentation: bool = False,
+    ) -> None:
+        for model in models:
+            if model.net.task != "pixel":
+                raise ParameterError(
+                    f"model {model.name}",
+                    found="a model of patches beside models of pixels",
+                    expected="models of one kind",
+                    remedy="Average pixel models, or patch models.",
+                )
+        super().__init__(models, device, test_time_augmentation=test_time_augmentation)
+
+    def windows(self, tile: TileGrid) -> WindowGrid:
+        """Windows that suit every model."""
+        multiple = math.lcm(*(m.net.pixel_multiple for m in self._models))
+        return WindowGrid.of_network(tile, multiple, max(m.net.margin for m in self._models))
+
+    @torch.inference_mode()
+    def weighted(
+        self, strips: Sequence[NetworkStrip], grid: WindowGrid, row: int, columns: Sequence[int]
+    ) -> list[NDArray[np.float32]]:
+        """Probabilities of some windows of a row, times their weights.
+
+        Args:
+            strips: of ``prepare``: the tile's rows of the windows, over its whole width.
+            grid: where windows are.
+            row, columns: of the windows.
+
+        Returns:
+            For each window float32 (classes, rows, columns) of the pixels in its ``support``.
+        """
+        total: Tensor | None = None
+        for net, model, order, strip in zip(
+            self._nets, self._models, self._orders, strips, strict=True
+        ):
+            groups = [
+                torch.stack([_cut(x, grid, row, column, r) for column in columns])
+                for x, r in zip(strip, RESOLUTIONS, strict=True)
+            ]
+            for turn in self._turns:
+                logits = self._classify(net, [turned(x, turn) for x in groups])
+                part = turned_back(model.probabilities(logits), turn)
+                if order != list(range(len(order))):
+                    part = part[:, order]
+                total = part if total is None else total.add_(part)
+        if total is None:
+            raise ValueError("no model")
+        count = len(self._nets) * len(self._turns)
+        tile = grid.tile
+        down = grid.weights(row, tile.height) / count
+        results: list[NDArray[np.float32]] = []
+        for window, column in zip(total, columns, strict=True):
+            inside = window[:, grid.inside(row, tile.height), grid.inside(column, tile.width)]
+            weights = np.outer(down, grid.weights(column, tile.width))
+            results.append((inside * torch.from_numpy(weights).to(inside)).cpu().numpy())
+        return results
+
+
+def _cut(x: Tensor, grid: WindowGrid, row: int, column: int, resolution: int) -> Tensor:
+    """A window of a strip; what is not on the tile is the mean, as where there is no data."""
+    part = x[:, :, grid.window(row, column, resolution)[1]]
+    beyond = grid.beyond(row, column, resolution)
+    return functional.pad(part, beyond) if any(beyond) else part
+
+
+def turned_back(x: Tensor, turn: int) -> Tensor:
+    """Undoes ``turned``."""
+    flipped = torch.flip(x, (-1,)) if turn >= 4 else x
+    return torch.rot90(flipped, -(turn % 4), (-2, -1))
