@@ -1,71 +1,69 @@
-"""Maps at pixel precision made from arrays: no network needed."""
+"""Stores whose patches have reference maps: cut from the landscapes of the example generator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+from made_archives import COUNTRIES, SEASONS, make_patch, make_store
+from make_archive import Scene, landscape_scene
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
 
-from geolulc.grid import TileGrid
-from geolulc.nomenclature import nomenclature
-from geolulc.pixel_map import FULL, NODATA, PixelGrid, PixelMapHeader, PixelStrip
+from geolulc.bands import GROUPS
+from geolulc.datasets.patch import Patch
+from geolulc.nomenclature import BEN19, IGNORED
 
-#: 6 × 7.2 km.
-TILE = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 7_200, 6_000)
-SCENE = {
-    "name": "S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031",
-    "sensing_time": "2024-06-25T10:10:31Z",
-    "baseline": "05.10",
-    "platform": "Sentinel-2B",
-    "tile": "32TPS",
-}
+#: Patches along each side of a landscape.
+SIDE = 3
 
 
-def made_header(tile: TileGrid = TILE, resolution: int = 10, **changes: Any) -> PixelMapHeader:
-    """The header of a map of all of ``tile``."""
-    arguments: dict[str, Any] = {
-        "grid": PixelGrid.of_tile(tile, resolution),
-        "classes": nomenclature("ben19").names,
-        "nomenclature": "ben19",
-        "scene": SCENE,
-        "model": {"name": "made", "sha256": "0" * 64},
-        "masked_scl": (3, 8, 9, 10),
-    }
-    return PixelMapHeader(**{**arguments, **changes})
+@cache
+def made_scene(seed: int) -> Scene:
+    """A landscape of 3.6 km."""
+    return landscape_scene(seed, size=1200 * SIDE)
 
 
-def made_pixels(
-    header: PixelMapHeader, *, seed: int = 0, patch: float = 14.0, nodata: bool = True
-) -> NDArray[np.uint8]:
-    """Probabilities uint8 (class, rows, columns): patches some ``patch`` pixels wide, speckled.
+def made_pixel_patch(index: int, *, seed: int = 0, split: str = "train") -> Patch:
+    """Patch ``index`` with its reference map; every nine come from another landscape."""
+    scene = made_scene(seed + index // SIDE**2)
+    row, column = divmod(index % SIDE**2, SIDE)
 
-    With ``nodata`` a disc and a corner have none.
-    """
-    rng = np.random.default_rng(seed)
-    rows, columns = header.grid.shape
-    p = np.empty((len(header.classes), rows, columns), np.float32)
-    for layer in p:
-        coarse = rng.standard_normal((int(rows / patch) + 3, int(columns / patch) + 3))
-        layer[:] = zoom(coarse, patch, order=1)[:rows, :columns] * 4
-        layer += gaussian_filter(rng.standard_normal((rows, columns)), 1.0) * 2
-    p = np.exp(p - p.max(axis=0))
-    steps = np.round(p / p.sum(axis=0) * FULL).astype(np.uint8)
-    if nodata:
-        y, x = np.mgrid[:rows, :columns]
-        steps[:, np.hypot(y - rows / 3, x - columns / 2) < rows / 9] = NODATA
-        steps[:, x + y > 0.9 * (rows + columns)] = NODATA
-    return steps
+    def window(pixels: NDArray[np.uint16], resolution: int) -> NDArray[np.uint16]:
+        n = 1200 // resolution
+        return pixels[row * n : (row + 1) * n, column * n : (column + 1) * n]
+
+    codes = window(scene.codes, 10).copy()
+    codes[:4] = 122  # roads: a code without a class
+    present = set(np.unique(BEN19.positions_of_clc(codes)).tolist()) - {IGNORED}
+    labels = tuple(BEN19.names[p] for p in sorted(present))
+    fields = {name: getattr(made, name) for made in [make_patch(index)] for name in _FIELDS}
+    return Patch(
+        **fields,
+        dn={
+            r: np.stack([window(scene.bands[name], r) for name in names])
+            for r, names in GROUPS.items()
+        },
+        labels=labels,
+        ben19=labels,
+        clc43=None,
+        country=COUNTRIES[index % len(COUNTRIES)],
+        season=SEASONS[index % len(SEASONS)],
+        split=split,
+        reference=codes,
+    )
 
 
-def strips(
-    probabilities: NDArray[np.uint8], heights: Sequence[int] = (120,)
-) -> Iterator[PixelStrip]:
-    """The rows of ``probabilities`` in strips of these heights, over and over."""
-    row, turn = 0, 0
-    while row < probabilities.shape[1]:
-        height = heights[turn % len(heights)]
-        yield PixelStrip(row, probabilities[:, row : row + height])
-        row, turn = row + height, turn + 1
+#: What a patch has in common with those of ``made_archives``.
+_FIELDS = ("key", "dataset", "date", "tile", "crs", "left", "top", "snow", "cloud", "v1_name")
+
+
+def make_pixel_store(folder: Path, *, train: int = 8, val: int = 4, test: int = 4) -> Path:
+    """A store of so many patches with reference maps, from landscapes that differ by split."""
+    splits = ["train"] * train + ["val"] * val + ["test"] * test
+
+    def patch(index: int) -> Patch:
+        split = splits[index]
+        return made_pixel_patch(index, seed=10 * ("train", "val", "test").index(split), split=split)
+
+    return make_store(folder, len(splits), patch=patch)
