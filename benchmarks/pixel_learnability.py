@@ -1,13 +1,14 @@
 """Does a pixel model map landscapes it has never seen? Some minutes on two cores.
 
-    python benchmarks/pixel_learnability.py FOLDER --generator make_safe.py [--epochs 12] …
+    python benchmarks/pixel_learnability.py FOLDER [--landscape example] [--epochs 12] …
 
-Makes products of several seeds with the generator (with GEOLULC_SHARED, the one in its tools/),
-cuts patches with reference maps out of some of them into a store, trains a pixel model, and maps
-the products of the other seeds; beside it a random forest on the twelve bands of a pixel, trained
-on pixels of the same patches. Prints overall accuracy and mIoU of both against the truth, all in
-one run, and exits with 1 where what is wanted is not reached: accuracy 0.90, mIoU 0.75, and 0.05
-above the forest. FOLDER keeps products, store and model for the next call.
+Makes landscapes of several seeds, with the generator of products (with GEOLULC_SHARED, the one in
+its tools/) or with ``examples/make_scene.py``, cuts patches with reference maps out of some of
+them into a store, trains a pixel model, and maps the landscapes of the other seeds; beside it a
+random forest on the twelve bands of a pixel, trained on pixels of the same patches. Prints overall
+accuracy and mIoU of both against the truth, all in one run, and exits with 1 where what is wanted
+is not reached: accuracy 0.90, mIoU 0.75, and 0.05 above the forest. FOLDER keeps products, store
+and model for the next call.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +40,7 @@ from geolulc.nomenclature import BEN19
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from make_archive import Scene, clc_codes, write_archive
+from make_scene import COVERS, make_landscape
 
 #: Accuracy, mIoU, and mIoU above the forest.
 WANTED = (0.90, 0.75, 0.05)
@@ -54,9 +57,15 @@ def main() -> None:
     options = _parse()
     options.folder.mkdir(parents=True, exist_ok=True)
     seeds = {name: _seeds(getattr(options, name)) for name in ("train", "val", "test")}
-    for seed in (seed for group in seeds.values() for seed in group):
-        _generate(options.generator, options.folder / f"seed-{seed}", seed, options.size)
-    store = _prepare(options.folder, seeds, options.every)
+
+    def product(seed: int) -> Product:
+        if options.landscape == "example":
+            return _make(seed, options.size, options.clutter)
+        folder = options.folder / f"seed-{seed}"
+        _generate(options.generator, folder, seed, options.size)
+        return _read(folder)
+
+    store = _prepare(options.folder, product, seeds, options.every)
     run, started = options.folder / "run", time.monotonic()
     if not (run / "summary.json").is_file():
         train(store, run, _config(options), overwrite=run.exists())
@@ -65,9 +74,9 @@ def main() -> None:
     forest = _fit_forest(store, options.pixels)
     found = {"pixel model": _empty(), "random forest": _empty()}
     for seed in seeds["test"]:
-        product = _read(options.folder / f"seed-{seed}")
-        found["pixel model"] += _confusion(_map(model, product.bands), product.truth)
-        found["random forest"] += _confusion(_map_pixels(forest, product.bands), product.truth)
+        unseen = product(seed)
+        found["pixel model"] += _confusion(_map(model, unseen.bands), unseen.truth)
+        found["random forest"] += _confusion(_map_pixels(forest, unseen.bands), unseen.truth)
     scores = {}
     for name, confusion in found.items():
         scores[name] = overall_figures(confusion)
@@ -89,6 +98,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     tools = Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "tools" / "make_safe.py"
+    parser.add_argument("--landscape", choices=("generator", "example"), default="generator")
+    parser.add_argument("--clutter", type=float, default=5.0, help="of the example's landscapes")
     parser.add_argument("--generator", type=Path, default=tools)
     parser.add_argument("--size", type=int, default=2196, help="pixels of 10 m, a multiple of 6")
     parser.add_argument("--train", default="11,12,13,14", help="seeds")
@@ -122,6 +133,12 @@ def _seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
 
 
+def _make(seed: int, size: int, clutter: float) -> Product:
+    landscape = make_landscape(10 * size, seed, clutter)
+    positions = np.array([BEN19.index(cover.name) for cover in COVERS], np.uint8)
+    return Product(landscape.bands, positions[landscape.cover])
+
+
 def _generate(generator: Path, folder: Path, seed: int, size: int) -> None:
     if not list(folder.glob("*_truth.json")):
         command = [sys.executable, str(generator), str(folder), "--native-only"]
@@ -148,15 +165,17 @@ def _read(folder: Path) -> Product:
     return Product(bands, table[written])
 
 
-def _prepare(folder: Path, seeds: dict[str, list[int]], every: int) -> Path:
+def _prepare(
+    folder: Path, product: Callable[[int], Product], seeds: dict[str, list[int]], every: int
+) -> Path:
     store = folder / "patches.store"
     if not store.exists():
         scenes = []
         codes = clc_codes(BEN19.names)
         for split in ("train", "val"):
             for seed in seeds[split]:
-                product = _read(folder / f"seed-{seed}")
-                scenes.append(Scene(product.bands, codes[product.truth], split))
+                made = product(seed)
+                scenes.append(Scene(made.bands, codes[made.truth], split))
         archive = write_archive(folder / "archive", scenes, every=every)
         prepare_store(archive, store, lists=Lists(), reference_maps=True)
     return store
@@ -199,7 +218,7 @@ def _fit_forest(store_path: Path, pixels: int) -> RandomForestClassifier:
             chosen = random.choice(truth.size, each, replace=False)
             values.append(_stack(b10, b20, b60).reshape(12, -1)[:, chosen].T)
             classes.append(truth.ravel()[chosen])
-    forest = RandomForestClassifier(200, min_samples_leaf=2, n_jobs=2, random_state=0)
+    forest = RandomForestClassifier(100, min_samples_leaf=2, n_jobs=2, random_state=0)
     return forest.fit(np.concatenate(values), np.concatenate(classes))
 
 

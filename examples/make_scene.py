@@ -80,21 +80,25 @@ class Landscape(NamedTuple):
     cover: NDArray[np.uint8]
 
 
-def make_landscape(size: int = 12_000, seed: int = 0) -> Landscape:
-    """A square of ``size`` metres (a multiple of 60) with water, forests, fields and a town."""
+def make_landscape(size: int = 12_000, seed: int = 0, clutter: float = 1.0) -> Landscape:
+    """A square of ``size`` metres (a multiple of 60) with water, forests, fields and a town.
+
+    ``clutter`` multiplies what varies from pixel to pixel within a cover: at 1 the twelve bands of
+    a pixel tell its cover almost always, at 5 its surroundings are needed.
+    """
     rng = np.random.default_rng(seed)
     pixels = size // 10
     cover = _lay_out(pixels, rng)
     parcel = _parcels(pixels, rng)
     texture = _noise(pixels, 1.6, rng)
-    clutter = np.array([c.clutter for c in COVERS], np.float32)[cover]
+    strength = clutter * np.array([c.clutter for c in COVERS], np.float32)[cover]
     bands = {}
     for index, band in enumerate(BANDS):
         spectrum = np.array([c.dn[index] for c in COVERS], np.float32)
         fine = spectrum[cover]
         fine *= np.where(cover == 3, CROPS[parcel % len(CROPS), index], 1)
         grain = rng.standard_normal(cover.shape, dtype=np.float32)
-        fine *= np.exp(clutter * (0.5 * texture + 0.6 * grain))
+        fine *= np.exp(strength * (0.5 * texture + 0.6 * grain))
         coarse = _coarsen(fine, band.resolution // 10)
         coarse += rng.normal(0, 8, coarse.shape)
         bands[band.name] = np.clip(np.rint(coarse), 1, 20_000).astype(np.uint16)
