@@ -10,16 +10,20 @@ import click
 
 from geolulc.outputs.files import DEFAULT_OUTPUTS, OUTPUTS, VECTOR_FORMATS
 from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.pixel_files import PIXEL_OUTPUTS
+
+#: Which of them a map has depends on its model, which is not known while options are read.
+_NAMES = tuple(dict.fromkeys((*OUTPUTS, *PIXEL_OUTPUTS)))
 
 __all__ = ["OutputOptions", "output_options"]
 
 
 def _chosen(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [name for name in names if name not in OUTPUTS]
+    unknown = [name for name in names if name not in _NAMES]
     if unknown or not names:
         raise click.BadParameter(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(OUTPUTS)}."
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(_NAMES)}."
         )
     return names
 
@@ -31,7 +35,9 @@ _OPTIONS = (
         default=",".join(DEFAULT_OUTPUTS),
         show_default="all but report",
         metavar="NAME,…",
-        help=f"What to write, of {', '.join(OUTPUTS)}; names derive from --out.",
+        help=f"What to write, of {', '.join(OUTPUTS)}; of a map of pixels, of "
+        f"{', '.join(PIXEL_OUTPUTS)} (by default without report and probabilities). Names derive "
+        "from --out.",
     ),
     click.option("--report", is_flag=True, help="Write a self-contained HTML page too."),
     click.option(
@@ -53,6 +59,22 @@ _OPTIONS = (
         default=None,
         help="Write a polygon for each cell, or not.  [default: up to 50,000 cells]",
     ),
+    click.option(
+        "--min-area",
+        type=float,
+        default=0.5,
+        show_default=True,
+        metavar="HA",
+        help="Of a map of pixels: smaller regions go to their neighbours before they become "
+        "polygons.",
+    ),
+    click.option(
+        "--max-polygons",
+        type=int,
+        default=250_000,
+        show_default=True,
+        help="Of a map of pixels: --min-area is raised until there are no more.",
+    ),
 )
 
 
@@ -67,11 +89,13 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         dtype: str,
         vector_format: str,
         cells: bool | None,
+        min_area: float,
+        max_polygons: int,
         **others: Any,
     ) -> Any:
         if report and "report" not in outputs:
             outputs = (*outputs, "report")
-        options = OutputOptions(outputs, dtype, vector_format, cells)
+        options = OutputOptions(outputs, dtype, vector_format, cells, min_area, max_polygons)
         return command(*args, output=options, **others)
 
     for option in reversed(_OPTIONS):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from geolulc.outputs.pixel_tags import PIXEL_SIZE_TAG
 from geolulc.outputs.reading import opened_map
 from geolulc.outputs.tags import model_of, mosaic_of, scene_of
 
@@ -43,7 +44,8 @@ def describe_map(path: Path) -> dict[str, Any]:
                 "agreement": float(tags["AGREEMENT"]),
             }
         else:
-            story = {"kind": "map", **raster, **_origin(tags), **_figures(tags)}
+            figures = _pixel_figures if PIXEL_SIZE_TAG in tags else _figures
+            story = {"kind": "map", **raster, **_origin(tags), **figures(tags)}
             if mosaic := mosaic_of(tags):
                 story["mosaic"] = mosaic
         return {**story, "area_method": tags["AREA_METHOD"], "bands": bands}
@@ -67,6 +69,20 @@ def _figures(tags: Mapping[str, str]) -> dict[str, Any]:
         "mean_clear_share": _share(tags, "MEAN_CLEAR_SHARE"),
         "mapped_area_ha": float(tags["MAPPED_AREA_HA"]),
         "area_ha_by_class": json.loads(tags.get("AREA_HA_BY_CLASS", "{}")),
+        "files": json.loads(tags.get("GEOLULC_FILES", "[]")),
+    }
+
+
+def _pixel_figures(tags: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "pixel_size_m": int(tags[PIXEL_SIZE_TAG]),
+        "tile_extent": json.loads(tags["TILE_EXTENT"]),
+        "nomenclature": tags["NOMENCLATURE"],
+        "masked_scl": json.loads(tags["MASKED_SCL"]),
+        "mapped_pixels": int(tags["MAPPED_PIXELS"]),
+        "nodata_pixels": int(tags["NODATA_PIXELS"]),
+        "mapped_area_ha": float(tags["MAPPED_AREA_HA"]),
+        "area_ha_by_class": json.loads(tags["AREA_HA_BY_CLASS"]),
         "files": json.loads(tags.get("GEOLULC_FILES", "[]")),
     }
 

@@ -23,6 +23,10 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "probabilities": "_probabilities.tif",
             "probabilities.style": "_probabilities.qml",
         },
+        "vectors": {},  # by format, in ``files``
+        "stac": {"stac": ".json", "stac.model": "_model.json"},
+        "picture": {"picture": ".png"},
+        "report": {"report": ".html"},
     }
 )
 #: What can be asked for of a map at pixel precision.

@@ -143,7 +143,7 @@ class RasterWriter:
         self._dataset.write(values, window=Window(0, self._row, values.shape[2], rows))
         for counts, band in zip(self._counts, values, strict=True):
             counts += np.bincount(band.ravel(), minlength=256)
-        self._digests.append(xxhash.xxh3_128_digest(values))
+        self._digests.append(xxhash.xxh3_128_digest(values.data))
         self._row += rows
 
     def finish(self, tags: Mapping[str, str]) -> None:

@@ -12,15 +12,20 @@ from geolulc.outputs.attribute_table import attribute_table
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.picture import Backdrop
 from geolulc.outputs.pixel_layers import DEPTH, RASTERS, LayerWriters, raster_style
+from geolulc.outputs.pixel_pages import PageContent, write_pages
 from geolulc.outputs.pixel_ranks import rank_classes
 from geolulc.outputs.pixel_rasters import raster_memory, whole_blocks
+from geolulc.outputs.pixel_sample import PixelSample, pixel_figures
 from geolulc.outputs.pixel_tags import pixel_tags
 from geolulc.outputs.pixel_tallies import PixelTally
+from geolulc.outputs.pixel_vectors import RegionLimits, write_pixel_vectors
 from geolulc.outputs.writing import explained, plain_facts, remove_superseded, superseded_files
 from geolulc.pixel_map import PixelMapHeader, PixelStrip
 from geolulc.staging import staged
 
 _DEFAULTS: Final = OutputOptions()
+#: What polygons are made from; written for them alone where no one asks for it.
+_SOURCES: Final = ("classes", "confidence")
 
 
 def write_pixel_map(
@@ -67,29 +72,64 @@ def write_pixel_map(
         raster_memory(),
     ):
         targets = dict(zip(paths, temporary, strict=True))
-        _write_rasters(header, strips, targets)
+        pixels = _Pixels(header)
+        tags, rasters = _write_rasters(pixels, strips, targets)
+        if "vectors" in targets:
+            limits = RegionLimits(options.min_area, options.max_polygons)
+            summaries = pixels.tally.summaries()
+            write_pixel_vectors({**targets, **rasters}, header, summaries, limits, tags)
+        write_pages(targets, pixels.content(backdrop, model, source, out.parent))
     remove_superseded(superseded, paths.values())
     return paths
 
 
+class _Pixels:
+    """What is known of the pixels once they have passed."""
+
+    def __init__(self, header: PixelMapHeader) -> None:
+        self.header = header
+        self.tally = PixelTally(header)
+        self.sample = PixelSample(header)
+
+    def content(
+        self,
+        backdrop: Backdrop | None,
+        model: Mapping[str, Any] | None,
+        source: Path | None,
+        folder: Path,
+    ) -> PageContent:
+        sample = self.sample.map()
+        figures = pixel_figures(self.header, self.tally, sample)
+        summaries = self.tally.summaries()
+        return PageContent(self.header, sample, summaries, figures, backdrop, model, source, folder)
+
+
 def _write_rasters(
-    header: PixelMapHeader, strips: Iterable[PixelStrip], targets: Mapping[str, Path]
-) -> None:
-    tally = PixelTally(header)
-    rasters = {name: targets[name] for name in RASTERS if name in targets}
+    pixels: _Pixels, strips: Iterable[PixelStrip], targets: Mapping[str, Path]
+) -> tuple[dict[str, str], dict[str, Path]]:
+    """Write rasters with their styles; their tags and paths come back."""
+    header, tally = pixels.header, pixels.tally
     folder = next(iter(targets.values())).parent
+    hidden = {name: folder / f".{name}.tif" for name in _SOURCES if "vectors" in targets}
+    rasters = {
+        name: targets.get(name) or hidden[name]
+        for name in RASTERS
+        if name in targets or name in hidden
+    }
     with LayerWriters(header, rasters, folder) as writers:
         for block in whole_blocks(header, strips):
             ranking = rank_classes(block.probabilities, DEPTH)
             tally.add(block.row, block.probabilities, ranking)
+            pixels.sample.add(block.row, block.probabilities)
             writers.append(block.probabilities, ranking)
         tags = pixel_tags(header, tally)
         tags["GEOLULC_FILES"] = json.dumps(sorted(path.name for path in targets.values()))
         for name in rasters:
             writers.finish(name, tags)
     summaries = tally.summaries()
-    for name in rasters:
+    for name in targets.keys() & rasters.keys():
         style = raster_style(name, header, summaries)
         targets[f"{name}.style"].write_text(style, encoding="utf-8")
     if "classes" in targets:
         targets["classes.attributes"].write_text(attribute_table(summaries), encoding="utf-8")
+    return tags, rasters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,20 +46,67 @@ def dissolve(grid: CellGrid, codes: NDArray[np.uint8]) -> tuple[NDArray[Any], ND
         owner = np.where(regions, regions + (count - 1), owner)
         count += found
     owner = owner.astype(np.int32)
-    shapes = rasterio.features.shapes(owner, mask=owner >= 0, connectivity=4)
-    outlines = sorted((int(index), shape["coordinates"]) for shape, index in shapes)
-    rings = [np.asarray(ring, np.intp) for _, outline in outlines for ring in outline]
-    if not rings:
-        return np.empty(0, dtype=object), owner
-    corners, of_ring = _with_nodes(rings, owner)
-    of_polygon = np.repeat(np.arange(count), [len(outline) for _, outline in outlines])
-    closed = shapely.linearrings(_place(grid, corners), indices=of_ring)
-    polygons: NDArray[Any] = shapely.polygons(closed, indices=of_polygon)
+    traced = trace_regions(owner)
+    polygons = traced.polygons(_place(grid, traced.corners))
     return polygons, owner
 
 
+@dataclass(frozen=True)
+class Outlines:
+    """Regions of a raster as rings of corners.
+
+    Attributes:
+        corners: (column, row) of all rings one after another, unclosed.
+        of_ring: the ring of each corner.
+        of_polygon: the polygon of each ring; its outer ring comes first.
+        owners: the region of each polygon, ascending.
+    """
+
+    corners: NDArray[np.intp]
+    of_ring: NDArray[np.intp]
+    of_polygon: NDArray[np.intp]
+    owners: NDArray[np.intp]
+
+    def polygons(self, placed: NDArray[np.float64]) -> NDArray[Any]:
+        """The polygons, with ``placed`` (x, y) for ``corners``."""
+        if not len(self.owners):
+            return np.empty(0, dtype=object)
+        closed = shapely.linearrings(placed, indices=self.of_ring)
+        polygons: NDArray[Any] = shapely.polygons(closed, indices=self.of_polygon)
+        return polygons
+
+
+def trace_regions(owner: NDArray[np.int32], around: NDArray[np.int32] | None = None) -> Outlines:
+    """Regions of equal ``owner`` that touch along an edge; -1 belongs to none.
+
+    Neighbours share their corners. ``around`` is ``owner`` with one row or column more on each
+    side, where the raster is a part of a larger one: corners of the regions beyond are shared too.
+    """
+    shapes = rasterio.features.shapes(owner, mask=owner >= 0, connectivity=4)
+    outlines = sorted((int(index), shape["coordinates"]) for shape, index in shapes)
+    rings = [np.asarray(ring, np.intp) for _, outline in outlines for ring in outline]
+    owners = np.array([index for index, _ in outlines], np.intp)
+    of_polygon = np.repeat(np.arange(len(owners)), [len(outline) for _, outline in outlines])
+    if not rings:
+        return Outlines(np.zeros((0, 2), np.intp), np.zeros(0, np.intp), of_polygon, owners)
+    nodes = _nodes(np.pad(owner, 1, constant_values=-1))
+    if around is not None:
+        nodes |= _nodes(around)
+    corners, of_ring = _with_nodes(rings, nodes)
+    return Outlines(corners, of_ring, of_polygon, owners)
+
+
+def _nodes(around: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Corners of cells at which the four cells around do not make a straight line, or nothing."""
+    north_west, north_east = around[:-1, :-1], around[:-1, 1:]
+    south_west, south_east = around[1:, :-1], around[1:, 1:]
+    flat = (north_west == north_east) & (south_west == south_east)
+    upright = (north_west == south_west) & (north_east == south_east)
+    return np.asarray(~(flat | upright), np.bool_)
+
+
 def _with_nodes(
-    rings: Sequence[NDArray[np.intp]], owner: NDArray[np.int32]
+    rings: Sequence[NDArray[np.intp]], nodes: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rings' corners, (column, row), and of the neighbours' those that lie on them.
 
@@ -75,12 +123,7 @@ def _with_nodes(
     of_side = np.repeat(np.arange(len(side)), length)
     along = np.arange(len(of_side)) - np.repeat(np.cumsum(length) - length, length)
     points = start[of_side] + np.sign(side)[of_side] * along[:, None]
-    around = np.pad(owner, 1, constant_values=-1)
-    north_west, north_east = around[:-1, :-1], around[:-1, 1:]
-    south_west, south_east = around[1:, :-1], around[1:, 1:]
-    flat = (north_west == north_east) & (south_west == south_east)
-    upright = (north_west == south_west) & (north_east == south_east)
-    kept = ~(flat | upright)[points[:, 1], points[:, 0]]
+    kept = nodes[points[:, 1], points[:, 0]]
     return points[kept], of_ring[of_side][kept]
 
 

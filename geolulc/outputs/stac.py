@@ -11,8 +11,10 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pystac
@@ -23,7 +25,7 @@ from geolulc.errors import OutputError
 from geolulc.grid import CellGrid
 from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
-from geolulc.outputs.cells import map_classes, mapped_area
+from geolulc.outputs.cells import map_classes
 from geolulc.outputs.footprint import footprint
 
 _EXTENSION: Final = "https://stac-extensions.github.io/{}/schema.json"
@@ -54,6 +56,7 @@ _MEDIA_TYPES: Final = {
 _ASSETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "probabilities": ("Probability of each class", ("data",)),
     "classes": ("Dominant class", ("data",)),
+    "top3": ("The three most probable classes", ("data",)),
     "presence": ("Classes that reach their threshold", ("data",)),
     "uncertainty": ("Entropy, margin, valid and clear share", ("data", "uncertainty")),
     "observations": ("Number of observations", ("data",)),
@@ -66,9 +69,26 @@ _ASSETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 
 
+@dataclass(frozen=True)
+class ItemContent:
+    """What an Item says of a map of one scene.
+
+    Attributes:
+        header: the map; its scene must have a ``sensing_time`` (ISO 8601).
+        mapped_ha: hectares that it maps.
+        what: what the map holds, up to the size of its cells.
+        titles: of assets, where they are not those of a map of cells.
+    """
+
+    header: MapHeader
+    mapped_ha: float
+    what: str = "Probabilities and dominant class of land cover in cells"
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+
 def write_item(
     path: Path,
-    landcover_map: LandCoverMap,
+    content: ItemContent,
     files: Mapping[str, Path],
     *,
     model: Mapping[str, Any] | None = None,
@@ -79,7 +99,7 @@ def write_item(
 
     Args:
         path: a new .json beside the files.
-        landcover_map: the map; its scene must have a ``sensing_time`` (ISO 8601).
+        content: the map.
         files: part → file, as in ``files.plan_outputs``; they are read for size and checksum.
         model: what ``geolulc.nets.describe_model`` says of the model.
         model_file: name of the model's Item beside this one.
@@ -88,17 +108,17 @@ def write_item(
     Raises:
         OutputError: the scene has no usable sensing time.
     """
-    scene = landcover_map.scene
-    geometry, bbox = footprint(landcover_map.grid.tile)
+    header, scene = content.header, content.header.scene
+    geometry, bbox = footprint(header.grid.tile)
     item = pystac.Item(
-        id=item_id(landcover_map),
+        id=item_id(header),
         geometry=geometry,
         bbox=bbox,
-        datetime=sensing_time(landcover_map, path),
-        properties=_properties(landcover_map),
+        datetime=sensing_time(header, path),
+        properties=_properties(content),
         stac_extensions=list(EXTENSIONS),
     )
-    add_assets(item, files, landcover_map)
+    add_assets(item, files, header, content.titles)
     product = source or f"{scene.get('name', 'unknown')}.SAFE"
     item.add_link(pystac.Link("derived_from", product, title=scene.get("name")))
     if model is not None and model_file is not None:
@@ -115,15 +135,19 @@ def write_item(
 
 
 def add_assets(
-    item: pystac.Item, files: Mapping[str, Path], landcover_map: LandCoverMap | MapHeader
+    item: pystac.Item,
+    files: Mapping[str, Path],
+    landcover_map: LandCoverMap | MapHeader,
+    titles: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """An asset for each of ``files`` that people or programs open."""
-    for part, (title, roles) in _ASSETS.items():
+    for part, (usual, roles) in _ASSETS.items():
         if part in files:
+            title = titles.get(part, usual)
             item.add_asset(part, _asset(files[part], title, roles, part, landcover_map))
 
 
-def item_id(landcover_map: LandCoverMap) -> str:
+def item_id(landcover_map: LandCoverMap | MapHeader) -> str:
     """Scene and model in one word."""
     scene = landcover_map.scene.get("name", "scene")
     model = landcover_map.model.get("sha256", "")[:8] or landcover_map.model.get("name", "")
@@ -137,7 +161,7 @@ def model_name(model: Mapping[str, Any]) -> str:
     return f"geolulc-{plain or 'model'}"
 
 
-def sensing_time(landcover_map: LandCoverMap, path: Path) -> datetime:
+def sensing_time(landcover_map: LandCoverMap | MapHeader, path: Path) -> datetime:
     """When the scene was sensed, in UTC."""
     text = landcover_map.scene.get("sensing_time", "")
     try:
@@ -187,14 +211,13 @@ def write_json(path: Path, item: pystac.Item) -> None:
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _properties(landcover_map: LandCoverMap) -> dict[str, Any]:
-    grid = landcover_map.grid
-    scene, model = landcover_map.scene, landcover_map.model
+def _properties(content: ItemContent) -> dict[str, Any]:
+    header, grid = content.header, content.header.grid
+    scene, model = header.scene, header.model
     name = scene.get("name", "a scene")
     properties: dict[str, Any] = {
         "title": f"Land cover of {name}",
-        "description": "Probabilities and dominant class of land cover in cells of "
-        f"{grid.stride} m; {mapped_area(landcover_map):.0f} ha mapped.",
+        "description": f"{content.what} of {grid.stride} m; {content.mapped_ha:.0f} ha mapped.",
         "constellation": "sentinel-2",
         "instruments": ["msi"],
         "gsd": grid.stride,

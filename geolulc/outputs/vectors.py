@@ -73,10 +73,10 @@ def write_vectors(
         embed_styles(path, styles)
         return
     tags = map_tags(landcover_map)
-    _write_layer(path, layers["classes"], tags)
+    write_layer(path, layers["classes"], tags)
     paths["vectors.style"].write_text(styles["classes"], encoding="utf-8")
     if cells:
-        _write_layer(paths["vectors.cells"], layers["cells"], tags)
+        write_layer(paths["vectors.cells"], layers["cells"], tags)
         paths["vectors.cells.style"].write_text(styles["cells"], encoding="utf-8")
     layers["summary"].to_csv(paths["vectors.summary"], index=False)
 
@@ -101,7 +101,7 @@ def append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) -> 
     )
 
 
-def _write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
+def write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
     if path.suffix == ".parquet":
         table.attrs = dict(tags)  # geopandas keeps them in the file's metadata
         table.to_parquet(path, index=False)

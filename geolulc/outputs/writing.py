@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 from geolulc.errors import OutputError, one_line
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.attribute_table import attribute_table
-from geolulc.outputs.cells import ClassSummary, map_classes, summarize_classes
+from geolulc.outputs.cells import ClassSummary, map_classes, mapped_area, summarize_classes
 from geolulc.outputs.class_raster import write_classes
 from geolulc.outputs.legends import (
     class_entries,
@@ -33,7 +33,7 @@ from geolulc.outputs.presence import write_presence
 from geolulc.outputs.probabilities import write_probabilities
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
 from geolulc.outputs.report import ReportContent, write_report
-from geolulc.outputs.stac import relative_href, write_item
+from geolulc.outputs.stac import ItemContent, relative_href, write_item
 from geolulc.outputs.uncertainty import write_uncertainty
 from geolulc.outputs.vectors import write_vectors
 from geolulc.staging import staged
@@ -139,7 +139,7 @@ def _write_stac(
         write_model_item(model_file, model, beside=folder)
     write_item(
         targets["stac"],
-        landcover_map,
+        ItemContent(landcover_map.header, mapped_area(landcover_map)),
         targets,
         model=model,
         model_file=model_file.name if model_file else None,

@@ -1,0 +1,83 @@
+"""A map at pixel precision seen from afar: pixels at regular steps, as a map of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.grid import CellGrid, Extent
+from geolulc.landcover_map import LandCoverMap, MapHeader
+from geolulc.outputs.cells import mapped_cells
+from geolulc.outputs.figures import MapFigures, figures_of
+from geolulc.outputs.pixel_tallies import PixelTally
+from geolulc.pixel_map import FULL, NODATA, PixelMapHeader
+
+#: At most so many pixels along a side: what a picture shows.
+_MOST: int = 800
+
+
+def cell_header(header: PixelMapHeader, step: int = 1) -> MapHeader:
+    """The header of a map whose cells are squares of ``step`` × ``step`` pixels."""
+    grid = header.grid
+    extent = Extent(
+        grid.tile.crs, grid.transform.c, grid.transform.f, int(grid.width), int(grid.height)
+    )
+    stride = grid.resolution * step
+    return MapHeader(
+        CellGrid(extent, stride, stride),
+        header.classes,
+        header.nomenclature,
+        scene=header.scene,
+        model=header.model,
+    )
+
+
+class PixelSample:
+    """One pixel of every square of ``step`` × ``step``, kept while blocks of rows pass."""
+
+    def __init__(self, header: PixelMapHeader) -> None:
+        rows, columns = header.grid.shape
+        step = -(-max(rows, columns) // _MOST)
+        self._header = cell_header(header, step)
+        self._rows, self._columns = (
+            np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in (rows, columns)
+        )
+        self._kept: list[NDArray[np.uint8]] = []
+
+    def add(self, row: int, probabilities: NDArray[np.uint8]) -> None:
+        """Look at whole rows from ``row``: uint8 (class, rows, columns)."""
+        inside = (self._rows >= row) & (self._rows < row + probabilities.shape[1])
+        picked = self._rows[inside] - row
+        self._kept.append(probabilities[:, picked[:, None], self._columns[None]])
+
+    def map(self) -> LandCoverMap:
+        """What was kept: the probability of a cell is that of one of its pixels."""
+        steps = np.concatenate(self._kept, axis=1)
+        p = np.where((steps == NODATA).any(axis=0), np.float32(np.nan), steps / np.float32(FULL))
+        header = self._header
+        return LandCoverMap(
+            grid=header.grid,
+            classes=header.classes,
+            nomenclature=header.nomenclature,
+            probabilities=p.astype(np.float32),
+            valid=np.isfinite(p[0]).astype(np.float32),
+            scene=header.scene,
+            model=header.model,
+        )
+
+
+def pixel_figures(header: PixelMapHeader, tally: PixelTally, sample: LandCoverMap) -> MapFigures:
+    """The figures of the whole map; its entropy is that of the sample."""
+    rows, columns = header.grid.shape
+    mapped = tally.mapped_pixels
+    sampled = max(int(mapped_cells(sample).sum()), 1)
+    # pixels that the scene classification masks have no data: those that are left are clear
+    clear = (float(mapped), mapped) if header.masked_scl else None
+    return MapFigures(
+        cells=rows * columns,
+        mapped=mapped,
+        area_ha=tally.mapped_area,
+        clear=clear,
+        clear_mapped=clear or (0.0, 0),
+        entropy=figures_of(sample).entropy / sampled * mapped,
+    )

@@ -1,0 +1,41 @@
+"""A minimum mapping unit: small regions go to their neighbours. Arrays only."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import rasterio.features
+from numpy.typing import NDArray
+
+from geolulc.nomenclature import NO_CLASS
+from geolulc.pixel_map import PixelGrid
+
+_SQUARE_METRES_PER_HECTARE: Final = 10_000
+
+
+def unit_pixels(grid: PixelGrid, hectares: float) -> int:
+    """Pixels of a region of ``hectares`` (on the map), at least 1."""
+    return max(1, math.ceil(hectares * _SQUARE_METRES_PER_HECTARE / grid.resolution**2))
+
+
+def sieve(codes: NDArray[np.uint8], pixels: int, start: int = 1) -> NDArray[np.uint8]:
+    """Codes in which regions of fewer than ``pixels`` pixels have gone to a larger neighbour.
+
+    Pixels of a region touch along an edge. The smallest regions go first, then those below
+    twice that size, and so on: speckle becomes the regions it crowds in, where GDAL's sieve
+    (``rasterio.features.sieve``), which asks for a neighbour of the full size, leaves it. A
+    region without a neighbour (an island in nodata) stays, and nodata stays where it is.
+
+    Args:
+        codes: uint8 (rows, columns); 0 = no data. The whole map: at a seam, regions would be cut.
+        pixels: the minimum.
+        start: regions below this many are known to be gone.
+    """
+    mapped = codes != NO_CLASS
+    size = start
+    while size < pixels:
+        size = min(2 * size, pixels)
+        codes = rasterio.features.sieve(codes, size, mask=mapped, connectivity=4)
+    return codes

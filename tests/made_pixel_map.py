@@ -1,0 +1,71 @@
+"""Maps at pixel precision made from arrays: no network needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from geolulc.grid import TileGrid
+from geolulc.nomenclature import nomenclature
+from geolulc.pixel_map import FULL, NODATA, PixelGrid, PixelMapHeader, PixelStrip
+
+#: 6 × 7.2 km.
+TILE = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 7_200, 6_000)
+SCENE = {
+    "name": "S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031",
+    "sensing_time": "2024-06-25T10:10:31Z",
+    "baseline": "05.10",
+    "platform": "Sentinel-2B",
+    "tile": "32TPS",
+}
+
+
+def made_header(tile: TileGrid = TILE, resolution: int = 10, **changes: Any) -> PixelMapHeader:
+    """The header of a map of all of ``tile``."""
+    arguments: dict[str, Any] = {
+        "grid": PixelGrid.of_tile(tile, resolution),
+        "classes": nomenclature("ben19").names,
+        "nomenclature": "ben19",
+        "scene": SCENE,
+        "model": {"name": "made", "sha256": "0" * 64},
+        "masked_scl": (3, 8, 9, 10),
+    }
+    return PixelMapHeader(**{**arguments, **changes})
+
+
+def made_pixels(
+    header: PixelMapHeader, *, seed: int = 0, patch: float = 14.0, nodata: bool = True
+) -> NDArray[np.uint8]:
+    """Probabilities uint8 (class, rows, columns): patches some ``patch`` pixels wide, speckled.
+
+    With ``nodata`` a disc and a corner have none.
+    """
+    rng = np.random.default_rng(seed)
+    rows, columns = header.grid.shape
+    p = np.empty((len(header.classes), rows, columns), np.float32)
+    for layer in p:
+        coarse = rng.standard_normal((int(rows / patch) + 3, int(columns / patch) + 3))
+        layer[:] = zoom(coarse, patch, order=1)[:rows, :columns] * 4
+        layer += gaussian_filter(rng.standard_normal((rows, columns)), 1.0) * 2
+    p = np.exp(p - p.max(axis=0))
+    steps = np.round(p / p.sum(axis=0) * FULL).astype(np.uint8)
+    if nodata:
+        y, x = np.mgrid[:rows, :columns]
+        steps[:, np.hypot(y - rows / 3, x - columns / 2) < rows / 9] = NODATA
+        steps[:, x + y > 0.9 * (rows + columns)] = NODATA
+    return steps
+
+
+def strips(
+    probabilities: NDArray[np.uint8], heights: Sequence[int] = (120,)
+) -> Iterator[PixelStrip]:
+    """The rows of ``probabilities`` in strips of these heights, over and over."""
+    row, turn = 0, 0
+    while row < probabilities.shape[1]:
+        height = heights[turn % len(heights)]
+        yield PixelStrip(row, probabilities[:, row : row + height])
+        row, turn = row + height, turn + 1
