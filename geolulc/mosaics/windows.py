@@ -39,14 +39,15 @@ class Observation:
     Attributes:
         p: float32 (class, rows, columns), in the order asked for; NaN where not observed.
         weight: float32 (rows, columns): valid × clear share; 0 where not observed.
-        centred: bool: the patch lay centred on the cell, not moved inside the tile's edge.
+        offset: float32: metres, along x and y together, from the cell's centre to its patch's: at
+            a tile's edge patches are moved inside.
         valid: float32: valid share; NaN where not observed or not known.
         clear: float32: the same of the clear share.
     """
 
     p: NDArray[np.float32]
     weight: NDArray[np.float32]
-    centred: NDArray[np.bool_]
+    offset: NDArray[np.float32]
     valid: NDArray[np.float32]
     clear: NDArray[np.float32]
 
@@ -88,7 +89,7 @@ class MapWindows:
         return Observation(
             np.where(seen, there.p, np.float32(np.nan)),
             np.where(seen, there.weight, np.float32(0)),
-            there.centred,
+            there.offset,
             np.where(seen, there.valid, np.float32(np.nan)),
             np.where(seen, there.clear, np.float32(np.nan)),
         )
@@ -120,9 +121,9 @@ class MapWindows:
             return None
         mapped = there.mapped.astype(np.float32)
         weight = np.where(there.mapped, there.weight, np.float32(0))
-        share = weight * np.where(there.centred, np.float32(1), np.float32(_ASIDE))
+        share = weight * np.where(there.offset == 0, np.float32(1), np.float32(_ASIDE))
         known = [np.where(there.mapped, layer, np.float32(0)) for layer in there.shares]
-        layers = np.stack([mapped, weight, share, *known])
+        layers = np.stack([mapped, weight, share, share * there.offset, *known])
         p = np.where(there.mapped & (share > 0), there.p, np.float32(0)) * share
         found = np.zeros((len(layers) + len(p), rows, columns), np.float32)
         ratio = size / block.stride
@@ -145,12 +146,13 @@ class MapWindows:
         seen = (mapped >= 0.5) & (share > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(seen, found[len(layers) :] / share, np.float32(np.nan))
-            valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[3:5])
+            valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[4:6])
             weight = np.where(seen, weight / mapped, np.float32(0))
+            offset = np.where(seen, found[3] / share, np.float32(0))
         return Observation(
             p.clip(0, 1),
             weight.clip(0, 1),
-            share > 2 * _ASIDE,
+            offset,
             valid.clip(0, 1).astype(np.float32),
             clear.clip(0, 1).astype(np.float32),
         )
@@ -173,11 +175,11 @@ class MapWindows:
             shares = self._shares(source, source.quality, window)
             valid[inside] = shares.get(VALID_BAND, np.nan)
             clear[inside] = shares.get(CLEAR_BAND, np.nan)
-        centred = np.zeros(shape, np.bool_)
-        centred[inside] = np.logical_and.outer(
-            centred_patches(source.grid, 0)[r0:r1], centred_patches(source.grid, 1)[c0:c1]
+        offset = np.zeros(shape, np.float32)
+        offset[inside] = np.add.outer(
+            patch_offsets(source.grid, 0)[r0:r1], patch_offsets(source.grid, 1)[c0:c1]
         )
-        return _Cells(p, np.asarray(np.isfinite(p).all(axis=0)), centred, valid, clear)
+        return _Cells(p, np.asarray(np.isfinite(p).all(axis=0)), offset, valid, clear)
 
     def _probabilities(self, source: MapSource, window: Window) -> NDArray[np.float32]:
         dataset = self._dataset(source.path)
@@ -220,7 +222,7 @@ class _Cells:
 
     p: NDArray[np.float32]
     mapped: NDArray[np.bool_]
-    centred: NDArray[np.bool_]
+    offset: NDArray[np.float32]
     valid: NDArray[np.float32]
     clear: NDArray[np.float32]
 
@@ -236,11 +238,12 @@ class _Cells:
         return first * second
 
 
-def centred_patches(grid: MapGrid, axis: int) -> NDArray[np.bool_]:
-    """Rows (axis 0) or columns whose patches lie centred on their cells, not moved inside."""
+def patch_offsets(grid: MapGrid, axis: int) -> NDArray[np.float32]:
+    """Metres from the centres of the cells of each row (axis 0) or column to their patches'."""
     start = grid.patch_left if axis else grid.patch_top
-    offset = (grid.stride - grid.patch_size) // 2
-    return np.array([start(i) == i * grid.stride + offset for i in range(grid.shape[axis])])
+    centred = (grid.stride - grid.patch_size) // 2
+    found = [abs(start(i) - i * grid.stride - centred) for i in range(grid.shape[axis])]
+    return np.array(found, np.float32)
 
 
 def _damaged(path: Path, error: Exception) -> OutputError:
