@@ -14,13 +14,13 @@ from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from geolulc.errors import ParameterError
-from geolulc.grid import MapGrid, TileGrid
+from geolulc.grid import CellGrid, Extent
 
 #: Straight lines bend in another projection: that many vertices along the longest side follow.
 _PIECES = 100
 
 
-def select_cells(grid: MapGrid, aoi: Path | str) -> NDArray[np.bool_]:
+def select_cells(grid: CellGrid, aoi: Path | str) -> NDArray[np.bool_]:
     """Cells of ``grid`` that the area touches: bool (row, column), at least one.
 
     Args:
@@ -42,7 +42,7 @@ def select_cells(grid: MapGrid, aoi: Path | str) -> NDArray[np.bool_]:
     return touched
 
 
-def read_area(tile: TileGrid, aoi: Path | str) -> BaseGeometry:
+def read_area(tile: Extent, aoi: Path | str) -> BaseGeometry:
     """The area in the tile's CRS.
 
     Raises:
@@ -65,7 +65,7 @@ def _touched(area: BaseGeometry, boxes: NDArray[Any]) -> NDArray[np.bool_]:
     return touched
 
 
-def _outside(area: BaseGeometry, tile: TileGrid, aoi: Path | str) -> ParameterError:
+def _outside(area: BaseGeometry, tile: Extent, aoi: Path | str) -> ParameterError:
     left, bottom, right, top = (round(v) for v in area.bounds)
     return ParameterError(
         f"aoi {aoi}",

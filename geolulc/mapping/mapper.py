@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError
 from geolulc.mapping.inference import Ensemble
+from geolulc.mapping.located_run import LocatedRun
+from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.pixel_inference import PixelEnsemble
 from geolulc.mapping.pixel_run import PixelRun
@@ -77,6 +79,8 @@ class Mapper:
         options, augment = self.options, self.options.tta
         if self.models[0].net.task == "pixel":
             return PixelEnsemble(self.models, self.device, test_time_augmentation=augment)
+        if self.resolution is not None:
+            return LocatedEnsemble(self.models, self.device, self.resolution)
         return Ensemble(
             self.models,
             self.device,
@@ -91,6 +95,8 @@ class Mapper:
         """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``."""
         if isinstance(self.ensemble, PixelEnsemble):
             return PixelRun(self, self.ensemble, product)
+        if isinstance(self.ensemble, LocatedEnsemble):
+            return LocatedRun(self, self.ensemble, product, self.cell_size)
         return SceneRun(self, product, selected)
 
 

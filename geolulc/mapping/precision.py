@@ -46,12 +46,14 @@ def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | Non
             _CELLS,
             f"Use --resolution {LOCATIONS[0]}, or a model trained with --task pixel.",
         )
-    if asked is not None and (options.overlap != "exact" or options.runtime != "torch"):
+    if asked is not None and (
+        options.overlap != "exact" or options.runtime != "torch" or options.tta
+    ):
         raise ParameterError(
-            f"resolution {asked}",
-            found=f"overlap {options.overlap}, runtime {options.runtime}",
-            expected="exact patches in torch: evidence is not in an exported model",
-            remedy="Leave both out.",
+            f"resolution {asked} m",
+            found=f"overlap {options.overlap}, runtime {options.runtime}, tta {options.tta}",
+            expected="exact patches in torch, as they are: their evidence has a place",
+            remedy="Leave these out; --stride 600 averages over patches that overlap.",
         )
     return asked
 

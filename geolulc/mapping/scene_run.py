@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import MapGrid
+from geolulc.grid import CellGrid, MapGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.mapping.inference import NetworkStrip
 from geolulc.mapping.shares import clear_share, valid_share
-from geolulc.mapping.strips import StripReader
+from geolulc.mapping.strips import Strip, StripReader
 from geolulc.products import Product, unpacked
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SceneRun:
         self._offsets = mapper.ensemble.offsets(product.offsets)
         shape = (len(mapper.ensemble.classes), *self.grid.shape)
         self._probabilities = np.full(shape, np.nan, np.float32)
-        self._under_way: deque[tuple[_Cells, Future[NDArray[np.float32]]]] = deque()
+        self._under_way: deque[tuple[_Cells, Future[Any]]] = deque()
         self._stack = ExitStack()
         if options.mask_scl and product.scl_file is None:
             _LOG.warning("%s has no scene classification: clouds are not known", product.name)
@@ -87,15 +87,24 @@ class SceneRun:
         when_decoded: Callable[[], None] | None = None,
     ) -> LandCoverMap:
         """The map; ``when_decoded`` is called when there is nothing left to decode."""
-        ensemble = self._mapper.ensemble
         valid, clear = self._run(progress, when_decoded)
-        if np.isnan(self._probabilities).all():
+        return self._made(self.grid, self._probabilities, valid, clear)
+
+    def _made(
+        self,
+        grid: CellGrid,
+        probabilities: NDArray[np.float32],
+        valid: NDArray[np.float32],
+        clear: NDArray[np.float32] | None,
+    ) -> LandCoverMap:
+        ensemble = self._mapper.ensemble
+        if np.isnan(probabilities).all():
             _LOG.warning("%s: no cell has enough valid pixels, the map is empty", self.product.name)
         return LandCoverMap(
-            grid=self.grid,
+            grid=grid,
             classes=ensemble.classes,
             nomenclature=ensemble.nomenclature,
-            probabilities=self._probabilities,
+            probabilities=probabilities,
             valid=valid,
             clear=clear,
             thresholds=ensemble.thresholds,
@@ -125,6 +134,7 @@ class SceneRun:
                     scl = strip.scl[_lines(top, grid.patch_size, 20)]
                     share = clear_share(scl, lefts, grid.patch_size, options.mask_scl)
                     clear[row] = share * self._selected[row]
+            self._note(strip, grid.patch_top(rows[0]))
             enough = (valid[rows] >= options.min_valid) & (valid[rows] > 0)
             wanted = enough & self._selected[rows]
             if wanted.any():
@@ -150,6 +160,9 @@ class SceneRun:
             else:
                 blocks.append([row])
         return blocks
+
+    def _note(self, strip: Strip, top: int) -> None:
+        """Called with each strip that is read, and where it starts, metres from the tile's top."""
 
     def _submit_exact(
         self,
@@ -195,8 +208,8 @@ class SceneRun:
         )[at]
         return values
 
-    def _submit(self, cells: _Cells, task: Callable[[], NDArray[np.float32]]) -> None:
-        """Queue a task that gives (cells, classes); waits while enough are under way."""
+    def _submit(self, cells: _Cells, task: Callable[[], Any]) -> None:
+        """Queue a task whose result ``_place`` takes; waits while enough are under way."""
         networks = self._mapper.networks
         while len(self._under_way) > len(networks):
             self._collect()
@@ -205,7 +218,11 @@ class SceneRun:
 
     def _collect(self) -> None:
         (rows, columns), future = self._under_way.popleft()
-        self._probabilities[:, rows, columns] = self._mapper.networks.result(future).T
+        self._place(rows, columns, self._mapper.networks.result(future))
+
+    def _place(self, rows: NDArray[np.intp], columns: NDArray[np.intp], result: Any) -> None:
+        """Take over what a task gave: float32 (cells, classes)."""
+        self._probabilities[:, rows, columns] = result.T
 
 
 def _lines(top: int, height: int, resolution: int) -> slice:

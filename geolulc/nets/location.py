@@ -16,6 +16,7 @@ What the head adds for the whole patch (label correlation) is added in every pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -73,7 +74,7 @@ def evidence(net: LandCoverNet, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor
 
 def require_location(net: LandCoverNet, name: str = "model") -> None:
     """``ParameterError`` unless ``net`` pools a feature map by the mean, so that places count."""
-    groups = _trial(net, torch.Generator().manual_seed(0))
+    groups = trial(net)
     try:
         with torch.no_grad():
             places, logits = evidence(net, *groups), net.classify(*groups)
@@ -84,6 +85,22 @@ def require_location(net: LandCoverNet, name: str = "model") -> None:
         raise _refusal(net, "a network without a map of features", name)
     if not torch.allclose(places.mean(dim=(2, 3)), logits, atol=_TOLERANCE * scale):
         raise _refusal(net, "a network whose head does not pool by the mean", name)
+
+
+def evidence_grid(net: LandCoverNet) -> tuple[Tensor, float]:
+    """Where the evidence of a patch lies: places along a side, and their spacing, in metres.
+
+    Trunks that pad keep the first pixel of every stride (ResNet, EfficientNet: a feature's centre
+    lies on it); trunks that cut squares (ConvNeXt) leave a remainder out, and a feature lies in
+    its square's middle. Which one it is shows in how many there are.
+    """
+    with torch.no_grad():
+        count = evidence(net, *trial(net)).shape[-1]
+    pixels = net.patch_size / getattr(net.fusion, "image_size", net.patch_size // 10)
+    stride = 2 ** round(math.log2(net.patch_size / pixels / count))
+    spacing = stride * pixels
+    pads = count * spacing >= net.patch_size
+    return (torch.arange(count) + (0.0 if pads else 0.5)) * spacing, spacing
 
 
 def _of_mean(features: Tensor, head: Head) -> Tensor:
@@ -166,13 +183,13 @@ def _pre_logits_of(backbone: Any) -> Head:
     return lambda pooled: backbone.forward_head(pooled[:, :, None, None], pre_logits=True)
 
 
-def _trial(net: LandCoverNet, generator: torch.Generator) -> list[Tensor]:
+def trial(net: LandCoverNet) -> list[Tensor]:
+    """A seeded patch as ``net.preprocess`` gives it."""
     weight = next(net.parameters())
+    generator = torch.Generator().manual_seed(0)
+    sides = [(len(names), net.patch_size // r) for r, names in net.bands.items()]
     return [
-        torch.randn(
-            1, len(net.bands[r]), net.patch_size // r, net.patch_size // r, generator=generator
-        ).to(weight.device, weight.dtype)
-        for r in net.bands
+        torch.randn(1, bands, side, side, generator=generator).to(weight) for bands, side in sides
     ]
 
 
