@@ -23,7 +23,9 @@ from geolulc.errors import DatasetError
 from geolulc.nomenclature import Nomenclature
 
 #: Rows that are read at once: opening a large store takes little memory.
-_ROW_GROUP: Final = 1 << 16
+_ROWS_READ: Final = 1 << 16
+#: Rows that are written together; a row with its lists of names takes 1.4 kB meanwhile.
+_ROW_GROUP: Final = 1 << 12
 #: BigEarthNet has 590,326 patches with up to twelve labels.
 _MOST_ROWS: Final = 10_000_000
 _MOST_VALUES: Final = 1_000_000_000
@@ -110,10 +112,45 @@ def multi_hot(bits: NDArray[np.uint64], classes: int) -> NDArray[np.uint8]:
     return np.unpackbits(bytes_first, axis=1, bitorder="little", count=classes)
 
 
+class IndexWriter:
+    """Writes an index of any length, row group by row group; the same rows give the same bytes.
+
+    A context manager: the file is complete at its end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._waiting: list[pa.Table] = []
+
+    def __enter__(self) -> IndexWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._writer:
+            self._write(self._rows())
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows of ``SCHEMA``."""
+        self._waiting.append(table)
+        whole = self._rows() // _ROW_GROUP * _ROW_GROUP
+        if whole:
+            self._write(whole)
+
+    def _rows(self) -> int:
+        return sum(len(table) for table in self._waiting)
+
+    def _write(self, rows: int) -> None:
+        table = pa.concat_tables(self._waiting) if self._waiting else SCHEMA.empty_table()
+        # Parquet takes one dictionary for a row group
+        part = table.slice(0, rows).unify_dictionaries().combine_chunks()
+        self._writer.write_table(part, _ROW_GROUP)
+        self._waiting = [table.slice(rows)]
+
+
 def write_index(path: Path, table: pa.Table) -> None:
-    """Write an index; the same table gives the same bytes."""
-    unified = table.unify_dictionaries().combine_chunks()
-    pq.write_table(unified, path, compression="zstd", row_group_size=_ROW_GROUP)
+    """Write an index of the rows at hand."""
+    with IndexWriter(path) as writer:
+        writer.write(table)
 
 
 def read_index(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -144,7 +181,7 @@ def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
                 raise _not_an_index(path, f"an index without {', '.join(missing)}")
             if is_excessive(file):
                 raise _not_an_index(path, f"an index of {file.metadata.num_rows} rows")
-            for batch in file.iter_batches(_ROW_GROUP, columns=columns, use_threads=False):
+            for batch in file.iter_batches(_ROWS_READ, columns=columns, use_threads=False):
                 yield batch.cast(schema)
     except (OSError, pa.ArrowException) as error:
         raise _not_an_index(path, f"an index that cannot be read ({error})") from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,11 @@ from geolulc.bands import GROUPS
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.patch import SPLITS
 from geolulc.nomenclature import Nomenclature
+
+#: What the counts need of an index.
+COLUMNS: Final = (
+    "key", "shard", "classes", "dataset", "split", "country", "season", "v1_name", "has_reference",
+)  # fmt: skip
 
 
 def describe_shards(store: Path, table: pa.Table, shard_count: int) -> list[dict[str, Any]]:
@@ -63,6 +68,8 @@ def _text(table: pa.Table, column: str) -> pa.ChunkedArray:
 
 def _shared_ground(table: pa.Table) -> dict[str, int]:
     """Pairs of a v2 patch and the v1 patch on the same ground, in the same split and not."""
+    if table.column("v1_name").null_count == len(table):
+        return {"same_split": 0, "different_splits": 0}
     split = pc.fill_null(_text(table, "split"), "none")
     twin = pc.index_in(table.column("v1_name"), value_set=table.column("key"), skip_nulls=True)
     found = pc.is_valid(twin)
@@ -77,7 +84,7 @@ def describe_classes(
     """Class names in order, frequencies by split, co-occurrence (counts) in the train split."""
     split = pc.fill_null(_text(table, "split"), "none")
     of = {name: hot[pc.equal(split, name).to_numpy()] for name in (*SPLITS, "none")}
-    train = of["train"].astype(np.float64)  # counts are exact; BLAS is fast
+    train = of["train"].astype(np.float32)  # exact up to 2²⁴ patches; BLAS is fast
     return {
         "names": list(nomenclature.names),
         "frequencies": {name: part.sum(axis=0, dtype=int).tolist() for name, part in of.items()},
