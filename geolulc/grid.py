@@ -25,6 +25,9 @@ PATCH_SIZE: Final = 1200
 ALIGNMENT: Final = RESOLUTIONS[-1]
 #: A patch centred on a cell starts on the 60 m grid when the stride is a multiple of this.
 STRIDE_STEP: Final = 2 * ALIGNMENT
+#: Metres a side of cells inside patches, on which a patch model's evidence is mapped: what the
+#: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give.
+LOCATED_CELLS: Final = (320, 160, 80)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import PATCH_SIZE, STRIDE_STEP
+from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, STRIDE_STEP
 from geolulc.pixel_map import PIXEL_SIZES
 
 #: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
 #: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.
 MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
-#: Metres a side of cells that a patch model's evidence is mapped on, and of a pixel model's pixels.
-LOCATIONS: Final = (320, 160, 80)
 OVERLAPS: Final = ("exact", "shared")
 RUNTIMES: Final = ("torch", "onnx")
 
@@ -60,11 +58,11 @@ class MapOptions:
                 expected=f"a multiple of {STRIDE_STEP} m, up to {PATCH_SIZE}",
                 remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {STRIDE_STEP}, say.",
             )
-        if self.resolution not in (None, *PIXEL_SIZES, *LOCATIONS):
+        if self.resolution not in (None, *PIXEL_SIZES, *LOCATED_CELLS):
             raise ParameterError(
                 "resolution",
                 found=f"{self.resolution} m",
-                expected=f"{_listed(LOCATIONS)} with a patch model, {_listed(PIXEL_SIZES)} with a "
+                expected=f"{_listed(LOCATED_CELLS)} with a patch model, {_listed(PIXEL_SIZES)} with a "
                 "pixel model",
                 remedy="Use one of these; --stride sets how far patches are apart.",
             )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import PATCH_SIZE
-from geolulc.mapping.options import LOCATIONS, MapOptions
+from geolulc.grid import LOCATED_CELLS, PATCH_SIZE
+from geolulc.mapping.options import MapOptions
 from geolulc.nets import Model
 from geolulc.pixel_map import PIXEL_SIZES
 
@@ -44,7 +44,7 @@ def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | Non
             asked,
             f"{first.name}, a model of patches",
             _CELLS,
-            f"Use --resolution {LOCATIONS[0]}, or a model trained with --task pixel.",
+            f"Use --resolution {LOCATED_CELLS[0]}, or a model trained with --task pixel.",
         )
     if asked is not None and (
         options.overlap != "exact" or options.runtime != "torch" or options.tta

@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geolulc.errors import GeolulcError, OutputError
-from geolulc.grid import CellGrid, Extent, MapGrid, TileGrid
+from geolulc.grid import LOCATED_CELLS, CellGrid, Extent, MapGrid, TileGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import nomenclature
 from geolulc.outputs.tags import MOSAIC, model_of, scene_of
@@ -90,12 +90,14 @@ def read_map(path: Path) -> LandCoverMap:
 
 
 def grid_of(crs: str, tags: Mapping[str, str]) -> CellGrid:
-    """The cells of a map from its tags: a ``MapGrid`` unless it is a mosaic."""
+    """The cells of a map from its tags: a ``MapGrid`` unless it is a mosaic or inside patches."""
     left, bottom, right, top = json.loads(tags["TILE_EXTENT"])
     place = crs, left, top, round(right - left), round(top - bottom)
     sizes = int(tags["STRIDE_M"]), int(tags["PATCH_SIZE_M"])
     if MOSAIC in tags:
         return CellGrid(Extent(*place), *sizes)
+    if sizes[0] in LOCATED_CELLS:
+        return CellGrid(TileGrid(*place), *sizes)
     return MapGrid(TileGrid(*place), *sizes)
 
 
