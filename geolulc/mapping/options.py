@@ -62,8 +62,8 @@ class MapOptions:
             raise ParameterError(
                 "resolution",
                 found=f"{self.resolution} m",
-                expected=f"{_listed(LOCATED_CELLS)} with a patch model, {_listed(PIXEL_SIZES)} with a "
-                "pixel model",
+                expected=f"{_listed(LOCATED_CELLS)} with a patch model, "
+                f"{_listed(PIXEL_SIZES)} with a pixel model",
                 remedy="Use one of these; --stride sets how far patches are apart.",
             )
         if not 0 <= self.min_valid <= 1:
