@@ -21,6 +21,8 @@ from geolulc.mosaics.windows import MapWindows, Observation
 BLOCK: Final = 256
 #: Bytes that the observations of a strip of a block take at most; a median sorts copies of them.
 _BUDGET: Final = 96 * 2**20
+#: Patches whose offsets from the cell's centre differ by fewer metres are equally near.
+_NEARNESS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class Mosaic:
         # "latest" wants them by time; equal times by name, so that runs agree
         self._sources = sorted(sources, key=lambda s: (s.time, s.path.name))
         self._boxes = np.array([_box(s, grid.cells.tile.crs) for s in self._sources])
-        self._nearness = min(s.grid.stride for s in sources) / 4
         self._clear = any(s.quality is not None for s in sources)
 
     def places(self) -> list[tuple[int, int]]:
@@ -136,7 +137,7 @@ class Mosaic:
             nothing = np.full(grid.shape, np.nan, np.float32)
             p = np.broadcast_to(nothing, (len(self.header.classes), *grid.shape))
             return Combined(p, p, np.zeros(grid.shape, np.uint16)), nothing, nothing
-        weights = _weights(observations, self._options.least_weight, self._nearness)
+        weights = _weights(observations, self._options.least_weight)
         combined = combine(self._options.combine, np.stack([o.p for o in observations]), weights)
         valid, clear = (
             weighted_mean(np.stack([getattr(o, name) for o in observations]), weights)
@@ -153,19 +154,16 @@ class Mosaic:
         return [self._sources[i] for i in np.flatnonzero(inside)]
 
 
-def _weights(
-    observations: Sequence[Observation], least: float, nearness: float
-) -> NDArray[np.float32]:
+def _weights(observations: Sequence[Observation], least: float) -> NDArray[np.float32]:
     """What each observation weighs in each cell.
 
     At its edge a tile's patches are moved inside, off the centres of their cells, and see other
-    ground than their neighbours': only the observations that are nearest to the centre count,
-    those within ``nearness`` metres of each other alike.
+    ground than their neighbours': only the observations that are nearest to the centre count.
     """
     weights = np.stack([o.weight for o in observations])
     weights = np.where(weights >= least, weights, np.float32(0))
     offset = np.where(weights > 0, np.stack([o.offset for o in observations]), np.inf)
-    return np.where(offset <= offset.min(axis=0) + nearness, weights, np.float32(0))
+    return np.where(offset <= offset.min(axis=0) + _NEARNESS, weights, np.float32(0))
 
 
 def _box(source: MapSource, crs: str) -> tuple[float, float, float, float]:

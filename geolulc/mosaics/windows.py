@@ -28,6 +28,8 @@ _MOST_OPEN: Final = 24
 _COARSER: Final = 2
 #: In resampling, what a cell whose patch is off its centre weighs beside one that is centred.
 _ASIDE: Final = 1e-9
+#: A smaller share of a cell's weight from moved patches is rounding.
+_TRACE: Final = 1e-3
 #: The warper's kernel reaches this many cells of the coarser grid beyond a block.
 _MARGIN: Final = 3
 
@@ -40,7 +42,8 @@ class Observation:
         p: float32 (class, rows, columns), in the order asked for; NaN where not observed.
         weight: float32 (rows, columns): valid × clear share; 0 where not observed.
         offset: float32: metres, along x and y together, from the cell's centre to its patch's: at
-            a tile's edge patches are moved inside.
+            a tile's edge patches are moved inside. In resampling, cells to which a moved patch or
+            missing ground contributes are off as well.
         valid: float32: valid share; NaN where not observed or not known.
         clear: float32: the same of the clear share.
     """
@@ -121,9 +124,10 @@ class MapWindows:
             return None
         mapped = there.mapped.astype(np.float32)
         weight = np.where(there.mapped, there.weight, np.float32(0))
+        moved = weight * (there.offset > 0)
         share = weight * np.where(there.offset == 0, np.float32(1), np.float32(_ASIDE))
         known = [np.where(there.mapped, layer, np.float32(0)) for layer in there.shares]
-        layers = np.stack([mapped, weight, share, share * there.offset, *known])
+        layers = np.stack([mapped, weight, share, moved, weight * there.offset, *known])
         p = np.where(there.mapped & (share > 0), there.p, np.float32(0)) * share
         found = np.zeros((len(layers) + len(p), rows, columns), np.float32)
         ratio = size / block.stride
@@ -146,9 +150,10 @@ class MapWindows:
         seen = (mapped >= 0.5) & (share > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(seen, found[len(layers) :] / share, np.float32(np.nan))
-            valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[4:6])
+            valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[5:7])
+            offset = np.where(found[3] > _TRACE * weight, found[4] / found[3], np.float32(0))
+            offset = np.where(seen, offset + (1 - mapped.clip(0, 1)) * size, np.float32(0))
             weight = np.where(seen, weight / mapped, np.float32(0))
-            offset = np.where(seen, found[3] / share, np.float32(0))
         return Observation(
             p.clip(0, 1),
             weight.clip(0, 1),

@@ -1,0 +1,90 @@
+"""Maps whose probabilities say where on Earth they are, cut from one smooth landscape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from geolulc.grid import CellGrid, MapGrid, TileGrid
+from geolulc.landcover_map import LandCoverMap
+from geolulc.outputs import write_map
+
+CLASSES = ("Arable land", "Pastures", "Marine waters")
+#: Just what a mosaic needs of a map.
+FEW = ("probabilities", "uncertainty")
+
+
+def landscape(longitude: NDArray, latitude: NDArray) -> NDArray[np.float32]:
+    """(class, …): smooth over some 10 km, between 0 and 1."""
+    waves = (
+        np.sin(longitude * 40) * np.cos(latitude * 50),
+        np.sin(longitude * 25 + latitude * 31),
+        np.cos(longitude * 37) * np.sin(latitude * 23),
+    )
+    return np.stack([0.5 + 0.45 * wave for wave in waves]).astype(np.float32)
+
+
+def landscape_on(grid: CellGrid) -> NDArray[np.float32]:
+    """The landscape at the centres of the cells."""
+    rows, columns = grid.shape
+    x = grid.tile.left + (np.arange(columns) + 0.5) * grid.stride
+    y = grid.tile.top - (np.arange(rows) + 0.5) * grid.stride
+    transformer = Transformer.from_crs(grid.tile.crs, 4326, always_xy=True)
+    return landscape(*transformer.transform(*np.meshgrid(x, y)))
+
+
+def made_field(
+    left: float = 600_000.0,
+    top: float = 5_100_000.0,
+    width: int = 24_000,
+    height: int = 18_000,
+    *,
+    crs: str = "EPSG:32632",
+    stride: int = 600,
+    time: str = "2024-06-25T10:10:31Z",
+    name: str | None = None,
+    **changes: Any,
+) -> LandCoverMap:
+    """A map of the landscape, all valid and clear."""
+    grid = MapGrid(TileGrid(crs, left, top, width, height), stride)
+    whole = np.ones(grid.shape, np.float32)
+    arguments: dict[str, Any] = {
+        "grid": grid,
+        "classes": CLASSES,
+        "nomenclature": "ben19",
+        "probabilities": landscape_on(grid),
+        "valid": whole,
+        "clear": whole,
+        "thresholds": (0.4, 0.5, 0.6),
+        "scene": {
+            "name": name or f"{crs[5:]}_{left:.0f}_{top:.0f}_{time[:10]}",
+            "sensing_time": time,
+            "platform": "Sentinel-2B",
+            "tile": crs[5:],
+        },
+        "model": {"name": "made", "sha256": "0" * 64},
+    }
+    return LandCoverMap(**{**arguments, **changes})
+
+
+def flat_field(p: float, *, time: str, clear: float = 1.0, **options: Any) -> LandCoverMap:
+    """A map of one probability everywhere."""
+    made = made_field(time=time, **options)
+    shape = made.probabilities.shape
+    return made_field(
+        time=time,
+        probabilities=np.full(shape, p, np.float32),
+        clear=np.full(shape[1:], clear, np.float32),
+        **options,
+    )
+
+
+def write_field(folder: Path, made: LandCoverMap, **options: Any) -> Path:
+    """The map as ``folder``/NAME.tif with its shares."""
+    path = folder / f"{made.scene['name']}.tif"
+    write_map(made, path, **{"outputs": FEW, **options})
+    return path
