@@ -55,7 +55,7 @@ def make_pixel_loss(config: TrainConfig, shares: Tensor) -> PixelLoss:
         if config.pixel_loss == "ce+dice":
             total = total + dice_loss(log_p.exp(), positions, known)
         if config.patch_loss:
-            total = total + config.patch_loss * presence_loss(log_p.exp(), truth)
+            total = total + config.patch_loss * presence_loss(log_p.exp(), positions, known)
         return total
 
     return loss
@@ -96,18 +96,21 @@ def dice_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:
     return ((1 - dice) * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
-def presence_loss(p: Tensor, truth: Tensor) -> Tensor:
+def presence_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy of the classes present in each patch, mean over classes, (N,).
 
-    A class is as probable in the patch as in the area of 120 m where it is most probable.
+    A class is as present in a patch as it is in the area of 120 m where there is most of it: its
+    share there, in the reference and as the mean of probabilities.
 
     Args:
         p: probabilities (N, C, rows, columns).
-        truth: uint8 (N, rows, columns), the class of each pixel; 255 for none.
+        positions: int64 (N, rows, columns), the class of each pixel.
+        known: bool (N, rows, columns), the pixels that count.
     """
-    n, classes = p.shape[:2]
-    pooled = F.adaptive_max_pool2d(F.avg_pool2d(p, _AREA), 1).view(n, classes)
-    present = torch.zeros(n, IGNORED + 1, device=p.device, dtype=p.dtype)
-    present = present.scatter(1, truth.flatten(1).long(), 1.0)[:, :classes]
-    pooled = pooled.clamp(_EPSILON, 1 - _EPSILON)
-    return F.binary_cross_entropy(pooled, present, reduction="none").mean(dim=1)
+    counted = known[:, None].to(p)
+    truth = torch.zeros_like(p).scatter(1, positions[:, None], 1.0) * counted
+    said, present = (
+        F.adaptive_max_pool2d(F.avg_pool2d(x, _AREA), 1).flatten(1) for x in (p * counted, truth)
+    )
+    said = said.clamp(_EPSILON, 1 - _EPSILON)
+    return F.binary_cross_entropy(said, present, reduction="none").mean(dim=1)

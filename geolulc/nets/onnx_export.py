@@ -1,10 +1,11 @@
 """Models as ONNX graphs: for any runtime, and for the QGIS plugin Deepness.
 
 *Raw*: the three groups as they come from a product, uint16, and the offset of each band; out come
-calibrated probabilities. Radiometry, masks and normalisation are in the graph.
+calibrated probabilities, of the patch or of its pixels. Radiometry, masks and normalisation are in
+the graph.
 
 *Deepness*: one image of twelve bands as the plugin cuts it from an 8-bit raster; out come the
-probabilities of the tile, repeated for its pixels, for the plugin asks for a map.
+probabilities of its pixels: the plugin asks for a map. Those of a patch model are the same for all.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class RawGraph(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.net = model.net
-        self.temperature = model.temperature
+        self.probabilities = model.probabilities
 
     def forward(
         self,
@@ -52,9 +53,11 @@ class RawGraph(nn.Module):
         offset20: Tensor,
         offset60: Tensor,
     ) -> Tensor:
-        """(N, bands, pixels, pixels) uint16 and (bands,) int32 each → (N, classes) float32."""
-        logits = self.net(b10, b20, b60, (offset10, offset20, offset60))
-        return torch.sigmoid(logits / self.temperature)
+        """(N, bands, pixels, pixels) uint16 and (bands,) int32 each → float32 (N, classes).
+
+        Of a pixel model (N, classes, 120, 120).
+        """
+        return self.probabilities(self.net(b10, b20, b60, (offset10, offset20, offset60)))
 
 
 class DeepnessGraph(nn.Module):
@@ -63,10 +66,10 @@ class DeepnessGraph(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.net = model.net
-        self.temperature = model.temperature
+        self.probabilities = model.probabilities
 
     def forward(self, image: Tensor) -> Tensor:
-        """Probabilities of the tile, repeated for each of its pixels."""
+        """Probabilities of each pixel of the tile."""
         dn = image * (255.0 * DN_PER_STEP)
         groups = []
         for resolution, names in GROUPS.items():
@@ -75,7 +78,9 @@ class DeepnessGraph(nn.Module):
             if factor > 1:
                 group = functional.avg_pool2d(group, factor)
             groups.append(group.round().to(torch.int32))
-        probabilities = torch.sigmoid(self.net(*groups) / self.temperature)
+        probabilities = self.probabilities(self.net(*groups))
+        if probabilities.ndim == 4:
+            return probabilities
         side = SIDES[RESOLUTIONS[0]]
         return probabilities[:, :, None, None].expand(-1, -1, side, side)
 
