@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,11 @@ def command(
     from geolulc.datasets import BrokenPatchesError, Lists, Selection, prepare_store
     from geolulc.datasets.workers import available_cores
 
-    with progress_bar("prepare", "patches", quiet=quiet) as progress:
+    with ExitStack() as bars:
+        listing = None
+        if any(archive.is_file() for archive in archives):
+            listing = bars.enter_context(progress_bar("list", "MB", quiet=quiet))
+        progress = bars.enter_context(progress_bar("prepare", "patches", quiet=quiet))
         try:
             manifest = prepare_store(
                 archives,
@@ -80,6 +85,7 @@ def command(
                 workers=workers or available_cores(),
                 skip_broken=skip_broken,
                 overwrite=overwrite,
+                listing=listing and (lambda done, all_: listing(done // 10**6, all_ // 10**6)),
                 progress=progress,
             )
         except BrokenPatchesError as error:

@@ -10,7 +10,7 @@ from typing import Final
 
 from geolulc.datasets.entries import V1, V2, V2_NAME, Entry, Metadata, describe_v1, find_metadata
 from geolulc.datasets.lists import V1_NAME, find_lists
-from geolulc.datasets.tars import is_tar, list_patches
+from geolulc.datasets.tars import Progress, is_tar, list_patches
 from geolulc.errors import DatasetError
 
 _REMEDY: Final = "Give the archive's folder, or its .tar, .tar.gz or .tar.zst."
@@ -42,8 +42,10 @@ class Archive:
     unknown: int = 0
 
 
-def open_archive(path: Path, lists: Lists) -> Archive:
+def open_archive(path: Path, lists: Lists, listing: Progress | None = None) -> Archive:
     """Recognise an archive and list its patches.
+
+    ``listing`` is called with (bytes read, bytes in all) of a tar archive.
 
     Raises:
         DatasetError: not a BigEarthNet archive, or its lists or metadata are missing or broken.
@@ -51,7 +53,7 @@ def open_archive(path: Path, lists: Lists) -> Archive:
     if path.is_dir():
         return _open_folder(path, lists)
     if path.is_file() and is_tar(path):
-        return _open_tar(path, lists)
+        return _open_tar(path, lists, listing)
     raise DatasetError(
         path,
         found="a file of another kind" if path.exists() else "no such file or folder",
@@ -72,10 +74,10 @@ def _open_folder(path: Path, lists: Lists) -> Archive:
     raise _not_an_archive(path)
 
 
-def _open_tar(path: Path, lists: Lists) -> Archive:
+def _open_tar(path: Path, lists: Lists, listing: Progress | None) -> Archive:
     patches = [
         (patch.name, (patch.start, patch.stop))
-        for patch in list_patches(path, lambda name: _is_v1(name) or _is_v2(name))
+        for patch in list_patches(path, lambda name: _is_v1(name) or _is_v2(name), listing)
     ]
     versions = {V1 if _is_v1(name) else V2 for name, _ in patches}
     if len(versions) != 1:

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,16 +26,14 @@ from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
 from geolulc.datasets.lists import find_countries
 from geolulc.datasets.reading import locate_v1
+from geolulc.datasets.reference_maps import MapPlace, ReferenceMaps, open_reference_maps
 from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
-from geolulc.datasets.tars import ForwardReader, is_plain_tar
+from geolulc.datasets.tars import ForwardReader, Progress, is_plain_tar
 from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.nomenclature import nomenclature
 from geolulc.staging import require_free
-
-#: Called with (patches done, patches in all).
-Progress = Callable[[int, int], None]
 
 _SMALLEST_SHARD: Final = 64
 _LARGEST_SHARD: Final = 2048
@@ -99,6 +97,7 @@ def prepare_store(
     shard_size: int | None = None,
     skip_broken: bool = False,
     overwrite: bool = False,
+    listing: Progress | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the patches of one or more archives into a store.
@@ -112,12 +111,14 @@ def prepare_store(
         lists: where splits, snow and cloud lists and metadata are.
         selection: which patches.
         nomenclature_id: "ben19" or "clc43": the classes of the store's targets.
-        reference_maps: store the CORINE maps of v2 too.
+        reference_maps: store the CORINE maps of v2 too, from ``Reference_Maps`` beside the
+            archive (a folder, or a tar archive in any of the compressions).
         workers: processes. With more than one, a script that calls this needs the usual
             ``if __name__ == "__main__":``.
         shard_size: patches a shard, by default 64 to 2048, growing with the archive.
         skip_broken: leave broken patches out and list them in the manifest.
         overwrite: replace ``out``.
+        listing: called with (bytes read, bytes in all) while a tar archive is listed.
         progress: called with (patches done, patches in all).
 
     Returns:
@@ -139,9 +140,8 @@ def prepare_store(
     classes = nomenclature(nomenclature_id)
     require_free([out], overwrite=overwrite)
     _require_store(out)
-    plan = _plan(
-        [archives] if isinstance(archives, Path) else archives, lists, selection, shard_size
-    )
+    paths = [archives] if isinstance(archives, Path) else archives
+    plan = _plan([open_archive(path, lists, listing) for path in paths], selection, shard_size)
     if classes.id == "clc43" and any(a.dataset == V2 for a in plan.archives):
         raise ParameterError(
             "nomenclature clc43",
@@ -150,7 +150,8 @@ def prepare_store(
             remedy="Use --nomenclature ben19.",
         )
     with _working_folder(out, _fingerprint(plan, classes.id, reference_maps)) as folder:
-        _write_shards(folder, plan, reference_maps, workers, skip_broken, progress)
+        maps = _open_maps(plan, folder) if reference_maps else {}
+        _write_shards(folder, plan, maps, workers, skip_broken, progress)
         manifest = complete_store(
             folder,
             len(plan.shards()),
@@ -180,10 +181,8 @@ def _require_store(out: Path) -> None:
             ) from error
 
 
-def _plan(
-    paths: Sequence[Path], lists: Lists, selection: Selection, shard_size: int | None
-) -> _Plan:
-    archives = tuple(open_archive(path, lists) for path in paths)
+def _plan(opened: Sequence[Archive], selection: Selection, shard_size: int | None) -> _Plan:
+    archives = tuple(opened)
     if selection.countries is not None:
         archives = tuple(_with_countries(archive) for archive in archives)
     number_of: dict[str, int] = {}
@@ -286,7 +285,7 @@ def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
 def _write_shards(
     folder: Path,
     plan: _Plan,
-    reference_maps: bool,
+    maps: Mapping[Path, ReferenceMaps],
     workers: int,
     skip_broken: bool,
     progress: Progress | None,
@@ -311,12 +310,12 @@ def _write_shards(
                 if number not in done:
                     roots = (plan.archives[archive].root for archive, _ in entries)
                     sources = tuple(
-                        PatchSource(root, entry, root)
+                        PatchSource(root, entry, root, _place_of(maps.get(root), entry))
                         for root, (_, entry) in zip(roots, entries, strict=True)
                     )
                     spool = folder / PARTS_FOLDER / f"{number}.spool"
                     sources, temporary = _spool(sources, forward, spool)
-                    yield ShardTask(folder, number, sources, reference_maps, skip_broken, temporary)
+                    yield ShardTask(folder, number, sources, skip_broken, temporary)
 
     report(0)
     workers = min(workers, max(1, len(shards) - len(done)))
@@ -324,6 +323,23 @@ def _write_shards(
     broken = [b for result in results for b in result.broken]
     if broken and not skip_broken:
         raise BrokenPatchesError(broken)
+
+
+def _open_maps(plan: _Plan, folder: Path) -> dict[Path, ReferenceMaps]:
+    """Root of each v2 archive → its reference maps."""
+    return {
+        archive.root: open_reference_maps(
+            archive.root,
+            (entry.name for at, entry in plan.entries if at == number),
+            folder / PARTS_FOLDER / f"maps{number}.spool",
+        )
+        for number, archive in enumerate(plan.archives)
+        if archive.dataset == V2
+    }
+
+
+def _place_of(maps: ReferenceMaps | None, entry: Entry) -> MapPlace | None:
+    return maps.place(entry.name) if maps else None
 
 
 def _is_done(folder: Path, number: int, skip_broken: bool) -> bool:

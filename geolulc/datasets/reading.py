@@ -30,8 +30,8 @@ _REFERENCE_SUFFIX: Final = "_reference_map.tif"
 _LONGEST_JSON: Final = 1 << 20
 
 
-def find_files(root: Path, entry: Entry, *, reference_maps: bool) -> dict[str, BandFile]:
-    """Files of a patch in a folder: band name, "labels" (v1) or "reference" (v2) → path.
+def find_files(root: Path, entry: Entry) -> dict[str, BandFile]:
+    """Files of a patch in a folder: band name or "labels" (v1) → path.
 
     ``OSError`` where the folder cannot be read.
     """
@@ -39,17 +39,7 @@ def find_files(root: Path, entry: Entry, *, reference_maps: bool) -> dict[str, B
     for file in (root / str(entry.place)).iterdir():
         if role := file_role(entry.name, file.name):
             files[role] = file
-    if reference_maps and (reference := find_reference_map(root, entry)):
-        files["reference"] = reference
     return files
-
-
-def find_reference_map(root: Path, entry: Entry) -> Path | None:
-    """A v2 patch's file in the folder ``Reference_Maps`` beside the archive."""
-    tile = entry.name.rsplit("_", 2)[0]
-    folder = root.parent / "Reference_Maps" / tile / entry.name
-    file = folder / f"{entry.name}{_REFERENCE_SUFFIX}"
-    return file if file.is_file() else None
 
 
 def file_role(patch_name: str, name: str) -> str | None:

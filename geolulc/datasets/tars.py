@@ -25,6 +25,9 @@ from geolulc.datasets.geotiffs import LARGEST_FILE, BandFile
 from geolulc.datasets.reading import file_role
 from geolulc.errors import DatasetError
 
+#: Called with (done, in all).
+Progress = Callable[[int, int], None]
+
 #: Compression by the file's name; None is a plain tar.
 _COMPRESSIONS: Final[dict[str, str | None]] = {
     ".tar": None,
@@ -70,8 +73,9 @@ class _Stream(io.RawIOBase):
     """The decompressed bytes of an archive, read forward, at most ``budget`` more of them."""
 
     def __init__(self, path: Path) -> None:
-        ending = _ending(path)
-        self._raw = pa.input_stream(str(path), compression=_COMPRESSIONS[ending or ".tar"])
+        self._file = pa.OSFile(str(path))
+        codec = _COMPRESSIONS[_ending(path) or ".tar"]
+        self._raw = pa.CompressedInputStream(self._file, codec) if codec else self._file
         self.position = 0
         self.budget: int | None = None
         self.tail = b""
@@ -84,24 +88,32 @@ class _Stream(io.RawIOBase):
         self.tail = (self.tail + data)[-_END_MARK:]
         return data
 
+    def progress(self) -> tuple[int, int]:
+        """Bytes of the file read so far, and all of them."""
+        return self._file.tell(), self._file.size()
+
     def close(self) -> None:
         self._raw.close()
+        self._file.close()
         super().close()
 
 
-def list_patches(path: Path, is_patch: Callable[[str], bool]) -> Iterator[TarPatch]:
+def list_patches(
+    path: Path, is_patch: Callable[[str], bool], progress: Progress | None = None
+) -> Iterator[TarPatch]:
     """The patches of an archive, in its order.
 
     Args:
         path: the archive.
         is_patch: whether a folder of this name is a patch.
+        progress: called with (bytes of the file read, all of them).
 
     Raises:
         DatasetError: the archive is damaged, hostile, or the files of a patch lie apart.
     """
     seen: set[str] = set()
     current: TarPatch | None = None
-    for member in _members(path):
+    for member in _members(path, progress):
         parts = PurePosixPath(member.name).parts
         name = parts[-2] if len(parts) > 1 else ""
         if not member.isreg() or not is_patch(name) or file_role(name, parts[-1]) is None:
@@ -125,7 +137,7 @@ def list_patches(path: Path, is_patch: Callable[[str], bool]) -> Iterator[TarPat
         yield current
 
 
-def _members(path: Path) -> Iterator[tarfile.TarInfo]:
+def _members(path: Path, progress: Progress | None) -> Iterator[tarfile.TarInfo]:
     try:
         stream = _Stream(path)
         stream.budget = _LARGEST_HEADER
@@ -139,6 +151,8 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
                 _require_harmless(path, member)
                 # the next header comes after this member's data
                 stream.budget = member.offset_data + member.size + _LARGEST_HEADER
+                if progress:
+                    progress(*stream.progress())
                 yield member
             while stream.read(tarfile.RECORDSIZE):
                 pass

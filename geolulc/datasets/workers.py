@@ -18,7 +18,8 @@ import rasterio
 from geolulc.datasets.entries import Entry
 from geolulc.datasets.geotiffs import GDAL_OPTIONS, BandFile
 from geolulc.datasets.patch import Patch
-from geolulc.datasets.reading import find_files, find_reference_map, read_patch
+from geolulc.datasets.reading import find_files, read_patch
+from geolulc.datasets.reference_maps import MapPlace
 from geolulc.datasets.shards import Broken, ShardResult, write_shard
 from geolulc.datasets.tars import read_members
 from geolulc.errors import DatasetError
@@ -32,20 +33,23 @@ _TASKS_A_WORKER: Final = 2
 class PatchSource:
     """Where a patch's files are: in ``root``, a folder or a plain tar; see ``Entry.place``.
 
-    ``archive`` is where the archive itself is, beside which reference maps are looked for.
+    ``archive`` is where the archive itself is; ``reference``, where its reference map is.
     """
 
     root: Path
     entry: Entry
     archive: Path
+    reference: MapPlace | None = None
 
-    def find_files(self, *, reference_maps: bool) -> dict[str, BandFile]:
+    def find_files(self) -> dict[str, BandFile]:
         """Role → file; ``DatasetError`` or ``OSError`` where they cannot be found."""
         if isinstance(self.entry.place, str):
-            return find_files(self.root, self.entry, reference_maps=reference_maps)
-        start, stop = self.entry.place
-        files = read_members(self.root, self.entry.name, start, stop)
-        if reference_maps and (reference := find_reference_map(self.archive, self.entry)):
+            files = find_files(self.root, self.entry)
+        else:
+            start, stop = self.entry.place
+            files = read_members(self.root, self.entry.name, start, stop)
+        files.pop("reference", None)
+        if self.reference and (reference := self.reference.file(self.entry.name)):
             files["reference"] = reference
         return files
 
@@ -66,7 +70,6 @@ class ShardTask:
     store: Path
     number: int
     sources: tuple[PatchSource, ...] = field(repr=False)
-    reference_maps: bool
     skip_broken: bool
     temporary: Path | None = None
 
@@ -74,7 +77,7 @@ class ShardTask:
         """Each patch, or why it is broken."""
         for source in self.sources:
             try:
-                files = source.find_files(reference_maps=self.reference_maps)
+                files = source.find_files()
                 patch = read_patch(source.entry, files)
             except DatasetError as error:
                 subject = source.locate(error.subject)

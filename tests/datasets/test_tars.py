@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from made_archives import make_v1, make_v2, v1_name
@@ -89,6 +90,37 @@ def test_v2_with_its_reference_maps_beside(tmp_path: Path) -> None:
     manifest = prepare_store(compress(plain, "zstd", ".zst"), tmp_path / "s", reference_maps=True)
     assert manifest["patches"]["with_reference_map"] == 4
     assert manifest["archives"][0]["dataset"] == "bigearthnet-v2"
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.zst"])
+def test_reference_maps_in_a_tar_of_their_own(tmp_path: Path, ending: str) -> None:
+    folder = make_v2(tmp_path / "made", 6, reference_maps=True)
+    prepare_store(folder, tmp_path / "folder", reference_maps=True)
+    plain = folder / "Reference_Maps.tar"
+    with tarfile.open(plain, "w") as tar:
+        # another order than the patches', and one map is missing
+        for file in sorted(folder.glob("Reference_Maps/*/*/*.tif"), reverse=True)[1:]:
+            tar.add(file, file.relative_to(folder))
+    shutil.rmtree(folder / "Reference_Maps")
+    if ending != ".tar":
+        compress(plain, "zstd", ".zst")
+        plain.unlink()
+    manifest = prepare_store(folder, tmp_path / "s", reference_maps=True, workers=2)
+    assert manifest["patches"]["with_reference_map"] == 5
+    expected, found = open_store(tmp_path / "folder"), open_store(tmp_path / "s")
+    kept = np.flatnonzero(found.has_reference)
+    assert len(kept) == 5
+    for position in kept.tolist():
+        assert np.array_equal(found.read(position).reference, expected.read(position).reference)
+
+
+def test_reference_maps_that_are_not_there(tmp_path: Path) -> None:
+    folder = make_v2(tmp_path / "made", 2)
+    with pytest.raises(DatasetError, match="Reference_Maps: found no such folder, nor a tar"):
+        prepare_store(folder, tmp_path / "s", reference_maps=True)
+    (folder / "Reference_Maps.tar.zst").write_bytes(b"no archive")
+    with pytest.raises(DatasetError, match=r"Maps\.tar\.zst: found an archive that cannot"):
+        prepare_store(folder, tmp_path / "s", reference_maps=True)
 
 
 def test_countries_need_a_list(v1: Path, tmp_path: Path) -> None:
