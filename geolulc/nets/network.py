@@ -79,8 +79,8 @@ class LandCoverNet(nn.Module):
     def margin(self) -> int:
         """Metres at a window's border to leave to its neighbours, of a pixel network; 0: patches.
 
-        What lies beyond the border still changes what is said further inside, but little:
-        ``benchmarks/pixel_margin.py`` measures it.
+        What lies beyond the border still changes what is said further inside, but little: one
+        class in two thousand (``benchmarks/pixel_margin.py`` measures it).
         """
         return int(getattr(self.fusion, "margin", 0))
 

@@ -66,6 +66,7 @@ class TransferConfig:
                     expected="one value or more, each once",
                     remedy="Correct the list.",
                 )
+        _require("task", [self.training.task], ("patch",))
         _require("fine-tuning", self.fine_tuning, FINE_TUNINGS)
         _require("validate-on", [self.validate_on], VALIDATE_ON)
         _require("pooled", [self.pooled], POOLINGS)
