@@ -166,7 +166,8 @@ def _json(result: Any) -> dict[str, Any]:
 
 
 def _told(result: Any) -> str:
-    text = f"{result.maps} maps combined, cells {'copied' if result.copied else 'resampled'}"
+    maps = f"{result.maps} map" + ("s" if result.maps > 1 else "")
+    text = f"{maps} combined, cells {'copied' if result.copied else 'resampled'}"
     if result.unweighted:
         text += f"; {result.unweighted} without valid and clear shares weigh 1"
     if result.models > 1:

@@ -103,8 +103,8 @@ def make_mosaics(
         try:
             if target.exists() and not overwrite:
                 _require_same(target, members, grid, options)
-                there = {"probabilities": target}
-                results.append(PeriodResult(period, MosaicResult(there), skipped=True))
+                there = MosaicResult({"probabilities": target}, len(members), copied=grid.copied)
+                results.append(PeriodResult(period, there, skipped=True))
                 continue
             with progress(period) as report:
                 made = combine_sources(

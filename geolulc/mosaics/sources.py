@@ -56,7 +56,7 @@ def find_maps(paths: Sequence[Path]) -> list[Path]:
     """The rasters that ``paths`` name: files, folders of .tif, or lists (.txt, a path a line).
 
     Raises:
-        ParameterError: something is not there, or of another kind.
+        OutputError: something is not there, or of another kind.
     """
     found: list[Path] = []
     for path in paths:
@@ -206,7 +206,7 @@ def _different(source: MapSource, first: MapSource, found: str) -> GeolulcError:
 
 
 def _unusable(path: Path, found: str) -> GeolulcError:
-    return ParameterError(
+    return OutputError(
         path,
         found=found,
         expected="a map.tif of geolulc map, a folder of them, or a .txt that lists them",

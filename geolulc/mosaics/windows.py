@@ -28,6 +28,8 @@ _MOST_OPEN: Final = 24
 _COARSER: Final = 2
 #: In resampling, what a cell whose patch is off its centre weighs beside one that is centred.
 _ASIDE: Final = 1e-9
+#: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
+_MOST: Final = 1.0001
 #: A smaller share of a cell's weight from moved patches is rounding.
 _TRACE: Final = 1e-3
 #: The warper's kernel reaches this many cells of the coarser grid beyond a block.
@@ -195,7 +197,11 @@ class MapWindows:
             raise _damaged(source.path, error) from error
         nodata = ~np.isfinite(values) if values.dtype.kind == "f" else values == dataset.nodata
         scale = np.array(dataset.scales)[np.array(bands) - 1, None, None]
-        return np.where(nodata.any(axis=0), np.nan, values * scale).astype(np.float32)
+        p = np.where(nodata.any(axis=0), np.nan, values * scale).astype(np.float32)
+        # not all damage keeps a block from being unpacked
+        if np.nanmin(p, initial=0) < 0 or np.nanmax(p, initial=0) > _MOST:
+            raise _damaged(source.path, ValueError("probabilities outside 0 to 1"))
+        return p
 
     def _shares(
         self, source: MapSource, quality: Path, window: Window
