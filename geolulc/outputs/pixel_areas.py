@@ -47,8 +47,11 @@ def pixels_per_square(grid: PixelGrid) -> int:
     return _STEP // grid.resolution
 
 
-def area_rows(grid: PixelGrid, row: int, rows: int) -> NDArray[np.float64]:
+def area_rows(
+    grid: PixelGrid, row: int, rows: int, columns: slice | None = None
+) -> NDArray[np.float64]:
     """Hectares of each pixel of ``rows`` rows from ``row``: float64 (rows, columns)."""
     along = pixels_per_square(grid)
-    squares = pixel_areas(grid)[np.arange(row, row + rows) // along]
-    return np.asarray(np.repeat(squares, along, axis=1)[:, : grid.shape[1]], np.float64)
+    left, right, _ = (columns or slice(None)).indices(grid.shape[1])
+    of_rows, of_columns = np.arange(row, row + rows) // along, np.arange(left, right) // along
+    return np.asarray(pixel_areas(grid)[of_rows[:, None], of_columns[None]], np.float64)

@@ -13,6 +13,8 @@ import pyogrio
 from pyogrio.errors import DataSourceError
 
 from geolulc.errors import ParameterError
+from geolulc.outputs.pixel_reading import is_pixel_map
+from geolulc.outputs.pixel_zones import summarize_pixels
 from geolulc.outputs.reading import read_map
 from geolulc.outputs.zones import Progress, summarize_zones
 from geolulc.staging import require_free, staged
@@ -27,10 +29,10 @@ def summarize_map(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Any:
-    """``zones.summarize_zones`` from files, and into one.
+    """``zones.summarize_zones``, or ``pixel_zones.summarize_pixels``, from files and into one.
 
     Args:
-        map_path: a map.tif.
+        map_path: a map.tif, of cells or of pixels.
         zones_path: polygons in anything GDAL reads; ``layer`` where there are several.
         out: a new .gpkg (layer "zones"), .parquet, .fgb or, without geometry, .csv.
         layer: layer of ``zones_path``.
@@ -47,12 +49,16 @@ def summarize_map(
     if out is not None:
         _require_writer(out)
         require_free([out], overwrite=overwrite)
-    landcover_map = read_map(map_path)
-    zones = summarize_zones(landcover_map, read_zones(zones_path, layer), progress=progress)
+    summarize = summarize_pixels if is_pixel_map(map_path) else _summarize_cells
+    zones = summarize(map_path, read_zones(zones_path, layer), progress=progress)
     if out is not None:
         with staged([out], overwrite=overwrite) as (temporary,):
             _WRITERS[out.suffix.lower()](zones, temporary)
     return zones
+
+
+def _summarize_cells(map_path: Path, zones: Any, *, progress: Progress | None) -> Any:
+    return summarize_zones(read_map(map_path), zones, progress=progress)
 
 
 def read_zones(path: Path, layer: str | None = None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import geopandas
@@ -18,6 +18,7 @@ from pyproj import CRS, Geod, Transformer
 from geolulc.errors import ParameterError
 from geolulc.grid import Extent
 from geolulc.landcover_map import LandCoverMap
+from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.areas import SQUARE_METRES_PER_HECTARE, whole_cell_areas
 from geolulc.outputs.cells import dominant_index, map_classes, mapped_cells
 from geolulc.outputs.tables import class_column
@@ -60,26 +61,36 @@ def summarize_zones(
     Raises:
         ParameterError: the zones have no CRS, or are not polygons.
     """
-    _require_polygons(zones)
-    placement = _Placement(zones.crs, landcover_map.grid.tile)
+    require_polygons(zones)
+    placement = Placement(zones.crs, landcover_map.grid.tile)
     classes = map_classes(landcover_map)
     statistics = _Statistics(landcover_map)
     areas = np.zeros((len(zones), len(classes)))
     means = np.full((len(zones), len(classes)), np.nan)
     status = []
-    zone_areas = _ground_areas(zones)
+    zone_areas = ground_areas(zones)
     for i, zone in enumerate(zones.geometry):
         part = placement.of(zone)
         areas[i], means[i] = statistics.of(part)
-        status.append(_status(zone, part, areas[i].sum(), zone_areas[i]))
+        status.append(zone_status(zone, part, areas[i].sum(), zone_areas[i]))
         if progress is not None:
             progress(i + 1, len(zones))
+    columns = area_columns(classes, zone_areas, areas)
+    columns |= {class_column("p_", c): means[:, i] for i, c in enumerate(classes)}
+    return zone_table(zones, {"status": status, **columns}, map_tags(landcover_map))
+
+
+def area_columns(
+    classes: Sequence[LandCoverClass],
+    zone_areas: NDArray[np.float64],
+    areas: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Columns from hectares of each zone, and of each class in it: float64 (zone, class)."""
     mapped = areas.sum(axis=1)
-    largest = areas.argmax(axis=1) if len(zones) else np.zeros(0, np.intp)
+    largest = areas.argmax(axis=1) if len(areas) else np.zeros(0, np.intp)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(zone_areas > 0, mapped / zone_areas, 0.0)
     columns: dict[str, Any] = {
-        "status": status,
         "zone_ha": zone_areas,
         "mapped_ha": mapped,
         "mapped_share": np.minimum(share, 1.0),
@@ -87,14 +98,17 @@ def summarize_zones(
             classes[k].name if total else None for k, total in zip(largest, mapped, strict=True)
         ],
     }
-    columns |= {class_column("ha_", c): areas[:, i] for i, c in enumerate(classes)}
-    columns |= {class_column("p_", c): means[:, i] for i, c in enumerate(classes)}
+    return columns | {class_column("ha_", c): areas[:, i] for i, c in enumerate(classes)}
+
+
+def zone_table(zones: Any, columns: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
+    """``zones`` with ``columns``; their own of such a name get "_zone" appended."""
     own = zones.rename(columns={c: f"{c}_zone" for c in zones.columns if c in columns})
     added = pandas.DataFrame(columns, index=zones.index)
     found = geopandas.GeoDataFrame(
         pandas.concat([own, added], axis=1), geometry=own.geometry.name, crs=zones.crs
     )
-    found.attrs = map_tags(landcover_map)
+    found.attrs = dict(tags)
     return found
 
 
@@ -137,8 +151,8 @@ class _Statistics:
         return np.asarray(areas, np.float64), self._p[:, cells] @ weights / total
 
 
-class _Placement:
-    """Zones of one CRS onto a tile."""
+class Placement:
+    """Zones of one CRS onto an extent."""
 
     def __init__(self, crs: Any, tile: Extent) -> None:
         extent = (tile.left, tile.top - tile.height, tile.left + tile.width, tile.top)
@@ -198,7 +212,7 @@ def _polygons(geometry: Any) -> Any:
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(list(polygons))
 
 
-def _ground_areas(zones: Any) -> NDArray[np.float64]:
+def ground_areas(zones: Any) -> NDArray[np.float64]:
     """Hectares of the zones on their ellipsoid (Karney 2013, through PROJ's geodesics)."""
     crs = CRS.from_user_input(zones.crs)
     ellipsoid = crs.ellipsoid
@@ -223,7 +237,8 @@ def _ground_areas(zones: Any) -> NDArray[np.float64]:
     return areas / SQUARE_METRES_PER_HECTARE
 
 
-def _status(zone: Any, part: Any, mapped: float, whole: float) -> str:
+def zone_status(zone: Any, part: Any, mapped: float, whole: float) -> str:
+    """What is known of a zone: its ``part`` on the map, hectares mapped and as a ``whole``."""
     if zone is None or zone.is_empty:
         return "empty"
     if part.is_empty:
@@ -233,7 +248,8 @@ def _status(zone: Any, part: Any, mapped: float, whole: float) -> str:
     return "mapped" if mapped >= _WHOLE * whole else "partly mapped"
 
 
-def _require_polygons(zones: Any) -> None:
+def require_polygons(zones: Any) -> None:
+    """``ParameterError`` unless ``zones`` are polygons that say where they are."""
     if zones.crs is None:
         raise ParameterError(
             "zones",
