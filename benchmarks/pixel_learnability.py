@@ -110,6 +110,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--trunk", default="whole")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--loss", default="ce+dice")
     parser.add_argument("--pixels", type=int, default=100_000, help="that the forest learns from")
     return parser.parse_args()
@@ -122,7 +123,7 @@ def _config(options: argparse.Namespace) -> TrainConfig:
         backbone=options.backbone,
         trunk=options.trunk,
         epochs=options.epochs,
-        batch_size=8,
+        batch_size=options.batch,
         learning_rate=2e-3,
         ema_decay=0.98,
         pixel_loss=options.loss,

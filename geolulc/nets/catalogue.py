@@ -67,6 +67,7 @@ def list_models() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "kind": "shipped",
+                "task": settings.config.task,
                 "where": str(file),
                 "backbone": settings.config.backbone,
                 "bands": sum(map(len, settings.bands.values())),
@@ -83,6 +84,7 @@ def list_models() -> list[dict[str, Any]]:
             {
                 "name": model.name,
                 "kind": "published",
+                "task": "patch",
                 "where": str(cached) if cached else "hub",
                 "backbone": model.backbone,
                 "bands": 10,
