@@ -2,10 +2,16 @@
 
     python benchmarks/map_scene.py SCENE [--stride 1200 …] [--rows N] [--model M] [--torchgeo]
 
-Floors: decoding alone and the forward pass alone, with the same libraries, threads and network.
+The network is a ResNet18 with early fusion and fresh weights, or ``--model``. Floors: decoding
+alone and the forward pass alone, with the same libraries, threads and network. Ours includes
+writing the default outputs; of its CPU time, the shares of decoding, of radiometry and cutting
+(the transfer), of the forward pass and of writing are printed.
 What users do: windows through rasterio row by row with the block cache; TorchGeo's Sentinel2
 dataset with GridGeoSampler where it is installed. ``--rows`` maps only the first rows of cells
 (all ways alike) and says what a whole tile would take by their share.
+
+``--memory`` runs ``geolulc map`` itself over the same rows, in a process of its own for each
+stride and way, and prints the peak of its memory.
 
 Prints one line a way with its ratios; ``--json FILE`` keeps them.
 """
@@ -16,25 +22,42 @@ import argparse
 import json
 import os
 import resource
+import subprocess
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import geopandas
 import numpy as np
 import rasterio
+import shapely
 import torch
 from rasterio.windows import Window
 
-from geolulc.bands import GROUPS, RESOLUTIONS
-from geolulc.errors import ParameterError
+from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.grid import MapGrid
 from geolulc.mapping import MapOptions, Mapper
 from geolulc.mapping.inference import Ensemble
 from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
-from geolulc.nets import Model, load_checkpoint, shipped_model
+from geolulc.nets import (
+    Model,
+    NetConfig,
+    Normalisation,
+    build_net,
+    load_checkpoint,
+    save_checkpoint,
+)
+from geolulc.nomenclature import BEN19
+from geolulc.outputs import OutputOptions, write_map
 from geolulc.products import Product, open_product
 
 
@@ -78,10 +101,79 @@ def forward_only(model: Model, count: int, threads: int, batch: int = 16) -> Non
 def map_with_geolulc(
     product: Product, model: Model, options: MapOptions, selected: np.ndarray
 ) -> int:
-    """What ``geolulc map`` does, without writing; returns how many JP2 tiles it decoded."""
-    with Mapper([model], options) as mapper, mapper.open(product, selected) as run:
-        run.map()
+    """What ``geolulc map`` does; returns how many JP2 tiles it decoded."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Mapper([model], options) as mapper,
+        mapper.open(product, selected) as run,
+    ):
+        write_map(run.map(), Path(folder) / "map.tif", options=OutputOptions())
         return run.reader.tiles_decoded
+
+
+@contextmanager
+def shares() -> Iterator[dict[str, float]]:
+    """CPU seconds by part, of what runs meanwhile in whichever thread."""
+    seconds: dict[str, float] = defaultdict(float)
+    lock = threading.Lock()
+
+    def counted(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            start = time.thread_time()
+            try:
+                return function(*args, **options)
+            finally:
+                with lock:
+                    seconds[part] += time.thread_time() - start
+
+        return run
+
+    parts = [
+        (Ensemble, "prepare", "transfer"),
+        (Ensemble, "probabilities", "forward"),
+        (Ensemble, "shared_probabilities", "forward"),
+        (sys.modules[__name__], "write_map", "write"),
+    ]
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in parts]
+    for (owner, name, part), (_, _, function) in zip(parts, kept, strict=True):
+        setattr(owner, name, counted(part, function))
+    try:
+        yield seconds
+    finally:
+        for owner, name, function in kept:
+            setattr(owner, name, function)
+
+
+def peak_memory(product: Product, arguments: argparse.Namespace, stride: int, way: str) -> float:
+    """GB at most, of ``geolulc map`` over the rows, all outputs included."""
+    tile = product.grid
+    rows = arguments.rows or tile.height
+    box = shapely.box(
+        tile.left + 1, tile.top - min(rows * 1200, tile.height) + 1,
+        tile.left + tile.width - 1, tile.top - 1,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        area, model = Path(folder) / "area.gpkg", Path(folder) / "model.safetensors"
+        geopandas.GeoDataFrame(geometry=[box], crs=tile.crs).to_file(area)
+        save_checkpoint(model, network(arguments))
+        command = [
+            sys.executable, "-m", "geolulc", "map", str(arguments.scene), "--model", str(model),
+            "--out", str(Path(folder) / "map.tif"), "--stride", str(stride), "--overlap", way,
+            "--aoi", str(area), "--device", "cpu", "--quiet",
+        ]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+
+
+def network(arguments: argparse.Namespace) -> Model:
+    """The model given, or a fresh ResNet18."""
+    if arguments.model:
+        return load_checkpoint(arguments.model)
+    statistics = Normalisation(dict.fromkeys(BAND_NAMES, 1500.0), dict.fromkeys(BAND_NAMES, 900.0))
+    net = build_net(
+        NetConfig(), classes=BEN19.names, nomenclature=BEN19.id, normalisation=statistics, seed=0
+    )
+    return Model(net.eval(), name="fresh ResNet18")
 
 
 def map_with_windows(product: Product, model: Model, grid: MapGrid, rows: int) -> None:
@@ -143,14 +235,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--windows", action="store_true", help="also rasterio windows")
     parser.add_argument("--torchgeo", action="store_true", help="also TorchGeo, where installed")
+    parser.add_argument("--memory", action="store_true", help="only the peak of memory")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     product = open_product(arguments.scene)
-    model = load_checkpoint(arguments.model or shipped_model())
+    model = network(arguments)
     whole = MapGrid(product.grid)
     share = min(1.0, (arguments.rows or whole.shape[0]) / whole.shape[0])
     print(f"{product.name}: {share:.0%} of it, {arguments.threads} threads, load {os.getloadavg()}")
     lines = []
+    if arguments.memory:
+        for stride in arguments.stride:
+            for way in ("exact", "shared") if stride < 1200 else ("exact",):
+                # of all children so far: give strides by falling memory to see each
+                peak = peak_memory(product, arguments, stride, way)
+                print(f"stride {stride:5d}  {way:8s} peak so far {peak:.2f} GB", flush=True)
+        return
     for stride in arguments.stride:
         grid = MapGrid(product.grid, stride)
         rows = max(1, round(grid.shape[0] * share))
@@ -172,14 +272,15 @@ def main() -> None:
             options = MapOptions(
                 stride=stride, overlap=overlap, device="cpu", threads=threads, mask_scl=()
             )
-            try:
+            with shares() as seconds:
                 wall, cpu, decoded = timed(
                     partial(map_with_geolulc, product, model, options, selected)
                 )
-            except ParameterError as error:
-                print(f"  {overlap}: {error}")
-                continue
             lines.append(report(stride, f"geolulc {overlap}", wall, cpu, floor, decoded))
+            # OpenJPEG decodes in a thread of its own: what no other part took
+            seconds["decode and the rest"] = cpu - sum(seconds.values())
+            parts = ", ".join(f"{name} {value / cpu:.1%}" for name, value in seconds.items())
+            print(f"{'':13}of its CPU time: {parts}", flush=True)
         ways = []
         if arguments.windows:
             ways.append(("rasterio windows", map_with_windows))
