@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -28,6 +29,8 @@ _LOG: Final = logging.getLogger(__name__)
 _BACKDROP_PIXELS: Final = 1000
 #: Before other decoding: it is short, and writing waits for it.
 _FIRST: Final = -1
+#: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
+_ELSEWHERE: Final = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
 #: Opens the progress of a scene by its name.
 SceneProgress = Callable[[str], AbstractContextManager[Progress | None]]
 
@@ -134,6 +137,14 @@ def open_target(out: Path, count: int, writing: Writing) -> bool:
     Raises:
         GeolulcError: it cannot be written there. Minutes of decoding would be for nothing.
     """
+    if _ELSEWHERE.match(str(out)):
+        # object stores cannot rename, and a half-written map must never look like a whole one
+        raise OutputError(
+            out,
+            found="a place that is no file system",
+            expected="a local or mounted folder",
+            remedy="Map into a folder and copy it there: of a map, its .tif last.",
+        )
     if count == 1 and out.suffix and not out.is_dir():
         require_free(writing.plan(out), overwrite=writing.overwrite)
         return True
