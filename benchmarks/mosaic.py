@@ -1,0 +1,136 @@
+"""Memory and time of ``geolulc mosaic`` as maps grow in number and ground.
+
+    python benchmarks/mosaic.py --dates 4 16 64 --tiles 4 16
+
+Maps of 915 × 915 cells × 19 classes (a tile at 120 m) are made once and copied under other dates
+(all on one tile: the mosaic stays the same) or other places (one date: the mosaic grows). Each
+mosaic is a process of its own; memory is its largest resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+from geolulc.grid import MapGrid, TileGrid
+from geolulc.landcover_map import LandCoverMap
+from geolulc.nomenclature import BEN19
+from geolulc.outputs import write_map
+
+SIZE = 109_800
+LEFT, TOP = 499_980.0, 5_200_020.0
+
+
+def make_template(folder: Path) -> Path:
+    """One map with smooth probabilities and clouds, and its shares."""
+    grid = MapGrid(TileGrid("EPSG:32632", LEFT, TOP, SIZE, SIZE), 120)
+    rng = np.random.default_rng(0)
+    rows, columns = grid.shape
+    y, x = np.mgrid[:rows, :columns] / 915
+    waves = [
+        np.sin(rng.uniform(5, 40) * x + rng.uniform(0, 6)) * np.cos(rng.uniform(5, 40) * y)
+        for _ in BEN19.classes
+    ]
+    p = np.clip(0.4 + 0.4 * np.stack(waves) + rng.normal(0, 0.02, (19, rows, columns)), 0, 1)
+    clear = np.clip(1.2 + np.sin(9 * x + 5 * y), 0, 1).astype(np.float32)
+    made = LandCoverMap(
+        grid,
+        BEN19.names,
+        "ben19",
+        p.astype(np.float32),
+        np.ones(grid.shape, np.float32),
+        clear,
+        scene={"name": "template", "sensing_time": "2024-01-01T10:00:00Z"},
+        model={"name": "made", "sha256": "0" * 64},
+    )
+    path = folder / "template.tif"
+    write_map(made, path, outputs=["probabilities", "uncertainty"])
+    return path
+
+
+def copy_map(template: Path, out: Path, name: str, day: int, column: int, row: int) -> None:
+    """The template under another name, date and place."""
+    left, top = LEFT + column * 99_960, TOP - row * 99_960
+    for ending in ("", "_uncertainty"):
+        target = out / f"{name}{ending}.tif"
+        shutil.copy(template.with_name(f"template{ending}.tif"), target)
+        with rasterio.open(target, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+            dataset.transform = from_origin(left, top, 120, 120)
+            date = np.datetime64("2024-01-01") + day
+            dataset.update_tags(
+                SCENE_NAME=name,
+                SCENE_SENSING_TIME=f"{date}T10:00:00Z",
+                TILE_EXTENT=json.dumps([left, top - SIZE, left + SIZE, top]),
+            )
+
+
+def measure(maps: Path, out: Path, *options: str) -> tuple[float, float]:
+    """(seconds, MB) of one mosaic."""
+    command = [sys.executable, "-m", "geolulc", "mosaic", str(maps), "--out", str(out), "-q"]
+    start = time.perf_counter()
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"mosaic failed with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Make the maps, run, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dates", type=int, nargs="*", default=[4, 16, 64])
+    parser.add_argument("--tiles", type=int, nargs="*", default=[4, 16])
+    parser.add_argument("--outputs", default="probabilities,classes,observations,confidence")
+    parser.add_argument("--combine", default="mean")
+    parser.add_argument("--crs", help="resample onto this CRS")
+    parser.add_argument("--folder", type=Path, help="where to work  [default: a temporary folder]")
+    parser.add_argument("--template", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.template:
+        make_template(arguments.template)
+        return
+    options = ["--outputs", arguments.outputs, "--combine", arguments.combine]
+    options += ["--crs", arguments.crs] if arguments.crs else []
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        # in a process of its own: a child's largest resident set counts its parent's at the fork
+        subprocess.run([sys.executable, __file__, "--template", name], check=True)
+        template = folder / "template.tif"
+        print(
+            f"{'maps':>5} {'of':>12} {'seconds':>8} {'s/map':>6} {'ratio':>6} "
+            f"{'MB':>6} {'ratio':>6}"
+        )
+        for kind, counts in (("dates", arguments.dates), ("tiles", arguments.tiles)):
+            first: tuple[float, float] | None = None
+            for count in counts:
+                maps = folder / f"{kind}{count}"
+                maps.mkdir()
+                side = int(np.ceil(np.sqrt(count)))
+                for i in range(count):
+                    place = (0, 0) if kind == "dates" else (i % side, i // side)
+                    copy_map(template, maps, f"map{i}", i, *place)
+                seconds, memory = measure(maps, folder / f"{kind}{count}.tif", *options)
+                each = seconds / count
+                first = first or (each, memory)
+                print(
+                    f"{count:5} {kind:>12} {seconds:8.1f} {each:6.2f} {each / first[0]:6.2f} "
+                    f"{memory:6.0f} {memory / first[1]:6.2f}",
+                    flush=True,
+                )
+                shutil.rmtree(maps)
+
+
+if __name__ == "__main__":
+    main()
