@@ -52,7 +52,10 @@ def local_cluster(workers: int, *, retries: int = 2) -> Iterator[Client]:
                 n_workers=0,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                # no dashboard, and what else HTTP offers on this machine only: None would be
+                # port 8787 on all interfaces
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=int(MEMORY_LIMIT // workers),
                 silence_logs=_NEVER,
                 preload=["geolulc.cluster.preload"],

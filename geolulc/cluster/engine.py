@@ -80,8 +80,11 @@ class _Flight:
                 future = self._done.get(timeout=1.0)
             except queue.Empty:
                 patience.look()
+                self._overlooked()
                 continue
-            number = self._under_way.pop(future)
+            number = self._under_way.pop(future, None)
+            if number is None:
+                continue
             answer = self._answer(future, number)
             future.release()
             if answer is None:
@@ -95,6 +98,12 @@ class _Flight:
                 _LOG.warning("%s", text)
             yield number, answer
             self._fill()
+
+    def _overlooked(self) -> None:
+        # a future that is lost and found again while its callback is on the way may have none
+        for future in self._under_way:
+            if future.status in ("finished", "error", "cancelled"):
+                self._done.put(future)
 
     def cancel(self) -> None:
         """Give up what is in flight and the ledger: running items end at their next step."""

@@ -1,0 +1,191 @@
+"""Items on real schedulers and workers, which are killed, stopped, too old and unreachable."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from made_work import Noting
+
+import geolulc
+from geolulc.cluster.connection import local_cluster, running_cluster
+from geolulc.cluster.engine import run_items
+from geolulc.errors import CheckpointError, ClusterError, ProductError
+
+TESTS = Path(__file__).parents[1]
+
+
+def wait_for(what: Callable[[], object], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def process(*arguments: object) -> Iterator[subprocess.Popen]:
+    environment = os.environ | {
+        "PYTHONPATH": f"{TESTS}:{TESTS.parent}",
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+    }
+    with tempfile.TemporaryFile() as log:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "dask", *map(str, arguments)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+@contextmanager
+def scheduler() -> Iterator[tuple[str, subprocess.Popen]]:
+    """A scheduler that gives a task up with its first worker."""
+    port = free_port()
+    with process("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard") as started:
+        yield f"tcp://127.0.0.1:{port}", started
+
+
+def worker(address: str, folder: Path, *options: object):
+    return process(
+        *("worker", address, "--nthreads", 1, "--no-dashboard", "--local-directory", folder),
+        *options,
+    )
+
+
+@pytest.fixture(scope="module")
+def client():
+    with local_cluster(2, retries=2) as client:
+        yield client
+
+
+def test_items_come_back_with_what_was_told(client, tmp_path, caplog):
+    work = Noting(tmp_path)
+    items = [f"item{i}" for i in range(150)] + ["bad one", "warn me"]
+    answers = dict(run_items(client, work, items))
+    assert sorted(answers) == list(range(152))
+    assert answers[3].result == "ITEM3"
+    assert isinstance(answers[150].error, ProductError)
+    assert answers[150].error.subject == "bad one"
+    assert caplog.messages == ["warn me is strange"]
+    assert work.noted("prepared") <= 2, "once a worker"
+    assert work.noted("item7") == 1
+
+
+def test_nobody_else_can_reach_it(client):
+    """A scheduler and its workers run what they are sent."""
+    own = psutil.Process()
+    listening = [
+        connection.laddr.ip
+        for process in (own, *own.children(recursive=True))
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_few_are_in_flight(client, tmp_path):
+    work = Noting(tmp_path)
+    answers = run_items(client, work, [f"item{i}" for i in range(500)])
+    for _ in range(20):
+        next(answers)
+    assert len(client.futures) <= 64
+    answers.close()
+    wait_for(lambda: not client.futures)
+    assert len(list(tmp_path.iterdir())) < 100
+
+
+def test_lost_workers(client, tmp_path):
+    """One that kills its worker once is done; one that kills each is given up; others go on."""
+    work = Noting(tmp_path)
+    items = ["item0", "kill once", "kill always", "item1", "item2", "item3"]
+    answers = {items[n]: answer for n, answer in run_items(client, work, items, retries=1)}
+    assert len(answers) == len(items)
+    assert answers["kill once"].result == "KILL ONCE"
+    error = answers["kill always"].error
+    assert isinstance(error, ClusterError)
+    assert error.found == "2 workers lost with it"
+    assert [work.noted(f"item{i}") for i in range(4)] == [1, 1, 1, 1], "done ones are not redone"
+    assert work.noted("kill once") == work.noted("kill always") == 2
+
+
+def test_what_cannot_be_prepared_stops_the_run(client, tmp_path):
+    with pytest.raises(CheckpointError, match="Put it there"):
+        list(run_items(client, Noting(tmp_path, sound=False), ["item0", "item1"]))
+
+
+def test_a_run_that_is_left_stops_at_the_next_step(client, tmp_path):
+    work = Noting(tmp_path)
+    answers = run_items(client, work, ["item0", "slow one"])
+    next(answers)
+    wait_for(lambda: work.noted("slow one"))
+    answers.close()
+    wait_for(lambda: work.noted("ended slow one"), 5.0)
+
+
+def test_a_running_cluster(tmp_path):
+    """Its own patience with lost workers is not ours; its workers may be of another kind."""
+    work = Noting(tmp_path)
+    with scheduler() as (address, itself), running_cluster(address) as client:
+        old = tmp_path / "old.py"
+        old.write_text("import geolulc\ngeolulc.__version__ = '0.0.1'\n")
+        with (
+            worker(address, tmp_path, "--preload", old),
+            pytest.raises(ClusterError, match=rf"geolulc 0\.0\.1; expected.*{geolulc.__version__}"),
+        ):
+            list(run_items(client, work, ["item0"]))
+        none = tmp_path / "none.py"
+        none.write_text("import sys\nsys.modules['geolulc'] = None\n")
+        with (
+            worker(address, tmp_path, "--preload", none),
+            pytest.raises(ClusterError, match="no such geolulc"),
+        ):
+            list(run_items(client, work, ["item0"]))
+        with worker(address, tmp_path):
+            answers = dict(run_items(client, work, ["kill once", "item1", "item2"]))
+            assert {answer.result for answer in answers.values()} == {"KILL ONCE", "ITEM1", "ITEM2"}
+            answers = run_items(client, work, ["slow one"])
+
+            def lose() -> None:
+                wait_for(lambda: work.noted("slow one"))
+                itself.send_signal(signal.SIGKILL)
+
+            losing = threading.Thread(target=lose)
+            losing.start()
+            with pytest.raises(ClusterError, match="it is gone"):
+                list(answers)
+            losing.join()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "abacus://x:1", "127.0.0.1"])
+def test_no_scheduler(address, caplog):
+    began = time.monotonic()
+    with (
+        pytest.raises(ClusterError, match=r"found no answer"),
+        running_cluster(address.format(port=free_port())),
+    ):
+        pass
+    assert time.monotonic() - began < 15
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
