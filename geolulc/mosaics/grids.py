@@ -7,14 +7,14 @@ size from the origin of its CRS, so that mosaics made apart fit together, and ma
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pyproj import CRS
+from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
-from rasterio.warp import transform_bounds
 
 from geolulc.errors import ParameterError
 from geolulc.grid import CellGrid, Extent
@@ -62,8 +62,15 @@ def projected_bounds(source: str, target: str, bounds: Bounds) -> Bounds:
     """The box in ``target`` around a box in ``source``."""
     if source == target:
         return bounds
-    left, bottom, right, top = transform_bounds(source, target, *bounds, densify_pts=DENSIFY)
+    left, bottom, right, top = _transformer(source, target).transform_bounds(
+        *bounds, densify_pts=DENSIFY
+    )
     return left, bottom, right, top
+
+
+@functools.lru_cache(maxsize=256)  # one takes longer to make than a block's corners to project
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _bounds(source: MapSource) -> Bounds:
