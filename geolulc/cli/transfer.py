@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--region-name", metavar="COLUMN", help="Column of their names [first of text].")
 @click.option("--target-sizes", default="0", show_default=True, metavar="0,100,1000",
               help="Target patches to fine-tune with; 0 is zero-shot.")  # fmt: skip
+@click.option("--subsets", type=PATH, metavar="DIR",
+              help="Lists of them: REGION/SIZE_train.csv, or the paper's chunk files.")  # fmt: skip
 @click.option("--fine-tuning", default="full", show_default=True,
               metavar="head,full,linear-probe-first")  # fmt: skip
 @click.option("--validate-on", default="source", show_default=True, metavar="source|target")
@@ -57,6 +59,7 @@ def command(
     regions: Path | None,
     region_name: str | None,
     target_sizes: str,
+    subsets: Path | None,
     fine_tuning: str,
     validate_on: str,
     remedies: str,
@@ -90,6 +93,10 @@ def command(
     training = TrainConfig.from_mapping(given)
     opened = open_store(store)
     found = find_regions(opened, by, polygons=regions, column=region_name)
+    if subsets is not None:
+        from geolulc.transfer.subsets import with_subsets
+
+        found = with_subsets(opened, found, subsets)
     experiment = TransferConfig(
         sources=tuple(found) if sources == "all" else _names(sources),
         targets=tuple(found) if targets == "all" else _names(targets),

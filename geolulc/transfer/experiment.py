@@ -16,6 +16,7 @@ from geolulc.transfer.regions import Region
 from geolulc.transfer.report import write_results
 from geolulc.transfer.running import Bench
 from geolulc.transfer.settings import TransferConfig
+from geolulc.transfer.subsets import write_subsets
 from geolulc.transfer.workers import work_together
 
 #: Called with (done, total).
@@ -91,6 +92,9 @@ def run_transfer(
         "jobs": [job.as_json() for job in plan.jobs],
     }
     begin_experiment(out, manifest, overwrite=overwrite)
+    for seed in config.seeds:
+        for target in config.targets:
+            write_subsets(out / "subsets", store, regions[target], config.target_sizes, seed)
     bench = Bench(store, regions, config, out, device)
     failed = work_together(bench, plan.jobs, processes, progress=progress)
     results = []

@@ -121,7 +121,12 @@ def source_only(
 
 
 def subset(region: Region, size: int, seed: int) -> NDArray[np.int64]:
-    """``size`` positions of the region's train split; smaller ones of a seed lie in larger ones."""
+    """``size`` positions of the region's train split: those of a list, or drawn by ``seed``.
+
+    Of those that are drawn, smaller ones of a seed lie in larger ones.
+    """
+    if size in region.subsets:
+        return region.subsets[size]
     order = np.random.default_rng([seed, 0x5B5]).permutation(len(region["train"]))
     return np.sort(region["train"][order[:size]])
 

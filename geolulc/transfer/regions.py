@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +32,12 @@ class Region:
     Attributes:
         name: of the country, season, tile or polygon.
         positions: split → positions in the store, int64, ascending.
+        subsets: size → positions of the train split that lists say to fine-tune with.
     """
 
     name: str
     positions: Mapping[str, NDArray[np.int64]]
+    subsets: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def __getitem__(self, split: str) -> NDArray[np.int64]:
         return self.positions[split]
@@ -46,6 +48,9 @@ class Region:
         for split in SPLITS:
             digest.update(f"{split} {len(self[split])} ".encode())
             digest.update(self[split].astype("<i8").tobytes())
+        for size, positions in sorted(self.subsets.items()):
+            digest.update(f"subset {size} ".encode())
+            digest.update(positions.astype("<i8").tobytes())
         return digest.hexdigest()[:12]
 
 

@@ -1,0 +1,70 @@
+"""Lists of target patches: the paper's chunk files in, ours out and in again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgpack
+import pytest
+from datadings.writer import RawWriter
+
+from geolulc.errors import DatasetError
+from geolulc.transfer.plan import subset
+from geolulc.transfer.subsets import with_subsets, write_subsets
+
+
+def names_of(store, positions) -> list[str]:
+    return [store.keys[at] for at in positions.tolist()]
+
+
+def test_what_is_written_is_read_again(three, regions, tmp_path: Path) -> None:
+    region = regions["Kosovo"]
+    write_subsets(tmp_path, three, region, (0, 2, 4, 1000), 3)
+    folder = tmp_path / "seed3"
+    assert sorted(f.name for f in folder.glob("*/*")) == ["2_train.csv", "4_train.csv"]
+    found = with_subsets(three, regions, folder)["Kosovo"]
+    for size in (2, 4):
+        # whatever the seed, it is the list's
+        assert subset(found, size, 0).tolist() == subset(region, size, 3).tolist()
+    assert subset(found, 3, 0).tolist() == subset(region, 3, 0).tolist()
+    assert found.identity() != region.identity()
+
+
+def test_the_papers_chunk_files(three, regions, tmp_path: Path) -> None:
+    wanted = regions["Kosovo"]["train"][[1, 5, 6]]
+    (tmp_path / "kosovo").mkdir()
+    file = tmp_path / "kosovo" / "3_train_data.msgpack"
+    with RawWriter(file, overwrite=True, disable=True) as writer:
+        for name in reversed(names_of(three, wanted)):
+            writer.write(name, msgpack.packb({"key": name}))
+    found = with_subsets(three, regions, tmp_path)["Kosovo"]
+    assert subset(found, 3, 0).tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("{train[0]}\n{train[0]}\n", "1 patches"),
+        ("{train[0]}\n", "1 patches"),
+        ("{train[0]}\n{test[0]}\n", "2 patches, {test[0]} among them"),
+        ("{train[0]}\nstranger\n", "2 patches, stranger among them"),
+    ],
+)
+def test_lists_that_do_not_fit(three, regions, tmp_path: Path, content: str, found: str) -> None:
+    region = regions["Kosovo"]
+    names = {split: names_of(three, region[split]) for split in ("train", "test")}
+    (tmp_path / "Kosovo").mkdir()
+    (tmp_path / "Kosovo" / "2_train.csv").write_text(content.format(**names))
+    with pytest.raises(DatasetError) as error:
+        with_subsets(three, regions, tmp_path)
+    assert error.value.found == found.format(**names)
+    assert error.value.subject.endswith("2_train.csv")
+
+
+def test_nothing_to_read(three, regions, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no list of target patches"):
+        with_subsets(three, regions, tmp_path)
+    (tmp_path / "Kosovo").mkdir()
+    (tmp_path / "Kosovo" / "2_train_data.msgpack").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"2_train_data\.msgpack: found a list that"):
+        with_subsets(three, regions, tmp_path)
