@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,33 +46,60 @@ class Regions:
 
 
 def find_regions(codes: NDArray[np.uint8]) -> Regions:
-    """The regions of ``codes``: uint8 (rows, columns)."""
-    counts = np.concatenate([_starts(part).sum(axis=1) for _, part in _parts(codes)])
-    first_run = np.concatenate([[0], np.cumsum(counts)])
-    total = int(first_run[-1])
-    upper, lower, lengths = [], [], []
+    """The regions of ``codes``: uint8 (rows, columns).
+
+    Parts of some hundred rows are labelled by themselves, then what meets at their borders.
+    """
+    counts: list[NDArray[np.int64]] = []
+    labels: list[NDArray[np.int32]] = []
+    pixels: list[NDArray[np.int64]] = []
+    code: list[NDArray[np.uint8]] = []
+    meeting: list[NDArray[np.int64]] = []
+    total = 0
+    above = below = np.zeros(0, np.int64)
     for row, part in _parts(codes):
         starts = _starts(part)
-        # one row more, which the next part starts with, so that nothing is cut
-        deeper = codes[row : row + len(part) + 1]
-        ids = (_starts(deeper).cumsum(axis=None, dtype=np.int64) - 1).reshape(deeper.shape)
-        ids += first_run[row]
-        touching = deeper[:-1] == deeper[1:]
-        # two runs meet once, though they may touch along many pixels
-        touching[:, 1:] &= ~(
-            touching[:, :-1] & ~_starts(deeper)[:-1, 1:] & ~_starts(deeper)[1:, 1:]
-        )
-        upper.append(ids[:-1][touching])
-        lower.append(ids[1:][touching])
-        where = np.flatnonzero(starts)
-        lengths.append(np.diff(np.append(where, starts.size)))
-    a, b = np.concatenate(upper), np.concatenate(lower)
-    graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(total, total))
-    count, of_run = connected_components(graph, directed=False)
-    pixels = np.bincount(of_run, weights=np.concatenate(lengths), minlength=count)
-    code = np.zeros(count, np.uint8)
-    code[of_run] = np.concatenate([part[_starts(part)] for _, part in _parts(codes)])
-    return Regions(codes, code, pixels.astype(np.int64), of_run.astype(np.int32), first_run)
+        runs = (starts.cumsum(axis=None, dtype=np.int32) - 1).reshape(part.shape)
+        found, of_run = _components(part, runs, starts)
+        lengths = np.diff(np.append(np.flatnonzero(starts), starts.size))
+        values = np.zeros(found, np.uint8)
+        values[of_run] = part[starts]
+        counts.append(starts.sum(axis=1))
+        labels.append((of_run + total).astype(np.int32))
+        pixels.append(np.bincount(of_run, weights=lengths, minlength=found).astype(np.int64))
+        code.append(values)
+        if row:
+            below = labels[-1][runs[0]]
+            touching = codes[row - 1] == codes[row]
+            meeting.append(np.column_stack([above[touching], below[touching]]))
+        above = labels[-1][runs[-1]].astype(np.int64)
+        total += found
+    pairs = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *meeting]), axis=0)
+    count, joined = _graph_components(pairs[:, 0], pairs[:, 1], total)
+    sizes = np.bincount(joined, weights=np.concatenate(pixels), minlength=count)
+    of_region = np.zeros(count, np.uint8)
+    of_region[joined] = np.concatenate(code)
+    of_run = np.concatenate([joined[part] for part in labels])
+    first_run = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    return Regions(codes, of_region, sizes.astype(np.int64), of_run, first_run)
+
+
+def _components(
+    codes: NDArray[np.uint8], runs: NDArray[np.int32], starts: NDArray[np.bool_]
+) -> tuple[int, NDArray[np.int32]]:
+    """Number of regions of some rows, and the region of each run."""
+    touching = codes[:-1] == codes[1:]
+    # two runs meet once, though they may touch along many pixels
+    touching[:, 1:] &= ~touching[:, :-1] | starts[:-1, 1:] | starts[1:, 1:]
+    return _graph_components(runs[:-1][touching], runs[1:][touching], int(runs[-1, -1]) + 1)
+
+
+def _graph_components(
+    a: NDArray[Any], b: NDArray[Any], nodes: int
+) -> tuple[int, NDArray[np.int32]]:
+    graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(nodes, nodes))
+    count, of_node = connected_components(graph, directed=False)
+    return int(count), np.asarray(of_node, np.int32)
 
 
 def _parts(codes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -35,6 +35,7 @@ def sieve(codes: NDArray[np.uint8], pixels: int, start: int = 1) -> NDArray[np.u
     """
     mapped = codes != NO_CLASS
     size = start
+    pixels = min(pixels, codes.size - 1)  # GDAL refuses more
     while size < pixels:
         size = min(2 * size, pixels)
         codes = rasterio.features.sieve(codes, size, mask=mapped, connectivity=4)

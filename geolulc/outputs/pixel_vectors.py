@@ -143,7 +143,9 @@ def _bounded_regions(
     while True:
         codes = sieve(codes, unit, done)
         regions = find_regions(codes)
-        if int((regions.code != NO_CLASS).sum()) <= limits.most or unit >= codes.size:
+        # smaller ones are islands in nodata: a larger minimum would not make them fewer
+        whole = (regions.code != NO_CLASS) & (regions.pixels >= unit)
+        if int(whole.sum()) <= limits.most or unit >= codes.size:
             break
         unit, done = 2 * unit, unit
     if unit > wanted:
@@ -188,7 +190,7 @@ def _kept(regions: Regions, hectares: NDArray[np.float64], most: int) -> NDArray
         kept[order[:-most]] = False
         lost &= ~kept
         _LOG.warning(
-            "%d regions (%.4g ha in all) left out: they have no larger neighbour to go to",
+            "the %d smallest regions (%.4g ha in all) left out: islands in nodata",
             left_out,
             float(hectares[lost].sum()),
         )

@@ -49,16 +49,15 @@ def summarize_map(
     if out is not None:
         _require_writer(out)
         require_free([out], overwrite=overwrite)
-    summarize = summarize_pixels if is_pixel_map(map_path) else _summarize_cells
-    zones = summarize(map_path, read_zones(zones_path, layer), progress=progress)
+    if is_pixel_map(map_path):
+        zones = summarize_pixels(map_path, read_zones(zones_path, layer), progress=progress)
+    else:
+        landcover_map = read_map(map_path)
+        zones = summarize_zones(landcover_map, read_zones(zones_path, layer), progress=progress)
     if out is not None:
         with staged([out], overwrite=overwrite) as (temporary,):
             _WRITERS[out.suffix.lower()](zones, temporary)
     return zones
-
-
-def _summarize_cells(map_path: Path, zones: Any, *, progress: Progress | None) -> Any:
-    return summarize_zones(read_map(map_path), zones, progress=progress)
 
 
 def read_zones(path: Path, layer: str | None = None) -> Any:
