@@ -111,6 +111,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--trunk", default="whole")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--loss", default="ce+dice")
     parser.add_argument("--pixels", type=int, default=100_000, help="that the forest learns from")
     return parser.parse_args()
@@ -124,7 +125,7 @@ def _config(options: argparse.Namespace) -> TrainConfig:
         trunk=options.trunk,
         epochs=options.epochs,
         batch_size=options.batch,
-        learning_rate=2e-3,
+        learning_rate=options.rate,
         ema_decay=0.98,
         pixel_loss=options.loss,
     )

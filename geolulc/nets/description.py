@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
+from geolulc.nets.model import Model
 from geolulc.nets.network import SIDES, LandCoverNet
 
 
@@ -33,7 +34,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
         "sha256": model.sha256,
         "bytes": file.stat().st_size,
         **describe_net(net),
-        "thresholds": dict(zip(net.classes, model.thresholds, strict=True)),
+        # a pixel has the most probable class
+        **({} if net.task == "pixel" else {"thresholds": _thresholds(model)}),
         "temperature": model.temperature,
         "provenance": dict(model.provenance),
     }
@@ -57,6 +59,10 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
             "std": dict(net.normalisation.std),
         },
     }
+
+
+def _thresholds(model: Model) -> dict[str, float]:
+    return dict(zip(model.net.classes, model.thresholds, strict=True))
 
 
 def _windows(net: LandCoverNet) -> dict[str, int]:
