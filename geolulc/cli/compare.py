@@ -25,13 +25,9 @@ def command(before: Path, after: Path, out: Path, overwrite: bool, as_json: bool
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares
     as a .csv beside it.
     """
-    from geolulc.outputs import compare_maps, describe_change, plan_change, read_map, write_change
-    from geolulc.staging import require_free
+    from geolulc.outputs import compare_files
 
-    require_free(list(plan_change(out).values()), overwrite=overwrite)
-    comparison = compare_maps(read_map(before), read_map(after))
-    paths = write_change(comparison, out, overwrite=overwrite)
-    found = describe_change(comparison)
+    paths, found = compare_files(before, after, out, overwrite=overwrite)
     if as_json:
         result = {**found, "files": {k: str(v) for k, v in paths.items()}}
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))

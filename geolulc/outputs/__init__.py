@@ -12,6 +12,7 @@ _LAZY = {
     "DEFAULT_OUTPUTS": "geolulc.outputs.files",
     "OUTPUTS": "geolulc.outputs.files",
     "OutputOptions": "geolulc.outputs.options",
+    "compare_files": "geolulc.outputs.comparing",
     "compare_maps": "geolulc.outputs.change",
     "describe_change": "geolulc.outputs.change_files",
     "describe_map": "geolulc.outputs.description",
@@ -23,15 +24,18 @@ _LAZY = {
     "summarize_zones": "geolulc.outputs.zones",
     "write_change": "geolulc.outputs.change_files",
     "write_map": "geolulc.outputs.writing",
+    "write_pixel_map": "geolulc.outputs.pixel_writing",
 }
 
 if TYPE_CHECKING:
     from geolulc.outputs.change import compare_maps
     from geolulc.outputs.change_files import describe_change, plan_change, write_change
+    from geolulc.outputs.comparing import compare_files
     from geolulc.outputs.description import describe_map
     from geolulc.outputs.files import DEFAULT_OUTPUTS, OUTPUTS, plan_outputs
     from geolulc.outputs.model_item import save_model_item
     from geolulc.outputs.options import OutputOptions
+    from geolulc.outputs.pixel_writing import write_pixel_map
     from geolulc.outputs.reading import read_map
     from geolulc.outputs.writing import write_map
     from geolulc.outputs.zone_files import summarize_map
@@ -41,6 +45,7 @@ __all__ = [
     "DEFAULT_OUTPUTS",
     "OUTPUTS",
     "OutputOptions",
+    "compare_files",
     "compare_maps",
     "describe_change",
     "describe_map",
@@ -52,6 +57,7 @@ __all__ = [
     "summarize_zones",
     "write_change",
     "write_map",
+    "write_pixel_map",
 ]
 
 

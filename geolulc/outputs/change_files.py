@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas
+from numpy.typing import NDArray
 
 from geolulc import __version__
 from geolulc.errors import ParameterError
+from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.areas import AREA_METHOD
 from geolulc.outputs.cells import dominant_codes, map_classes
 from geolulc.outputs.change import TRANSITION_FACTOR, Comparison
@@ -55,28 +58,24 @@ def write_change(comparison: Comparison, out: Path, *, overwrite: bool = False) 
     with staged(list(paths.values()), overwrite=overwrite) as temporary:
         targets = dict(zip(paths, temporary, strict=True))
         _write_raster(comparison, targets["change"])
-        targets["style"].write_text(_style(comparison), encoding="utf-8")
+        targets["style"].write_text(change_style(map_classes(comparison.before)), encoding="utf-8")
         matrix_table(comparison).to_csv(targets["matrix"])
     return paths
 
 
 def matrix_table(comparison: Comparison) -> Any:
     """DataFrame of hectares: class before (index) × class after (columns)."""
-    names = list(comparison.before.classes)
-    return pandas.DataFrame(
-        comparison.areas_ha, index=pandas.Index(names, name="before \\ after"), columns=names
-    )
+    return class_matrix(comparison.before.classes, comparison.areas_ha)
+
+
+def class_matrix(classes: Sequence[str], areas: NDArray[np.float64]) -> Any:
+    """DataFrame of ``areas``, float64 (class, class): class before (index) × after (columns)."""
+    names = list(classes)
+    return pandas.DataFrame(areas, index=pandas.Index(names, name="before \\ after"), columns=names)
 
 
 def describe_change(comparison: Comparison) -> dict[str, Any]:
     """The comparison in figures, JSON-able; transitions from the largest to the smallest."""
-    names = comparison.before.classes
-    areas = comparison.areas_ha
-    changed = [
-        {"before": names[i], "after": names[j], "area_ha": float(areas[i, j])}
-        for i, j in zip(*np.nonzero(areas), strict=True)
-        if i != j
-    ]
     return {
         "before": {**comparison.before.scene, "model": comparison.before.model.get("name")},
         "after": {**comparison.after.scene, "model": comparison.after.model.get("name")},
@@ -96,8 +95,18 @@ def describe_change(comparison: Comparison) -> dict[str, Any]:
             }
             for c in comparison.classes
         ],
-        "transitions": sorted(changed, key=lambda t: -t["area_ha"]),
+        "transitions": list_transitions(comparison.before.classes, comparison.areas_ha),
     }
+
+
+def list_transitions(names: Sequence[str], areas: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Changes of class with their hectares, the largest first."""
+    changed = [
+        {"before": names[i], "after": names[j], "area_ha": float(areas[i, j])}
+        for i, j in zip(*np.nonzero(areas), strict=True)
+        if i != j
+    ]
+    return sorted(changed, key=lambda t: -float(t["area_ha"]))
 
 
 def _write_raster(comparison: Comparison, path: Path) -> None:
@@ -129,9 +138,10 @@ def _write_raster(comparison: Comparison, path: Path) -> None:
     )
 
 
-def _style(comparison: Comparison) -> str:
+def change_style(classes: Sequence[LandCoverClass]) -> str:
+    """The .qml of change.tif: its first band."""
     entries = [Entry(UNCHANGED, "Unchanged", _UNCHANGED_COLOR)]
-    entries += [Entry(c.code, f"Now {c.name}", c.color) for c in map_classes(comparison.before)]
+    entries += [Entry(c.code, f"Now {c.name}", c.color) for c in classes]
     return paletted_style(entries)
 
 

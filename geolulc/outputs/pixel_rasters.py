@@ -55,7 +55,7 @@ def raster_memory() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RasterPlan:
-    """A raster of uint8: what its bands are and how it is laid out.
+    """A raster: what its bands are and how it is laid out.
 
     Attributes:
         grid: the pixels.
@@ -63,6 +63,7 @@ class RasterPlan:
         nodata: value of pixels without data.
         overviews: how overviews are made: "AVERAGE", "MODE" or "NEAREST".
         colors: colour table of a single band.
+        dtype: "uint8" or "uint16".
     """
 
     grid: PixelGrid
@@ -70,6 +71,7 @@ class RasterPlan:
     nodata: int
     overviews: str
     colors: Mapping[int, tuple[int, int, int]] | None = None
+    dtype: str = "uint8"
 
 
 def whole_blocks(header: PixelMapHeader, strips: Iterable[PixelStrip]) -> Iterator[PixelStrip]:
@@ -112,7 +114,8 @@ class RasterWriter:
     def __init__(self, path: Path, scratch: Path, plan: RasterPlan) -> None:
         """``path`` is a new file; ``scratch`` one for the rows meanwhile, removed in the end."""
         self._path, self._scratch, self._plan = path, scratch, plan
-        self._counts = np.zeros((len(plan.bands), 256), np.int64)
+        self._values = int(np.iinfo(plan.dtype).max) + 1
+        self._counts = np.zeros((len(plan.bands), self._values), np.int64)
         self._digests: list[bytes] = []
         self._row = 0
         rows, columns = plan.grid.shape
@@ -123,7 +126,7 @@ class RasterWriter:
             width=columns,
             height=rows,
             count=len(plan.bands),
-            dtype="uint8",
+            dtype=plan.dtype,
             nodata=plan.nodata,
             crs=plan.grid.tile.crs,
             transform=plan.grid.transform,
@@ -136,13 +139,13 @@ class RasterWriter:
         self._dataset.close()
         self._scratch.unlink(missing_ok=True)
 
-    def append(self, values: NDArray[np.uint8]) -> None:
-        """The next ``BLOCK`` rows, or the last: uint8 (band, rows, columns)."""
+    def append(self, values: NDArray[Any]) -> None:
+        """The next ``BLOCK`` rows, or the last: (band, rows, columns) of the plan's dtype."""
         rows = values.shape[1]
         values = np.ascontiguousarray(values)
         self._dataset.write(values, window=Window(0, self._row, values.shape[2], rows))
         for counts, band in zip(self._counts, values, strict=True):
-            counts += np.bincount(band.ravel(), minlength=256)
+            counts += np.bincount(band.ravel(), minlength=self._values)
         self._digests.append(xxhash.xxh3_128_digest(values.data))
         self._row += rows
 
@@ -204,7 +207,7 @@ def _statistics(counts: NDArray[np.int64], nodata: int) -> dict[str, str]:
     total = int(known.sum())
     if not total:
         return {"STATISTICS_VALID_PERCENT": "0"}
-    values = np.arange(256)
+    values = np.arange(len(counts))
     there = np.flatnonzero(known)
     mean = float(known @ values) / total
     return {

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import rasterio
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geolulc.errors import OutputError
@@ -57,7 +59,17 @@ def opened_pixels(path: Path) -> Iterator[PixelMap]:
         header = _header(dataset, tags)
         if header.grid.shape != dataset.shape or header.grid.transform != dataset.transform:
             raise ValueError(f"a grid of {dataset.shape} pixels that its tags contradict")
-        yield PixelMap(header, dataset, tags)
+    # opened again: what goes wrong while a map is used is not all the map's fault
+    try:
+        with rasterio.open(path) as dataset:
+            yield PixelMap(header, dataset, tags)
+    except RasterioError as error:
+        raise OutputError(
+            path,
+            found=f"{type(error).__name__}: {error}",
+            expected="a map that can be read",
+            remedy="The file is damaged: map the scene again.",
+        ) from error
 
 
 def is_pixel_map(path: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas
 import pyogrio
 import pytest
 import rasterio
@@ -18,8 +19,14 @@ from made_map import made_map
 from made_pixel_map import TILE, made_header, made_pixels, strips
 from scipy.ndimage import label
 
-from geolulc.errors import OutputError
-from geolulc.outputs import OutputOptions, summarize_map, write_map
+from geolulc.errors import OutputError, ParameterError
+from geolulc.outputs import (
+    OutputOptions,
+    compare_files,
+    describe_map,
+    summarize_map,
+    write_map,
+)
 from geolulc.outputs.pixel_areas import area_rows
 from geolulc.outputs.pixel_polygons import region_polygons
 from geolulc.outputs.pixel_regions import Regions, find_regions
@@ -248,3 +255,43 @@ def test_strangers_are_refused(written: dict[str, Path], tmp_path: Path) -> None
     write_map(made_map(), tmp_path / "cells.tif", outputs=["classes"])
     with pytest.raises(OutputError, match="geolulc's classes raster"):
         summarize_map(tmp_path / "cells_classes.tif", tmp_path / "zones.gpkg")
+
+
+def test_two_maps_of_pixels_are_compared(tmp_path: Path) -> None:
+    header = made_header()
+    options = OutputOptions(("classes",))
+    codes = []
+    for name, seed in (("a", 0), ("b", 7)):
+        p = made_pixels(header, seed=seed, patch=40)
+        p[:, :, :10] = 255 if name == "a" else p[:, :, :10]
+        write_pixel_map(header, strips(p), tmp_path / f"{name}.tif", options=options)
+        codes.append(np.where(p[0] == 255, 0, p.argmax(axis=0) + 1))
+    out = tmp_path / "change.tif"
+    paths, found = compare_files(tmp_path / "a.tif", tmp_path / "b.tif", out)
+    old, new = codes
+    both = (old != 0) & (new != 0)
+    areas = area_rows(header.grid, 0, 600)
+    with rasterio.open(out) as dataset:
+        shown, transition = dataset.read()
+    np.testing.assert_array_equal(transition, np.where(both, 100 * old + new, 0))
+    np.testing.assert_array_equal(shown, np.where(both, np.where(old == new, 99, new), 0))
+    assert found["compared_ha"] == pytest.approx(areas[both].sum(), rel=1e-12)
+    assert found["only_after_ha"] == pytest.approx(areas[(old == 0) & (new != 0)].sum())
+    assert found["agreement"] == pytest.approx(areas[both & (old == new)].sum() / areas[both].sum())
+    matrix = pandas.read_csv(paths["matrix"], index_col=0).to_numpy()
+    assert matrix[2, 4] == pytest.approx(areas[(old == 3) & (new == 5)].sum())
+    assert matrix.sum() == pytest.approx(found["compared_ha"])
+    assert describe_map(out)["agreement"] == pytest.approx(found["agreement"], rel=1e-5)
+
+
+def test_maps_that_do_not_match_are_not_compared(tmp_path: Path) -> None:
+    options = OutputOptions(("classes",))
+    for name, resolution in (("fine", 10), ("coarse", 20)):
+        header = made_header(resolution=resolution)
+        out = tmp_path / f"{name}.tif"
+        write_pixel_map(header, strips(made_pixels(header)), out, options=options)
+    with pytest.raises(ParameterError, match="another pixel grid"):
+        compare_files(tmp_path / "fine.tif", tmp_path / "coarse.tif", tmp_path / "change.tif")
+    write_map(made_map(), tmp_path / "cells.tif", outputs=["probabilities"])
+    with pytest.raises(OutputError, match="raster of cells"):
+        compare_files(tmp_path / "fine.tif", tmp_path / "cells.tif", tmp_path / "change.tif")
