@@ -59,13 +59,15 @@ def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: bool = Fa
 
 
 def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    of_pixels = model.get("task") == "pixel"
+    what = "Land cover of every pixel of 10 m" if of_pixels else "Multi-label land cover"
     properties: dict[str, Any] = {
         "title": str(model.get("name", name)),
-        "description": "Multi-label land cover of Sentinel-2 L2A patches of "
+        "description": f"{what} of Sentinel-2 L2A patches of "
         f"{model['patch_size']} m, {model['fusion']} fusion of the native resolutions.",
         "mlm:name": name,
         "mlm:architecture": str(model["backbone"]),
-        "mlm:tasks": ["classification"],
+        "mlm:tasks": _tasks(model),
         "mlm:framework": "PyTorch",
         "mlm:total_parameters": int(model["parameters"]),
         "mlm:accelerator": None,
@@ -77,10 +79,8 @@ def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "mlm:input": [_input(label, bands, model) for label, bands in model["bands"].items()],
         "mlm:output": [_output(model)],
-        "mlm:hyperparameters": {
-            "temperature": model["temperature"],
-            "thresholds": dict(model["thresholds"]),
-        },
+        "mlm:hyperparameters": {"temperature": model["temperature"]}
+        | {k: dict(model[k]) for k in ("thresholds",) if k in model},
         "processing:software": {"geolulc": __version__},
     }
     training = dict(model.get("provenance", {}))
@@ -116,21 +116,27 @@ def _input(resolution: str, bands: list[str], model: Mapping[str, Any]) -> dict[
 
 def _output(model: Mapping[str, Any]) -> dict[str, Any]:
     names = nomenclature(str(model["nomenclature"]))
+    shape, dimensions = [-1, len(model["classes"])], ["batch", "class"]
+    said = "One logit a class; several classes can be present in a patch"
+    if model.get("task") == "pixel":
+        shape += [int(model["patch_size"]) // 10] * 2
+        dimensions += ["height", "width"]
+        said = "One logit a class for every pixel of 10 m, which has one class"
     return {
         "name": "logits",
-        "description": "One logit a class; several classes can be present in a patch",
-        "tasks": ["classification"],
-        "result": {
-            "shape": [-1, len(model["classes"])],
-            "dim_order": ["batch", "class"],
-            "data_type": "float32",
-        },
+        "description": said,
+        "tasks": _tasks(model),
+        "result": {"shape": shape, "dim_order": dimensions, "data_type": "float32"},
         "classification:classes": class_objects(tuple(names[c] for c in model["classes"])),
         "post_processing_function": {
             "format": "python",
             "expression": "geolulc.nets:Model.probabilities",
         },
     }
+
+
+def _tasks(model: Mapping[str, Any]) -> list[str]:
+    return ["semantic-segmentation" if model.get("task") == "pixel" else "classification"]
 
 
 def _checkpoint(model: Mapping[str, Any], folder: Path) -> pystac.Asset:

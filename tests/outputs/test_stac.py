@@ -152,6 +152,15 @@ def test_a_model_can_be_described_alone(tmp_path: Path, model: dict[str, Any]) -
         save_model_item(model, out)
 
 
+def test_a_model_of_pixels_is_a_segmentation(tmp_path: Path, model: dict[str, Any]) -> None:
+    described = {k: v for k, v in model.items() if k != "thresholds"} | {"task": "pixel"}
+    save_model_item(described, tmp_path / "pixels.json")
+    mlm = MLMExtension.ext(validate(tmp_path / "pixels.json"))
+    assert mlm.tasks == ["semantic-segmentation"]
+    assert mlm.output[0].result.shape == [-1, 19, 120, 120]
+    assert list(mlm.hyperparameters.to_dict()) == ["temperature", "training"]
+
+
 @pytest.mark.parametrize("vector_format", ["parquet", "flatgeobuf"])
 def test_other_vector_formats_are_assets_too(tmp_path: Path, vector_format: str) -> None:
     options = OutputOptions(("vectors", "stac"), vector_format=vector_format)
