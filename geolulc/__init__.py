@@ -13,16 +13,24 @@ __version__ = "0.1.0"
 _LAZY = {
     "open_product": "geolulc.products",
     "open_scene": "geolulc.mapping.arrays",
+    "predict_pixels": "geolulc.mapping.arrays",
     "predict_scene": "geolulc.mapping.arrays",
     "GeolulcError": "geolulc.errors",
 }
 
 if TYPE_CHECKING:
     from geolulc.errors import GeolulcError
-    from geolulc.mapping.arrays import open_scene, predict_scene
+    from geolulc.mapping.arrays import open_scene, predict_pixels, predict_scene
     from geolulc.products import open_product
 
-__all__ = ["GeolulcError", "__version__", "open_product", "open_scene", "predict_scene"]
+__all__ = [
+    "GeolulcError",
+    "__version__",
+    "open_product",
+    "open_scene",
+    "predict_pixels",
+    "predict_scene",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Where windows of a row add up, until their rows are complete and leave as strips."""
+"""Where windows of a row add up, until their rows are complete and leave."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from geolulc.mapping.pixel_area import PixelArea
 from geolulc.mapping.pixel_windows import WindowGrid
-from geolulc.pixel_map import FULL, NODATA, PIXEL_SIZES, PixelMapHeader, PixelStrip
+from geolulc.pixel_map import FULL, NODATA, PIXEL_SIZES, PixelMapHeader
 
 _PIXEL: Final = PIXEL_SIZES[0]
-#: Rows of 10 m that leave at once, a multiple of 6: 25 MB of a tile with 19 classes.
+#: First row of a map and probabilities (classes, rows, columns), NaN where there is no data.
+Rows = tuple[int, NDArray[np.float32]]
+#: Rows of 10 m that leave at once, a multiple of 6: 100 MB of a tile with 19 classes.
 _ROWS: Final = 120
 
 
@@ -51,7 +53,7 @@ class Canvas:
                 :, :, left - columns.start : right - columns.start
             ]
 
-    def finish(self, row: int, usable: NDArray[np.bool_]) -> Iterator[PixelStrip]:
+    def finish(self, row: int, usable: NDArray[np.bool_]) -> Iterator[Rows]:
         """The rows that are complete when all windows of ``row`` have been added.
 
         Args:
@@ -73,7 +75,7 @@ class Canvas:
             yield self._strip(start, part, mask)
             self._next = stop
 
-    def rest(self) -> Iterator[PixelStrip]:
+    def rest(self) -> Iterator[Rows]:
         """The rows below the last windows: they have no data."""
         yield from self._empty(self._bottom)
 
@@ -87,24 +89,23 @@ class Canvas:
         sums[:, kept:] = 0
         self._first = first
 
-    def _strip(self, start: int, part: NDArray[np.float32], mask: NDArray[np.bool_]) -> PixelStrip:
+    def _strip(self, start: int, part: NDArray[np.float32], mask: NDArray[np.bool_]) -> Rows:
         factor = self._header.grid.resolution // _PIXEL
         row = (start - self._top) // factor
         if factor > 1:
             part, mask = _coarser(part, mask, factor, self._min_valid)
         mask = mask & self._area.mask(self._header.grid, row, row + mask.shape[0])
-        codes = np.rint(part * FULL).clip(0, FULL).astype(np.uint8)
-        codes[:, ~mask] = NODATA
-        return PixelStrip(row, codes)
+        return row, np.where(mask, part, np.float32(np.nan))
 
-    def _empty(self, end: int) -> Iterator[PixelStrip]:
+    def _empty(self, end: int) -> Iterator[Rows]:
         """Rows without data, down to ``end``."""
         factor = self._header.grid.resolution // _PIXEL
         shape = len(self._header.classes), self._header.grid.shape[1]
         while self._next < end:
             stop = min(self._next + _ROWS, end)
-            codes = np.full((shape[0], (stop - self._next) // factor, shape[1]), NODATA, np.uint8)
-            yield PixelStrip((self._next - self._top) // factor, codes)
+            rows = (stop - self._next) // factor
+            nothing = np.full((shape[0], rows, shape[1]), np.nan, np.float32)
+            yield (self._next - self._top) // factor, nothing
             self._next = stop
 
 
@@ -120,3 +121,12 @@ def _coarser(
     enough = (counts > 0) & (counts >= min_valid * factor**2)
     means: NDArray[np.float32] = sums / np.maximum(counts, 1)
     return means, enough
+
+
+def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities in steps of 1 / ``FULL``, ``NODATA`` where they are NaN."""
+    nothing = np.isnan(probabilities[0])
+    with np.errstate(invalid="ignore"):
+        codes: NDArray[np.uint8] = np.rint(probabilities * np.float32(FULL)).astype(np.uint8)
+    codes[:, nothing] = NODATA
+    return codes

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.mapping.pixel_area import PixelArea
-from geolulc.mapping.pixel_canvas import Canvas
+from geolulc.mapping.pixel_canvas import Canvas, Rows, quantise
 from geolulc.mapping.pixel_inference import PixelEnsemble
 from geolulc.mapping.scene_run import INFERENCE, Progress
 from geolulc.mapping.shares import clear_pixels, valid_pixels
@@ -96,32 +96,44 @@ class PixelRun:
         progress: Progress | None = None,
         when_decoded: Callable[[], None] | None = None,
     ) -> Iterator[PixelStrip]:
-        """The map's pixels from top to bottom; the next windows are computed meanwhile.
+        """The map's pixels from top to bottom, while the next windows are computed.
 
         Args:
             progress: called with (windows done, windows in all).
             when_decoded: called when there is nothing left to decode.
         """
+        for row, probabilities in self.rows(progress, when_decoded):
+            yield PixelStrip(row, quantise(probabilities))
+
+    def rows(
+        self,
+        progress: Progress | None = None,
+        when_decoded: Callable[[], None] | None = None,
+    ) -> Iterator[Rows]:
+        """As ``strips``, but as they are: first row, and float32 with NaN for no data."""
         canvas = Canvas(self.header, self._windows, self._area, self._mapper.options.min_valid)
         total, done = int(self._selected.sum()), 0
+        for batch in self._finished(when_decoded):
+            if batch.future is not None:
+                parts = self._mapper.networks.result(batch.future)
+                for column, part in zip(batch.columns, parts, strict=True):
+                    canvas.add(batch.row, column, part)
+            if batch.last:
+                yield from canvas.finish(batch.row, batch.usable)
+                done += int(self._selected[batch.row].sum())
+                if progress is not None:
+                    progress(done, total)
+        yield from canvas.rest()
+
+    def _finished(self, when_decoded: Callable[[], None] | None) -> Iterator[_Batch]:
+        """All batches in their order, each when it is time to wait for it."""
         for row in self.reader.rows:
             strip = self.reader.read(row)
             if row == self.reader.rows[-1] and when_decoded is not None:
                 when_decoded()
-            for finished in self._submit(row, strip):
-                if finished.last:
-                    done += int(self._selected[finished.row].sum())
-                    if progress is not None:
-                        progress(done, total)
-                yield from self._place(canvas, finished)
+            yield from self._submit(row, strip)
         while self._under_way:
-            finished = self._under_way.popleft()
-            if finished.last:
-                done += int(self._selected[finished.row].sum())
-                if progress is not None:
-                    progress(done, total)
-            yield from self._place(canvas, finished)
-        yield from canvas.rest()
+            yield self._under_way.popleft()
 
     def _submit(self, row: int, strip: Strip) -> Iterator[_Batch]:
         """Queue a row's windows; gives batches to wait for while enough are under way."""
@@ -159,11 +171,3 @@ class PixelRun:
             for column in np.flatnonzero(self._selected[row])
             if columns[self._windows.support(int(column), self._windows.tile.width)].any()
         ]
-
-    def _place(self, canvas: Canvas, batch: _Batch) -> Iterator[PixelStrip]:
-        if batch.future is not None:
-            parts = self._mapper.networks.result(batch.future)
-            for column, part in zip(batch.columns, parts, strict=True):
-                canvas.add(batch.row, column, part)
-        if batch.last:
-            yield from canvas.finish(batch.row, batch.usable)

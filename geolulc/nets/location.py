@@ -74,10 +74,12 @@ def evidence(net: LandCoverNet, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor
 
 def require_location(net: LandCoverNet, name: str = "model") -> None:
     """``ParameterError`` unless ``net`` pools a feature map by the mean, so that places count."""
-    groups = trial(net)
     try:
         with torch.no_grad():
+            groups = trial(net)
             places, logits = evidence(net, *groups), net.classify(*groups)
+    except ParameterError as error:
+        raise _refusal(net, str(error.found), name) from error
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise _refusal(net, "a network without a map of features", name) from error
     scale = 1 + float(logits.abs().max())
@@ -185,7 +187,7 @@ def _pre_logits_of(backbone: Any) -> Head:
 
 def trial(net: LandCoverNet) -> list[Tensor]:
     """A seeded patch as ``net.preprocess`` gives it."""
-    weight = next(net.parameters())
+    weight = getattr(net, f"mean{min(net.bands)}")
     generator = torch.Generator().manual_seed(0)
     sides = [(len(names), net.patch_size // r) for r, names in net.bands.items()]
     return [

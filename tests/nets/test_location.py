@@ -9,7 +9,8 @@ from made_nets import make_net, make_patches
 from test_fusions import randomise
 
 from geolulc.errors import ParameterError
-from geolulc.nets.location import evidence, require_location
+from geolulc.nets.dilation import dilate
+from geolulc.nets.location import evidence, evidence_grid, require_location
 
 
 @pytest.mark.parametrize(
@@ -39,21 +40,32 @@ def test_evidence_pooled_is_the_answer(options: dict) -> None:
     require_location(net)
 
 
-def test_evidence_grows_where_the_class_is() -> None:
-    """A shallow net that counts red: its evidence is high on the red quarter."""
-    net = make_net(trunk="shallow").eval()
-    b10, b20, b60 = (b.int() for b in make_patches(1))
-    b10[:], b20[:], b60[:] = 500, 500, 500
-    b10[:, :, :60, :60] = 4000
+@pytest.mark.parametrize("options", [{}, {"trunk": "shallow"}, {"fusion": "late"}], ids=str)
+def test_a_finer_grid_keeps_the_old_places(options: dict) -> None:
+    net = make_net(backbone="resnet18", **options).eval()
+    randomise(net.fusion)
+    places, spacing = evidence_grid(net)
+    assert dilate(net, 2 * round(spacing))  # nothing to do
+    groups = net.preprocess(*make_patches(1))
     with torch.inference_mode():
-        groups = net.preprocess(b10, b20, b60)
-        channels = net.fusion.head.in_features // 2
-        net.fusion.head.weight.zero_()
-        net.fusion.head.weight[:, :channels] = 1.0
-        places = evidence(net, *groups)[0, 0]
-    half = places.shape[0] // 2
-    quarter, rest = places[:half, :half].mean(), places[half + 1 :].mean()
-    assert abs(quarter - rest) > 0.1
+        coarse = evidence(net, *groups)
+        assert dilate(net, round(spacing) // 2)
+        fine = evidence(net, *groups)
+    finer, half = evidence_grid(net)
+    assert half == spacing / 2
+    assert torch.equal(finer[::2], places)
+    if "trunk" not in options and "fusion" not in options:
+        # away from the border, which is met at another distance, places say what they said
+        assert torch.allclose(fine[:, :, 2:-2:2, 2:-2:2], coarse[:, :, 1:-1, 1:-1], rtol=0.2)
+
+
+def test_squares_cannot_be_taken_closer() -> None:
+    net = make_net(backbone="convnextv2_atto").eval()
+    places, spacing = evidence_grid(net)
+    assert spacing == 320
+    assert places.tolist() == [160, 480, 800]
+    assert not dilate(net, 160)
+    assert evidence_grid(net)[1] == 320
 
 
 @pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "mixer_s32_224"])
