@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 from distributed import Client, Future, KilledWorker
 
 import geolulc
-from geolulc.cluster.worker import LEDGERS, WORK, Answer, Work, lost
+from geolulc.cluster.worker import LEDGERS, WORK, Answer, Stopped, Work, lost
 from geolulc.errors import ClusterError
 
 Item = TypeVar("Item")
@@ -146,7 +146,8 @@ class _Flight:
             )
         try:
             answer: Answer[Any] = future.result()
-        except KilledWorker:
+        except (KilledWorker, Stopped):
+            # Stopped: by a worker that lost the scheduler for a while and was given up
             entry = self._client.get_metadata([LEDGERS, self._run, str(number)], None)
             attempts = len((entry or {}).get("attempts", ()))
             if attempts <= self._retries and self._submissions[number] < _MOST_SUBMISSIONS:

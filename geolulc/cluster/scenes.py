@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from geolulc.mapping import MapOptions, Mapper, SceneResult
 from geolulc.mapping.mapper import Progress, available_cores
 from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
+from geolulc.products import read_metadata
 from geolulc.staging import remove_leftovers, this_process
 
 #: A network share shows a new file to other hosts after some seconds.
@@ -49,32 +51,20 @@ class SceneWork:
     single: bool
     marker: Path
 
-    def prepare(self, threads: int) -> Callable[[Path, Attempt], SceneResult]:
+    def prepare(self, threads: int) -> _SceneMapper:
         """Load the models; what maps a scene with them."""
         self._require_shared()
         options = self.options
         if options.threads is None:
             options = replace(options, threads=threads)
         models = [model.load() for model in self.models]
-        # never left: its threads are daemons and end with the worker
-        mapper = Mapper(models, options).__enter__()
-        return lambda scene, attempt: self._map(mapper, scene, attempt)
+        return _SceneMapper(self, Mapper(models, options).__enter__())
 
-    def _map(self, mapper: Mapper, scene: Path, attempt: Attempt) -> SceneResult:
-        if attempt.earlier:
-            self._remove_lost(attempt.earlier)
-
-        def progress(_: str) -> AbstractContextManager[Progress]:
-            return nullcontext(lambda done, total: attempt.go_on())
-
-        return map_scene(
-            mapper, scene, self.out, self.writing, single=self.single, progress=progress
-        )
-
-    def _remove_lost(self, gone: Sequence[str]) -> None:
-        """What the lost processes were writing: whatever map of the folder that was."""
+    def remove_lost(self, gone: Sequence[str]) -> None:
+        """What the lost processes ``gone`` were writing: whatever map of the folder that was."""
         if self.single:
-            planned = self.writing.output.plan(self.out, model=self.writing.description is not None)
+            described = self.writing.description is not None
+            planned = self.writing.output.plan(self.out, model=described)
             remove_leftovers(list(planned.values()), gone)
             return
         for process in gone:
@@ -93,6 +83,31 @@ class SceneWork:
                     remedy="Mount it under the same path everywhere, or use --workers.",
                 )
             time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class _SceneMapper:
+    work: SceneWork
+    mapper: Mapper
+
+    def __call__(self, scene: Path, attempt: Attempt) -> SceneResult:
+        work = self.work
+        if attempt.earlier:
+            work.remove_lost(attempt.earlier)
+            if work.single and work.out.exists() and not work.writing.overwrite:
+                # it was not there before: the worker was lost when all was done
+                return SceneResult(scene, {"probabilities": work.out})
+
+        def progress(_: str) -> AbstractContextManager[Progress]:
+            return nullcontext(lambda done, total: attempt.go_on())
+
+        return map_scene(
+            self.mapper, scene, work.out, work.writing, single=work.single, progress=progress
+        )
+
+    def close(self) -> None:
+        """End the mapper's threads."""
+        self.mapper.__exit__()
 
 
 def map_scenes_on(
@@ -176,14 +191,24 @@ def _anywhere(options: MapOptions) -> MapOptions:
 
 
 def _refuse_doubles(scenes: Sequence[Path]) -> dict[int, SceneResult]:
-    """Number → error of those that have the name of an earlier one: two would write one map."""
+    """Number → error of those that hold the product of an earlier one: both would write its map.
+
+    Metadata are read only of those whose names agree; of others it shows when both are mapped.
+    """
+    counts = Counter(scene.name for scene in scenes)
     first: dict[str, Path] = {}
     doubles = {}
     for number, scene in enumerate(scenes):
-        name = scene.name.removesuffix(".zip").removesuffix(".SAFE")
-        other = first.setdefault(name, scene)
-        if number and other is not scene:
-            doubles[number] = _double(scene, other)
+        if counts[scene.name] == 1:
+            continue
+        try:
+            product = read_metadata(scene).name
+        except GeolulcError:
+            continue  # a worker will say what is wrong with it
+        if product in first:
+            doubles[number] = _double(scene, first[product])
+        else:
+            first[product] = scene
     return doubles
 
 
@@ -191,8 +216,10 @@ def _first_of_target(result: SceneResult, targets: dict[Path, Path]) -> SceneRes
     target = result.files.get("probabilities") or next(iter(result.files.values()), None)
     if target is None:
         return result
-    other = targets.setdefault(target, result.scene)
-    return result if other == result.scene else _double(result.scene, other)
+    if target in targets:
+        return _double(result.scene, targets[target])
+    targets[target] = result.scene
+    return result
 
 
 def _double(scene: Path, other: Path) -> SceneResult:

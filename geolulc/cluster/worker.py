@@ -56,7 +56,8 @@ class Work(Protocol[Item_, Result_]):
     def prepare(self, threads: int) -> Callable[[Item_, Attempt], Result_]:
         """What does an item, made once a worker, with so many ``threads`` of its own.
 
-        A ``GeolulcError`` here stops the whole run.
+        A ``GeolulcError`` here stops the whole run. If it has a ``close``, that is called when
+        the worker gets other work.
         """
 
 
@@ -205,6 +206,8 @@ class _Cache:
         if not isinstance(pickled, bytes):
             raise Stopped(run)
         if pickled != self._pickled:
+            for function in self._free:
+                getattr(function, "close", lambda: None)()
             self._pickled, self._free = pickled, []
             self._work = pickle.loads(pickled)  # noqa: S301 - what our own client sent
         self._run = run
