@@ -9,7 +9,6 @@ import numpy as np
 import rasterio.features
 from numpy.typing import NDArray
 
-from geolulc.nomenclature import NO_CLASS
 from geolulc.pixel_map import PixelGrid
 
 _SQUARE_METRES_PER_HECTARE: Final = 10_000
@@ -20,8 +19,8 @@ def unit_pixels(grid: PixelGrid, hectares: float) -> int:
     return max(1, math.ceil(hectares * _SQUARE_METRES_PER_HECTARE / grid.resolution**2))
 
 
-def sieve(codes: NDArray[np.uint8], pixels: int, start: int = 1) -> NDArray[np.uint8]:
-    """Codes in which regions of fewer than ``pixels`` pixels have gone to a larger neighbour.
+def sieve(codes: NDArray[np.uint8], pixels: int, start: int = 1) -> None:
+    """Let regions of fewer than ``pixels`` pixels go to a larger neighbour, in place.
 
     Pixels of a region touch along an edge. The smallest regions go first, then those below
     twice that size, and so on: speckle becomes the regions it crowds in, where GDAL's sieve
@@ -33,10 +32,9 @@ def sieve(codes: NDArray[np.uint8], pixels: int, start: int = 1) -> NDArray[np.u
         pixels: the minimum.
         start: regions below this many are known to be gone.
     """
-    mapped = codes != NO_CLASS
     size = start
     pixels = min(pixels, codes.size - 1)  # GDAL refuses more
     while size < pixels:
         size = min(2 * size, pixels)
-        codes = rasterio.features.sieve(codes, size, mask=mapped, connectivity=4)
-    return codes
+        # nodata (0) is its own mask; a copy of a tile would be 120 MB
+        rasterio.features.sieve(codes, size, out=codes, mask=codes, connectivity=4)

@@ -141,7 +141,7 @@ def _bounded_regions(
     wanted = unit_pixels(grid, limits.min_area)
     unit, done = wanted, 1
     while True:
-        codes = sieve(codes, unit, done)
+        sieve(codes, unit, done)
         regions = find_regions(codes)
         # smaller ones are islands in nodata: a larger minimum would not make them fewer
         whole = (regions.code != NO_CLASS) & (regions.pixels >= unit)

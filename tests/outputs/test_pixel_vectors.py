@@ -49,6 +49,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_pixel_map(header, strips(made_pixels(header)), out, options=options)
 
 
+def sieved(codes: np.ndarray, pixels: int = 50) -> np.ndarray:
+    coarse = codes.copy()
+    sieve(coarse, pixels)
+    return coarse
+
+
 def polygons_of(regions: Regions, *, block: int) -> tuple[np.ndarray, np.ndarray]:
     found = list(region_polygons(regions, block=block))
     return np.concatenate([f.regions for f in found]), np.concatenate([f.polygons for f in found])
@@ -82,23 +88,23 @@ def test_regions_across_parts() -> None:
 
 def test_sieving_leaves_nothing_small_but_islands() -> None:
     codes = made_codes()
-    coarse = sieve(codes, 50)
+    coarse = sieved(codes)
     np.testing.assert_array_equal(coarse == 0, codes == 0)
     regions = find_regions(coarse)
     assert regions.pixels[regions.code != 0].min() >= 50
     lonely = np.zeros((20, 20), np.uint8)
     lonely[5:8, 5:8] = 3
-    np.testing.assert_array_equal(sieve(lonely, 50), lonely)
+    np.testing.assert_array_equal(sieved(lonely), lonely)
     # noise has no region of the full size to go to
     noise = np.random.default_rng(0).integers(1, 20, (300, 300), np.uint8)
-    assert find_regions(sieve(noise, 50)).pixels.min() >= 50
+    assert find_regions(sieved(noise)).pixels.min() >= 50
     assert unit_pixels(made_header().grid, 0.5) == 50
     assert unit_pixels(PixelGrid.of_tile(TILE, 60), 0.5) == 2
 
 
 @pytest.mark.parametrize("block", [10_000, 256, 97])
 def test_polygons_are_a_coverage_that_keeps_areas(block: int) -> None:
-    codes = sieve(made_codes(), 50)
+    codes = sieved(made_codes())
     regions = find_regions(codes)
     index, polygons = polygons_of(regions, block=block)
     assert sorted(index) == list(range(len(regions.code)))
@@ -127,7 +133,7 @@ def test_layers_hold_every_pixel_once(written: dict[str, Path]) -> None:
     assert layer["area_ha"].sum() == pytest.approx(summary["area_ha"].sum(), rel=1e-12)
     assert layer["area_ha"].min() > 0.49
     assert layer["mean_probability"].between(0, 1).all()
-    coarse = sieve(codes, 50)
+    coarse = sieved(codes)
     for code, area in layer.groupby("code")["area_ha"].sum().items():
         shown = layer.geometry[layer["code"] == code].area.sum() / 1e4
         assert area == pytest.approx(0.01 * (coarse == code).sum(), rel=1e-3)
