@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 @click.option("--keep-models", is_flag=True, help="Keep fine-tuned models too.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
               help="Jobs at a time; each takes a GPU where there are several.")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS",
+              help="A Dask cluster, tcp://HOST:8786, whose workers do the jobs.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
 @overwrite_option
 @device_option
@@ -72,6 +74,7 @@ def command(
     encoder: Path | None,
     keep_models: bool,
     processes: int,
+    scheduler: str | None,
     dry_run: bool,
     overwrite: bool,
     device: str,
@@ -88,6 +91,8 @@ def command(
     from geolulc.transfer.regions import find_regions
     from geolulc.transfer.settings import TransferConfig
 
+    if scheduler is not None and processes > 1:
+        raise click.UsageError("--processes are of this machine, --scheduler has workers: give one")
     given: dict[str, Any] = {} if config is None else read_config(config)
     given |= dict(parse_setting(text) for text in settings)
     training = TrainConfig.from_mapping(given)
@@ -136,6 +141,7 @@ def command(
                 encoder=encoder,
                 device=device,
                 processes=processes,
+                scheduler=scheduler,
                 overwrite=overwrite,
                 progress=progress,
             )

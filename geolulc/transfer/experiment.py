@@ -50,6 +50,7 @@ def run_transfer(
     encoder: Path | None = None,
     device: str = "auto",
     processes: int = 1,
+    scheduler: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -67,6 +68,7 @@ def run_transfer(
         encoder: a checkpoint whose features regions are compared in.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         processes: that work on jobs; with several GPUs each takes one.
+        scheduler: of a Dask cluster whose workers do the jobs instead.
         overwrite: begin anew.
         progress: told of the jobs done.
 
@@ -96,7 +98,12 @@ def run_transfer(
         for target in config.targets:
             write_subsets(out / "subsets", store, regions[target], config.target_sizes, seed)
     bench = Bench(store, regions, config, out, device)
-    failed = work_together(bench, plan.jobs, processes, progress=progress)
+    if scheduler is None:
+        failed = work_together(bench, plan.jobs, processes, progress=progress)
+    else:
+        from geolulc.transfer.on_cluster import work_on_cluster  # loads Dask
+
+        failed = work_on_cluster(bench, plan.jobs, scheduler, progress=progress)
     results = []
     for job in plan.jobs:
         result = JobFolder(out, job).result()

@@ -119,7 +119,11 @@ def work_together(
             failed |= reasons
             if progress is not None:
                 progress(len(jobs) * (number + 1) // processes, len(jobs))
-    # what failed in one process may have been done by another
+    return still_failed(bench, jobs, failed)
+
+
+def still_failed(bench: Bench, jobs: tuple[Job, ...], failed: Mapping[str, str]) -> dict[str, str]:
+    """Those of ``failed`` without a result: what fails in one process, another may have done."""
     return {
         job.id: failed[job.id]
         for job in jobs

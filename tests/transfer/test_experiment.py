@@ -19,6 +19,7 @@ from made_nets import make_net
 from made_regions import CLASSES
 
 from geolulc.cli.transfer import command
+from geolulc.cluster.connection import local_cluster
 from geolulc.errors import OutputError, ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
@@ -206,6 +207,21 @@ def test_two_processes_share_the_jobs(ran, three, regions, tmp_path) -> None:
     assert {r["ap_macro"] for r in runs(out) if r["source"] == "Austria"} <= set(alone.values()) | {
         r["ap_macro"] for r in runs(ran[0]) if r["mode"] == "zero-shot"
     }
+
+
+def test_workers_of_a_cluster_share_the_jobs(ran, three, regions, tmp_path) -> None:
+    out = tmp_path / "shared"
+    experiment = config(ran[1].training)
+    told = []
+    with local_cluster(1) as client:
+        found = run_transfer(
+            three, regions, experiment, out,
+            device="cpu", scheduler=client.scheduler.address, progress=lambda *t: told.append(t),
+        )  # fmt: skip
+    assert not found.failed
+    assert told[-1] == (len(found.plan.jobs),) * 2
+    assert not list(out.glob("runs/*/claim.json"))
+    assert [row["mode"] for row in found.rows] == ["zero-shot"]
 
 
 def test_a_claim_is_one_processes(tmp_path) -> None:
