@@ -26,13 +26,13 @@ from rasterio.transform import from_origin
 from geolulc.grid import MapGrid, TileGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import write_map
+from geolulc.outputs import OutputOptions, write_map
 
 SIZE = 109_800
 LEFT, TOP = 499_980.0, 5_200_020.0
 
 
-def make_template(folder: Path) -> Path:
+def make_template(folder: Path, dtype: str) -> Path:
     """One map with smooth probabilities and clouds, and its shares."""
     grid = MapGrid(TileGrid("EPSG:32632", LEFT, TOP, SIZE, SIZE), 120)
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def make_template(folder: Path) -> Path:
         model={"name": "made", "sha256": "0" * 64},
     )
     path = folder / "template.tif"
-    write_map(made, path, outputs=["probabilities", "uncertainty"])
+    write_map(made, path, options=OutputOptions(("probabilities", "uncertainty"), dtype))
     return path
 
 
@@ -95,18 +95,20 @@ def main() -> None:
     parser.add_argument("--outputs", default="probabilities,classes,observations,confidence")
     parser.add_argument("--combine", default="mean")
     parser.add_argument("--crs", help="resample onto this CRS")
+    parser.add_argument("--dtype", default="uint16", help="of the maps")
     parser.add_argument("--folder", type=Path, help="where to work  [default: a temporary folder]")
     parser.add_argument("--template", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.template:
-        make_template(arguments.template)
+        make_template(arguments.template, arguments.dtype)
         return
     options = ["--outputs", arguments.outputs, "--combine", arguments.combine]
     options += ["--crs", arguments.crs] if arguments.crs else []
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         # in a process of its own: a child's largest resident set counts its parent's at the fork
-        subprocess.run([sys.executable, __file__, "--template", name], check=True)
+        command = [sys.executable, __file__, "--template", name, "--dtype", arguments.dtype]
+        subprocess.run(command, check=True)
         template = folder / "template.tif"
         print(
             f"{'maps':>5} {'of':>12} {'seconds':>8} {'s/map':>6} {'ratio':>6} "

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from geolulc.errors import OutputError
 from geolulc.grid import CellGrid, MapGrid
-from geolulc.mosaics.grids import projected_bounds
+from geolulc.mosaics.grids import Bounds, projected_bounds
 from geolulc.mosaics.sources import MapSource
 from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
 
@@ -112,15 +112,8 @@ class MapWindows:
         rows, columns = block.shape
         top, left = block.tile.top, block.tile.left
         bounds = (left, top - rows * block.stride, left + columns * block.stride, top)
-        west, south, east, north = projected_bounds(crs, grid.tile.crs, bounds)
-        margin = _MARGIN * max(1, math.ceil(block.stride / size))
-        first = math.floor((grid.tile.top - north) / size) - margin
-        last = math.ceil((grid.tile.top - south) / size) + margin
-        start = math.floor((west - grid.tile.left) / size) - margin
-        end = math.ceil((east - grid.tile.left) / size) + margin
-        # far from its zone a projection can stretch without limit
-        first, last = max(first, -margin), min(last, grid.shape[0] + margin)
-        start, end = max(start, -margin), min(end, grid.shape[1] + margin)
+        around = projected_bounds(crs, grid.tile.crs, bounds)
+        first, last, start, end = _reach(grid, block.stride, around)
         there = self._read(source, first, last, start, end)
         if there is None or not there.mapped.any():
             return None
@@ -247,6 +240,25 @@ class _Cells:
         known = (np.where(np.isnan(share), np.float32(1), share) for share in self.shares)
         first, second = known
         return first * second
+
+
+def _reach(grid: MapGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int]:
+    """First and last row and column that cells of ``cell`` metres inside ``bounds`` are made of.
+
+    Rows and columns outside the map count as well, as far as the warper's kernel reaches.
+    """
+    size, (rows, columns) = grid.stride, grid.shape
+    margin = _MARGIN * max(1, math.ceil(cell / size))
+    # far from its zone a projection stretches without limit, or has no values
+    if not all(map(math.isfinite, bounds)):
+        return -margin, rows + margin, -margin, columns + margin
+    west, south, east, north = bounds
+    return (
+        max(math.floor((grid.tile.top - north) / size) - margin, -margin),
+        min(math.ceil((grid.tile.top - south) / size) + margin, rows + margin),
+        max(math.floor((west - grid.tile.left) / size) - margin, -margin),
+        min(math.ceil((east - grid.tile.left) / size) + margin, columns + margin),
+    )
 
 
 def patch_offsets(grid: MapGrid, axis: int) -> NDArray[np.float32]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pyogrio
 import pystac
 import pytest
 import rasterio
+import shapely
 from made_fields import CLASSES, flat_field, landscape_on, made_field, write_field
 from made_map import made_map
 from rio_cogeo import cog_validate
 from scipy.ndimage import binary_erosion
 
+from geolulc.cli import main
 from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
 from geolulc.mosaics import blocks as blocks_module
 from geolulc.outputs import compare_maps, describe_map, read_map, summarize_zones, write_map
@@ -271,3 +275,35 @@ def test_a_part_of_the_ground_without_maps(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[:, :, :40], made_field().probabilities)
     np.testing.assert_array_equal(found[:, :, 1024:], far.probabilities)
     assert np.isnan(found[:, :, 40:1024]).all()
+
+
+def test_other_commands_take_a_mosaic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_field(tmp_path, m) for m in (made_field(), made_field(618_600.0))]
+    before = mosaic(tmp_path, paths)
+    after = tmp_path / "after.tif"
+    make_mosaic(paths, after, MosaicOptions(combine="max"), RASTERS)
+    zones = tmp_path / "zones.gpkg"
+    tile = read_map(before).grid.tile
+    box = shapely.box(tile.left + 5_000, tile.top - 9_000, tile.left + 30_000, tile.top - 1_000)
+    geopandas.GeoDataFrame({"name": ["middle"]}, geometry=[box], crs=tile.crs).to_file(zones)
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["geolulc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return printed.out if not stopped.value.code else printed.err
+
+    described = json.loads(run("info", before, "--json"))
+    assert described["mosaic"]["combine"] == "mean"
+    assert described["mosaic"]["cells"] == "copied"
+    assert "1 zones: 1 mapped" in run(
+        "summarize", before, "--zones", zones, "--out", tmp_path / "zones.csv", "-q"
+    )
+    assert "same dominant class" in run("compare", before, after, "--out", tmp_path / "change.tif")
+    # stac describes models
+    refused = run("stac", before, "--out", tmp_path / "model.json")
+    assert refused.startswith("geolulc: ")
+    assert refused.count("\n") == 1
