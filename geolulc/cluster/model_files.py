@@ -18,11 +18,13 @@ class ModelFile:
         name: an absolute path, or the name of a shipped or published model.
         sha256: of the file.
         band_order: as of ``load_checkpoint``.
+        task: of the network: "patch" or "pixel".
     """
 
     name: str
     sha256: str
     band_order: str | None = None
+    task: str = "patch"
 
     @classmethod
     def of(cls, path: Path | str, *, band_order: str | None = None) -> ModelFile:
@@ -30,7 +32,7 @@ class ModelFile:
         model = load_checkpoint(path, band_order=band_order)
         given = Path(path)
         name = str(given.absolute()) if given.exists() else str(path)
-        return cls(name, model.sha256, band_order)
+        return cls(name, model.sha256, band_order, model.net.task)
 
     def load(self) -> Model:
         """The model; ``CheckpointError`` where it is not the same file."""

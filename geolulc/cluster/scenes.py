@@ -149,7 +149,8 @@ def map_scenes_on(
             single ``.tif``: whatever is wrong.
     """
     given, out = out, out.absolute()
-    writing = Writing(output, overwrite, description)
+    pixels = any(model.task == "pixel" for model in models)
+    writing = Writing(output, overwrite, description, pixels)
     single = open_target(out, len(scenes), writing)
     options = _anywhere(options)
     results: dict[int, SceneResult] = _refuse_doubles(scenes)

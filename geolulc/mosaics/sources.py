@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.grid import MapGrid
+from geolulc.grid import CellGrid
 from geolulc.nomenclature import nomenclature
 from geolulc.outputs.reading import grid_of, opened_map
 from geolulc.outputs.tags import MOSAIC, model_of, scene_of
@@ -41,7 +41,7 @@ class MapSource:
     """
 
     path: Path
-    grid: MapGrid
+    grid: CellGrid
     classes: tuple[str, ...]
     nomenclature: str
     thresholds: tuple[float, ...]
@@ -124,7 +124,7 @@ def _read_source(path: Path) -> MapSource | None:
         if MOSAIC in tags:
             raise _unusable(path, "a mosaic")
         grid = grid_of(dataset.crs.to_string(), tags)
-        if not isinstance(grid, MapGrid) or grid.shape != dataset.shape:
+        if grid.shape != dataset.shape:
             raise _unusable(path, f"a grid of {dataset.shape} cells that its tags contradict")
         names = nomenclature(tags["NOMENCLATURE"])
         for name in dataset.descriptions:

@@ -242,7 +242,7 @@ class _Cells:
         return first * second
 
 
-def _reach(grid: MapGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int]:
+def _reach(grid: CellGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int]:
     """First and last row and column that cells of ``cell`` metres inside ``bounds`` are made of.
 
     Rows and columns outside the map count as well, as far as the warper's kernel reaches.
@@ -261,8 +261,13 @@ def _reach(grid: MapGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int
     )
 
 
-def patch_offsets(grid: MapGrid, axis: int) -> NDArray[np.float32]:
-    """Metres from the centres of the cells of each row (axis 0) or column to their patches'."""
+def patch_offsets(grid: CellGrid, axis: int) -> NDArray[np.float32]:
+    """Metres from the centres of the cells of each row (axis 0) or column to their patches'.
+
+    0 where cells lie inside patches: none is moved at the tile's edge.
+    """
+    if not isinstance(grid, MapGrid):
+        return np.zeros(grid.shape[axis], np.float32)
     start = grid.patch_left if axis else grid.patch_top
     centred = (grid.stride - grid.patch_size) // 2
     found = [abs(start(i) - i * grid.stride - centred) for i in range(grid.shape[axis])]

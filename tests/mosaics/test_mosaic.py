@@ -21,6 +21,8 @@ from rio_cogeo import cog_validate
 from scipy.ndimage import binary_erosion
 
 from geolulc.cli import main
+from geolulc.grid import CellGrid, TileGrid
+from geolulc.landcover_map import LandCoverMap
 from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
 from geolulc.mosaics import blocks as blocks_module
 from geolulc.outputs import compare_maps, describe_map, read_map, summarize_zones, write_map
@@ -78,6 +80,26 @@ def test_no_seam_where_tiles_overlap(tmp_path: Path) -> None:
     step = np.abs(np.diff(found, axis=2)).mean(axis=(0, 1))
     smooth = np.abs(np.diff(whole.probabilities, axis=2)).mean(axis=(0, 1))
     np.testing.assert_allclose(step, smooth, atol=1e-6)
+
+
+def test_cells_inside_patches(tmp_path: Path) -> None:
+    """Maps of 160 m, whose cells no patch was moved for, meet without a seam too."""
+
+    def located(left: float, width: int) -> LandCoverMap:
+        grid = CellGrid(TileGrid("EPSG:32632", left, 5_100_000.0, width, 9_600), 160)
+        ones = np.ones(grid.shape, np.float32)
+        values = landscape_on(grid)
+        name = f"at{left:.0f}"
+        return replace(
+            made_field(name=name), grid=grid, probabilities=values, valid=ones, clear=ones
+        )
+
+    parts = [write_field(tmp_path, located(left, 9_600)) for left in (600_000.0, 606_720.0)]
+    out = mosaic(tmp_path, parts)
+    whole = located(600_000.0, 16_320).probabilities
+    np.testing.assert_allclose(read(out), whole, atol=1e-7)
+    counts = read(out, "_observations")[0]
+    assert counts[0].tolist() == [1] * 42 + [2] * 18 + [1] * 42
 
 
 def test_patches_moved_inside_the_edge_make_no_seam(tmp_path: Path) -> None:
