@@ -163,7 +163,8 @@ def test_a_running_cluster(tmp_path):
             pytest.raises(ClusterError, match="no such geolulc"),
         ):
             list(run_items(client, work, ["item0"]))
-        with worker(address, tmp_path):
+        # two: one that is killed while it starts is not started again by its nanny
+        with worker(address, tmp_path), worker(address, tmp_path):
             answers = dict(run_items(client, work, ["kill once", "item1", "item2"]))
             assert {answer.result for answer in answers.values()} == {"KILL ONCE", "ITEM1", "ITEM2"}
             answers = run_items(client, work, ["slow one"])
