@@ -3,26 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.mapping.pixel_area import PixelArea
+from geolulc.mapping.pixel_inference import ONE
 from geolulc.mapping.pixel_windows import WindowGrid
 from geolulc.pixel_map import FULL, NODATA, PIXEL_SIZES, PixelMapHeader
 
 _PIXEL: Final = PIXEL_SIZES[0]
-#: First row of a map and probabilities (classes, rows, columns), NaN where there is no data.
-Rows = tuple[int, NDArray[np.float32]]
-#: Rows of 10 m that leave at once, a multiple of 6: 100 MB of a tile with 19 classes.
+#: Steps of a sum that are one step of a map's probabilities.
+_STEP: Final = ONE // FULL
+#: Rows of 10 m that leave at once, a multiple of 6: 50 MB of a tile with 19 classes.
 _ROWS: Final = 120
 
 
-class Canvas:
-    """Probabilities of one row of windows, float32, over the map's columns.
+@dataclass(frozen=True)
+class Rows:
+    """Some whole rows of a map, complete.
 
-    The pixels that the next row of windows will add to stay until it has.
+    Attributes:
+        row: the first.
+        sums: (classes, rows, columns): uint16 in steps of ``ONE``, or float32 means of them.
+        mapped: bool (rows, columns): pixels that have data; the others' sums mean nothing.
+    """
+
+    row: int
+    sums: NDArray[np.uint16] | NDArray[np.float32]
+    mapped: NDArray[np.bool_]
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """float32 (classes, rows, columns), NaN where there is no data."""
+        share = self.sums * np.float32(1 / ONE)
+        share[:, ~self.mapped] = np.nan
+        return share
+
+    def codes(self) -> NDArray[np.uint8]:
+        """Probabilities in steps of 1 / ``FULL``, ``NODATA`` where there is no data."""
+        if self.sums.dtype == np.uint16:
+            half = np.uint16(_STEP // 2)
+            codes = ((self.sums + half) // np.uint16(_STEP)).astype(np.uint8)
+        else:
+            codes = np.rint(self.sums * np.float32(1 / _STEP)).astype(np.uint8)
+        if not self.mapped.all():
+            codes[:, ~self.mapped] = NODATA
+        return codes
+
+
+class Canvas:
+    """Sums of one row of windows, in steps of ``ONE``, over the map's columns.
+
+    The pixels that the next row of windows will add to stay until it has. Sums are whole numbers:
+    in which order windows come does not show.
     """
 
     def __init__(
@@ -35,13 +70,13 @@ class Canvas:
         self._top, self._bottom = grid.top // _PIXEL, (grid.top + grid.height) // _PIXEL
         rows = (windows.step + 2 * windows.ramp) // _PIXEL
         shape = len(header.classes), rows, self._right - self._left
-        self._sums = np.zeros(shape, np.float32)
+        self._sums = np.zeros(shape, np.uint16)
         #: First row (of 10 m, from the tile's top) that the sums hold.
         self._first = 0
         #: First row that has not left yet.
         self._next = self._top
 
-    def add(self, row: int, column: int, part: NDArray[np.float32]) -> None:
+    def add(self, row: int, column: int, part: NDArray[np.uint16]) -> None:
         """Add what the window at ``row`` and ``column`` says of the pixels in its support."""
         tile = self._windows.tile
         rows = self._windows.support(row, tile.height)
@@ -89,13 +124,13 @@ class Canvas:
         sums[:, kept:] = 0
         self._first = first
 
-    def _strip(self, start: int, part: NDArray[np.float32], mask: NDArray[np.bool_]) -> Rows:
+    def _strip(self, start: int, part: NDArray[np.uint16], mask: NDArray[np.bool_]) -> Rows:
         factor = self._header.grid.resolution // _PIXEL
         row = (start - self._top) // factor
+        sums: NDArray[np.uint16] | NDArray[np.float32] = part
         if factor > 1:
-            part, mask = _coarser(part, mask, factor, self._min_valid)
-        mask = mask & self._area.mask(self._header.grid, row, row + mask.shape[0])
-        return row, np.where(mask, part, np.float32(np.nan))
+            sums, mask = _coarser(part, mask, factor, self._min_valid)
+        return Rows(row, sums, mask & self._area.mask(self._header.grid, row, row + mask.shape[0]))
 
     def _empty(self, end: int) -> Iterator[Rows]:
         """Rows without data, down to ``end``."""
@@ -104,13 +139,14 @@ class Canvas:
         while self._next < end:
             stop = min(self._next + _ROWS, end)
             rows = (stop - self._next) // factor
-            nothing = np.full((shape[0], rows, shape[1]), np.nan, np.float32)
-            yield (self._next - self._top) // factor, nothing
+            nothing = np.zeros((shape[0], rows, shape[1]), np.uint16)
+            mapped = np.zeros(nothing.shape[1:], bool)
+            yield Rows((self._next - self._top) // factor, nothing, mapped)
             self._next = stop
 
 
 def _coarser(
-    part: NDArray[np.float32], mask: NDArray[np.bool_], factor: int, min_valid: float
+    part: NDArray[np.uint16], mask: NDArray[np.bool_], factor: int, min_valid: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Means over the usable ones of factor × factor pixels, and where enough of them are."""
     rows, columns = part.shape[1:]
@@ -121,12 +157,3 @@ def _coarser(
     enough = (counts > 0) & (counts >= min_valid * factor**2)
     means: NDArray[np.float32] = sums / np.maximum(counts, 1)
     return means, enough
-
-
-def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Probabilities in steps of 1 / ``FULL``, ``NODATA`` where they are NaN."""
-    nothing = np.isnan(probabilities[0])
-    with np.errstate(invalid="ignore"):
-        codes: NDArray[np.uint8] = np.rint(probabilities * np.float32(FULL)).astype(np.uint8)
-    codes[:, nothing] = NODATA
-    return codes

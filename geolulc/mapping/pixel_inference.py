@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,6 +18,11 @@ from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble, NetworkStrip, turned
 from geolulc.mapping.pixel_windows import WindowGrid
 from geolulc.nets import Model
+from geolulc.pixel_map import FULL
+
+#: Steps of a probability while windows add up: whole numbers, so that their order does not show.
+#: Four windows meet at most, each rounded to half a step.
+ONE: Final = 260 * FULL
 
 
 class PixelEnsemble(Ensemble):
@@ -47,8 +53,8 @@ class PixelEnsemble(Ensemble):
     @torch.inference_mode()
     def weighted(
         self, strips: Sequence[NetworkStrip], grid: WindowGrid, row: int, columns: Sequence[int]
-    ) -> list[NDArray[np.float32]]:
-        """Probabilities of some windows of a row, times their weights.
+    ) -> list[NDArray[np.uint16]]:
+        """Probabilities of some windows of a row, times their weights, in steps of ``ONE``.
 
         Args:
             strips: of ``prepare``: the tile's rows of the windows, over its whole width.
@@ -56,9 +62,19 @@ class PixelEnsemble(Ensemble):
             row, columns: of the windows.
 
         Returns:
-            For each window float32 (classes, rows, columns) of the pixels in its ``support``.
+            For each window uint16 (classes, rows, columns) of the pixels in its ``support``:
+            ``ONE`` is a probability of 1 with a weight of 1.
         """
-        total: Tensor | None = None
+        tile = grid.tile
+        down = grid.weights(row, tile.height) * (ONE / (len(self._nets) * len(self._turns)))
+        parts = [
+            (
+                (..., grid.inside(row, tile.height), grid.inside(column, tile.width)),
+                torch.from_numpy(np.outer(down, grid.weights(column, tile.width))),
+            )
+            for column in columns
+        ]
+        totals: list[Tensor] = []
         for net, model, order, strip in zip(
             self._nets, self._models, self._orders, strips, strict=True
         ):
@@ -67,22 +83,22 @@ class PixelEnsemble(Ensemble):
                 for x, r in zip(strip, RESOLUTIONS, strict=True)
             ]
             for turn in self._turns:
-                logits = self._classify(net, [turned(x, turn) for x in groups])
-                part = turned_back(model.probabilities(logits), turn)
+                logits = turned_back(self._classify(net, [turned(x, turn) for x in groups]), turn)
+                # class by class in memory, which softmax and all that follows go through faster
+                found = [
+                    model.probabilities(window[None][inside].contiguous())[0]
+                    for window, (inside, _) in zip(logits, parts, strict=True)
+                ]
                 if order != list(range(len(order))):
-                    part = part[:, order]
-                total = part if total is None else total.add_(part)
-        if total is None:
-            raise ValueError("no model")
-        count = len(self._nets) * len(self._turns)
-        tile = grid.tile
-        down = grid.weights(row, tile.height) / count
-        results: list[NDArray[np.float32]] = []
-        for window, column in zip(total, columns, strict=True):
-            inside = window[:, grid.inside(row, tile.height), grid.inside(column, tile.width)]
-            weights = np.outer(down, grid.weights(column, tile.width))
-            results.append((inside * torch.from_numpy(weights).to(inside)).cpu().numpy())
-        return results
+                    found = [x[order] for x in found]
+                totals = (
+                    [a.add_(b) for a, b in zip(totals, found, strict=True)] if totals else found
+                )
+        # rounded where it is, before it is moved
+        return [
+            total.mul_(weights.to(total)).add_(0.5).cpu().numpy().astype(np.uint16)
+            for total, (_, weights) in zip(totals, parts, strict=True)
+        ]
 
 
 def _cut(x: Tensor, grid: WindowGrid, row: int, column: int, resolution: int) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.mapping.pixel_area import PixelArea
-from geolulc.mapping.pixel_canvas import Canvas, Rows, quantise
+from geolulc.mapping.pixel_canvas import Canvas, Rows
 from geolulc.mapping.pixel_inference import PixelEnsemble
 from geolulc.mapping.scene_run import INFERENCE, Progress
 from geolulc.mapping.shares import clear_pixels, valid_pixels
@@ -36,7 +36,7 @@ class _Batch:
 
     row: int
     columns: list[int]
-    future: Future[list[NDArray[np.float32]]] | None
+    future: Future[list[NDArray[np.uint16]]] | None
     last: bool
     usable: NDArray[np.bool_]
 
@@ -102,15 +102,15 @@ class PixelRun:
             progress: called with (windows done, windows in all).
             when_decoded: called when there is nothing left to decode.
         """
-        for row, probabilities in self.rows(progress, when_decoded):
-            yield PixelStrip(row, quantise(probabilities))
+        for rows in self.rows(progress, when_decoded):
+            yield PixelStrip(rows.row, rows.codes())
 
     def rows(
         self,
         progress: Progress | None = None,
         when_decoded: Callable[[], None] | None = None,
     ) -> Iterator[Rows]:
-        """As ``strips``, but as they are: first row, and float32 with NaN for no data."""
+        """As ``strips``, but as they add up."""
         canvas = Canvas(self.header, self._windows, self._area, self._mapper.options.min_valid)
         total, done = int(self._selected.sum()), 0
         for batch in self._finished(when_decoded):

@@ -69,6 +69,7 @@ def predict_pixels(
                 remedy="Give an aoi, a coarser resolution, or use geolulc map.",
             )
         probabilities = np.empty(shape, np.float32)
-        for row, part in run.rows(progress):
-            probabilities[:, row : row + part.shape[1]] = part
+        for rows in run.rows(progress):
+            part = rows.probabilities()
+            probabilities[:, rows.row : rows.row + part.shape[1]] = part
         return Pixels(run.header, probabilities)

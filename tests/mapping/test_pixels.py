@@ -57,8 +57,8 @@ class TestPlace:
     def test_every_pixel_gets_its_own(self, scene):
         path, bands = scene
         found = predict_pixels(path, make_pixel_model(Itself()), options=OPTIONS)
-        np.testing.assert_allclose(found.probabilities[1], _red(bands), atol=1e-5)
-        np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, atol=1e-5)
+        np.testing.assert_allclose(found.probabilities[1], _red(bands), atol=5e-5)
+        np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, atol=5e-5)
 
     @pytest.mark.parametrize("resolution", [20, 60])
     def test_coarser_pixels_are_means(self, scene, resolution):
@@ -67,7 +67,7 @@ class TestPlace:
         found = predict_pixels(path, make_pixel_model(Itself()), options=options)
         n = resolution // 10
         red = _red(bands).reshape(HEIGHT // resolution, n, WIDTH // resolution, n).mean((1, 3))
-        np.testing.assert_allclose(found.probabilities[1], red, atol=1e-5)
+        np.testing.assert_allclose(found.probabilities[1], red, atol=5e-5)
 
     def test_an_area_is_cut_at_its_pixels(self, scene, tmp_path):
         path, _ = scene
@@ -146,7 +146,7 @@ class TestLayout:
             model = make_pixel_model(Blurred(margin=margin), mean=0, std=2000)
             with Mapper([model], OPTIONS) as mapper, mapper.open(open_product(path)) as run:
                 assert isinstance(run, PixelRun)
-                made = np.concatenate([part for _, part in run.rows()], axis=1)
+                made = np.concatenate([rows.probabilities() for rows in run.rows()], axis=1)
             windows = mapper.ensemble.windows(open_product(path).grid)
             border, ramp = windows.step // 10, max(2, windows.ramp // 10)
             curved = np.abs(np.diff(made[1], n=2, axis=1)).mean(axis=0)
@@ -193,7 +193,7 @@ def test_models_are_averaged(tmp_path):
     models = [make_pixel_model(Itself()), make_pixel_model(Blurred(), mean=2500, std=1000)]
     singly = [predict_pixels(path, model, options=OPTIONS).probabilities for model in models]
     both = predict_pixels(path, models, options=OPTIONS).probabilities
-    np.testing.assert_allclose(both, (singly[0] + singly[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(both, (singly[0] + singly[1]) / 2, atol=5e-5)
 
 
 def test_turns_are_undone(tmp_path):
@@ -201,7 +201,7 @@ def test_turns_are_undone(tmp_path):
     options = MapOptions(device="cpu", mask_scl=(), tta=True)
     turned = predict_pixels(path, make_pixel_model(Itself()), options=options).probabilities
     plain = predict_pixels(path, make_pixel_model(Itself()), options=OPTIONS).probabilities
-    np.testing.assert_allclose(turned, plain, atol=1e-5)
+    np.testing.assert_allclose(turned, plain, atol=5e-5)
 
 
 class TestFiles:
