@@ -14,7 +14,7 @@ from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.cells import ClassSummary
 from geolulc.outputs.legends import class_entries, probability_entries
 from geolulc.outputs.pixel_ranks import Ranking
-from geolulc.outputs.pixel_rasters import RasterPlan, RasterWriter
+from geolulc.outputs.pixel_rasters import RasterPlan, RasterWriter, raster_memory
 from geolulc.outputs.pixel_tallies import pixel_classes
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
 from geolulc.outputs.rasters import Band
@@ -101,8 +101,9 @@ class LayerWriters:
         return np.concatenate([codes, ranking.probabilities])
 
     def finish(self, name: str, tags: dict[str, str]) -> None:
-        """Make the file of ``name``."""
-        self._writers[name].finish({**tags, "GEOLULC_FILE": name})
+        """Make the file of ``name``; in any thread, of different ones at once too."""
+        with raster_memory():
+            self._writers[name].finish({**tags, "GEOLULC_FILE": name})
 
 
 def raster_style(name: str, header: PixelMapHeader, summaries: Sequence[ClassSummary]) -> str:

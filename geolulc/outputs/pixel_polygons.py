@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,35 +44,56 @@ def region_polygons(
     """
     pieces = _Pieces(regions)
     budget = _Budget(regions)
-    rows, columns = regions.codes.shape
-    for top in range(0, rows, block):
-        for left in range(0, columns, block):
-            bottom, right = min(top + block, rows), min(left + block, columns)
-            owners, polygons, counts = _block(regions, top, bottom, left, right)
+    waiting: deque[tuple[_Block, Future[NDArray[Any]]]] = deque()
+    # GEOS simplifies one block without Python's lock while the next is traced
+    with ThreadPoolExecutor(1) as thread:
+        for found in _blocks(regions, block):
             if simplify:
-                polygons = budget.simplified(owners, polygons)
-            yield pieces.add(owners, polygons, counts)
+                task = thread.submit(budget.simplified, found.owners, found.polygons)
+                waiting.append((found, task))
+                if len(waiting) > 1:
+                    yield pieces.add(*_done(waiting))
+            else:
+                yield pieces.add(found, found.polygons)
+        while waiting:
+            yield pieces.add(*_done(waiting))
 
 
-def _block(
-    regions: Regions, top: int, bottom: int, left: int, right: int
-) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[np.int64]]:
-    """Pieces of regions in a block, the region of each, and pixels of each of all regions."""
+@dataclass(frozen=True)
+class _Block:
+    """Pieces of regions in a block.
+
+    Attributes:
+        owners: the region of each piece.
+        polygons: the pieces.
+        counts: pixels in the block of each of all regions.
+    """
+
+    owners: NDArray[np.intp]
+    polygons: NDArray[Any]
+    counts: NDArray[np.int64]
+
+
+def _done(waiting: deque[tuple[_Block, Future[NDArray[Any]]]]) -> tuple[_Block, NDArray[Any]]:
+    found, task = waiting.popleft()
+    return found, task.result()
+
+
+def _blocks(regions: Regions, size: int) -> Iterator[_Block]:
     rows, columns = regions.codes.shape
-    outer_top, outer_left = max(top - 1, 0), max(left - 1, 0)
-    outer = regions.window(
-        slice(outer_top, min(bottom + 1, rows)), slice(outer_left, min(right + 1, columns))
-    )
-    beyond = (
-        (int(top == 0), int(bottom == rows)),
-        (int(left == 0), int(right == columns)),
-    )
-    around = np.pad(outer, beyond, constant_values=-1)
-    owner = np.ascontiguousarray(around[1:-1, 1:-1])
-    traced = trace_regions(owner, around)
-    placed = traced.corners + np.array([left, top])
-    counts = np.bincount(owner.ravel(), minlength=len(regions.code))
-    return traced.owners, traced.polygons(placed.astype(np.float64)), counts
+    for top in range(0, rows, size):
+        bottom = min(top + size, rows)
+        # a pixel more on each side: corners of what lies beyond are shared
+        outer = slice(max(top - 1, 0), min(bottom + 1, rows))
+        beyond = ((int(top == 0), int(bottom == rows)), (1, 1))
+        labels = np.pad(regions.window(outer, slice(0, columns)), beyond, constant_values=-1)
+        for left in range(0, columns, size):
+            around = labels[:, left : min(left + size, columns) + 2]
+            owner = np.ascontiguousarray(around[1:-1, 1:-1])
+            traced = trace_regions(owner, around)
+            corners = (traced.corners + np.array([left, top])).astype(np.float64)
+            counts = np.bincount(owner.ravel(), minlength=len(regions.code))
+            yield _Block(traced.owners, traced.polygons(corners), counts)
 
 
 class _Pieces:
@@ -80,13 +103,11 @@ class _Pieces:
         self._missing = regions.pixels.copy()
         self._open: dict[int, list[Any]] = {}
 
-    def add(
-        self, owners: NDArray[np.intp], polygons: NDArray[Any], counts: NDArray[np.int64]
-    ) -> RegionPolygons:
-        """Take a block's pieces; the regions that are whole now come back."""
-        self._missing -= counts
+    def add(self, block: _Block, polygons: NDArray[Any]) -> RegionPolygons:
+        """Take a block's pieces, as ``polygons``; the regions that are whole now come back."""
+        self._missing -= block.counts
         found: dict[int, list[Any]] = {}
-        for owner, polygon in zip(owners.tolist(), polygons, strict=True):
+        for owner, polygon in zip(block.owners.tolist(), polygons, strict=True):
             found.setdefault(owner, []).append(polygon)
         whole: dict[int, Any] = {}
         for owner, parts in found.items():

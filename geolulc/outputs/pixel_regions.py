@@ -39,10 +39,34 @@ class Regions:
 
     def window(self, rows: slice, columns: slice) -> NDArray[np.int32]:
         """int32 (rows, columns): the region of each pixel of a window."""
-        first = self.first_run[rows.start]
-        runs = _starts(self.codes[rows]).cumsum(axis=None, dtype=np.int64) - 1
+        of_run = self.of_run[self.first_run[rows.start] : self.first_run[rows.stop]]
+        runs = _starts(self.codes[rows]).cumsum(axis=None, dtype=np.int32) - 1
         shape = (rows.stop - rows.start, self.codes.shape[1])
-        return np.asarray(self.of_run[first + runs.reshape(shape)[:, columns]], np.int32)
+        return np.asarray(of_run[runs.reshape(shape)[:, columns]], np.int32)
+
+    def neighbours(self) -> NDArray[np.int32]:
+        """int32 (pairs, 2): regions that touch along an edge, each pair once."""
+        found = [np.zeros((0, 2), np.int32)]
+        for first in range(0, len(self.codes), _ROWS):
+            top = max(first - 1, 0)  # and what the last part ended with
+            part = self.codes[top : first + _ROWS]
+            of_run = self.of_run[self.first_run[top] : self.first_run[top + len(part)]]
+            starts = _starts(part)
+            runs = (starts.cumsum(axis=None, dtype=np.int32) - 1).reshape(part.shape)
+            right = np.flatnonzero(np.flatnonzero(starts) % part.shape[1])
+            # two runs meet where the later of them starts
+            meeting = (part[:-1] != part[1:]) & (starts[:-1] | starts[1:])
+            above = np.concatenate([right - 1, runs[:-1][meeting]])
+            below = np.concatenate([right, runs[1:][meeting]])
+            found.append(distinct_pairs(of_run[above], of_run[below]))
+        return distinct_pairs(*np.concatenate(found).T)
+
+    def recode(self, code: NDArray[np.uint8]) -> None:
+        """Write ``code`` (region,) into ``codes``: what is known of the regions holds no more."""
+        for row, part in _parts(self.codes):
+            of_run = self.of_run[self.first_run[row] : self.first_run[row + len(part)]]
+            lengths = np.diff(np.append(np.flatnonzero(_starts(part)), part.size))
+            part[:] = np.repeat(code[of_run], lengths).reshape(part.shape)
 
 
 def find_regions(codes: NDArray[np.uint8]) -> Regions:
@@ -75,7 +99,7 @@ def find_regions(codes: NDArray[np.uint8]) -> Regions:
         above = labels[-1][runs[-1]].astype(np.int64)
         total += found
     pairs = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *meeting]), axis=0)
-    count, joined = _graph_components(pairs[:, 0], pairs[:, 1], total)
+    count, joined = graph_components(pairs[:, 0], pairs[:, 1], total)
     sizes = np.bincount(joined, weights=np.concatenate(pixels), minlength=count)
     of_region = np.zeros(count, np.uint8)
     of_region[joined] = np.concatenate(code)
@@ -91,15 +115,24 @@ def _components(
     touching = codes[:-1] == codes[1:]
     # two runs meet once, though they may touch along many pixels
     touching[:, 1:] &= ~touching[:, :-1] | starts[:-1, 1:] | starts[1:, 1:]
-    return _graph_components(runs[:-1][touching], runs[1:][touching], int(runs[-1, -1]) + 1)
+    return graph_components(runs[:-1][touching], runs[1:][touching], int(runs[-1, -1]) + 1)
 
 
-def _graph_components(
-    a: NDArray[Any], b: NDArray[Any], nodes: int
-) -> tuple[int, NDArray[np.int32]]:
+def graph_components(a: NDArray[Any], b: NDArray[Any], nodes: int) -> tuple[int, NDArray[np.int32]]:
+    """How many components the edges from ``a`` to ``b`` leave, and int32 (node,): of each."""
     graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(nodes, nodes))
     count, of_node = connected_components(graph, directed=False)
     return int(count), np.asarray(of_node, np.int32)
+
+
+def distinct_pairs(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int32]:
+    """int32 (pairs, 2): the pairs of ``a`` and ``b`` that differ, the lower first, each once."""
+    differ = a != b
+    a, b = a[differ], b[differ]
+    keys = np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b)
+    keys.sort()  # what np.unique does since numpy 2.3, by hashing, takes four times as long
+    keys = keys[np.diff(keys, prepend=-1) != 0]
+    return np.column_stack([keys >> 32, keys & 0xFFFFFFFF]).astype(np.int32)
 
 
 def _parts(codes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

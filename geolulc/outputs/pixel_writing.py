@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from geolulc.staging import staged
 
 _DEFAULTS: Final = OutputOptions()
 #: What polygons are made from; written for them alone where no one asks for it.
-_SOURCES: Final = ("classes", "confidence")
+_SOURCES: Final = frozenset({"classes", "confidence"})
 
 
 def write_pixel_map(
@@ -73,11 +74,7 @@ def write_pixel_map(
     ):
         targets = dict(zip(paths, temporary, strict=True))
         pixels = _Pixels(header)
-        tags, rasters = _write_rasters(pixels, strips, targets)
-        if "vectors" in targets:
-            limits = RegionLimits(options.min_area, options.max_polygons)
-            summaries = pixels.tally.summaries()
-            write_pixel_vectors({**targets, **rasters}, header, summaries, limits, tags)
+        _write_layers(pixels, strips, targets, options)
         write_pages(targets, pixels.content(backdrop, model, source, out.parent))
     remove_superseded(superseded, paths.values())
     return paths
@@ -104,10 +101,13 @@ class _Pixels:
         return PageContent(self.header, sample, summaries, figures, backdrop, model, source, folder)
 
 
-def _write_rasters(
-    pixels: _Pixels, strips: Iterable[PixelStrip], targets: Mapping[str, Path]
-) -> tuple[dict[str, str], dict[str, Path]]:
-    """Write rasters with their styles; their tags and paths come back."""
+def _write_layers(
+    pixels: _Pixels,
+    strips: Iterable[PixelStrip],
+    targets: Mapping[str, Path],
+    options: OutputOptions,
+) -> None:
+    """Rasters with their styles, and vectors."""
     header, tally = pixels.header, pixels.tally
     folder = next(iter(targets.values())).parent
     hidden = {name: folder / f".{name}.tif" for name in _SOURCES if "vectors" in targets}
@@ -116,7 +116,7 @@ def _write_rasters(
         for name in RASTERS
         if name in targets or name in hidden
     }
-    with LayerWriters(header, rasters, folder) as writers:
+    with LayerWriters(header, rasters, folder) as writers, ThreadPoolExecutor(1) as thread:
         for block in whole_blocks(header, strips):
             ranking = rank_classes(block.probabilities, DEPTH)
             tally.add(block.row, block.probabilities, ranking)
@@ -124,12 +124,18 @@ def _write_rasters(
             writers.append(block.probabilities, ranking)
         tags = pixel_tags(header, tally)
         tags["GEOLULC_FILES"] = json.dumps(sorted(path.name for path in targets.values()))
-        for name in rasters:
+        for name in [n for n in rasters if n in _SOURCES]:
             writers.finish(name, tags)
+        # the largest files, while polygons are made on one core
+        others = [thread.submit(writers.finish, n, tags) for n in rasters if n not in _SOURCES]
+        if "vectors" in targets:
+            limits = RegionLimits(options.min_area, options.max_polygons)
+            write_pixel_vectors({**targets, **rasters}, header, tally.summaries(), limits, tags)
+        for other in others:
+            other.result()
     summaries = tally.summaries()
     for name in targets.keys() & rasters.keys():
         style = raster_style(name, header, summaries)
         targets[f"{name}.style"].write_text(style, encoding="utf-8")
     if "classes" in targets:
         targets["classes.attributes"].write_text(attribute_table(summaries), encoding="utf-8")
-    return tags, rasters

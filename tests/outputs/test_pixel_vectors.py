@@ -102,6 +102,42 @@ def test_sieving_leaves_nothing_small_but_islands() -> None:
     assert unit_pixels(PixelGrid.of_tile(TILE, 60), 0.5) == 2
 
 
+def test_a_speck_goes_to_its_largest_neighbour() -> None:
+    codes = np.full((12, 12), 7, np.uint8)
+    codes[:, :3] = 2
+    codes[5, 2:5] = 3  # between 7 (105 pixels) and 2 (35)
+    codes[0, 0] = 4  # between two pixels of 2, at the map's corner
+    codes[11, 11] = 0
+    expected = codes.copy()
+    expected[5, 2:5], expected[0, 0] = 7, 2
+    np.testing.assert_array_equal(sieved(codes, 10), expected)
+    # of equal neighbours the first; what has become one region counts as one
+    codes = np.array([[1, 1, 1, 2, 3, 3, 3]], np.uint8)
+    np.testing.assert_array_equal(sieved(codes, 2), [[1, 1, 1, 1, 3, 3, 3]])
+    codes = np.array([[1, 1, 1, 2, 1, 3, 3, 3, 3, 3]], np.uint8)
+    np.testing.assert_array_equal(sieved(codes, 3), [[1] * 3 + [1, 3] + [3] * 5])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 60))
+def test_sieving_changes_small_regions_only(seed: int, pixels: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.repeat(rng.integers(0, 4, (9, 9), np.uint8), 7, 0), 7, 1)
+    speckled = rng.random(codes.shape) < 0.1
+    codes[speckled] = rng.integers(0, 6, int(speckled.sum()))
+    coarse = sieved(codes, pixels)
+    regions = find_regions(codes)
+    large = regions.pixels[regions.window(slice(0, 63), slice(0, 63))] >= pixels
+    np.testing.assert_array_equal(coarse[large], codes[large])
+    np.testing.assert_array_equal(coarse == 0, codes == 0)
+    gdal, size = codes.copy(), 1
+    while size < pixels:
+        size = min(2 * size, pixels)
+        rasterio.features.sieve(gdal, size, out=gdal, mask=gdal, connectivity=4)
+    # which of equal neighbours is taken differs
+    assert (coarse != gdal).mean() < 0.05
+
+
 @pytest.mark.parametrize("block", [10_000, 256, 97])
 def test_polygons_are_a_coverage_that_keeps_areas(block: int) -> None:
     codes = sieved(made_codes())
