@@ -7,8 +7,8 @@ majority class of each 160 m cell.
 
     python benchmarks/located_classes.py --train S1 S2 … --test T1 … [--minutes 8]
 
-Folders hold one ``.SAFE`` and its ``_truth.tif`` each. Patch maps come at a stride of 120 m, the
-multiple of 120 below 160; a cell takes the patch whose centre is nearest to its own.
+Folders hold one ``.SAFE`` and its ``_truth.tif`` each. Patch maps come at a stride of 120 m; a cell
+takes the patch whose centre is nearest to its own.
 """
 
 from __future__ import annotations

@@ -7,6 +7,11 @@ A BigEarthNet patch is 1,200 m (120/60/20 pixels of 10/20/60 m). Patches start o
 until the tile is covered; the last row and column may reach beyond the tile. A cell's patch is
 the 1,200 m window centred on the cell, moved inside the tile where it would stick out. Nothing
 is dropped and nothing is invented: a full tile (109,800 m) has 92 × 92 cells at 1,200 m.
+
+``stride`` is any multiple of 60 m up to the patch. At odd multiples (300 m, say) the centred
+patch would start in the middle of a 60 m pixel: it starts at that pixel's upper-left corner
+instead, so its centre lies 30 m to the left of and above the cell's, alike for all cells. At
+multiples of 120 m the centres coincide.
 """
 
 from __future__ import annotations
@@ -23,8 +28,6 @@ from geolulc.errors import ParameterError, ProductError
 PATCH_SIZE: Final = 1200
 #: Patches start at multiples of this many metres from the tile's corner: the coarsest pixel.
 ALIGNMENT: Final = RESOLUTIONS[-1]
-#: A patch centred on a cell starts on the 60 m grid when the stride is a multiple of this.
-STRIDE_STEP: Final = 2 * ALIGNMENT
 #: Metres a side of cells inside patches, on which a patch model's evidence is mapped: what the
 #: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give.
 LOCATED_CELLS: Final = (320, 160, 80)
@@ -113,19 +116,19 @@ class MapGrid(CellGrid):
     tile: TileGrid
 
     def __post_init__(self) -> None:
-        if self.patch_size <= 0 or self.patch_size % STRIDE_STEP:
+        if self.patch_size <= 0 or self.patch_size % ALIGNMENT:
             raise ParameterError(
                 "patch size",
                 found=f"{self.patch_size} m",
-                expected=f"a multiple of {STRIDE_STEP} m",
+                expected=f"a multiple of {ALIGNMENT} m",
                 remedy=f"BigEarthNet models use {PATCH_SIZE}.",
             )
-        if self.stride % STRIDE_STEP or not 0 < self.stride <= self.patch_size:
+        if self.stride % ALIGNMENT or not 0 < self.stride <= self.patch_size:
             raise ParameterError(
                 "stride",
                 found=f"{self.stride} m",
-                expected=f"a multiple of {STRIDE_STEP} m, from {STRIDE_STEP} to {self.patch_size}",
-                remedy=f"Use {self.patch_size}, {self.patch_size // 2} or {STRIDE_STEP}, say.",
+                expected=f"a multiple of {ALIGNMENT} m, up to {self.patch_size}",
+                remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {PATCH_SIZE // 4}, say.",
             )
         if min(self.tile.width, self.tile.height) < self.patch_size:
             raise ProductError(
@@ -134,6 +137,11 @@ class MapGrid(CellGrid):
                 expected=f"at least one patch of {self.patch_size} m",
                 remedy="Use a larger scene or a model with a smaller patch.",
             )
+
+    @property
+    def patch_lead(self) -> int:
+        """Metres that patches start above and to the left of their cells, inside the tile."""
+        return -((self.stride - self.patch_size) // (2 * ALIGNMENT)) * ALIGNMENT
 
     def patch_top(self, row: int) -> int:
         """Metres from the tile's top to the patch of cells in ``row``; a multiple of 60."""
@@ -146,8 +154,7 @@ class MapGrid(CellGrid):
     def _start(self, index: int, count: int, extent: int) -> int:
         if not 0 <= index < count:
             raise IndexError(f"cell {index} of {count}")
-        centred = index * self.stride + (self.stride - self.patch_size) // 2
-        return min(max(centred, 0), extent - self.patch_size)
+        return min(max(index * self.stride - self.patch_lead, 0), extent - self.patch_size)
 
     def window(self, row: int, column: int, resolution: int) -> tuple[slice, slice]:
         """(rows, columns) in pixels of ``resolution`` metres of the cell's patch."""

@@ -67,7 +67,8 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     type=int,
     default=1200,
     show_default=True,
-    help="Side of a cell in metres, a multiple of 120.",
+    help="Side of a cell in metres, a multiple of 60. At odd ones, such as 300, patches are "
+    "centred 30 m to the left of and above their cells, on the 60 m grid.",
 )
 @click.option(
     "--resolution",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, STRIDE_STEP
+from geolulc.grid import ALIGNMENT, LOCATED_CELLS, PATCH_SIZE
 from geolulc.pixel_map import PIXEL_SIZES
 
 #: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
@@ -22,7 +22,7 @@ class MapOptions:
     """Choices of ``predict_scene``.
 
     Attributes:
-        stride: side of a cell in metres, a multiple of 120 up to 1200.
+        stride: side of a cell in metres, a multiple of 60 up to 1200.
         resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
             answers are then placed inside their patches; None: a cell for each patch, or 10.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
@@ -51,12 +51,12 @@ class MapOptions:
     tta: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.stride <= PATCH_SIZE or self.stride % STRIDE_STEP:
+        if not 0 < self.stride <= PATCH_SIZE or self.stride % ALIGNMENT:
             raise ParameterError(
                 "stride",
                 found=f"{self.stride} m",
-                expected=f"a multiple of {STRIDE_STEP} m, up to {PATCH_SIZE}",
-                remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {STRIDE_STEP}, say.",
+                expected=f"a multiple of {ALIGNMENT} m, up to {PATCH_SIZE}",
+                remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {PATCH_SIZE // 4}, say.",
             )
         if self.resolution not in (None, *PIXEL_SIZES, *LOCATED_CELLS):
             raise ParameterError(

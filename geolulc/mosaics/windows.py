@@ -262,15 +262,14 @@ def _reach(grid: CellGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, in
 
 
 def patch_offsets(grid: CellGrid, axis: int) -> NDArray[np.float32]:
-    """Metres from the centres of the cells of each row (axis 0) or column to their patches'.
+    """Metres that the patches of each row (axis 0) or column of cells were moved inside the tile.
 
     0 where cells lie inside patches: none is moved at the tile's edge.
     """
     if not isinstance(grid, MapGrid):
         return np.zeros(grid.shape[axis], np.float32)
     start = grid.patch_left if axis else grid.patch_top
-    centred = (grid.stride - grid.patch_size) // 2
-    found = [abs(start(i) - i * grid.stride - centred) for i in range(grid.shape[axis])]
+    found = [abs(start(i) - i * grid.stride + grid.patch_lead) for i in range(grid.shape[axis])]
     return np.array(found, np.float32)
 
 

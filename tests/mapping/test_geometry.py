@@ -41,7 +41,7 @@ def _corners(product, **options):
     return landcover_map.grid, dn.reshape(2, len(BANDS), *landcover_map.grid.shape)
 
 
-@pytest.mark.parametrize("stride", [1200, 600, 360])
+@pytest.mark.parametrize("stride", [1200, 600, 360, 300])
 def test_every_window_starts_and_ends_where_the_grid_says(north, stride):
     grid, dn = _corners(north, stride=stride)
     rows, columns = grid.shape

@@ -15,7 +15,7 @@ from geolulc.mapping.shares import clear_share, valid_share
 from geolulc.products import Tiling
 
 sizes = st.integers(20, 120).map(lambda n: n * 60)
-strides = st.integers(1, 10).map(lambda n: n * 120)
+strides = st.integers(1, 20).map(lambda n: n * 60)
 
 
 @st.composite

@@ -191,7 +191,7 @@ class TestCommand:
             (["{scene}", "-o", "a.png"], "expected .tif"),
             (["{scene}", "-o", "s3://bucket/a.tif"], "no file system"),
             (["{scene}", "-o", "/vsis3/bucket/maps"], "no file system"),
-            (["{scene}", "-o", "a.tif", "--stride", "500"], "multiple of 120"),
+            (["{scene}", "-o", "a.tif", "--stride", "500"], "multiple of 60"),
             (["{scene}", "-o", "a.tif", "--min-valid", "2"], "0..1"),
             (["{scene}", "-o", "a.tif", "--aoi", "100,1,101,2"], "outside the scene"),
             (["{scene}", "-o", "a.tif", "--device", "abacus"], "device 'abacus'"),

@@ -116,6 +116,25 @@ def test_patches_moved_inside_the_edge_make_no_seam(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[inner], whole.probabilities[inner], atol=1e-7)
 
 
+def test_patches_beside_their_cells_make_no_seam(tmp_path: Path) -> None:
+    """At 300 m no patch is centred to the metre: those count that were not moved inside."""
+    whole = made_field(width=15_600, height=6_000, stride=300)
+    parts = []
+    for left in (600_000.0, 606_000.0):
+        part = made_field(left, width=9_600, height=6_000, stride=300)
+        starts = np.array([part.grid.patch_left(i) for i in range(part.grid.shape[1])])
+        seen = np.unique(starts, return_inverse=True)[1]
+        # cells of one patch have its answer: that of the cell whose patch was not moved
+        own = [np.flatnonzero(starts == s)[-1 if s == 0 else 0] for s in np.unique(starts)]
+        p = part.probabilities[:, :, np.array(own)[seen]]
+        parts.append(write_field(tmp_path, replace(part, probabilities=p)))
+    out = mosaic(tmp_path, parts)
+    found = read(out)
+    inner = np.s_[:, :, 2:-2]
+    np.testing.assert_allclose(found[inner], whole.probabilities[inner], atol=1e-7)
+    assert set(np.unique(read(out, "_observations"))) == {1, 2}
+
+
 @pytest.mark.parametrize("size", [600, 250, 1200])
 def test_zones_meet_without_a_seam(tmp_path: Path, size: int) -> None:
     """Zones 32 and 33 on the European grid: what is interpolated is the landscape."""

@@ -16,11 +16,12 @@ tiles = st.builds(
     st.integers(20, 400),
     st.integers(20, 400),
 )
-strides = st.integers(1, 10).map(lambda n: 120 * n)
+strides = st.integers(1, 20).map(lambda n: 60 * n)
 
 
 @pytest.mark.parametrize(
-    ("stride", "cells"), [(1200, 92), (600, 183), (360, 305), (120, 915), (1080, 102)]
+    ("stride", "cells"),
+    [(1200, 92), (600, 183), (360, 305), (300, 366), (120, 915), (60, 1830), (1080, 102)],
 )
 def test_a_full_tile_is_covered_and_nothing_is_dropped(stride: int, cells: int) -> None:
     assert MapGrid(FULL, stride).shape == (cells, cells)
@@ -41,6 +42,35 @@ def test_patches_are_centred_on_cells_of_a_smaller_stride() -> None:
     # cell 5 spans 3,000 to 3,600 m, so its patch spans 2,700 to 3,900 m
     assert grid.patch_top(5) == 2700
     assert grid.patch_top(0) == 0
+
+
+def test_patches_of_odd_strides_lie_30_m_up_and_left() -> None:
+    grid = MapGrid(FULL, 300)
+    # cell 5 spans 1,500 to 1,800 m: a patch from 1,050 m on would start inside a 60 m pixel
+    assert grid.patch_left(5) == 1020
+    assert grid.patch_top(5) == 1020
+    # as far as the tile goes, at both ends
+    assert [grid.patch_left(i) for i in (0, 1, 2, 364, 365)] == [0, 0, 120, 108_600, 108_600]
+    assert MapGrid(FULL, 60).patch_lead == 600
+    assert MapGrid(FULL, 1140).patch_lead == 60
+
+
+@given(tiles, strides)
+def test_patches_are_centred_on_cells_as_far_as_the_grid_and_the_tile_let_them(
+    tile: TileGrid, stride: int
+) -> None:
+    grid = MapGrid(tile, stride)
+    off = 30 if stride % 120 else 0
+    for start, count, extent in (
+        (grid.patch_top, grid.shape[0], tile.height),
+        (grid.patch_left, grid.shape[1], tile.width),
+    ):
+        for i in range(count):
+            centred = i * stride + stride // 2 - PATCH_SIZE // 2 - off
+            if 0 <= centred <= extent - PATCH_SIZE:
+                assert start(i) == centred
+            else:
+                assert start(i) == (0 if centred < 0 else extent - PATCH_SIZE)
 
 
 def test_bounds_are_cut_to_the_tile() -> None:
@@ -91,9 +121,11 @@ def test_a_cells_centre_lies_in_its_patch(tile: TileGrid, stride: int) -> None:
         assert left <= centre <= left + PATCH_SIZE
 
 
-@pytest.mark.parametrize("stride", [0, -120, 60, 100, 1000, 1320, 2400])
+@pytest.mark.parametrize("stride", [0, -120, 30, 100, 1000, 1260, 1320, 2400])
 def test_a_stride_off_the_grid_is_refused(stride: int) -> None:
-    with pytest.raises(ParameterError, match=rf"stride: found {stride} m; expected a multiple of"):
+    with pytest.raises(
+        ParameterError, match=rf"stride: found {stride} m; expected a multiple of 60 m"
+    ):
         MapGrid(FULL, stride)
 
 
