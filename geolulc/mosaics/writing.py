@@ -129,7 +129,8 @@ def _write_files(
         stack.callback(raster.close)
     store = None
     if "vectors" in targets:
-        store = CellStore(targets["vectors"].with_suffix(".cells.tif"), header)
+        scratch = targets["vectors"].with_suffix(".cells.tif")
+        store = CellStore(scratch, header, cells=_writes_cells(header, output))
         stack.callback(store.close)
     sample = Sample(header)
     totals = _nothing(header)

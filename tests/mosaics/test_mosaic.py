@@ -286,24 +286,6 @@ def test_all_products_and_what_others_make_of_them(tmp_path: Path) -> None:
     )
 
 
-def test_larger_than_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regions are cut where sheets meet; nothing is lost and nothing counts twice."""
-    from geolulc.mosaics import vectors
-
-    monkeypatch.setattr(vectors, "SHEET", 20)
-    path = write_field(tmp_path, made_field())
-    out = tmp_path / "mosaic.tif"
-    output = MosaicOutput(("probabilities", "vectors"), cells=True)
-    make_mosaic([path], out, MosaicOptions(), output)
-    table = pyogrio.read_dataframe(tmp_path / "mosaic.gpkg", layer="classes")
-    cells = pyogrio.read_dataframe(tmp_path / "mosaic.gpkg", layer="cells")
-    assert table.area_ha.sum() == describe_map(out)["mapped_area_ha"]
-    assert len(cells) == 30 * 40
-    assert not cells.duplicated(["row", "column"]).any()
-    extents = table.bounds
-    assert (extents.maxx - extents.minx).max() <= 20 * 600
-
-
 def test_a_part_of_the_ground_without_maps(tmp_path: Path) -> None:
     """Blocks that no map reaches are no data, and are not computed."""
     far = made_field(600_000.0 + 600 * 1024)
