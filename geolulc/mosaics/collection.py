@@ -1,8 +1,10 @@
-"""The STAC Collection over the mosaics of several periods."""
+"""STAC Collections: over a mosaic, or over those of several periods."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,61 +15,146 @@ from geolulc import __version__
 from geolulc.errors import OutputError
 from geolulc.grid import CellGrid
 from geolulc.outputs.footprint import footprint
+from geolulc.outputs.stac import write_json
 from geolulc.staging import staged
 
 COLLECTION_NAME: Final = "collection.json"
 _JSON: Final = "application/json"
 _GEOJSON: Final = "application/geo+json"
+#: Whose data maps are made from, and what may be done with them.
+_PROVIDER: Final = "European Union, Copernicus programme"
+_PROVIDER_URL: Final = "https://www.copernicus.eu"
+_TERMS: Final = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
 
 
-def link_collection(item: pystac.Item, identifier: str) -> None:
+@dataclass(frozen=True)
+class CollectionFile:
+    """A Collection that Items beside it belong to.
+
+    Attributes:
+        identifier: of the Collection.
+        name: of its file.
+    """
+
+    identifier: str
+    name: str = COLLECTION_NAME
+
+    @classmethod
+    def of_mosaic(cls, path: Path) -> CollectionFile:
+        """That of a single mosaic, which has a file of its own at ``path``."""
+        return cls(path.stem, path.name)
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> CollectionFile:
+        """That of the mosaics of periods in ``folder``."""
+        return cls(folder.resolve().name)
+
+
+def link_collection(item: pystac.Item, collection: CollectionFile) -> None:
     """Say in an Item that it belongs to the Collection beside it."""
-    item.collection_id = identifier
+    item.collection_id = collection.identifier
     for relation in ("collection", "parent", "root"):
-        item.add_link(pystac.Link(relation, f"./{COLLECTION_NAME}", media_type=_JSON))
+        item.add_link(pystac.Link(relation, f"./{collection.name}", media_type=_JSON))
 
 
-def write_collection(folder: Path, grid: CellGrid, by: str) -> Path:
+def write_mosaic_collection(
+    path: Path, collection: CollectionFile, grid: CellGrid, item: Path
+) -> None:
+    """Write the Collection of a single mosaic, whose Item is written already.
+
+    Args:
+        path: where to write.
+        collection: what it is called.
+        grid: the mosaic's cells.
+        item: the Item; it will lie beside the Collection.
+    """
+    document = _document(item)
+    made = _collection(
+        collection,
+        grid,
+        {item.name: document},
+        title=f"{document['properties']['title']}",
+        description=f"A mosaic of land cover in cells of {grid.stride} m",
+    )
+    write_json(path, made)
+
+
+def write_period_collection(folder: Path, grid: CellGrid, by: str) -> Path | None:
     """Write ``folder``/collection.json over the Items of mosaics that lie there, by name.
+
+    Returns:
+        The file; None where there is no Item.
 
     Raises:
         OutputError: it cannot be written, or an Item cannot be read.
     """
-    identifier = folder.resolve().name
+    collection = CollectionFile.of_folder(folder)
     items = {}
     for path in sorted(folder.glob("*.json")):
         document = _document(path)
-        if document.get("collection") == identifier and path.with_suffix(".tif").is_file():
+        mine = document.get("collection") == collection.identifier
+        if mine and path.with_suffix(".tif").is_file():
             items[path.name] = document
+    if not items:
+        return None
+    made = _collection(
+        collection,
+        grid,
+        items,
+        title=f"Land cover by {by}: {collection.identifier}",
+        description=f"Land cover by {by}: {len(items)} mosaics in cells of {grid.stride} m on one "
+        "grid",
+    )
+    target = folder / collection.name
+    with staged([target], overwrite=True) as (temporary,):
+        write_json(temporary, made)
+    return target
+
+
+def _collection(
+    collection: CollectionFile,
+    grid: CellGrid,
+    items: Mapping[str, dict[str, Any]],
+    *,
+    title: str,
+    description: str,
+) -> pystac.Collection:
+    """The Collection of ``items``, file name → document, which lie beside it."""
     times = [
         [datetime.fromisoformat(item["properties"][f"{end}_datetime"]) for end in ("start", "end")]
         for item in items.values()
     ]
+    whole = [min(t[0] for t in times), max(t[1] for t in times)]
     _, bbox = footprint(grid.tile)
-    whole = [min(t[0] for t in times), max(t[1] for t in times)] if times else [None, None]
-    collection = pystac.Collection(
-        id=identifier,
-        description=f"Land cover by {by}: {len(items)} mosaics in cells of {grid.stride} m on one "
-        f"grid, written by geolulc {__version__}.",
-        title=f"Land cover by {by}: {identifier}",
+    made = pystac.Collection(
+        id=collection.identifier,
+        description=f"{description}, written by geolulc {__version__}. Contains modified "
+        "Copernicus Sentinel data.",
+        title=title,
         keywords=["land cover", "sentinel-2", "mosaic"],
         license="other",
+        providers=[
+            pystac.Provider(
+                _PROVIDER,
+                "Sentinel-2 Level-2A products",
+                [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR],
+                _PROVIDER_URL,
+            )
+        ],
         extent=pystac.Extent(
             pystac.SpatialExtent([list(bbox)]),
             pystac.TemporalExtent([whole, *times] if len(times) > 1 else [whole]),
         ),
         summaries=pystac.Summaries({"gsd": [grid.stride], "proj:code": [grid.tile.crs]}),
     )
-    collection.add_link(pystac.Link("root", f"./{COLLECTION_NAME}", media_type=_JSON))
+    made.add_link(pystac.Link("root", f"./{collection.name}", media_type=_JSON))
+    made.add_link(
+        pystac.Link("license", _TERMS, title="Terms of the Sentinel data that maps are made from")
+    )
     for name, item in items.items():
-        title = item["properties"].get("title", name)
-        collection.add_link(pystac.Link("item", f"./{name}", media_type=_GEOJSON, title=title))
-    document = collection.to_dict(include_self_link=False, transform_hrefs=False)
-    target = folder / COLLECTION_NAME
-    with staged([target], overwrite=True) as (temporary,):
-        text = json.dumps(document, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return target
+        label = item["properties"].get("title", name)
+        made.add_link(pystac.Link("item", f"./{name}", media_type=_GEOJSON, title=label))
+    return made
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from geolulc.errors import one_line
 from geolulc.mosaics.blocks import Mosaic
+from geolulc.mosaics.collection import CollectionFile
 from geolulc.mosaics.grids import MosaicGrid, choose_grid
 from geolulc.mosaics.options import MosaicOptions, MosaicOutput
 from geolulc.mosaics.sources import MapSource, find_maps, read_sources, require_alike
@@ -84,10 +85,13 @@ def combine_sources(
     output: MosaicOutput,
     *,
     overwrite: bool = False,
-    collection: str | None = None,
+    collection: CollectionFile | None = None,
     progress: Progress | None = None,
 ) -> MosaicResult:
-    """``make_mosaic`` of maps that are known already, on a grid that is chosen."""
+    """``make_mosaic`` of maps that are known already, on a grid that is chosen.
+
+    ``collection``: the STAC Collection that the mosaic shares with others; None for its own.
+    """
     story = replace(tell(sources, grid, out, options), collection=collection)
     header = mosaic_header(story.name, sources, grid)
     mosaic = Mosaic(sources, grid, header, options)

@@ -19,6 +19,8 @@ _OWN_PARTS: Final = {
     },
     "confidence": {"confidence": "_confidence.tif", "confidence.style": "_confidence.qml"},
 }
+#: A mosaic of its own has a STAC Collection; those of periods share one.
+_COLLECTION: Final = {"stac.collection": "_collection.json"}
 #: What can be asked for.
 MOSAIC_OUTPUTS: Final = (*OUTPUTS, *_OWN_PARTS)
 #: What a mosaic consists of unless something else is asked for.
@@ -91,12 +93,18 @@ class MosaicOutput:
     dtype: str = "float32"
     cells: bool | None = None
 
-    def plan(self, out: Path) -> dict[str, Path]:
-        """Part → path, as ``files.plan_outputs``; map.tif last."""
+    def plan(self, out: Path, *, alone: bool = True) -> dict[str, Path]:
+        """Part → path, as ``files.plan_outputs``; map.tif last.
+
+        ``alone``: the mosaic is not one of several that have a STAC Collection together.
+        """
         common = [name for name in self.outputs if name in OUTPUTS]
         paths = plan_outputs(out, common or ("probabilities",), model=False)
         last = paths.pop("probabilities", None)
-        for name, parts in _OWN_PARTS.items():
+        own = dict(_OWN_PARTS)
+        if alone:
+            own["stac"] = _COLLECTION
+        for name, parts in own.items():
             if name in self.outputs:
                 paths |= {part: out.with_name(out.stem + end) for part, end in parts.items()}
         if last is not None and "probabilities" in self.outputs:

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.mosaics.collection import COLLECTION_NAME, write_collection
+from geolulc.mosaics.collection import (
+    COLLECTION_NAME,
+    CollectionFile,
+    write_period_collection,
+)
 from geolulc.mosaics.grids import MosaicGrid, choose_grid
 from geolulc.mosaics.making import MosaicResult, combine_sources, open_sources, tell
 from geolulc.mosaics.options import MosaicOptions, MosaicOutput
@@ -115,14 +119,14 @@ def make_mosaics(
                     output,
                     # files without their map.tif are of a run that was killed
                     overwrite=True,
-                    collection=out.resolve().name,
+                    collection=CollectionFile.of_folder(out),
                     progress=report,
                 )
             results.append(PeriodResult(period, made))
         except GeolulcError as error:
             results.append(PeriodResult(period, error=error))
     if "stac" in output.outputs:
-        write_collection(out, grid.cells, by)
+        write_period_collection(out, grid.cells, by)
     return results
 
 

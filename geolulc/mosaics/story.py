@@ -15,7 +15,7 @@ import pystac
 from geolulc import __version__
 from geolulc.grid import CellGrid
 from geolulc.landcover_map import MapHeader
-from geolulc.mosaics.collection import link_collection
+from geolulc.mosaics.collection import CollectionFile, link_collection
 from geolulc.mosaics.grids import MosaicGrid
 from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.sources import MapSource
@@ -39,7 +39,7 @@ class MosaicStory:
         copied: whether cells were copied, not resampled.
         options: how maps were combined.
         sources: the maps.
-        collection: id of the STAC Collection it belongs to.
+        collection: the STAC Collection it belongs to.
     """
 
     name: str
@@ -48,7 +48,7 @@ class MosaicStory:
     copied: bool
     options: MosaicOptions
     sources: Sequence[MapSource]
-    collection: str | None = None
+    collection: CollectionFile | None = None
 
     @property
     def times(self) -> tuple[datetime, datetime]:

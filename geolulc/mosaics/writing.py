@@ -13,6 +13,7 @@ import rasterio
 
 from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.mosaics.blocks import Mosaic, MosaicBlock
+from geolulc.mosaics.collection import CollectionFile, write_mosaic_collection
 from geolulc.mosaics.layers import confidence_layer, observation_entries, observation_layer
 from geolulc.mosaics.options import MosaicOutput
 from geolulc.mosaics.rasters import CACHE, BlockRaster
@@ -82,7 +83,7 @@ def write_mosaic(
 
     Args:
         mosaic: the maps on their grid.
-        story: what they are.
+        story: what they are; one without a ``collection`` gets its own.
         out: path of map.tif; the other names derive from it.
         output: what to write.
         overwrite: replace what is there.
@@ -92,7 +93,10 @@ def write_mosaic(
         OutputError: a file exists (without ``overwrite``) or cannot be written, or a map is
             damaged.
     """
-    paths = output.plan(out)
+    paths = output.plan(out, alone=story.collection is None)
+    if "stac.collection" in paths:
+        own = CollectionFile.of_mosaic(paths["stac.collection"])
+        story = replace(story, collection=own)
     superseded = superseded_files(out, paths.values()) if overwrite else set()
     with (
         staged(list(paths.values()), overwrite=overwrite) as temporary,
@@ -125,7 +129,8 @@ def _write_files(
         stack.callback(raster.close)
     store = None
     if "vectors" in targets:
-        store = CellStore(targets["vectors"].with_suffix(".cells.tif"), header)
+        scratch = targets["vectors"].with_suffix(".cells.tif")
+        store = CellStore(scratch, header, cells=_writes_cells(header, output))
         stack.callback(store.close)
     sample = Sample(header)
     totals = _nothing(header)
@@ -161,6 +166,10 @@ def _write_files(
     _write_pages(targets, sample.made(), story, totals)
     if "stac" in targets:
         write_mosaic_item(targets["stac"], header, story, targets, totals.figures)
+    if "stac.collection" in targets and story.collection is not None:
+        write_mosaic_collection(
+            targets["stac.collection"], story.collection, story.grid, targets["stac"]
+        )
 
 
 def _nothing(header: MapHeader) -> _Totals:

@@ -39,16 +39,24 @@ def dissolve(grid: CellGrid, codes: NDArray[np.uint8]) -> tuple[NDArray[Any], ND
         All corners lie on corners of cells, and neighbours share theirs: the polygons are a
         coverage, without gaps, overlaps or slivers.
     """
+    owner, _ = label_regions(codes)
+    traced = trace_regions(owner)
+    polygons = traced.polygons(place_corners(grid, traced.corners))
+    return polygons, owner
+
+
+def label_regions(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+    """int32 (rows, columns): the region of each cell, -1 for none (code 0); and their number.
+
+    A region is cells of one code that touch along an edge; those of the lowest code come first.
+    """
     owner = np.full(codes.shape, -1, np.int32)
     count = 0
     for code in np.unique(codes[codes != 0]):
         regions, found = label(codes == code)  # cells that touch along an edge
-        owner = np.where(regions, regions + (count - 1), owner)
+        np.copyto(owner, regions + (count - 1), where=regions > 0)
         count += found
-    owner = owner.astype(np.int32)
-    traced = trace_regions(owner)
-    polygons = traced.polygons(_place(grid, traced.corners))
-    return polygons, owner
+    return owner, count
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ def trace_regions(owner: NDArray[np.int32], around: NDArray[np.int32] | None = N
 
     Neighbours share their corners. ``around`` is ``owner`` with one row or column more on each
     side, where the raster is a part of a larger one: corners of the regions beyond are shared too.
+    Only whether cells that touch are equal counts, so codes will do.
     """
     shapes = rasterio.features.shapes(owner, mask=owner >= 0, connectivity=4)
     outlines = sorted((int(index), shape["coordinates"]) for shape, index in shapes)
@@ -89,15 +98,22 @@ def trace_regions(owner: NDArray[np.int32], around: NDArray[np.int32] | None = N
     of_polygon = np.repeat(np.arange(len(owners)), [len(outline) for _, outline in outlines])
     if not rings:
         return Outlines(np.zeros((0, 2), np.intp), np.zeros(0, np.intp), of_polygon, owners)
-    nodes = _nodes(np.pad(owner, 1, constant_values=-1))
+    nodes = corner_nodes(np.pad(owner, 1, constant_values=-1))
     if around is not None:
-        nodes |= _nodes(around)
+        nodes |= corner_nodes(around)
     corners, of_ring = _with_nodes(rings, nodes)
     return Outlines(corners, of_ring, of_polygon, owners)
 
 
-def _nodes(around: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Corners of cells at which the four cells around do not make a straight line, or nothing."""
+def corner_nodes(around: NDArray[Any]) -> NDArray[np.bool_]:
+    """Corners of cells at which the four cells around do not make a straight line, or nothing.
+
+    Args:
+        around: (rows + 2, columns + 2): the cells with those around them.
+
+    Returns:
+        bool (rows + 1, columns + 1).
+    """
     north_west, north_east = around[:-1, :-1], around[:-1, 1:]
     south_west, south_east = around[1:, :-1], around[1:, 1:]
     flat = (north_west == north_east) & (south_west == south_east)
@@ -127,7 +143,7 @@ def _with_nodes(
     return points[kept], of_ring[of_side][kept]
 
 
-def _place(grid: CellGrid, cells: NDArray[np.intp]) -> NDArray[np.float64]:
+def place_corners(grid: CellGrid, cells: NDArray[np.intp]) -> NDArray[np.float64]:
     """(column, row) corners → projected (x, y), those beyond the tile moved to its edge."""
     tile = grid.tile
     x = np.minimum(cells[:, 0] * grid.stride, tile.width) + tile.left

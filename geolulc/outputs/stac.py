@@ -205,8 +205,8 @@ def checksum(path: Path) -> str:
         return "1220" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, item: pystac.Item) -> None:
-    """The Item as JSON, without a link to itself: it can be moved."""
+def write_json(path: Path, item: pystac.Item | pystac.Collection) -> None:
+    """The Item or Collection as JSON, without a link to itself: it can be moved."""
     document = item.to_dict(include_self_link=False, transform_hrefs=False)
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import geopandas
 import numpy as np
 import pandas
+from numpy.typing import NDArray
 
-from geolulc.landcover_map import LandCoverMap
+from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.areas import cell_areas
 from geolulc.outputs.cells import (
@@ -38,27 +39,39 @@ def class_polygons(landcover_map: LandCoverMap) -> Any:
     and exactly the sum over its cells; ``mean_probability`` is the mean, weighted by area, of the
     probability of the region's own class.
     """
-    classes = {c.code: c for c in map_classes(landcover_map)}
     codes = dominant_codes(landcover_map)
     polygons, owner = dissolve(landcover_map.grid, codes)
     inside = owner >= 0
     index = owner[inside]
     areas = cell_areas(landcover_map.grid)[inside]
-    p = _dominant_probability(landcover_map)[inside].astype(np.float64)
+    p = dominant_probability(landcover_map)[inside].astype(np.float64)
     code = np.zeros(len(polygons), np.int32)
     code[index] = codes[inside]
     area = np.bincount(index, weights=areas, minlength=len(polygons))
     probability = np.bincount(index, weights=areas * p, minlength=len(polygons)) / area
+    columns = {
+        "code": code,
+        "area_ha": area,
+        "mean_probability": probability,
+        "cells": np.bincount(index, minlength=len(polygons)),
+    }
+    return region_table(landcover_map.header, columns, polygons)
+
+
+def region_table(header: MapHeader, columns: Mapping[str, Any], polygons: NDArray[Any]) -> Any:
+    """As ``class_polygons``, from all columns but the names."""
+    names = {c.code: c.name for c in map_classes(header)}
     return geopandas.GeoDataFrame(
         {
-            "code": code,
-            "name": [classes[int(c)].name for c in code],
-            "area_ha": area,
-            "mean_probability": probability,
-            "cells": np.bincount(index, minlength=len(polygons)).astype(np.int32),
+            "code": columns["code"].astype(np.int32),
+            # types are given: those of no rows would be guessed
+            "name": np.array([names[int(c)] for c in columns["code"]], dtype=object),
+            "area_ha": columns["area_ha"].astype(np.float64),
+            "mean_probability": columns["mean_probability"].astype(np.float64),
+            "cells": columns["cells"].astype(np.int32),
         },
         geometry=polygons,
-        crs=landcover_map.grid.tile.crs,
+        crs=header.grid.tile.crs,
     )
 
 
@@ -79,7 +92,7 @@ def cell_table(landcover_map: LandCoverMap) -> Any:
         "column": column,
         "code": codes,
         "name": [names.get(int(c)) for c in codes],
-        "probability": _dominant_probability(landcover_map).ravel(),
+        "probability": dominant_probability(landcover_map).ravel(),
         "labels": _labels(landcover_map),
         "entropy": entropy(landcover_map).ravel(),
         "margin": margin(landcover_map).ravel(),
@@ -115,10 +128,12 @@ def summary_table(summaries: Sequence[ClassSummary]) -> Any:
     )
 
 
-def _dominant_probability(landcover_map: LandCoverMap) -> Any:
+def dominant_probability(landcover_map: LandCoverMap) -> NDArray[np.float32]:
     """float32 (rows, columns): probability of the dominant class; NaN = nodata."""
     index = np.maximum(dominant_index(landcover_map), 0)
-    return np.take_along_axis(landcover_map.probabilities, index[None], axis=0)[0]
+    return np.asarray(
+        np.take_along_axis(landcover_map.probabilities, index[None], axis=0)[0], np.float32
+    )
 
 
 def _labels(landcover_map: LandCoverMap) -> list[str | None]:

@@ -19,6 +19,7 @@ from made_fields import CLASSES, flat_field, landscape_on, made_field, write_fie
 from made_map import made_map
 from rio_cogeo import cog_validate
 from scipy.ndimage import binary_erosion
+from stac_fields import offline_validator
 
 from geolulc.cli import main
 from geolulc.grid import CellGrid, TileGrid
@@ -272,6 +273,21 @@ def test_all_products_and_what_others_make_of_them(tmp_path: Path) -> None:
     for href in sources:
         assert (tmp_path / str(href)).resolve().is_file() or Path(str(href)).is_file()
     assert {"probabilities", "classes", "confidence", "observations"} <= set(item.assets)
+    document = json.loads((tmp_path / "portugal_collection.json").read_text())
+    offline_validator().validate_core(document, pystac.STACObjectType.COLLECTION, "1.1.0")
+    collection = pystac.Collection.from_file(tmp_path / "portugal_collection.json")
+    assert [i.id for i in collection.get_items()] == ["portugal"]
+    assert item.collection_id == collection.id == "portugal_collection"
+    assert item.get_collection().id == collection.id
+    assert collection.extent.spatial.bboxes == [item.bbox]
+    ((first, last),) = collection.extent.temporal.intervals
+    assert [first, last] == [
+        item.common_metadata.start_datetime,
+        item.common_metadata.end_datetime,
+    ]
+    assert collection.license == "other"
+    assert [link.rel for link in collection.links].count("license") == 1
+    assert "Copernicus" in collection.providers[0].name
     table = pyogrio.read_dataframe(tmp_path / "portugal.gpkg", layer="classes")
     cells = pyogrio.read_dataframe(tmp_path / "portugal.gpkg", layer="cells")
     described = describe_map(out)
@@ -287,24 +303,6 @@ def test_all_products_and_what_others_make_of_them(tmp_path: Path) -> None:
     assert json.loads(rasterio.open(out).tags()["GEOLULC_FILES"]) == sorted(
         path.name for path in result.files.values()
     )
-
-
-def test_larger_than_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regions are cut where sheets meet; nothing is lost and nothing counts twice."""
-    from geolulc.mosaics import vectors
-
-    monkeypatch.setattr(vectors, "SHEET", 20)
-    path = write_field(tmp_path, made_field())
-    out = tmp_path / "mosaic.tif"
-    output = MosaicOutput(("probabilities", "vectors"), cells=True)
-    make_mosaic([path], out, MosaicOptions(), output)
-    table = pyogrio.read_dataframe(tmp_path / "mosaic.gpkg", layer="classes")
-    cells = pyogrio.read_dataframe(tmp_path / "mosaic.gpkg", layer="cells")
-    assert table.area_ha.sum() == describe_map(out)["mapped_area_ha"]
-    assert len(cells) == 30 * 40
-    assert not cells.duplicated(["row", "column"]).any()
-    extents = table.bounds
-    assert (extents.maxx - extents.minx).max() <= 20 * 600
 
 
 def test_a_part_of_the_ground_without_maps(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_seasons_on_one_grid_with_a_collection(maps: Path, tmp_path: Path) -> No
     assert [item.id for item in items] == ["2024-DJF", "2024-JJA"]
     assert all(item.get_collection().id == "seasons" for item in items)
     whole, winter_span, _ = collection.extent.temporal.intervals
+    assert not list(out.glob("*_collection.json")), "one over all"
     assert [t.isoformat()[:10] for t in whole] == ["2023-12-20", "2024-06-20"]
     assert [t.isoformat()[:10] for t in winter_span] == ["2023-12-20", "2024-01-10"]
 
