@@ -16,8 +16,9 @@ import rasterio
 from rasterio.windows import Window
 
 from geolulc.landcover_map import LandCoverMap, MapHeader
-from geolulc.mosaics.blocks import MosaicBlock, part_of
+from geolulc.mosaics.blocks import MosaicBlock
 from geolulc.mosaics.rasters import SCRATCH
+from geolulc.mosaics.reach import part_of
 from geolulc.outputs.cells import ClassSummary
 from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.tables import cell_table, class_polygons, summary_table
