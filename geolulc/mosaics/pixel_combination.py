@@ -1,8 +1,8 @@
 """The observations of a pixel as one, taken one after the other. Arrays only.
 
 Ways to combine are those of ``combination``. Weights say how near a pixel lies to its tile's edge.
-Where only one is to count (max, latest), what lies within the margin of its tile's edge gives way
-to what lies further inside its own.
+Where only one is to count (max, latest), an observation gives way to one that weighs a hundred
+times as much: that of a pixel in the margin of its tile to one further inside its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.mosaics.combination import weighted_median
-from geolulc.mosaics.pixel_windows import MARGINAL, PixelObservation
+from geolulc.mosaics.pixel_windows import PixelObservation
 from geolulc.pixel_map import NODATA
 
 #: uint8 (class, rows, columns), as in ``PixelStrip``, and uint16 (rows, columns): the number of
 #: observations that were used.
 Combined = tuple[NDArray[np.uint8], NDArray[np.uint16]]
+#: Of two observations, one that weighs less than this share of the other gives way.
+_SLIGHT: Final = np.float32(0.01)
 #: Bytes that the copies which a median sorts take at most.
 _BUDGET: Final = 64 * 2**20
 
@@ -82,13 +84,13 @@ class _Chosen:
         self._largest = largest
         self._steps = first.steps.astype(np.float32)
         self._steps[:, first.weight == 0] = 0
-        self._inside = first.weight >= MARGINAL
+        self._weight = first.weight.copy()
         self._count = (first.weight > 0).astype(np.uint16)
 
     def add(self, observation: PixelObservation) -> None:
-        inside = observation.weight >= MARGINAL
-        better = inside & ~self._inside
-        among = (observation.weight > 0) & (inside == self._inside)
+        weight = observation.weight
+        better = _SLIGHT * weight > self._weight
+        among = (weight > 0) & ~better & (weight >= _SLIGHT * self._weight)
         replaced = better if self._largest else better | among
         for kept, steps in zip(self._steps, observation.steps, strict=True):
             if self._largest:
@@ -96,7 +98,7 @@ class _Chosen:
             np.copyto(kept, steps, where=replaced)
         self._count[better] = 0
         self._count += better | among
-        self._inside |= inside
+        np.maximum(self._weight, weight, out=self._weight)
 
     def made(self) -> Combined:
         return _finished(self._steps, self._count > 0), self._count

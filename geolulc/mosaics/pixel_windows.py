@@ -15,7 +15,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.warp import reproject
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geolulc.grid import CellGrid
@@ -30,7 +31,9 @@ from geolulc.pixel_map import FULL, NODATA, PixelGrid
 #: Metres inside a tile's edge where a network misses surroundings: the largest ``net.margin``.
 EDGE: Final = 660
 #: What a pixel at that distance weighs, beside 1 at twice the distance and beyond.
-MARGINAL: Final = np.float32(1e-3)
+_MARGINAL: Final = 1e-3
+#: Pixels by which a position may be wrong; GDAL approximates between exact ones as far as that.
+_EXACT: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,6 @@ class PixelWindows:
         kernel or more lies on mapped ones.
         """
         grid, crs = source.grid, block.tile.crs
-        size = grid.stride
         rows, columns = block.shape
         top, left = block.tile.top, block.tile.left
         bounds = (left, top - rows * block.stride, left + columns * block.stride, top)
@@ -99,23 +101,7 @@ class PixelWindows:
         known[0] = there.weight > 0
         known[1] = there.weight
         np.multiply(there.steps, known[0], out=known[2:])
-        found = np.zeros((len(known), rows, columns), np.float32)
-        ratio = size / block.stride
-        reproject(
-            known,
-            found,
-            src_transform=grid.transform @ rasterio.Affine.translation(start, first),
-            src_crs=grid.tile.crs,
-            dst_transform=block.transform,
-            dst_crs=crs,
-            resampling=(
-                Resampling.average if block.stride >= COARSER * size else Resampling.bilinear
-            ),
-            # exact positions and one scale, so that a pixel's value does not depend on its block
-            tolerance=0,
-            XSCALE=ratio,
-            YSCALE=ratio,
-        )
+        found = _warped(known, grid, start, first, block)
         mapped = found[0]
         seen = mapped >= 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -194,17 +180,60 @@ class PixelWindows:
         return np.asarray(values, np.uint8)
 
 
-def edge_weights(grid: PixelGrid, rows: slice, columns: slice) -> NDArray[np.float32]:
-    """float32 (rows, columns): what pixels weigh by their distance to the edge of their tile.
+def _warped(
+    layers: NDArray[np.float32], grid: CellGrid, column: int, row: int, block: CellGrid
+) -> NDArray[np.float32]:
+    """``layers``, which begin at ``row`` and ``column`` of ``grid``, on the pixels of ``block``."""
+    rows, columns = block.shape
+    ratio = grid.stride / block.stride
+    coarser = block.stride >= COARSER * grid.stride
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff",
+            count=len(layers),
+            height=layers.shape[1],
+            width=layers.shape[2],
+            dtype="float32",
+            crs=grid.tile.crs,
+            transform=grid.transform @ rasterio.Affine.translation(column, row),
+            interleave="band",
+        ) as dataset:
+            dataset.write(layers)
+        with (
+            memory.open() as dataset,
+            WarpedVRT(
+                dataset,
+                crs=block.tile.crs,
+                transform=block.transform,
+                height=rows,
+                width=columns,
+                resampling=Resampling.average if coarser else Resampling.bilinear,
+                # exact positions (in pixels) and one scale, so that a pixel's value does not depend
+                # on its block; rasterio.warp.reproject has no such tolerance
+                tolerance=_EXACT,
+                XSCALE=ratio,
+                YSCALE=ratio,
+            ) as vrt,
+        ):
+            return np.asarray(vrt.read(), np.float32)
 
-    Up to ``EDGE`` metres inside a tile a network sees less of the surroundings than in the
-    neighbouring one: weights rise from almost nothing to ``MARGINAL`` there, and to 1 over the
-    next ``EDGE`` metres. Where an area of interest ends inside the tile nothing is missing.
+
+def edge_weights(grid: PixelGrid, rows: slice, columns: slice) -> NDArray[np.float32]:
+    """float32 (rows, columns): what pixels weigh by their distance to the edges of their tile.
+
+    Up to ``EDGE`` metres inside an edge a network sees less of the surroundings than in the
+    neighbouring tile: weights rise from almost nothing to ``_MARGINAL`` there, and to 1 over the
+    next ``EDGE`` metres. Those along x and y are multiplied, so that in a margin that two maps
+    share it is the other direction that tells them apart. Where an area of interest ends inside
+    the tile nothing is missing.
     """
     size, tile = grid.resolution, grid.tile
     y = grid.top + (np.arange(rows.start, rows.stop) + 0.5) * size
     x = grid.left + (np.arange(columns.start, columns.stop) + 0.5) * size
-    distance = np.minimum.outer(np.minimum(y, tile.height - y), np.minimum(x, tile.width - x))
-    inside = (distance / EDGE).astype(np.float32)
-    ramp = (inside - 1).clip(MARGINAL, 1)
-    return np.asarray(np.where(inside < 1, MARGINAL * inside, ramp), np.float32)
+    down, across = (_along(at, end) for at, end in ((y, tile.height), (x, tile.width)))
+    return np.multiply.outer(down, across).astype(np.float32)
+
+
+def _along(metres: NDArray[np.float64], end: int) -> NDArray[np.float64]:
+    inside = np.minimum(metres, end - metres) / EDGE
+    return np.where(inside < 1, _MARGINAL * inside, (inside - 1).clip(_MARGINAL, 1))
