@@ -1,10 +1,12 @@
 """Memory and time of ``geolulc mosaic`` as maps grow in number and ground.
 
     python benchmarks/mosaic.py --dates 4 16 64 --tiles 4 16
+    python benchmarks/mosaic.py --pixels --dates 2 8 --tiles 4 16
 
 Maps of 915 × 915 cells × 19 classes (a tile at 120 m) are made once and copied under other dates
 (all on one tile: the mosaic stays the same) or other places (one date: the mosaic grows). Each
-mosaic is a process of its own; memory is its largest resident set.
+mosaic is a process of its own; memory is its largest resident set. With ``--pixels`` they are maps
+of 3,000 × 3,000 pixels of 10 m × 19 classes, of which the files hold the three most probable.
 """
 
 from __future__ import annotations
@@ -21,14 +23,22 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from pixel_outputs import strips
 from rasterio.transform import from_origin
 
 from geolulc.grid import MapGrid, TileGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, write_map
+from geolulc.outputs import OutputOptions, write_map, write_pixel_map
+from geolulc.pixel_map import PixelGrid, PixelMapHeader
 
 SIZE = 109_800
+#: Metres along a tile of pixels, and from one to the next: they overlap by 3 km.
+PIXELS_SIZE, PIXELS_STEP = 30_000, 27_000
+OUTPUTS = {
+    False: "probabilities,classes,observations,confidence",
+    True: "classes,confidence,top3,observations",
+}
 LEFT, TOP = 499_980.0, 5_200_020.0
 
 
@@ -59,19 +69,42 @@ def make_template(folder: Path, dtype: str) -> Path:
     return path
 
 
-def copy_map(template: Path, out: Path, name: str, day: int, column: int, row: int) -> None:
-    """The template under another name, date and place."""
-    left, top = LEFT + column * 99_960, TOP - row * 99_960
-    for ending in ("", "_uncertainty"):
+def make_pixel_template(folder: Path) -> Path:
+    """One map of pixels: patches and speckle."""
+    tile = TileGrid("EPSG:32632", LEFT, TOP, PIXELS_SIZE, PIXELS_SIZE)
+    header = PixelMapHeader(
+        PixelGrid.of_tile(tile, 10),
+        BEN19.names,
+        "ben19",
+        {"name": "template", "sensing_time": "2024-01-01T10:00:00Z"},
+        {"name": "made", "sha256": "0" * 64},
+    )
+    path = folder / "template.tif"
+    write_pixel_map(
+        header,
+        strips(PIXELS_SIZE // 10),
+        path,
+        options=OutputOptions(("classes", "confidence", "top3")),
+    )
+    return path
+
+
+def copy_map(template: Path, out: Path, name: str, day: int, place: tuple[int, int]) -> None:
+    """The template under another name, date and place (column, row)."""
+    pixels = not template.with_name("template_uncertainty.tif").is_file()
+    size, step, cell = (PIXELS_SIZE, PIXELS_STEP, 10) if pixels else (SIZE, 99_960, 120)
+    left, top = LEFT + place[0] * step, TOP - place[1] * step
+    for ending in ("", "_confidence", "_top3") if pixels else ("", "_uncertainty"):
         target = out / f"{name}{ending}.tif"
         shutil.copy(template.with_name(f"template{ending}.tif"), target)
         with rasterio.open(target, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
-            dataset.transform = from_origin(left, top, 120, 120)
+            dataset.transform = from_origin(left, top, cell, cell)
             date = np.datetime64("2024-01-01") + day
             dataset.update_tags(
                 SCENE_NAME=name,
                 SCENE_SENSING_TIME=f"{date}T10:00:00Z",
-                TILE_EXTENT=json.dumps([left, top - SIZE, left + SIZE, top]),
+                TILE_EXTENT=json.dumps([left, top - size, left + size, top]),
+                EXTENT=json.dumps([left, top - size, left + size, top]),
             )
 
 
@@ -92,7 +125,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dates", type=int, nargs="*", default=[4, 16, 64])
     parser.add_argument("--tiles", type=int, nargs="*", default=[4, 16])
-    parser.add_argument("--outputs", default="probabilities,classes,observations,confidence")
+    parser.add_argument("--outputs", help="of the mosaic  [default: its rasters]")
+    parser.add_argument("--pixels", action="store_true", help="maps of pixels")
     parser.add_argument("--combine", default="mean")
     parser.add_argument("--crs", help="resample onto this CRS")
     parser.add_argument("--dtype", default="uint16", help="of the maps")
@@ -100,15 +134,19 @@ def main() -> None:
     parser.add_argument("--template", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.template:
-        make_template(arguments.template, arguments.dtype)
+        if arguments.pixels:
+            make_pixel_template(arguments.template)
+        else:
+            make_template(arguments.template, arguments.dtype)
         return
-    options = ["--outputs", arguments.outputs, "--combine", arguments.combine]
+    outputs = arguments.outputs or OUTPUTS[arguments.pixels]
+    options = ["--outputs", outputs, "--combine", arguments.combine]
     options += ["--crs", arguments.crs] if arguments.crs else []
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         # in a process of its own: a child's largest resident set counts its parent's at the fork
         command = [sys.executable, __file__, "--template", name, "--dtype", arguments.dtype]
-        subprocess.run(command, check=True)
+        subprocess.run(command + ["--pixels"] * arguments.pixels, check=True)
         template = folder / "template.tif"
         print(
             f"{'maps':>5} {'of':>12} {'seconds':>8} {'s/map':>6} {'ratio':>6} "
@@ -122,7 +160,7 @@ def main() -> None:
                 side = int(np.ceil(np.sqrt(count)))
                 for i in range(count):
                     place = (0, 0) if kind == "dates" else (i % side, i // side)
-                    copy_map(template, maps, f"map{i}", i, *place)
+                    copy_map(template, maps, f"map{i}", i, place)
                 seconds, memory = measure(maps, folder / f"{kind}{count}.tif", *options)
                 each = seconds / count
                 first = first or (each, memory)

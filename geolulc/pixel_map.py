@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent, TileGrid
 
 #: Sides of a pixel in metres that a map can have.
 PIXEL_SIZES = (10, 20, 60)
@@ -24,10 +24,11 @@ class PixelGrid:
     """Pixels of ``resolution`` metres over a part of ``tile``.
 
     ``top`` and ``left`` are metres from the tile's upper-left corner, ``height`` and ``width``
-    the extent in metres; all multiples of ``resolution``.
+    the extent in metres; all multiples of ``resolution``. A map of a scene has a ``TileGrid`` and
+    a resolution of ``PIXEL_SIZES``; a mosaic has its own extent, and any whole metres.
     """
 
-    tile: TileGrid
+    tile: Extent
     resolution: int
     top: int
     left: int
@@ -42,20 +43,22 @@ class PixelGrid:
             and self.top + self.height <= self.tile.height
             and self.left + self.width <= self.tile.width
         )
+        of_scene = isinstance(self.tile, TileGrid)
         if (
-            self.resolution not in PIXEL_SIZES
+            self.resolution < 1
+            or (of_scene and self.resolution not in PIXEL_SIZES)
             or not inside
             or any(number % self.resolution for number in numbers)
         ):
             raise ParameterError(
                 "pixel grid",
                 found=f"{numbers} of {self.resolution} m pixels",
-                expected=f"pixels of {PIXEL_SIZES} m inside the tile",
+                expected=f"pixels of {PIXEL_SIZES if of_scene else 'whole'} m inside the tile",
                 remedy="Use the tile's own extent.",
             )
 
     @classmethod
-    def of_tile(cls, tile: TileGrid, resolution: int) -> PixelGrid:
+    def of_tile(cls, tile: Extent, resolution: int) -> PixelGrid:
         """All of ``tile``."""
         return cls(tile, resolution, 0, 0, tile.height, tile.width)
 

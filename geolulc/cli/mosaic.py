@@ -16,16 +16,22 @@ _OUTPUTS = (
     "probabilities", "classes", "presence", "uncertainty", "vectors", "stac", "picture", "report",
     "observations", "confidence",
 )  # fmt: skip
+#: Which of them a mosaic has depends on its maps, which are not read yet.
+_PIXEL_OUTPUTS = (
+    "classes", "confidence", "top3", "observations", "probabilities", "vectors", "stac", "picture",
+    "report",
+)  # fmt: skip
+_NAMES = tuple(dict.fromkeys((*_OUTPUTS, *_PIXEL_OUTPUTS)))
 
 
 def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
     if value is None:
         return tuple(name for name in _OUTPUTS if name != "report")
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [name for name in names if name not in _OUTPUTS]
+    unknown = [name for name in names if name not in _NAMES]
     if unknown or not names:
         raise click.BadParameter(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(_OUTPUTS)}."
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(_NAMES)}."
         )
     return names
 
@@ -53,7 +59,9 @@ def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     "to the winter of the next year.",
 )
 @click.option("--crs", help="Of the mosaic.  [default: the maps' own, or EPSG:3035 in Europe]")
-@click.option("--cell-size", type=int, help="Side of a cell in metres.  [default: the maps' own]")
+@click.option(
+    "--cell-size", type=int, help="Side of a cell or pixel in metres.  [default: the maps' own]"
+)
 @click.option(
     "--min-weight",
     type=float,
@@ -65,7 +73,8 @@ def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     "--outputs",
     callback=_chosen,
     metavar="NAME,…",
-    help=f"What to write, of {', '.join(_OUTPUTS)}.  [default: all but report]",
+    help=f"What to write, of {', '.join(_OUTPUTS)}; of maps of pixels, of "
+    f"{', '.join(_PIXEL_OUTPUTS)}.  [default: all but report and, of pixels, probabilities]",
 )
 @click.option("--report", is_flag=True, help="Write a self-contained HTML page too.")
 @click.option(
@@ -80,6 +89,14 @@ def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     default=None,
     help="Write a polygon for each cell, or not.  [default: up to 50,000 cells]",
 )
+@click.option(
+    "--min-area",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="HA",
+    help="Of maps of pixels: smaller regions go to their neighbours before they become polygons.",
+)
 @overwrite_option
 @quiet_option
 @json_option
@@ -90,6 +107,7 @@ def command(
     report: bool,
     dtype: str,
     cells: bool | None,
+    min_area: float,
     group_by: str | None,
     overwrite: bool,
     quiet: bool,
@@ -99,13 +117,14 @@ def command(
     """Combine map.tif of geolulc map, of many tiles and dates, into one map.
 
     MAP is a map.tif, a folder of them, or a .txt that lists them; the other rasters of a map are
-    passed over, so maps/*.tif works. Memory does not grow with their number or with the mosaic.
+    passed over, so maps/*.tif works. All are maps of cells, or all are maps of pixels. Memory does
+    not grow with their number or with the mosaic.
     """
     from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic, make_mosaics
 
     if report and "report" not in outputs:
         outputs = (*outputs, "report")
-    options, output = MosaicOptions(**choices), MosaicOutput(outputs, dtype, cells)
+    options, output = MosaicOptions(**choices), MosaicOutput(outputs, dtype, cells, min_area)
     if group_by is not None:
         results = make_mosaics(
             maps,
@@ -147,7 +166,7 @@ def _tell_periods(results: Any, *, as_json: bool) -> None:
                 click.echo(f"{result.period}: already there")
             elif result.error is None:
                 click.echo(f"{result.period}: {_told(result.mosaic)}")
-                click.echo(f"  {result.mosaic.files.get('probabilities', '')}")
+                click.echo(f"  {list(result.mosaic.files.values())[-1]}")
     for result in failed:
         click.echo(f"geolulc: {result.error}", err=True)
     if failed:

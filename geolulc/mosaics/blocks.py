@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import CellGrid, Extent
+from geolulc.grid import CellGrid
 from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.mosaics.combination import Combined, combine, weighted_mean
-from geolulc.mosaics.grids import MosaicGrid, projected_bounds
+from geolulc.mosaics.grids import MosaicGrid
 from geolulc.mosaics.options import MosaicOptions
+from geolulc.mosaics.reach import Reach, part_of
 from geolulc.mosaics.sources import MapSource
 from geolulc.mosaics.windows import MapWindows, Observation
 
@@ -44,19 +45,6 @@ class MosaicBlock:
     confidence: NDArray[np.float32]
 
 
-def part_of(grid: CellGrid, row: int, column: int, rows: int, columns: int) -> CellGrid:
-    """The cells from ``row`` and ``column`` on, at most so many, cut to the grid's extent."""
-    tile, size = grid.tile, grid.stride
-    extent = Extent(
-        tile.crs,
-        tile.left + column * size,
-        tile.top - row * size,
-        min(columns * size, tile.width - column * size),
-        min(rows * size, tile.height - row * size),
-    )
-    return CellGrid(extent, size, grid.patch_size)
-
-
 class Mosaic:
     """The maps and the grid they are combined on."""
 
@@ -70,20 +58,12 @@ class Mosaic:
         """``header.grid`` is ``grid.cells``."""
         self.header = header
         self._grid, self._options = grid, options
-        # "latest" wants them by time; equal times by name, so that runs agree
-        self._sources = sorted(sources, key=lambda s: (s.time, s.path.name))
-        self._boxes = np.array([_box(s, grid.cells.tile.crs) for s in self._sources])
+        self._reach = Reach(sources, grid.cells)
         self._clear = any(s.quality is not None for s in sources)
 
     def places(self) -> list[tuple[int, int]]:
         """(row, column) of the first cell of each block that a map reaches, row by row."""
-        rows, columns = self._grid.cells.shape
-        return [
-            (row, column)
-            for row in range(0, rows, BLOCK)
-            for column in range(0, columns, BLOCK)
-            if self._reaching(part_of(self._grid.cells, row, column, BLOCK, BLOCK))
-        ]
+        return self._reach.places(BLOCK)
 
     def blocks(self) -> Iterator[MosaicBlock]:
         """The blocks of ``places``.
@@ -97,7 +77,7 @@ class Mosaic:
 
     def _block(self, windows: MapWindows, row: int, column: int) -> MosaicBlock:
         whole = part_of(self._grid.cells, row, column, BLOCK, BLOCK)
-        reaching = self._reaching(whole)
+        reaching = self._reach.sources(whole)
         rows, columns = whole.shape
         classes = len(self.header.classes)
         # float32, and for a median its order, sorted values and weights beside it
@@ -145,14 +125,6 @@ class Mosaic:
         )
         return combined, valid, clear
 
-    def _reaching(self, block: CellGrid) -> list[MapSource]:
-        tile = block.tile
-        rows, columns = block.shape
-        right, bottom = tile.left + columns * block.stride, tile.top - rows * block.stride
-        left, low, east, high = self._boxes.T
-        inside = (left < right) & (east > tile.left) & (low < tile.top) & (high > bottom)
-        return [self._sources[i] for i in np.flatnonzero(inside)]
-
 
 def _weights(observations: Sequence[Observation], least: float) -> NDArray[np.float32]:
     """What each observation weighs in each cell.
@@ -164,12 +136,3 @@ def _weights(observations: Sequence[Observation], least: float) -> NDArray[np.fl
     weights = np.where(weights >= least, weights, np.float32(0))
     offset = np.where(weights > 0, np.stack([o.offset for o in observations]), np.inf)
     return np.where(offset <= offset.min(axis=0) + _NEARNESS, weights, np.float32(0))
-
-
-def _box(source: MapSource, crs: str) -> tuple[float, float, float, float]:
-    """The map's cells in the mosaic's CRS, those beyond its tile included."""
-    grid = source.grid
-    rows, columns = grid.shape
-    left, top = grid.tile.left, grid.tile.top
-    bounds = (left, top - rows * grid.stride, left + columns * grid.stride, top)
-    return projected_bounds(grid.tile.crs, crs, bounds)

@@ -74,7 +74,7 @@ def write_mosaic_collection(
         grid,
         {item.name: document},
         title=f"{document['properties']['title']}",
-        description=f"A mosaic of land cover in cells of {grid.stride} m",
+        description=f"A mosaic of land cover, {grid.stride} m a side of a cell or pixel",
     )
     write_json(path, made)
 

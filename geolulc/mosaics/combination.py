@@ -55,7 +55,7 @@ def combine(how: str, p: NDArray[np.float32], weights: NDArray[np.float32]) -> C
     if how == "mean":
         chosen = mean
     elif how == "median":
-        chosen = _median(p, weights)
+        chosen = weighted_median(p, weights)
     elif how == "max":
         chosen = np.where(seen[:, None], p, -np.inf).max(axis=0)
     else:
@@ -97,7 +97,8 @@ def _moments(
     return mean, np.sqrt(second / safe)
 
 
-def _median(p: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+def weighted_median(p: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The weighted median over the first axis; of no meaning where all weights are 0."""
     values = np.where(weights[:, None] > 0, p, np.inf)
     order = values.argsort(axis=0, kind="stable")
     values = np.take_along_axis(values, order, axis=0)

@@ -19,11 +19,14 @@ from pyproj.exceptions import CRSError
 from geolulc.errors import ParameterError
 from geolulc.grid import CellGrid, Extent
 from geolulc.mosaics.options import MosaicOptions
+from geolulc.mosaics.pixel_sources import PixelSource
 from geolulc.mosaics.sources import MapSource
 
 #: The CRS of the European grid (INSPIRE, equal area).
 EUROPE: Final = "EPSG:3035"
 _MOST_CELLS: Final = 4 * 10**9
+#: Of a mosaic of pixels, which holds bytes: 400 tiles at 10 m.
+_MOST_PIXELS: Final = 40 * 10**9
 #: Points along a side of a rectangle that is projected.
 DENSIFY: Final = 21
 
@@ -49,13 +52,14 @@ def choose_grid(sources: Sequence[MapSource], options: MosaicOptions) -> MosaicG
     crs = _choose_crs(sources, systems) if options.crs is None else _projected(options.crs)
     size = _choose_size(sources) if options.cell_size is None else options.cell_size
     patch = max(s.grid.patch_size for s in sources)
+    most = _MOST_PIXELS if isinstance(sources[0], PixelSource) else _MOST_CELLS
     if systems == {crs} and {s.grid.stride for s in sources} == {size}:
         phases = {(s.grid.tile.left % size, s.grid.tile.top % size) for s in sources}
         if len(phases) == 1:
             extents = [_bounds(s) for s in sources]
-            return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=True)), True)
+            return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=True), most), True)
     extents = [projected_bounds(s.grid.tile.crs, crs, _bounds(s)) for s in sources]
-    return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=False)), False)
+    return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=False), most), False)
 
 
 def projected_bounds(source: str, target: str, bounds: Bounds) -> Bounds:
@@ -88,13 +92,13 @@ def _around(crs: str, extents: Sequence[Bounds], size: int, patch: int, *, exact
     return CellGrid(extent, size, patch)
 
 
-def _checked(grid: CellGrid) -> CellGrid:
+def _checked(grid: CellGrid, most: int) -> CellGrid:
     rows, columns = grid.shape
-    if rows * columns > _MOST_CELLS:
+    if rows * columns > most:
         raise ParameterError(
             "the mosaic",
             found=f"{rows:,} × {columns:,} cells of {grid.stride} m",
-            expected=f"at most {_MOST_CELLS:,}",
+            expected=f"at most {most:,}",
             remedy="Give maps that lie nearer to each other, or a larger --cell-size.",
         )
     return grid

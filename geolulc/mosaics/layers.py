@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from geolulc.mosaics.blocks import MosaicBlock
+from geolulc.mosaics.pixel_blocks import PixelBlock
 from geolulc.outputs.cells import map_classes
 from geolulc.outputs.qgis_styles import Entry
 from geolulc.outputs.rasters import Band, Layer
 
-_COUNT_MEANING = "maps that were combined in the cell"
+_COUNT_MEANING = "maps that were combined here"
 _CONFIDENCE_MEANING = (
     "1 - 2 × weighted standard deviation of the probability between observations: 1 they agree, "
     "0 they could not differ more; no data where there is one only"
 )
 
 
-def observation_layer(block: MosaicBlock) -> Layer:
+def observation_layer(block: MosaicBlock | PixelBlock) -> Layer:
     """uint16: number of observations; 0 = no data."""
     bands = [Band("Number of observations", {"MEANING": _COUNT_MEANING})]
     return Layer(block.count[None], bands, nodata=0, overviews="NEAREST")

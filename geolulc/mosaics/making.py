@@ -11,6 +11,8 @@ from geolulc.mosaics.blocks import Mosaic
 from geolulc.mosaics.collection import CollectionFile
 from geolulc.mosaics.grids import MosaicGrid, choose_grid
 from geolulc.mosaics.options import MosaicOptions, MosaicOutput
+from geolulc.mosaics.pixel_making import combine_pixel_sources
+from geolulc.mosaics.pixel_sources import PixelSource, holds_pixels, read_pixel_source
 from geolulc.mosaics.sources import MapSource, find_maps, read_sources, require_alike
 from geolulc.mosaics.story import MosaicStory, mosaic_header
 from geolulc.mosaics.writing import Progress, write_mosaic
@@ -42,7 +44,8 @@ def open_sources(paths: Sequence[Path], out: Path, options: MosaicOptions) -> li
     Raises:
         GeolulcError: nothing there, a file that is no map, or maps that do not fit together.
     """
-    sources = read_sources(p for p in find_maps(paths) if p.resolve() != out.resolve())
+    found = [p for p in find_maps(paths) if p.resolve() != out.resolve()]
+    sources = read_sources(found, read_pixel_source if holds_pixels(found) else None)
     require_alike(sources, mixed_models=options.mixed_models)
     return sources
 
@@ -62,7 +65,8 @@ def make_mosaic(
         GeolulcError: whatever is wrong with the maps, the options or the output.
     """
     # refused before anything is read
-    require_free(list(output.plan(out).values()), overwrite=overwrite)
+    plan = output.plan_pixels if holds_pixels(paths) else output.plan
+    require_free(list(plan(out).values()), overwrite=overwrite)
     sources = open_sources(paths, out, options)
     grid = choose_grid(sources, options)
     return combine_sources(
@@ -93,13 +97,14 @@ def combine_sources(
     ``collection``: the STAC Collection that the mosaic shares with others; None for its own.
     """
     story = replace(tell(sources, grid, out, options), collection=collection)
+    models = len({s.model.get("sha256", "") for s in sources})
+    pixels = [s for s in sources if isinstance(s, PixelSource)]
+    if pixels:
+        files = combine_pixel_sources(
+            pixels, grid, story, out, output, overwrite=overwrite, progress=progress
+        )
+        return MosaicResult(files, len(sources), 0, models, grid.copied)
     header = mosaic_header(story.name, sources, grid)
     mosaic = Mosaic(sources, grid, header, options)
     files = write_mosaic(mosaic, story, out, output, overwrite=overwrite, progress=progress)
-    return MosaicResult(
-        files,
-        len(sources),
-        story.unweighted,
-        len({s.model.get("sha256", "") for s in sources}),
-        grid.copied,
-    )
+    return MosaicResult(files, len(sources), story.unweighted, models, grid.copied)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,12 @@ from typing import Any, Final
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.grid import CellGrid
 from geolulc.nomenclature import nomenclature
+from geolulc.outputs.pixel_tags import PIXEL_SIZE_TAG
 from geolulc.outputs.reading import grid_of, opened_map
 from geolulc.outputs.tags import MOSAIC, model_of, scene_of
 from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
 
 _RASTERS: Final = (".tif", ".tiff")
-#: A raster of a map at pixel precision has this tag.
-_PIXELS: Final = "PIXEL_SIZE_M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +62,31 @@ def find_maps(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _RASTERS)
             if not inside:
-                raise _unusable(path, "a folder without .tif")
+                raise unusable(path, "a folder without .tif")
             found += inside
         elif path.suffix.lower() == ".txt" and path.is_file():
             try:
                 text = path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
-                raise _unusable(path, "a list that is no text") from None
+                raise unusable(path, "a list that is no text") from None
             lines = [line.strip() for line in text.splitlines()]
             # relative paths count from the list
             found += [path.parent / line for line in lines if line and not line.startswith("#")]
         elif path.suffix.lower() in _RASTERS:
             found.append(path)
         else:
-            raise _unusable(path, "a file of another kind" if path.exists() else "nothing there")
+            raise unusable(path, "a file of another kind" if path.exists() else "nothing there")
     return list(dict.fromkeys(found))
 
 
-def read_sources(paths: Iterable[Path]) -> list[MapSource]:
+def read_sources(
+    paths: Iterable[Path], read: Callable[[Path], MapSource | None] | None = None
+) -> list[MapSource]:
     """The maps among ``paths``; the other rasters of maps (classes, presence …) are passed over.
+
+    Args:
+        paths: rasters.
+        read: the map at a path, None for another raster of a map; by default maps of cells.
 
     Raises:
         GeolulcError: one is missing, damaged, or was not written by geolulc, or there is no map.
@@ -89,7 +94,7 @@ def read_sources(paths: Iterable[Path]) -> list[MapSource]:
     sources = []
     others = []
     for path in paths:
-        source = _read_source(path)
+        source = (read or _read_source)(path)
         if source is None:
             others.append(path)
         else:
@@ -117,15 +122,15 @@ def read_sources(paths: Iterable[Path]) -> list[MapSource]:
 def _read_source(path: Path) -> MapSource | None:
     with opened_map(path) as dataset:
         tags = dataset.tags()
-        if _PIXELS in tags:
-            raise _unusable(path, "a map at pixel precision")
+        if PIXEL_SIZE_TAG in tags:
+            raise mixed(path, "a map of pixels among maps of cells")
         if tags.get("GEOLULC_FILE") != "probabilities":
             return None
         if MOSAIC in tags:
-            raise _unusable(path, "a mosaic")
+            raise unusable(path, "a mosaic")
         grid = grid_of(dataset.crs.to_string(), tags)
         if grid.shape != dataset.shape:
-            raise _unusable(path, f"a grid of {dataset.shape} cells that its tags contradict")
+            raise unusable(path, f"a grid of {dataset.shape} cells that its tags contradict")
         names = nomenclature(tags["NOMENCLATURE"])
         for name in dataset.descriptions:
             names[name]
@@ -140,17 +145,18 @@ def _read_source(path: Path) -> MapSource | None:
             thresholds=tuple(json.loads(tags["THRESHOLDS"])),
             scene=scene,
             model=model_of(tags),
-            time=_time(path, scene.get("sensing_time", "")),
+            time=sensed(path, scene.get("sensing_time", "")),
             quality=_quality(path, dataset, tags),
             digest=hashlib.sha256(text.encode()).hexdigest(),
         )
 
 
-def _time(path: Path, text: str) -> datetime:
+def sensed(path: Path, text: str) -> datetime:
+    """``text`` as the time when the scene of the map ``path`` was sensed."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise _unusable(path, f"a map of a scene with the sensing time {text!r}") from None
+        raise unusable(path, f"a map of a scene with the sensing time {text!r}") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -205,7 +211,18 @@ def _different(source: MapSource, first: MapSource, found: str) -> GeolulcError:
     )
 
 
-def _unusable(path: Path, found: str) -> GeolulcError:
+def mixed(path: Path, found: str) -> GeolulcError:
+    """What is said of the first map of another kind."""
+    return OutputError(
+        path,
+        found=found,
+        expected="maps of one kind",
+        remedy="Make a mosaic of each kind.",
+    )
+
+
+def unusable(path: Path, found: str) -> GeolulcError:
+    """What is said of a path that is no map."""
     return OutputError(
         path,
         found=found,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pystac
@@ -151,8 +152,12 @@ def write_mosaic_item(
     story: MosaicStory,
     files: Mapping[str, Path],
     figures: MapFigures,
+    titles: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write the STAC Item: its time is an interval, and it derives from every map."""
+    """Write the STAC Item: its time is an interval, and it derives from every map.
+
+    ``titles`` are those of assets that hold something else than in a mosaic of cells.
+    """
     geometry, bbox = footprint(story.grid.tile)
     first, last = story.times
     item = pystac.Item(
@@ -165,7 +170,7 @@ def write_mosaic_item(
         properties=_properties(header, story, figures),
         stac_extensions=list(EXTENSIONS),
     )
-    add_assets(item, files, header)
+    add_assets(item, files, header, titles)
     for source in story.sources:
         document = source.path.with_suffix(".json")
         there = document if document.is_file() else source.path

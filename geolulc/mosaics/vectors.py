@@ -11,8 +11,9 @@ import rasterio
 from rasterio.windows import Window
 
 from geolulc.landcover_map import LandCoverMap, MapHeader
-from geolulc.mosaics.blocks import MosaicBlock, part_of
+from geolulc.mosaics.blocks import MosaicBlock
 from geolulc.mosaics.rasters import SCRATCH
+from geolulc.mosaics.reach import part_of
 from geolulc.mosaics.regions import RegionMerger, Regions, Sheet
 from geolulc.outputs.cells import ClassSummary, dominant_codes
 from geolulc.outputs.geopackage_styles import embed_styles

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import rasterio
@@ -16,16 +15,14 @@ from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 from rasterio.windows import Window
 
-from geolulc.errors import OutputError
 from geolulc.grid import CellGrid, MapGrid
 from geolulc.mosaics.grids import Bounds, projected_bounds
+from geolulc.mosaics.open_rasters import OpenRasters, damaged
 from geolulc.mosaics.sources import MapSource
 from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
 
-#: Datasets held open, so that neither descriptors nor memory grow with the number of maps.
-_MOST_OPEN: Final = 24
 #: From this many source cells along a cell on, the cells inside it are averaged.
-_COARSER: Final = 2
+COARSER: Final = 2
 #: In resampling, what a cell whose patch is off its centre weighs beside one that is centred.
 _ASIDE: Final = 1e-9
 #: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
@@ -63,14 +60,13 @@ class MapWindows:
     def __init__(self, classes: tuple[str, ...], *, copied: bool) -> None:
         """``classes``: the order of the probabilities; ``copied``: the grids agree."""
         self._classes, self._copied = classes, copied
-        self._open: OrderedDict[Path, Any] = OrderedDict()
+        self._rasters = OpenRasters()
 
     def __enter__(self) -> MapWindows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
+        self._rasters.__exit__()
 
     def observe(self, source: MapSource, block: CellGrid) -> Observation | None:
         """``source`` in the cells of ``block``; None where it does not reach it.
@@ -113,7 +109,7 @@ class MapWindows:
         top, left = block.tile.top, block.tile.left
         bounds = (left, top - rows * block.stride, left + columns * block.stride, top)
         around = projected_bounds(crs, grid.tile.crs, bounds)
-        first, last, start, end = _reach(grid, block.stride, around)
+        first, last, start, end = reach(grid, block.stride, around)
         there = self._read(source, first, last, start, end)
         if there is None or not there.mapped.any():
             return None
@@ -134,7 +130,7 @@ class MapWindows:
             dst_transform=block.transform,
             dst_crs=crs,
             resampling=(
-                Resampling.average if block.stride >= _COARSER * size else Resampling.bilinear
+                Resampling.average if block.stride >= COARSER * size else Resampling.bilinear
             ),
             # exact positions and one scale, so that a cell's value does not depend on its block
             tolerance=0,
@@ -182,42 +178,30 @@ class MapWindows:
         return _Cells(p, np.asarray(np.isfinite(p).all(axis=0)), offset, valid, clear)
 
     def _probabilities(self, source: MapSource, window: Window) -> NDArray[np.float32]:
-        dataset = self._dataset(source.path)
+        dataset = self._rasters.dataset(source.path)
         bands = [dataset.descriptions.index(name) + 1 for name in self._classes]
         try:
             values = dataset.read(bands, window=window)
         except RasterioError as error:
-            raise _damaged(source.path, error) from error
+            raise damaged(source.path, error) from error
         nodata = ~np.isfinite(values) if values.dtype.kind == "f" else values == dataset.nodata
         scale = np.array(dataset.scales)[np.array(bands) - 1, None, None]
         p = np.where(nodata.any(axis=0), np.nan, values * scale).astype(np.float32)
         # not all damage keeps a block from being unpacked
         if np.nanmin(p, initial=0) < 0 or np.nanmax(p, initial=0) > _MOST:
-            raise _damaged(source.path, ValueError("probabilities outside 0 to 1"))
+            raise damaged(source.path, ValueError("probabilities outside 0 to 1"))
         return p
 
     def _shares(
         self, source: MapSource, quality: Path, window: Window
     ) -> dict[str, NDArray[np.float32]]:
-        dataset = self._dataset(quality)
+        dataset = self._rasters.dataset(quality)
         known = [name for name in (VALID_BAND, CLEAR_BAND) if name in dataset.descriptions]
         bands = [dataset.descriptions.index(name) + 1 for name in known]
         try:
             return dict(zip(known, dataset.read(bands, window=window), strict=True))
         except RasterioError as error:
-            raise _damaged(quality, error) from error
-
-    def _dataset(self, path: Path) -> Any:
-        if path in self._open:
-            self._open.move_to_end(path)
-            return self._open[path]
-        while len(self._open) >= _MOST_OPEN:
-            self._open.popitem(last=False)[1].close()
-        try:
-            self._open[path] = rasterio.open(path)
-        except RasterioError as error:
-            raise _damaged(path, error) from error
-        return self._open[path]
+            raise damaged(quality, error) from error
 
 
 @dataclass(frozen=True)
@@ -242,7 +226,7 @@ class _Cells:
         return first * second
 
 
-def _reach(grid: CellGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int]:
+def reach(grid: CellGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int]:
     """First and last row and column that cells of ``cell`` metres inside ``bounds`` are made of.
 
     Rows and columns outside the map count as well, as far as the warper's kernel reaches.
@@ -271,12 +255,3 @@ def patch_offsets(grid: CellGrid, axis: int) -> NDArray[np.float32]:
     start = grid.patch_left if axis else grid.patch_top
     found = [abs(start(i) - i * grid.stride + grid.patch_lead) for i in range(grid.shape[axis])]
     return np.array(found, np.float32)
-
-
-def _damaged(path: Path, error: Exception) -> OutputError:
-    return OutputError(
-        path,
-        found=f"a damaged file ({error})",
-        expected="a whole map",
-        remedy="Map the scene again, or leave the map out.",
-    )

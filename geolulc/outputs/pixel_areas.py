@@ -44,7 +44,7 @@ def pixel_areas(grid: PixelGrid) -> NDArray[np.float64]:
 
 def pixels_per_square(grid: PixelGrid) -> int:
     """Pixels along a square of ``pixel_areas``."""
-    return _STEP // grid.resolution
+    return max(1, _STEP // grid.resolution)
 
 
 def area_rows(

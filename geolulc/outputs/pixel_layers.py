@@ -64,7 +64,7 @@ class LayerWriters:
 
     def __init__(self, header: PixelMapHeader, paths: dict[str, Path], scratch: Path) -> None:
         """``paths``: raster → its file; ``scratch``: a folder for rows meanwhile."""
-        self._codes = np.array([c.code for c in pixel_classes(header)], np.uint8)
+        self._codes = class_codes(header)
         self._stack = ExitStack()
         self._writers = {
             name: self._stack.enter_context(
@@ -82,28 +82,42 @@ class LayerWriters:
     def append(self, probabilities: NDArray[np.uint8], ranking: Ranking) -> None:
         """The next rows, as ``RasterWriter.append`` wants them."""
         for name, writer in self._writers.items():
-            writer.append(self._values(name, probabilities, ranking))
-
-    def _values(
-        self, name: str, probabilities: NDArray[np.uint8], ranking: Ranking
-    ) -> NDArray[np.uint8]:
-        if name == "probabilities":
-            return probabilities
-        if name == "confidence":
-            return ranking.probabilities[:1]
-        if name == "classes":
-            codes = self._codes[ranking.index[:1]]
-            codes[0][~ranking.mapped] = NO_CLASS
-            return codes
-        codes = self._codes[ranking.index]
-        codes[ranking.probabilities == 0] = NO_CLASS
-        codes[ranking.probabilities == NODATA] = NODATA
-        return np.concatenate([codes, ranking.probabilities])
+            writer.append(raster_values(name, self._codes, probabilities, ranking))
 
     def finish(self, name: str, tags: dict[str, str]) -> None:
         """Make the file of ``name``; in any thread, of different ones at once too."""
         with raster_memory():
             self._writers[name].finish({**tags, "GEOLULC_FILE": name})
+
+
+def class_codes(header: PixelMapHeader) -> NDArray[np.uint8]:
+    """uint8 (class,): the codes of the map's classes."""
+    return np.array([c.code for c in pixel_classes(header)], np.uint8)
+
+
+def raster_values(
+    name: str, codes: NDArray[np.uint8], probabilities: NDArray[np.uint8], ranking: Ranking
+) -> NDArray[np.uint8]:
+    """What some rows of the raster ``name`` hold: uint8 (band, rows, columns).
+
+    Args:
+        name: of ``RASTERS``.
+        codes: as ``class_codes``.
+        probabilities: uint8 (class, rows, columns), as in ``PixelStrip``.
+        ranking: of these, ``DEPTH`` deep.
+    """
+    if name == "probabilities":
+        return probabilities
+    if name == "confidence":
+        return ranking.probabilities[:1]
+    if name == "classes":
+        dominant = codes[ranking.index[:1]]
+        dominant[0][~ranking.mapped] = NO_CLASS
+        return dominant
+    ranked = codes[ranking.index]
+    ranked[ranking.probabilities == 0] = NO_CLASS
+    ranked[ranking.probabilities == NODATA] = NODATA
+    return np.concatenate([ranked, ranking.probabilities])
 
 
 def raster_style(name: str, header: PixelMapHeader, summaries: Sequence[ClassSummary]) -> str:

@@ -18,7 +18,7 @@ from geolulc.outputs.stac import ItemContent, relative_href, write_item
 from geolulc.pixel_map import PixelMapHeader
 
 #: Of STAC assets, where a map of pixels holds something else than one of cells.
-_TITLES: Final = {
+TITLES: Final = {
     "classes": "Class of each pixel",
     "confidence": "Probability of the class",
     "vectors": "Regions of one class",
@@ -102,7 +102,7 @@ def _write_items(targets: Mapping[str, Path], content: PageContent) -> None:
             cell_header(content.header),
             content.figures.area_ha,
             "Class and probabilities of land cover in pixels",
-            _TITLES,
+            TITLES,
         ),
         targets,
         model=content.model,

@@ -14,10 +14,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geolulc.errors import OutputError
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent, TileGrid
 from geolulc.outputs.pixel_tags import PIXEL_SIZE_TAG
 from geolulc.outputs.reading import opened_map
-from geolulc.outputs.tags import model_of, scene_of
+from geolulc.outputs.tags import MOSAIC, model_of, scene_of
 from geolulc.pixel_map import PixelGrid, PixelMapHeader
 
 #: Pixels along a window: a multiple of the files' blocks.
@@ -56,7 +56,7 @@ def opened_pixels(path: Path) -> Iterator[PixelMap]:
                 expected="the map.tif of a map of pixels, which holds its classes",
                 remedy="Give the map.tif that geolulc map wrote with --resolution 10, 20 or 60.",
             )
-        header = _header(dataset, tags)
+        header = header_of(dataset, tags)
         if header.grid.shape != dataset.shape or header.grid.transform != dataset.transform:
             raise ValueError(f"a grid of {dataset.shape} pixels that its tags contradict")
     # opened again: what goes wrong while a map is used is not all the map's fault
@@ -90,9 +90,11 @@ def windows(shape: tuple[int, int], size: int = WINDOW) -> Iterator[Window]:
             yield Window(left, top, min(size, columns - left), min(size, rows - top))
 
 
-def _header(dataset: Any, tags: Mapping[str, str]) -> PixelMapHeader:
+def header_of(dataset: Any, tags: Mapping[str, str]) -> PixelMapHeader:
+    """All of an open map.tif of pixels but its pixels."""
     left, bottom, right, top = json.loads(tags["TILE_EXTENT"])
-    tile = TileGrid(dataset.crs.to_string(), left, top, round(right - left), round(top - bottom))
+    kind = Extent if MOSAIC in tags else TileGrid
+    tile = kind(dataset.crs.to_string(), left, top, round(right - left), round(top - bottom))
     west, south, east, north = json.loads(tags["EXTENT"])
     grid = PixelGrid(
         tile,

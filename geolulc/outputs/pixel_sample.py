@@ -33,7 +33,7 @@ def cell_header(header: PixelMapHeader, step: int = 1) -> MapHeader:
 
 
 class PixelSample:
-    """One pixel of every square of ``step`` × ``step``, kept while blocks of rows pass."""
+    """One pixel of every square of ``step`` × ``step``, kept while blocks pass."""
 
     def __init__(self, header: PixelMapHeader) -> None:
         rows, columns = header.grid.shape
@@ -42,17 +42,23 @@ class PixelSample:
         self._rows, self._columns = (
             np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in (rows, columns)
         )
-        self._kept: list[NDArray[np.uint8]] = []
+        shape = len(header.classes), len(self._rows), len(self._columns)
+        self._kept = np.full(shape, NODATA, np.uint8)
 
-    def add(self, row: int, probabilities: NDArray[np.uint8]) -> None:
-        """Look at whole rows from ``row``: uint8 (class, rows, columns)."""
-        inside = (self._rows >= row) & (self._rows < row + probabilities.shape[1])
-        picked = self._rows[inside] - row
-        self._kept.append(probabilities[:, picked[:, None], self._columns[None]])
+    def add(self, row: int, probabilities: NDArray[np.uint8], column: int = 0) -> None:
+        """Look at rows from ``row``, and ``column`` on: uint8 (class, rows, columns)."""
+        _, rows, columns = probabilities.shape
+        down, across = (
+            np.flatnonzero((picks >= start) & (picks < start + n))
+            for picks, start, n in ((self._rows, row, rows), (self._columns, column, columns))
+        )
+        picked = np.ix_(self._rows[down] - row, self._columns[across] - column)
+        for kept, layer in zip(self._kept, probabilities, strict=True):
+            kept[np.ix_(down, across)] = layer[picked]
 
     def map(self) -> LandCoverMap:
         """What was kept: the probability of a cell is that of one of its pixels."""
-        steps = np.concatenate(self._kept, axis=1)
+        steps = self._kept
         p = np.where((steps == NODATA).any(axis=0), np.float32(np.nan), steps / np.float32(FULL))
         header = self._header
         return LandCoverMap(

@@ -39,9 +39,15 @@ class PixelTally:
         self._confident = np.zeros(count)  # probability × area where dominant
         self._expected = np.zeros(count)  # probability × area everywhere
 
-    def add(self, row: int, probabilities: NDArray[np.uint8], ranking: Ranking) -> None:
-        """Count whole rows from ``row``: uint8 (class, rows, columns) and their ranking."""
-        areas = area_rows(self._header.grid, row, probabilities.shape[1])
+    def add(
+        self, row: int, probabilities: NDArray[np.uint8], ranking: Ranking, column: int = 0
+    ) -> None:
+        """Count a block from ``row`` and ``column`` on: uint8 (class, rows, columns), its ranking.
+
+        By default its rows are whole.
+        """
+        columns = slice(column, column + probabilities.shape[2])
+        areas = area_rows(self._header.grid, row, probabilities.shape[1], columns)
         for top in range(0, probabilities.shape[1], _AT_ONCE):
             rows = slice(top, top + _AT_ONCE)
             self._add(probabilities[:, rows], ranking, areas[rows], rows)

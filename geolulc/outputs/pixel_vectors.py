@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from geolulc.outputs.cells import ClassSummary
 from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.pixel_areas import area_rows
 from geolulc.outputs.pixel_polygons import region_polygons
+from geolulc.outputs.pixel_reading import windows
 from geolulc.outputs.pixel_regions import Regions, find_regions
 from geolulc.outputs.pixel_sample import cell_header
 from geolulc.outputs.pixel_sieve import sieve, unit_pixels
@@ -93,35 +94,41 @@ def write_pixel_vectors(
     summaries: Sequence[ClassSummary],
     limits: RegionLimits,
     tags: Mapping[str, str],
+    *,
+    sheet: int | None = None,
 ) -> None:
     """Write the layers ``classes`` and ``summary``.
 
     The classes are held whole (a byte a pixel) while regions below the minimum go to their
     neighbours, so that no seam cuts them; polygons are made and written block by block.
+    With ``sheet`` all this is done sheet by sheet, and regions are cut where sheets meet.
 
     Args:
         paths: the vector parts of ``pixel_files.plan_pixel_outputs``, and the rasters ``classes``
             and ``confidence``, which are read.
         header: the map.
         summaries: its classes, from all pixels.
-        limits: what regions become polygons.
+        limits: what regions become polygons; of each sheet.
         tags: metadata of the layers.
+        sheet: pixels along a sheet; None for one that is the whole map.
     """
-    with rasterio.open(paths["classes"]) as dataset:
-        codes = dataset.read(1)
-    regions, unit = _bounded_regions(codes, header.grid, limits)
-    layer = _measured(header, regions, paths["confidence"], limits.most)
-    tags = {**tags, "MIN_AREA_HA": f"{_hectares(header.grid, unit):g}"}
     target = paths["vectors"]
     path = target if target.suffix == ".gpkg" else target.with_name(f".{target.stem}.gpkg")
-    none = np.zeros(0, np.intp), np.zeros(0, dtype=object)
-    append_layer(path, "classes", layer.table(*none), tags)
-    for index, polygons in _chunks(layer, simplify=unit > 1):
-        append_layer(path, "classes", layer.table(index, polygons), tags)
+    largest = 0
+    for window in windows(header.grid.shape, sheet or max(header.grid.shape)):
+        layer, unit = _read_layer(paths, header, window, limits)
+        # what the layer says in the end is what is written last
+        largest = max(largest, unit)
+        tags = {**tags, "MIN_AREA_HA": f"{_hectares(header.grid, largest):g}"}
+        nothing = layer.table(np.zeros(0, np.intp), np.zeros(0, dtype=object))
+        append_layer(path, "classes", nothing, tags)
+        for index, polygons in _chunks(layer, simplify=unit > 1):
+            append_layer(path, "classes", layer.table(index, polygons), tags)
+        del layer  # before the next sheet's
     summary = summary_table(summaries)
     named = cell_header(header)
     styles = {
-        "classes": layer_style("classes", layer.table(*none), named),
+        "classes": layer_style("classes", nothing, named),
         "summary": layer_style("summary", summary, named),
     }
     if path == target:
@@ -132,6 +139,25 @@ def write_pixel_vectors(
     path.unlink()
     paths["vectors.style"].write_text(styles["classes"], encoding="utf-8")
     summary.to_csv(paths["vectors.summary"], index=False)
+
+
+def _read_layer(
+    paths: Mapping[str, Path], header: PixelMapHeader, window: Window, limits: RegionLimits
+) -> tuple[_Layer, int]:
+    """The regions of a window, and the pixels that the smallest of them has."""
+    with rasterio.open(paths["classes"]) as dataset:
+        codes = dataset.read(1, window=window)
+    whole, size = header.grid, header.grid.resolution
+    grid = replace(
+        whole,
+        top=whole.top + window.row_off * size,
+        left=whole.left + window.col_off * size,
+        height=window.height * size,
+        width=window.width * size,
+    )
+    regions, unit = _bounded_regions(codes, grid, limits)
+    part = replace(header, grid=grid)
+    return _measured(part, regions, paths["confidence"], window, limits.most), unit
 
 
 def _bounded_regions(
@@ -162,7 +188,9 @@ def _hectares(grid: PixelGrid, pixels: int) -> float:
     return pixels * grid.resolution**2 / _SQUARE_METRES_PER_HECTARE
 
 
-def _measured(header: PixelMapHeader, regions: Regions, confidence: Path, most: int) -> _Layer:
+def _measured(
+    header: PixelMapHeader, regions: Regions, confidence: Path, window: Window, most: int
+) -> _Layer:
     count = len(regions.code)
     hectares, certain = np.zeros(count), np.zeros(count)
     rows, columns = header.grid.shape
@@ -171,7 +199,8 @@ def _measured(header: PixelMapHeader, regions: Regions, confidence: Path, most: 
             bottom = min(top + _ROWS, rows)
             owner = regions.window(slice(top, bottom), slice(0, columns)).ravel()
             areas = area_rows(header.grid, top, bottom - top).ravel()
-            p = dataset.read(1, window=Window(0, top, columns, bottom - top)).ravel()
+            place = Window(window.col_off, window.row_off + top, columns, bottom - top)
+            p = dataset.read(1, window=place).ravel()
             hectares += np.bincount(owner, weights=areas, minlength=count)
             areas *= p
             certain += np.bincount(owner, weights=areas, minlength=count)
