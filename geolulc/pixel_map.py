@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent, TileGrid
 
 #: Sides of a pixel in metres that a map can have.
 PIXEL_SIZES = (10, 20, 60)
@@ -58,6 +58,12 @@ class PixelGrid:
     def of_tile(cls, tile: TileGrid, resolution: int) -> PixelGrid:
         """All of ``tile``."""
         return cls(tile, resolution, 0, 0, tile.height, tile.width)
+
+    @property
+    def extent(self) -> Extent:
+        """The ground that the pixels cover."""
+        corner = self.transform
+        return Extent(self.tile.crs, corner.c, corner.f, int(self.width), int(self.height))
 
     @property
     def shape(self) -> tuple[int, int]:
