@@ -67,11 +67,10 @@ def main() -> None:
 
     store = _prepare(options.folder, product, seeds, options.every)
     run, started = options.folder / "run", time.monotonic()
-    if not (run / "summary.json").is_file():
-        train(store, run, _config(options), overwrite=run.exists())
+    train(store, run, _config(options), resume=True)
     print(f"training {time.monotonic() - started:.0f} s ({len(open_store(store))} patches)")
     model = load_checkpoint(run)
-    forest = _fit_forest(store, options.pixels)
+    forest = _fit_forest(store, options.pixels, options.leaf)
     found = {"pixel model": _empty(), "random forest": _empty()}
     for seed in seeds["test"]:
         unseen = product(seed)
@@ -113,7 +112,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--loss", default="ce+dice")
-    parser.add_argument("--pixels", type=int, default=100_000, help="that the forest learns from")
+    parser.add_argument("--pixels", type=int, default=200_000, help="that the forest learns from")
+    parser.add_argument("--leaf", type=int, default=2, help="least pixels of a leaf of the forest")
     return parser.parse_args()
 
 
@@ -208,7 +208,7 @@ def _map(model: Model, bands: dict[str, NDArray[np.uint16]]) -> NDArray[np.uint8
     return mapped
 
 
-def _fit_forest(store_path: Path, pixels: int) -> RandomForestClassifier:
+def _fit_forest(store_path: Path, pixels: int, leaf: int) -> RandomForestClassifier:
     """A forest on pixels drawn from all train patches: bands at 10 m, coarser ones repeated."""
     store = open_store(store_path)
     indices = store.split("train")
@@ -220,7 +220,7 @@ def _fit_forest(store_path: Path, pixels: int) -> RandomForestClassifier:
             chosen = random.choice(truth.size, each, replace=False)
             values.append(_stack(b10, b20, b60).reshape(12, -1)[:, chosen].T)
             classes.append(truth.ravel()[chosen])
-    forest = RandomForestClassifier(100, min_samples_leaf=2, n_jobs=2, random_state=0)
+    forest = RandomForestClassifier(100, min_samples_leaf=leaf, n_jobs=2, random_state=0)
     return forest.fit(np.concatenate(values), np.concatenate(classes))
 
 

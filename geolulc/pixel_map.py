@@ -63,6 +63,12 @@ class PixelGrid:
         return cls(tile, resolution, 0, 0, tile.height, tile.width)
 
     @property
+    def extent(self) -> Extent:
+        """The ground that the pixels cover."""
+        corner = self.transform
+        return Extent(self.tile.crs, corner.c, corner.f, int(self.width), int(self.height))
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(rows, columns) of pixels."""
         return self.height // self.resolution, self.width // self.resolution

@@ -209,7 +209,7 @@ class _Batch:
             run.reader.start()
             if self._writing.output.backdrop:
                 opened.backdrop = mapper.decoders.submit(
-                    _FIRST, f"the true-colour image of {scene}", lambda: _backdrop(product)
+                    _FIRST, f"the true-colour image of {scene}", lambda: _backdrop(product, run)
                 )
         except GeolulcError as error:
             opened.stack.close()
@@ -286,9 +286,11 @@ class _Batch:
             )
 
 
-def _backdrop(product: Product) -> Backdrop | None:
+def _backdrop(product: Product, run: SceneRun | PixelRun) -> Backdrop | None:
+    # a map of pixels covers what was asked for only, and shows it finer
+    within = run.header.grid.extent if isinstance(run, PixelRun) else None
     try:
-        return true_colour(product, _BACKDROP_PIXELS)
+        return true_colour(product, _BACKDROP_PIXELS, within)
     except GeolulcError as error:
         # a picture can do without; the map does not depend on it
         _LOG.warning("no true-colour backdrop: %s", error)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.figures import MapFigures, figures_of
+from geolulc.outputs.map_unit import CELLS, MapUnit
 
 #: BigEarthNet has some 270,000 training patches; below this many a model has seen a few places.
 _FEW_PATCHES: Final = 10_000
@@ -18,31 +19,33 @@ def cautions(
     landcover_map: LandCoverMap,
     model: Mapping[str, Any] | None,
     figures: MapFigures | None = None,
+    unit: MapUnit = CELLS,
 ) -> list[str]:
     """Sentences on nodata, clouds, doubt and the model's training; [] where all is well.
 
-    ``figures`` are those of the whole map where ``landcover_map`` is a part or a sample of it.
+    ``figures`` are those of the whole map, which consists of ``unit``, where ``landcover_map`` is
+    a part or a sample of it.
     """
     if figures is None:
         figures = figures_of(landcover_map)
     return [
-        *_of_nodata(figures),
-        *_of_clouds(figures),
-        *_of_doubt(figures),
+        *_of_nodata(figures, unit),
+        *_of_clouds(figures, unit),
+        *_of_doubt(figures, unit),
         *_of_training(landcover_map, model),
     ]
 
 
-def _of_nodata(figures: MapFigures) -> list[str]:
+def _of_nodata(figures: MapFigures, unit: MapUnit) -> list[str]:
     if not figures.mapped:
-        return ["No cell of this map has data."]
+        return [f"No {unit.one} of this map has data."]
     missing = 1 - figures.mapped / figures.cells
     if missing < _SOME:
         return []
-    return [f"{missing:.1%} of the cells have no data: too few valid pixels, or not asked for."]
+    return [f"{missing:.1%} of the {unit.many} have no data: {unit.missing}."]
 
 
-def _of_clouds(figures: MapFigures) -> list[str]:
+def _of_clouds(figures: MapFigures, unit: MapUnit) -> list[str]:
     if figures.clear is None:
         return ["Clouds are not known: the scene classification was not used or is absent."]
     total, known = figures.clear_mapped
@@ -52,18 +55,19 @@ def _of_clouds(figures: MapFigures) -> list[str]:
     if covered < _SOME:
         return []
     half = figures.half_clear / known
-    cells = f" {half:.1%} of the mapped cells are less than half clear." if half else ""
+    cells = f" {half:.1%} of the mapped {unit.many} are less than half clear." if half else ""
     return [
         f"{covered:.1%} of the mapped ground is cloud, shadow or otherwise masked: what lies below "
         f"is guessed.{cells}"
     ]
 
 
-def _of_doubt(figures: MapFigures) -> list[str]:
+def _of_doubt(figures: MapFigures, unit: MapUnit) -> list[str]:
     doubt = figures.entropy / figures.mapped if figures.mapped else 0.0
     if doubt < _UNSURE:
         return []
-    return [f"The model is unsure: the mean entropy is {doubt:.2f} of 1 bit."]
+    highest = "the highest possible" if unit.exclusive else "1 bit"
+    return [f"The model is unsure: the mean entropy is {doubt:.2f} of {highest}."]
 
 
 def _of_training(landcover_map: LandCoverMap, model: Mapping[str, Any] | None) -> list[str]:

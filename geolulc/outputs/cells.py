@@ -73,6 +73,18 @@ def entropy(landcover_map: LandCoverMap) -> NDArray[np.float32]:
     return total / np.float32(len(landcover_map.classes))
 
 
+def entropy_of_one(landcover_map: LandCoverMap) -> NDArray[np.float32]:
+    """Entropy of classes that exclude each other, (rows, columns), as a share of what is possible.
+
+    0: one class is sure; 1: all are alike. For probabilities of a cell that add up to 1 (Shannon
+    1948); NaN = nodata.
+    """
+    total = np.zeros(landcover_map.grid.shape, np.float32)
+    for p in landcover_map.probabilities:
+        total -= _plogp(np.clip(p, 0, 1))
+    return total / np.float32(max(math.log2(len(landcover_map.classes)), 1))
+
+
 def _plogp(p: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(p == 0, np.float32(0), p * np.log2(p))

@@ -21,6 +21,7 @@ from geolulc.grid import Extent
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.cells import ClassSummary, dominant_codes
 from geolulc.outputs.figures import MapFigures, figures_of
+from geolulc.outputs.map_unit import CELLS, MapUnit
 
 #: A true-colour image, uint8 (rows, columns, 3), and its pixel → projected transform.
 Backdrop = tuple[NDArray[np.uint8], Affine]
@@ -40,11 +41,12 @@ def write_picture(
     *,
     figures: MapFigures | None = None,
     cell: int | None = None,
+    unit: MapUnit = CELLS,
 ) -> None:
     """Draw the dominant classes, beside the true-colour image where there is one.
 
-    Where ``landcover_map`` is a sample of a larger map, ``summaries``, ``figures`` and ``cell``
-    (metres) are those of the whole.
+    Where ``landcover_map`` is a sample of a larger map, ``summaries``, ``figures``, ``unit``
+    and ``cell`` (its side in metres) are those of the whole.
     """
     if figures is None:
         figures = figures_of(landcover_map)
@@ -53,7 +55,7 @@ def write_picture(
     high = _PANEL * min(1.0, tile.height / tile.width)
     panels = 1 if backdrop is None else 2
     width = panels * (wide + 0.25) + _LEGEND
-    handles = _legend(figures, summaries)
+    handles = _legend(figures, summaries, unit)
     height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3)
     figure = Figure(figsize=(width, height), dpi=110)
     axes = [
@@ -76,7 +78,9 @@ def write_picture(
         extent=_extent(landcover_map.grid.transform, landcover_map.grid.shape),
         interpolation="nearest",
     )
-    axes[-1].set_title("Dominant land cover", fontsize=10, loc="left")
+    axes[-1].set_title(
+        "Land cover" if unit.exclusive else "Dominant land cover", fontsize=10, loc="left"
+    )
     for ax in axes:
         ax.set_xlim(tile.left, tile.left + tile.width)
         ax.set_ylim(tile.top - tile.height, tile.top)
@@ -95,7 +99,8 @@ def write_picture(
         title_fontsize=10,
         alignment="left",
     )
-    _write_captions(figure, landcover_map, figures, cell, height)
+    side = f"{unit.many} of {cell or landcover_map.grid.stride} m"
+    _write_captions(figure, landcover_map, figures, side, height)
     with warnings.catch_warnings():
         # a name in letters that the font lacks is drawn with boxes
         warnings.filterwarnings("ignore", message="Glyph")
@@ -183,7 +188,7 @@ def _offset(ax: Any, anchor: tuple[float, float]) -> Any:
     return points + ScaledTranslation(*anchor, ax.transAxes)
 
 
-def _legend(figures: MapFigures, summaries: Sequence[ClassSummary]) -> list[Any]:
+def _legend(figures: MapFigures, summaries: Sequence[ClassSummary], unit: MapUnit) -> list[Any]:
     handles = [
         Patch(
             facecolor=s.land_cover.color,
@@ -201,7 +206,7 @@ def _legend(figures: MapFigures, summaries: Sequence[ClassSummary]) -> list[Any]
                 facecolor=_NO_DATA,
                 edgecolor=_FRAME,
                 linewidth=0.5,
-                label=f"No data  {_percent(missing)} of the cells",
+                label=f"No data  {_percent(missing)} of the {unit.many}",
             )
         )
     return handles
@@ -211,7 +216,7 @@ def _write_captions(
     figure: Figure,
     landcover_map: LandCoverMap,
     figures: MapFigures,
-    cell: int | None,
+    side: str,
     height: float,
 ) -> None:
     scene, grid = landcover_map.scene, landcover_map.grid
@@ -227,7 +232,7 @@ def _write_captions(
     figure.text(
         (figure.get_figwidth() - 0.15) / figure.get_figwidth(),
         0.15 / height,
-        f"{grid.tile.crs} · cells of {cell or grid.stride} m · {figures.area_ha:,.0f} ha mapped"
+        f"{grid.tile.crs} · {side} · {figures.area_ha:,.0f} ha mapped"
         f" · model {_short(landcover_map.model.get('name', 'unknown'), 40)}",
         fontsize=7.5,
         color=_FRAME,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from geolulc.landcover_map import LandCoverMap
 from geolulc.outputs.cells import ClassSummary
 from geolulc.outputs.figures import MapFigures
+from geolulc.outputs.map_unit import PIXELS
 from geolulc.outputs.model_item import write_model_item
 from geolulc.outputs.picture import Backdrop, write_picture
 from geolulc.outputs.pixel_sample import cell_header
@@ -60,6 +61,7 @@ def write_pages(targets: Mapping[str, Path], content: PageContent) -> None:
             content.backdrop,
             figures=content.figures,
             cell=content.header.grid.resolution,
+            unit=PIXELS,
         )
     if "report" in targets:
         names = sorted(path.name for part, path in targets.items() if part != "report")
@@ -71,6 +73,8 @@ def write_pages(targets: Mapping[str, Path], content: PageContent) -> None:
             names,
             facts=_facts(content),
             figures=content.figures,
+            unit=PIXELS,
+            cell=content.header.grid.resolution,
         )
         write_report(targets["report"], report)
     if "stac" in targets:

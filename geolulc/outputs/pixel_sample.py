@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import CellGrid, Extent
+from geolulc.grid import CellGrid
 from geolulc.landcover_map import LandCoverMap, MapHeader
-from geolulc.outputs.cells import mapped_cells
-from geolulc.outputs.figures import MapFigures, figures_of
+from geolulc.outputs.cells import entropy_of_one, mapped_cells
+from geolulc.outputs.figures import MapFigures
 from geolulc.outputs.pixel_tallies import PixelTally
 from geolulc.pixel_map import FULL, NODATA, PixelMapHeader
 
@@ -19,12 +19,9 @@ _MOST: int = 800
 def cell_header(header: PixelMapHeader, step: int = 1) -> MapHeader:
     """The header of a map whose cells are squares of ``step`` × ``step`` pixels."""
     grid = header.grid
-    extent = Extent(
-        grid.tile.crs, grid.transform.c, grid.transform.f, int(grid.width), int(grid.height)
-    )
     stride = grid.resolution * step
     return MapHeader(
-        CellGrid(extent, stride, stride),
+        CellGrid(grid.extent, stride, stride),
         header.classes,
         header.nomenclature,
         scene=header.scene,
@@ -76,7 +73,8 @@ def pixel_figures(header: PixelMapHeader, tally: PixelTally, sample: LandCoverMa
     """The figures of the whole map; its entropy is that of the sample."""
     rows, columns = header.grid.shape
     mapped = tally.mapped_pixels
-    sampled = max(int(mapped_cells(sample).sum()), 1)
+    seen = mapped_cells(sample)
+    doubt = float(entropy_of_one(sample)[seen].sum(dtype=np.float64)) / max(int(seen.sum()), 1)
     # pixels that the scene classification masks have no data: those that are left are clear
     clear = (float(mapped), mapped) if header.masked_scl else None
     return MapFigures(
@@ -85,5 +83,5 @@ def pixel_figures(header: PixelMapHeader, tally: PixelTally, sample: LandCoverMa
         area_ha=tally.mapped_area,
         clear=clear,
         clear_mapped=clear or (0.0, 0),
-        entropy=figures_of(sample).entropy / sampled * mapped,
+        entropy=doubt * mapped,
     )

@@ -20,19 +20,20 @@ from PIL import Image
 
 from geolulc import __version__
 from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.areas import AREA_METHOD
 from geolulc.outputs.bar_chart import bar_chart
 from geolulc.outputs.cautions import cautions
 from geolulc.outputs.cells import (
     ClassSummary,
     dominant_codes,
     entropy,
+    entropy_of_one,
     map_classes,
     map_thresholds,
     mapped_area,
     margin,
 )
 from geolulc.outputs.figures import MapFigures
+from geolulc.outputs.map_unit import CELLS, MapUnit
 from geolulc.outputs.picture import Backdrop, scale_bar_length
 
 #: At most so many cells along a side are shown; a page with more is slow to load.
@@ -40,6 +41,11 @@ _MOST_SHOWN: Final = 320
 #: Shares 0..1 are stored in steps of 1/250; 255 = no data.
 _STEPS, _NO_DATA = 250, 255
 _WIDEST_BACKDROP: Final = 1000
+#: How expected areas add up, by whether classes exclude each other.
+_EXPECTED: Final[Mapping[bool, str]] = {
+    True: "they add up to the map",
+    False: "several classes can share a cell, so these can add up to more than the map",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class ReportContent:
         files: names of the map's other files.
         facts: what the head of the page says; None: what is known of the scene.
         figures: of the whole map, where ``landcover_map`` is a sample of it.
+        unit: what the whole map consists of.
+        cell: side of one in metres; None: that of ``landcover_map``.
     """
 
     landcover_map: LandCoverMap
@@ -63,6 +71,8 @@ class ReportContent:
     files: Sequence[str] = ()
     facts: Mapping[str, object] | None = None
     figures: MapFigures | None = None
+    unit: MapUnit = CELLS
+    cell: int | None = None
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -79,10 +89,13 @@ def write_report(path: Path, content: ReportContent) -> None:
         "backdrop": _backdrop_element(content),
         "rows": "".join(_table_row(s) for s in _by_area(content.summaries)),
         "chart": bar_chart(_by_area(content.summaries)),
-        "area_method": escape(AREA_METHOD),
+        "unit": content.unit.one.capitalize(),
+        "expected": _EXPECTED[content.unit.exclusive],
+        "counted": "Pixels" if content.unit.exclusive else "Cells where present",
+        "area_method": escape(content.unit.areas),
         "model": _model_card(made, content.model),
         "files": "".join(f"<li>{escape(name)}</li>" for name in content.files),
-        "data": json.dumps(_data(made), ensure_ascii=True).replace("<", "\\u003c"),
+        "data": json.dumps(_data(content), ensure_ascii=True).replace("<", "\\u003c"),
     }
     page = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     for name, text in parts.items():
@@ -91,7 +104,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 
 
 def _cautions(content: ReportContent) -> list[str]:
-    return cautions(content.landcover_map, content.model, content.figures)
+    return cautions(content.landcover_map, content.model, content.figures, content.unit)
 
 
 def _facts(made: LandCoverMap) -> dict[str, object]:
@@ -201,8 +214,9 @@ def _backdrop_element(content: ReportContent) -> str:
     )
 
 
-def _data(made: LandCoverMap) -> dict[str, Any]:
+def _data(content: ReportContent) -> dict[str, Any]:
     """What the page's script draws: cells as base64, and how to read and place them."""
+    made, unit = content.landcover_map, content.unit
     grid, tile = made.grid, made.grid.tile
     step = -(-max(grid.shape) // _MOST_SHOWN)
     shown = [np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in grid.shape]
@@ -212,7 +226,10 @@ def _data(made: LandCoverMap) -> dict[str, Any]:
     return {
         "rows": len(shown[0]),
         "columns": len(shown[1]),
-        "step": step,
+        "step": step * grid.stride // (content.cell or grid.stride),
+        "unit": unit.one,
+        "exclusive": unit.exclusive,
+        "doubt": unit.doubt,
         "width": len(shown[1]) * step * grid.stride / tile.width,
         "height": len(shown[0]) * step * grid.stride / tile.height,
         "aspect": tile.width / tile.height,
@@ -234,7 +251,7 @@ def _data(made: LandCoverMap) -> dict[str, Any]:
             for i, c in enumerate(map_classes(made))
         ],
         "codes": _encode(dominant_codes(made)[pick]),
-        "entropy": _encode(_quantise(entropy(made)[pick])),
+        "entropy": _encode(_quantise((entropy_of_one if unit.exclusive else entropy)(made)[pick])),
         "margin": _encode(_quantise(margin(made)[pick])),
         "ramp": [to_hex(colormaps["viridis"](i / _STEPS)) for i in range(_STEPS + 1)],
     }

@@ -6,7 +6,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
+from geolulc.grid import Extent
 from geolulc.products.archive import damaged
 from geolulc.products.images import image_settings, open_image
 from geolulc.products.product import Product, unpacked
@@ -16,8 +18,12 @@ from geolulc.products.radiometry import reflectance_dn
 _WHITE = 3558
 
 
-def true_colour(product: Product, max_pixels: int = 1000) -> tuple[NDArray[np.uint8], Affine]:
+def true_colour(
+    product: Product, max_pixels: int = 1000, within: Extent | None = None
+) -> tuple[NDArray[np.uint8], Affine]:
     """The scene in natural colours, at most ``max_pixels`` wide and high.
+
+    ``within``: only this part of the tile, whose sides lie on pixels of 10 m; None: all of it.
 
     Read from coarse resolution levels of the JPEG 2000 files, so it takes a second or two.
 
@@ -28,31 +34,40 @@ def true_colour(product: Product, max_pixels: int = 1000) -> tuple[NDArray[np.ui
     Raises:
         ProductError: an image cannot be decoded.
     """
-    grid = product.grid
-    rows, columns = grid.shape(10)
+    tile, part = product.grid, within or product.grid
+    rows, columns = round(part.height / 10), round(part.width / 10)
+    window = Window(
+        round((part.left - tile.left) / 10), round((tile.top - part.top) / 10), columns, rows
+    )
     scale = max(1.0, max(rows, columns) / max_pixels)
     shape = max(1, round(rows / scale)), max(1, round(columns / scale))
     with unpacked(product) as ready, image_settings():
         if ready.tci_file is not None:
-            picture = np.stack([_read(ready.tci_file, i, shape) for i in (1, 2, 3)], axis=-1)
+            picture = np.stack(
+                [_read(ready.tci_file, i, window, shape) for i in (1, 2, 3)], axis=-1
+            )
         else:
-            picture = np.stack([_stretch(ready, b, shape) for b in ("B04", "B03", "B02")], axis=-1)
-    pixel = grid.width / shape[1], grid.height / shape[0]
-    transform = Affine(pixel[0], 0.0, grid.left, 0.0, -pixel[1], grid.top)
+            picture = np.stack(
+                [_stretch(ready, b, window, shape) for b in ("B04", "B03", "B02")], axis=-1
+            )
+    pixel = part.width / shape[1], part.height / shape[0]
+    transform = Affine(pixel[0], 0.0, part.left, 0.0, -pixel[1], part.top)
     return picture.astype(np.uint8), transform
 
 
-def _stretch(product: Product, name: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    dn = _read(product.band_files[name], 1, shape).astype(np.int32)
+def _stretch(
+    product: Product, name: str, window: Window, shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    dn = _read(product.band_files[name], 1, window, shape).astype(np.int32)
     reflectance = reflectance_dn(dn, product.offsets[name])
     scaled = np.clip(reflectance * (254 / _WHITE) + 1, 1, 255)
     return np.where(dn == 0, 0, scaled).astype(np.uint8)
 
 
-def _read(path: str, index: int, shape: tuple[int, int]) -> NDArray[np.generic]:
+def _read(path: str, index: int, window: Window, shape: tuple[int, int]) -> NDArray[np.generic]:
     try:
         with open_image(path) as image:
-            data: NDArray[np.generic] = image.read(index, out_shape=shape)
+            data: NDArray[np.generic] = image.read(index, window=window, out_shape=shape)
             return data
     except (RasterioError, IndexError) as error:
         raise damaged(path, error) from error

@@ -15,13 +15,18 @@ import numpy as np
 import pytest
 from affine import Affine
 from made_map import TILE, made_map
+from made_pixel_map import TILE as PIXEL_TILE
+from made_pixel_map import made_header, made_pixels, strips
+from numpy.typing import NDArray
 
 from geolulc.grid import TileGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import write_map
+from geolulc.outputs import OutputOptions, write_map
 from geolulc.outputs.cautions import cautions
-from geolulc.outputs.cells import dominant_codes
+from geolulc.outputs.cells import dominant_codes, entropy_of_one
+from geolulc.outputs.pixel_writing import write_pixel_map
+from geolulc.pixel_map import FULL
 
 BACKDROP = (np.full((54, 66, 3), 90, np.uint8), Affine(100, 0, TILE.left, 0, -100, TILE.top))
 MODEL = {
@@ -263,3 +268,59 @@ def test_cautions_are_those_that_apply() -> None:
     half = np.full_like(p, 0.5)
     unsure = made_map(nodata=0, probabilities=half)
     assert "The model is unsure: the mean entropy is 1.00 of 1 bit." in cautions(unsure, good)
+
+
+def pixel_report(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    """The report of a map of pixels: 600 × 720 of them, every third shown."""
+    header = made_header()
+    backdrop = np.full((60, 72, 3), 90, np.uint8), Affine(100, 0, PIXEL_TILE.left, 0, -100, 0)
+    return write_pixel_map(
+        header,
+        strips(pixels),
+        folder / "map.tif",
+        options=OutputOptions(("classes", "report")),
+        backdrop=backdrop,
+        model=MODEL,
+    )["report"]
+
+
+def test_the_report_of_pixels_speaks_of_pixels(tmp_path: Path) -> None:
+    page = pixel_report(tmp_path, made_pixels(made_header())).read_text()
+    text = re.sub(r"<style>.*?</style>|<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"\bcells?\b", text, re.IGNORECASE)
+    assert "Pixel under the pointer" in text
+    assert "of the pixels have no data: none in the scene" in text
+    assert "they add up to the map" in text
+    assert "taken once every 1,200 m" in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert (data["rows"], data["columns"], data["step"], data["cell"]) == (200, 240, 3, 30)
+    assert (data["exclusive"], data["unit"]) == (True, "pixel")
+
+
+def test_the_report_of_pixels_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
+    found = browse(chromium, pixel_report(tmp_path, made_pixels(made_header(), nodata=False)))
+    assert found["problems"] == []
+    # what excludes another has no threshold to reach
+    assert "✓" not in found["readout"]
+    shown = [float(share) for share in re.findall(r"([\d.]+) %", found["readout"])]
+    assert shown == sorted(shown, reverse=True)
+    assert 0 < sum(shown) <= 102
+
+
+def test_entropy_of_classes_that_exclude_each_other() -> None:
+    made = made_map(nodata=0)
+    p = np.zeros_like(made.probabilities)
+    p[3] = 1
+    p[:, 1, 1] = 1 / len(p)
+    p[:, 2, 2] = 0
+    p[:2, 2, 2] = 0.5
+    found = entropy_of_one(made_map(nodata=0, probabilities=p))
+    assert found[0, 0] == 0
+    assert found[1, 1] == pytest.approx(1, abs=1e-5)
+    assert found[2, 2] == pytest.approx(1 / np.log2(19), abs=1e-5)
+
+
+def test_a_model_that_knows_nothing_of_a_pixel_is_unsure(tmp_path: Path) -> None:
+    alike = np.full((19, 600, 720), round(FULL / 19), np.uint8)
+    page = pixel_report(tmp_path, alike).read_text()
+    assert "The model is unsure: the mean entropy is 0.99 of the highest possible." in page

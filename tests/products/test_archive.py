@@ -14,6 +14,7 @@ from made_product import make_product, random_bands
 
 from geolulc.bands import BANDS
 from geolulc.errors import ProductError
+from geolulc.grid import Extent
 from geolulc.products import image_settings, open_image, open_product, true_colour, unpacked
 
 
@@ -109,6 +110,17 @@ def test_scene_classification_and_true_colour(tmp_path):
     assert 50 < picture.mean() < 255
     assert transform * (60, 60) == (602_400, 5_197_620)
     assert open_product(make_product(tmp_path / "bare")).scl_file is None
+
+
+def test_true_colour_of_a_part(tmp_path):
+    product = open_product(make_product(tmp_path, random_bands()))
+    whole, _ = true_colour(product)
+    grid = product.grid
+    part = Extent(grid.crs, grid.left + 600, grid.top - 1200, 960, 480)
+    picture, transform = true_colour(product, within=part)
+    np.testing.assert_array_equal(picture, whole[120:168, 60:156])
+    assert transform * (0, 0) == (600_600, 5_198_820)
+    assert transform * (96, 48) == (601_560, 5_198_340)
 
 
 def test_true_colour_is_black_without_data(tmp_path):
