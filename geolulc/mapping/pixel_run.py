@@ -143,7 +143,8 @@ class PixelRun:
         strips = self._ensemble.prepare(strip.dn, self._offsets) if columns else []
         batches = [columns[i : i + size] for i in range(0, len(columns), size)] or [[]]
         for number, batch in enumerate(batches):
-            while len(self._under_way) > len(networks):
+            # enough to do while the rows above are ranked and written; 10 MB each
+            while len(self._under_way) > 3 * len(networks):
                 yield self._under_way.popleft()
             future = None
             if batch:
