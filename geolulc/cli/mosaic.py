@@ -50,7 +50,8 @@ def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     type=click.Choice(["mean", "median", "max", "latest"]),
     default="mean",
     show_default=True,
-    help="Observations of a cell as one; mean and median weigh by valid × clear share.",
+    help="Observations of a cell as one; mean and median weigh by valid × clear share, and pixels "
+    "by how far they lie inside their tile.",
 )
 @click.option(
     "--group-by",
@@ -179,14 +180,15 @@ def _json(result: Any) -> dict[str, Any]:
         "maps": result.maps,
         "maps_without_shares": result.unweighted,
         "models": result.models,
-        "cells": "copied" if result.copied else "resampled",
+        "pixels" if result.pixels else "cells": "copied" if result.copied else "resampled",
         "files": {name: str(path) for name, path in result.files.items()},
     }
 
 
 def _told(result: Any) -> str:
     maps = f"{result.maps} map" + ("s" if result.maps > 1 else "")
-    text = f"{maps} combined, cells {'copied' if result.copied else 'resampled'}"
+    what = "pixels" if result.pixels else "cells"
+    text = f"{maps} combined, {what} {'copied' if result.copied else 'resampled'}"
     if result.unweighted:
         text += f"; {result.unweighted} without valid and clear shares weigh 1"
     if result.models > 1:

@@ -29,6 +29,7 @@ class MosaicResult:
         unweighted: of those, the ones without valid and clear shares: they weigh 1.
         models: number of models that made them.
         copied: whether cells were copied, not resampled.
+        pixels: whether it is a mosaic of maps of pixels.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class MosaicResult:
     unweighted: int = 0
     models: int = 1
     copied: bool = True
+    pixels: bool = False
 
 
 def open_sources(paths: Sequence[Path], out: Path, options: MosaicOptions) -> list[MapSource]:
@@ -103,7 +105,7 @@ def combine_sources(
         files = combine_pixel_sources(
             pixels, grid, story, out, output, overwrite=overwrite, progress=progress
         )
-        return MosaicResult(files, len(sources), 0, models, grid.copied)
+        return MosaicResult(files, len(sources), 0, models, grid.copied, pixels=True)
     header = mosaic_header(story.name, sources, grid)
     mosaic = Mosaic(sources, grid, header, options)
     files = write_mosaic(mosaic, story, out, output, overwrite=overwrite, progress=progress)

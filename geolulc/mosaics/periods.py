@@ -18,6 +18,7 @@ from geolulc.mosaics.collection import (
 from geolulc.mosaics.grids import MosaicGrid, choose_grid
 from geolulc.mosaics.making import MosaicResult, combine_sources, open_sources, tell
 from geolulc.mosaics.options import MosaicOptions, MosaicOutput
+from geolulc.mosaics.pixel_sources import PixelSource
 from geolulc.mosaics.sources import MapSource
 from geolulc.mosaics.writing import Progress
 from geolulc.outputs.description import describe_map
@@ -107,7 +108,9 @@ def make_mosaics(
         try:
             if target.exists() and not overwrite:
                 _require_same(target, members, grid, options)
-                there = MosaicResult({"probabilities": target}, len(members), copied=grid.copied)
+                pixels = isinstance(members[0], PixelSource)
+                main = {"classes" if pixels else "probabilities": target}
+                there = MosaicResult(main, len(members), copied=grid.copied, pixels=pixels)
                 results.append(PeriodResult(period, there, skipped=True))
                 continue
             with progress(period) as report:

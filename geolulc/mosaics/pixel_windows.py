@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geolulc.grid import CellGrid
 from geolulc.mosaics.grids import projected_bounds
 from geolulc.mosaics.open_rasters import OpenRasters, damaged
 from geolulc.mosaics.pixel_sources import PixelSource
-from geolulc.mosaics.windows import COARSER, reach
+from geolulc.mosaics.warping import warped
+from geolulc.mosaics.windows import reach
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.pixel_tallies import pixel_classes
 from geolulc.pixel_map import FULL, NODATA, PixelGrid
@@ -32,8 +29,6 @@ from geolulc.pixel_map import FULL, NODATA, PixelGrid
 EDGE: Final = 660
 #: What a pixel at that distance weighs, beside 1 at twice the distance and beyond.
 _MARGINAL: Final = 1e-3
-#: Pixels by which a position may be wrong; GDAL approximates between exact ones as far as that.
-_EXACT: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ class PixelWindows:
         known[0] = there.weight > 0
         known[1] = there.weight
         np.multiply(there.steps, known[0], out=known[2:])
-        found = _warped(known, grid, start, first, block)
+        found = warped(known, grid, start, first, block)
         mapped = found[0]
         seen = mapped >= 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -178,44 +173,6 @@ class PixelWindows:
         except RasterioError as error:
             raise damaged(path, error) from error
         return np.asarray(values, np.uint8)
-
-
-def _warped(
-    layers: NDArray[np.float32], grid: CellGrid, column: int, row: int, block: CellGrid
-) -> NDArray[np.float32]:
-    """``layers``, which begin at ``row`` and ``column`` of ``grid``, on the pixels of ``block``."""
-    rows, columns = block.shape
-    ratio = grid.stride / block.stride
-    coarser = block.stride >= COARSER * grid.stride
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            count=len(layers),
-            height=layers.shape[1],
-            width=layers.shape[2],
-            dtype="float32",
-            crs=grid.tile.crs,
-            transform=grid.transform @ rasterio.Affine.translation(column, row),
-            interleave="band",
-        ) as dataset:
-            dataset.write(layers)
-        with (
-            memory.open() as dataset,
-            WarpedVRT(
-                dataset,
-                crs=block.tile.crs,
-                transform=block.transform,
-                height=rows,
-                width=columns,
-                resampling=Resampling.average if coarser else Resampling.bilinear,
-                # exact positions (in pixels) and one scale, so that a pixel's value does not depend
-                # on its block; rasterio.warp.reproject has no such tolerance
-                tolerance=_EXACT,
-                XSCALE=ratio,
-                YSCALE=ratio,
-            ) as vrt,
-        ):
-            return np.asarray(vrt.read(), np.float32)
 
 
 def edge_weights(grid: PixelGrid, rows: slice, columns: slice) -> NDArray[np.float32]:

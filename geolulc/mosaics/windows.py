@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from geolulc.grid import CellGrid, MapGrid
 from geolulc.mosaics.grids import Bounds, projected_bounds
 from geolulc.mosaics.open_rasters import OpenRasters, damaged
 from geolulc.mosaics.sources import MapSource
+from geolulc.mosaics.warping import warped
 from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
 
-#: From this many source cells along a cell on, the cells inside it are averaged.
-COARSER: Final = 2
 #: In resampling, what a cell whose patch is off its centre weighs beside one that is centred.
 _ASIDE: Final = 1e-9
 #: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
@@ -120,23 +116,7 @@ class MapWindows:
         known = [np.where(there.mapped, layer, np.float32(0)) for layer in there.shares]
         layers = np.stack([mapped, weight, share, moved, weight * there.offset, *known])
         p = np.where(there.mapped & (share > 0), there.p, np.float32(0)) * share
-        found = np.zeros((len(layers) + len(p), rows, columns), np.float32)
-        ratio = size / block.stride
-        reproject(
-            np.concatenate([layers, p]),
-            found,
-            src_transform=grid.transform @ rasterio.Affine.translation(start, first),
-            src_crs=grid.tile.crs,
-            dst_transform=block.transform,
-            dst_crs=crs,
-            resampling=(
-                Resampling.average if block.stride >= COARSER * size else Resampling.bilinear
-            ),
-            # exact positions and one scale, so that a cell's value does not depend on its block
-            tolerance=0,
-            XSCALE=ratio,
-            YSCALE=ratio,
-        )
+        found = warped(np.concatenate([layers, p]), grid, start, first, block)
         mapped, weight, share = found[:3]
         seen = (mapped >= 0.5) & (share > 0)
         with np.errstate(divide="ignore", invalid="ignore"):

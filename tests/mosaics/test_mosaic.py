@@ -167,6 +167,9 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     whole = read(mosaic(tmp_path, paths, crs="EPSG:3035"))
     monkeypatch.setattr(blocks_module, "_BUDGET", 40_000)  # strips of a few rows
     np.testing.assert_array_equal(read(mosaic(tmp_path, paths, crs="EPSG:3035")), whole)
+    monkeypatch.setattr(blocks_module, "BLOCK", 16)
+    again = read(mosaic(tmp_path, paths, crs="EPSG:3035"))
+    np.testing.assert_allclose(again, whole, atol=1e-6)
 
 
 def test_weights_are_valid_times_clear(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def test_all_products_and_what_others_make_of_them(
     out = tmp_path / "portugal.tif"
     # as a shell gives them: the rasters beside the maps too
     told = json.loads(run("mosaic", *sorted(maps.glob("*.tif")), "-o", out, "--report", "--json"))
-    assert (told["maps"], told["models"], told["cells"]) == (2, 1, "copied")
+    assert (told["maps"], told["models"], told["pixels"]) == (2, 1, "copied")
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted(
         Path(path).name for path in told["files"].values()
     )
