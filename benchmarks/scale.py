@@ -85,9 +85,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=Path)
-    parser.add_argument(
-        "--count", type=int, default=6, help="scenes timed, an even number"
-    )
+    parser.add_argument("--count", type=int, default=6, help="scenes timed, an even number")
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
