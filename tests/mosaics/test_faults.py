@@ -188,6 +188,22 @@ def test_what_exists_is_not_touched(maps: Path, tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
+@pytest.mark.parametrize("by", [None, "year"])
+@pytest.mark.parametrize("place", ["s3://bucket/here", "/vsis3/bucket/here"])
+def test_object_storage_is_refused(
+    maps: Path,
+    place: str,
+    by: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = ("--out", place, "--group-by", by) if by else ("--out", f"{place}.tif")
+    assert run(monkeypatch, "mosaic", maps, *given, "-q") == 1
+    error = capsys.readouterr().err
+    assert "found a place that is no file system" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
