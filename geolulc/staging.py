@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -17,8 +18,24 @@ from pathlib import Path
 from geolulc.errors import OutputError
 
 _MARK = ".partial-"
+#: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
+_ELSEWHERE = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
 #: In the folder from the first rename on.
 _PUBLISHING = ".publishing"
+
+
+def require_file_system(path: Path) -> None:
+    """``OutputError`` if ``path`` is in an object store, or another place that cannot rename.
+
+    A half-written map must never look like a whole one.
+    """
+    if _ELSEWHERE.match(str(path)):
+        raise OutputError(
+            path,
+            found="a place that is no file system",
+            expected="a local or mounted folder",
+            remedy="Write into a folder and copy it there: of a map, its .tif last.",
+        )
 
 
 def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
@@ -26,6 +43,8 @@ def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
 
     What a run left that was killed while it wrote the same paths goes first.
     """
+    for path in paths:
+        require_file_system(path)
     if paths:
         remove_leftovers([Path(path) for path in paths])
     for path in paths:

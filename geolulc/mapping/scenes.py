@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -22,15 +21,13 @@ from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.picture import Backdrop
 from geolulc.outputs.pixel_writing import write_pixel_map
 from geolulc.products import Product, open_product, true_colour
-from geolulc.staging import require_free
+from geolulc.staging import require_file_system, require_free
 
 _LOG: Final = logging.getLogger(__name__)
 #: Longer side of the picture's backdrop, in pixels.
 _BACKDROP_PIXELS: Final = 1000
 #: Before other decoding: it is short, and writing waits for it.
 _FIRST: Final = -1
-#: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
-_ELSEWHERE: Final = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
 #: Opens the progress of a scene by its name.
 SceneProgress = Callable[[str], AbstractContextManager[Progress | None]]
 
@@ -137,14 +134,7 @@ def open_target(out: Path, count: int, writing: Writing) -> bool:
     Raises:
         GeolulcError: it cannot be written there. Minutes of decoding would be for nothing.
     """
-    if _ELSEWHERE.match(str(out)):
-        # object stores cannot rename, and a half-written map must never look like a whole one
-        raise OutputError(
-            out,
-            found="a place that is no file system",
-            expected="a local or mounted folder",
-            remedy="Map into a folder and copy it there: of a map, its .tif last.",
-        )
+    require_file_system(out)
     if count == 1 and out.suffix and not out.is_dir():
         require_free(writing.plan(out), overwrite=writing.overwrite)
         return True

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import CellGrid
 from geolulc.landcover_map import LandCoverMap, MapHeader
 from geolulc.mosaics.combination import Combined, combine, weighted_mean
 from geolulc.mosaics.grids import MosaicGrid
+from geolulc.mosaics.observation_file import ObservationFile
 from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.reach import Reach, part_of
 from geolulc.mosaics.sources import MapSource
@@ -65,17 +66,20 @@ class Mosaic:
         """(row, column) of the first cell of each block that a map reaches, row by row."""
         return self._reach.places(BLOCK)
 
-    def blocks(self) -> Iterator[MosaicBlock]:
+    def blocks(self, scratch: Path) -> Iterator[MosaicBlock]:
         """The blocks of ``places``.
+
+        Args:
+            scratch: a folder with room for the observations of a block, where they are many.
 
         Raises:
             OutputError: a map is damaged.
         """
         with MapWindows(self.header.classes, copied=self._grid.copied) as windows:
             for row, column in self.places():
-                yield self._block(windows, row, column)
+                yield self._block(windows, row, column, scratch)
 
-    def _block(self, windows: MapWindows, row: int, column: int) -> MosaicBlock:
+    def _block(self, windows: MapWindows, row: int, column: int, scratch: Path) -> MosaicBlock:
         whole = part_of(self._grid.cells, row, column, BLOCK, BLOCK)
         reaching = self._reach.sources(whole)
         rows, columns = whole.shape
@@ -83,10 +87,20 @@ class Mosaic:
         # float32, and for a median its order, sorted values and weights beside it
         bytes_each = 40 if self._options.combine == "median" else 12
         high = max(1, _BUDGET // (len(reaching) * classes * columns * bytes_each))
-        strips = [
-            self._strip(windows, reaching, part_of(whole, start, 0, high, columns))
-            for start in range(0, rows, high)
-        ]
+        # each map is read once a block, however few rows are combined at a time
+        found = (windows.observe(source, whole) for source in reaching)
+        observations = (observation for observation in found if observation is not None)
+        if high >= rows:
+            strips = [self._combined(list(observations), (rows, columns))]
+        else:
+            with ObservationFile(scratch, (classes, rows, columns)) as kept:
+                for observation in observations:
+                    kept.add(observation)
+                ends = [(start, min(start + high, rows)) for start in range(0, rows, high)]
+                strips = [
+                    self._combined(kept.rows(start, end), (end - start, columns))
+                    for start, end in ends
+                ]
         combined, valid, clear = zip(*strips, strict=True)
         header = self.header
         made = LandCoverMap(
@@ -108,15 +122,14 @@ class Mosaic:
             np.concatenate([c.confidence for c in combined], axis=1),
         )
 
-    def _strip(
-        self, windows: MapWindows, sources: Sequence[MapSource], grid: CellGrid
+    def _combined(
+        self, observations: Sequence[Observation], shape: tuple[int, int]
     ) -> tuple[Combined, NDArray[np.float32], NDArray[np.float32]]:
-        found = [windows.observe(source, grid) for source in sources]
-        observations = [observation for observation in found if observation is not None]
+        """The cells of some rows, (rows, columns), with their valid and clear shares."""
         if not observations:
-            nothing = np.full(grid.shape, np.nan, np.float32)
-            p = np.broadcast_to(nothing, (len(self.header.classes), *grid.shape))
-            return Combined(p, p, np.zeros(grid.shape, np.uint16)), nothing, nothing
+            nothing = np.full(shape, np.nan, np.float32)
+            p = np.broadcast_to(nothing, (len(self.header.classes), *shape))
+            return Combined(p, p, np.zeros(shape, np.uint16)), nothing, nothing
         weights = _weights(observations, self._options.least_weight)
         combined = combine(self._options.combine, np.stack([o.p for o in observations]), weights)
         valid, clear = (

@@ -65,7 +65,7 @@ def combine(how: str, p: NDArray[np.float32], weights: NDArray[np.float32]) -> C
     return Combined(
         np.where(nothing, np.nan, chosen).astype(np.float32),
         np.where(count < 2, np.nan, confidence.clip(0, 1)).astype(np.float32),
-        count.astype(np.uint16),
+        count.clip(max=np.iinfo(np.uint16).max).astype(np.uint16),
     )
 
 

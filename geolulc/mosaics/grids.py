@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 
 from geolulc.errors import ParameterError
 from geolulc.grid import CellGrid, Extent
@@ -58,7 +58,7 @@ def choose_grid(sources: Sequence[MapSource], options: MosaicOptions) -> MosaicG
         if len(phases) == 1:
             extents = [_bounds(s) for s in sources]
             return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=True), most), True)
-    extents = [projected_bounds(s.grid.tile.crs, crs, _bounds(s)) for s in sources]
+    extents = [_projected_extent(s, crs) for s in sources]
     return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=False), most), False)
 
 
@@ -70,6 +70,22 @@ def projected_bounds(source: str, target: str, bounds: Bounds) -> Bounds:
         *bounds, densify_pts=DENSIFY
     )
     return left, bottom, right, top
+
+
+def _projected_extent(source: MapSource, crs: str) -> Bounds:
+    """The map's box in ``crs``; ``ParameterError`` where that has no place for it."""
+    try:
+        found = projected_bounds(source.grid.tile.crs, crs, _bounds(source))
+    except ProjError:
+        found = (math.inf,) * 4
+    if not all(map(math.isfinite, found)):
+        raise ParameterError(
+            f"CRS {crs}",
+            found=f"no place in it for {source.path.name} ({source.grid.tile.crs})",
+            expected="one that covers all maps",
+            remedy="Choose one of their region with --crs.",
+        )
+    return found
 
 
 @functools.lru_cache(maxsize=256)  # one takes longer to make than a block's corners to project

@@ -85,15 +85,9 @@ def mosaic_header(name: str, sources: Sequence[MapSource], grid: MosaicGrid) -> 
     Thresholds of different models are averaged, as their probabilities are.
     """
     first = sources[0]
-    by_name: dict[str, float] = {}
-    for index, land_cover in enumerate(first.classes):
-        values = {s.thresholds[s.classes.index(land_cover)] for s in sources if s.thresholds}
-        if values:
-            by_name[land_cover] = sum(sorted(values)) / len(values)
-        elif index == 0:
-            break
     times = sorted(s.time.astimezone(UTC) for s in sources)
-    models = {s.model.get("sha256", ""): s.model for s in sources}
+    by_model = {s.model.get("sha256", ""): s for s in sources}
+    models = {sha256: source.model for sha256, source in by_model.items()}
     days = " to ".join(dict.fromkeys(f"{t:%Y-%m-%d}" for t in (times[0], times[-1])))
     number = f"{len(sources)} map{'s' if len(sources) > 1 else ''}"
     scene = {
@@ -109,8 +103,14 @@ def mosaic_header(name: str, sources: Sequence[MapSource], grid: MosaicGrid) -> 
             "name": _few(sorted({m.get("name", "unknown") for m in models.values()})),
             "sha256": _few(sorted(models)),
         }
-    thresholds = tuple(by_name[c] for c in first.classes) if by_name else ()
+    thresholds = _mean_thresholds(first.classes, [by_model[sha256] for sha256 in sorted(by_model)])
     return MapHeader(grid.cells, first.classes, first.nomenclature, thresholds, scene, model)
+
+
+def _mean_thresholds(classes: tuple[str, ...], models: Sequence[MapSource]) -> tuple[float, ...]:
+    """Of ``models``, a map of each; those without thresholds are left out."""
+    known = [dict(zip(m.classes, m.thresholds, strict=True)) for m in models if m.thresholds]
+    return tuple(sum(one[c] for one in known) / len(known) for c in classes) if known else ()
 
 
 def story_tags(story: MosaicStory) -> dict[str, str]:

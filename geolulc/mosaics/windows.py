@@ -179,9 +179,12 @@ class MapWindows:
         known = [name for name in (VALID_BAND, CLEAR_BAND) if name in dataset.descriptions]
         bands = [dataset.descriptions.index(name) + 1 for name in known]
         try:
-            return dict(zip(known, dataset.read(bands, window=window), strict=True))
+            values = dataset.read(bands, window=window)
         except RasterioError as error:
             raise damaged(quality, error) from error
+        if np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=0) > _MOST:
+            raise damaged(quality, ValueError("shares outside 0 to 1"))
+        return dict(zip(known, values, strict=True))
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,8 @@ def _write_files(
     sample = Sample(header)
     totals = _nothing(header)
     places = mosaic.places()
-    for done, block in enumerate(mosaic.blocks(), start=1):
+    scratch = next(iter(targets.values())).parent
+    for done, block in enumerate(mosaic.blocks(scratch), start=1):
         for name, raster in rasters.items():
             raster.write(block.row, block.column, layers[name](block))
         if store is not None:

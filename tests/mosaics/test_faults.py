@@ -161,6 +161,23 @@ def test_different_models_only_when_asked_for(maps: Path, tmp_path: Path) -> Non
     found = read_map(out)
     assert found.model["name"] == "made, new"
     assert found.thresholds == (0.5, 0.5, 0.5)
+    # by model, though two of three agree on two classes
+    made = made_field(636_000.0, name="d")
+    write_field(
+        maps,
+        replace(made, model={"name": "newer", "sha256": "2" * 64}, thresholds=(0.4, 0.5, 0.9)),
+    )
+    make_mosaic([maps], out, MosaicOptions(mixed_models=True), FEW, overwrite=True)
+    np.testing.assert_allclose(read_map(out).thresholds, (1.4 / 3, 0.5, 1.9 / 3), atol=1e-6)
+
+
+def test_shares_beyond_1_are_damage(maps: Path, tmp_path: Path) -> None:
+    path = maps / "a_uncertainty.tif"
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        valid = dataset.descriptions.index("Valid share") + 1
+        dataset.write(np.full(dataset.shape, 7, np.float32), valid)
+    with pytest.raises(OutputError, match=r"a_uncertainty\.tif: found a damaged file \(shares"):
+        attempt([maps], tmp_path / "mosaic.tif")
 
 
 def test_what_exists_is_not_touched(maps: Path, tmp_path: Path) -> None:
@@ -169,6 +186,22 @@ def test_what_exists_is_not_touched(maps: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="it exists"):
         attempt([maps / "nowhere.tif"], out)  # refused before anything is read
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("by", [None, "year"])
+@pytest.mark.parametrize("place", ["s3://bucket/here", "/vsis3/bucket/here"])
+def test_object_storage_is_refused(
+    maps: Path,
+    place: str,
+    by: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = ("--out", place, "--group-by", by) if by else ("--out", f"{place}.tif")
+    assert run(monkeypatch, "mosaic", maps, *given, "-q") == 1
+    error = capsys.readouterr().err
+    assert "found a place that is no file system" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,12 @@ def test_a_crs_that_measures_no_metres(tmp_path: Path, crs: str) -> None:
         choose_grid(sources(tmp_path, {}), MosaicOptions(crs=crs))
 
 
+def test_a_crs_without_a_place_for_a_map(tmp_path: Path) -> None:
+    """A gnomonic projection of the other hemisphere."""
+    with pytest.raises(ParameterError, match=r"CRS ESRI:102036: found no place in it for .*--crs"):
+        choose_grid(sources(tmp_path, {}), MosaicOptions(crs="ESRI:102036"))
+
+
 def test_tiles_a_world_apart(tmp_path: Path) -> None:
     both = sources(tmp_path, {"stride": 120}, {"top": 60.0 * 1200, "stride": 120})
     with pytest.raises(ParameterError, match="at most 4,000,000,000"):

@@ -26,6 +26,7 @@ from geolulc.grid import CellGrid, TileGrid
 from geolulc.landcover_map import LandCoverMap
 from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
 from geolulc.mosaics import blocks as blocks_module
+from geolulc.mosaics.windows import MapWindows
 from geolulc.outputs import compare_maps, describe_map, read_map, summarize_zones, write_map
 
 RASTERS = MosaicOutput(("probabilities", "uncertainty", "observations", "confidence"))
@@ -166,7 +167,17 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ]
     whole = read(mosaic(tmp_path, paths, crs="EPSG:3035"))
     monkeypatch.setattr(blocks_module, "_BUDGET", 40_000)  # strips of a few rows
-    np.testing.assert_array_equal(read(mosaic(tmp_path, paths, crs="EPSG:3035")), whole)
+    looked: list[Path] = []
+    observe = MapWindows.observe
+    monkeypatch.setattr(
+        MapWindows,
+        "observe",
+        lambda self, s, grid: (looked.append(s.path), observe(self, s, grid))[1],
+    )
+    out = mosaic(tmp_path, paths, crs="EPSG:3035")
+    np.testing.assert_array_equal(read(out), whole)
+    assert sorted(looked) == sorted(paths), "each map once, though there are many strips"
+    assert list(tmp_path.glob(".*")) == []
     monkeypatch.setattr(blocks_module, "BLOCK", 16)
     again = read(mosaic(tmp_path, paths, crs="EPSG:3035"))
     np.testing.assert_allclose(again, whole, atol=1e-6)
