@@ -111,6 +111,13 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     show_default=True,
     help="ONNX Runtime is faster on a CPU; it comes with the extra geolulc[onnx].",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "fp16", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of convolutions; auto is fp16 on CUDA, else float32.",
+)
 @click.option("--tta", is_flag=True, help="Average over flips and turns: 8 × the inference.")
 @click.option(
     "--batch-size",

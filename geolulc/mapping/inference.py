@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from geolulc.mapping.folding import fold_batch_norm
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
 from geolulc.nets import Model
+from geolulc.nets.devices import autocast
 
 _LOG: Final = logging.getLogger(__name__)
 #: A strip as one network sees it: float32 (bands, rows, columns) for 10, 20 and 60 m.
@@ -44,7 +46,9 @@ class Ensemble:
         test_time_augmentation: bool = False,
         share: bool = False,
         runtime: str = "torch",
+        dtype: torch.dtype | None = None,
     ) -> None:
+        """``dtype``: that convolutions run in, None for float32; everything else is float32."""
         first = models[0].net
         for model in models[1:]:
             if set(model.net.classes) != set(first.classes):
@@ -70,6 +74,7 @@ class Ensemble:
             for i in range(len(first.classes))
         )
         self.device = device
+        self._dtype = dtype
         self._models = models
         self._turns = range(8) if test_time_augmentation else range(1)
         self._nets: list[Any] = [self._prepare(m) for m in models]
@@ -124,8 +129,7 @@ class Ensemble:
         for top in range(0, height, self.patch_size):
             lines = [slice(top // r, (top + self.patch_size) // r) for r in RESOLUTIONS]
             groups = [
-                # signed: the values have 15 bits, and torch does little with uint16
-                torch.from_numpy(dn[r][:, at].astype(np.int32)).to(self.device)[None]
+                to_device(dn[r][:, at], self.device)[None]
                 for r, at in zip(RESOLUTIONS, lines, strict=True)
             ]
             for net, strip in zip(self._nets, strips, strict=True):
@@ -171,7 +175,8 @@ class Ensemble:
             groups = [
                 x[:, :, left // r : right // r] for x, r in zip(strip, RESOLUTIONS, strict=True)
             ]
-            total += model.probabilities(trunk.logits(groups, tops, offsets))[..., order]
+            logits = self._finite(partial(trunk.logits, groups, tops, offsets))
+            total += model.probabilities(logits)[..., order]
         result: NDArray[np.float32] = (total / len(self._trunks)).cpu().numpy()
         return result
 
@@ -182,7 +187,7 @@ class Ensemble:
 
     def _classify(self, classifier: Any, patches: list[Tensor]) -> Tensor:
         try:
-            return cast(Tensor, classifier.classify(*patches))
+            return self._finite(partial(classifier.classify, *patches))
         except torch.OutOfMemoryError:
             count = len(patches[0])
             if count == 1:
@@ -194,6 +199,27 @@ class Ensemble:
         _LOG.warning("out of GPU memory at %d patches: trying %d", count, half)
         parts = [[x[:half] for x in patches], [x[half:] for x in patches]]
         return torch.cat([self._classify(classifier, part) for part in parts])
+
+    def _finite(self, logits: Callable[[], Tensor]) -> Tensor:
+        """``logits()`` in the type chosen, or in float32 where that cannot hold a value."""
+        with autocast(self._dtype, self.device):
+            found = logits().float()
+        if self._dtype is not None and not bool(torch.isfinite(found).all()):
+            _LOG.warning("a value is too large for %s: in float32 again", self._dtype)
+            return logits()
+        return found
+
+
+def to_device(dn: NDArray[np.uint16], device: torch.device) -> Tensor:
+    """Digital numbers as int32: two bytes each on their way to a GPU, widened there."""
+    if device.type == "cpu":
+        return torch.from_numpy(dn.astype(np.int32))
+    return widened(torch.from_numpy(dn.view(np.int16)).to(device))
+
+
+def widened(bits: Tensor) -> Tensor:
+    """int32 of uint16 that were taken for int16, which every device knows."""
+    return bits.to(torch.int32).bitwise_and_(0xFFFF)
 
 
 def turned(x: Tensor, turn: int) -> Tensor:

@@ -17,7 +17,8 @@ from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.pixel_inference import PixelEnsemble
 from geolulc.mapping.pixel_run import PixelRun
-from geolulc.mapping.precision import choose_resolution
+from geolulc.mapping.precision import inference_type
+from geolulc.mapping.resolution import choose_resolution
 from geolulc.mapping.scene_run import Progress as Progress
 from geolulc.mapping.scene_run import SceneRun
 from geolulc.mapping.workers import Workers
@@ -87,6 +88,7 @@ class Mapper:
             test_time_augmentation=augment,
             share=self.shares,
             runtime=options.runtime,
+            dtype=inference_type(options.precision, self.device),
         )
 
     def open(

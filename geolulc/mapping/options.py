@@ -15,6 +15,7 @@ from geolulc.pixel_map import PIXEL_SIZES
 MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
 OVERLAPS: Final = ("exact", "shared")
 RUNTIMES: Final = ("torch", "onnx")
+PRECISIONS: Final = ("auto", "float32", "fp16", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class MapOptions:
             convolutions are computed once.
         runtime: "torch", or "onnx": ONNX Runtime, on a CPU, for exact patches.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: of the convolutions of patch models: "float32", "fp16", "bf16"; "auto": fp16 on
+            CUDA, else float32.
         threads: for decoding and, on a CPU, inference; None: one a core.
         batch_size: patches in a batch; None: by device and threads.
         tta: average over the eight flips and quarter turns: eight times the inference.
@@ -46,6 +49,7 @@ class MapOptions:
     overlap: str = "exact"
     runtime: str = "torch"
     device: str = "auto"
+    precision: str = "auto"
     threads: int | None = None
     batch_size: int | None = None
     tta: bool = False
@@ -81,12 +85,16 @@ class MapOptions:
                 expected="codes of the scene classification, 0..11",
                 remedy=f"The default is {','.join(map(str, MASKED_SCL))}.",
             )
-        for name, known in (("overlap", OVERLAPS), ("runtime", RUNTIMES)):
+        for name, known in (
+            ("overlap", OVERLAPS),
+            ("runtime", RUNTIMES),
+            ("precision", PRECISIONS),
+        ):
             if getattr(self, name) not in known:
                 raise ParameterError(
                     name,
                     found=repr(getattr(self, name)),
-                    expected=" or ".join(known),
+                    expected=_listed(known),
                     remedy=f"The default is {known[0]}.",
                 )
         if self.overlap == "shared" and self.tta:
@@ -95,6 +103,13 @@ class MapOptions:
                 found="shared, with tta",
                 expected="one of the two: a shared stretch cannot be turned for each patch",
                 remedy="Use --overlap exact for test-time augmentation.",
+            )
+        if self.runtime == "onnx" and self.precision not in ("auto", "float32"):
+            raise ParameterError(
+                "precision",
+                found=f"{self.precision} with runtime onnx",
+                expected="float32 there",
+                remedy="Leave it out, or use --runtime torch.",
             )
         for name in ("threads", "batch_size"):
             value = getattr(self, name)
@@ -107,5 +122,5 @@ class MapOptions:
                 )
 
 
-def _listed(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers[:-1])) + f" or {numbers[-1]}"
+def _listed(values: tuple[int, ...] | tuple[str, ...]) -> str:
+    return ", ".join(map(str, values[:-1])) + f" or {values[-1]}"

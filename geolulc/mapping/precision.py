@@ -1,62 +1,22 @@
-"""How fine a map is: what models can, and what was asked for."""
+"""In how many bits convolutions are computed: float32, or half of that where it is faster."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from geolulc.errors import ParameterError
-from geolulc.grid import LOCATED_CELLS, PATCH_SIZE
-from geolulc.mapping.options import MapOptions
-from geolulc.nets import Model
-from geolulc.pixel_map import PIXEL_SIZES
+import torch
 
-_PIXELS: Final = "10, 20 or 60 m"
-_CELLS: Final = "320, 160 or 80 m, placed by the model's own evidence"
+_TYPES: Final = {"float32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | None:
-    """Metres a side of a map's cells or pixels; None for one cell a patch (``stride``).
+def inference_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type that convolutions run in, None for float32.
 
-    Raises:
-        ParameterError: the models cannot do what the options ask for.
+    "auto" is fp16 on CUDA and float32 elsewhere. Of the two half types fp16 is the closer one, by
+    seven to ten times (docs/mapping.md): weights and normalised bands need its digits, and not
+    the range of bf16. Should a value be too large for it, ``Ensemble`` computes that batch again.
+    Training, whose gradients need the range, takes bf16.
     """
-    first, asked = models[0], options.resolution
-    if first.net.task == "pixel":
-        if asked not in (None, *PIXEL_SIZES):
-            raise _refusal(
-                asked,
-                f"{first.name}, a model of pixels",
-                _PIXELS,
-                f"Leave --resolution out for {PIXEL_SIZES[0]} m.",
-            )
-        if options.stride != PATCH_SIZE or options.overlap != "exact" or options.runtime != "torch":
-            raise ParameterError(
-                f"model {first.name}",
-                found=f"stride {options.stride}, overlap {options.overlap}, "
-                f"runtime {options.runtime} for a model of pixels",
-                expected="neither: its windows overlap by themselves",
-                remedy="Leave them out.",
-            )
-        return asked or PIXEL_SIZES[0]
-    if asked in PIXEL_SIZES:
-        raise _refusal(
-            asked,
-            f"{first.name}, a model of patches",
-            _CELLS,
-            f"Use --resolution {LOCATED_CELLS[0]}, or a model trained with --task pixel.",
-        )
-    if asked is not None and (
-        options.overlap != "exact" or options.runtime != "torch" or options.tta
-    ):
-        raise ParameterError(
-            f"resolution {asked} m",
-            found=f"overlap {options.overlap}, runtime {options.runtime}, tta {options.tta}",
-            expected="exact patches in torch, as they are: their evidence has a place",
-            remedy="Leave these out; --stride 600 averages over patches that overlap.",
-        )
-    return asked
-
-
-def _refusal(asked: int | None, found: str, expected: str, remedy: str) -> ParameterError:
-    return ParameterError(f"resolution {asked} m", found=found, expected=expected, remedy=remedy)
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else None
+    return _TYPES[precision]

@@ -175,8 +175,18 @@ class SceneRun:
         """Batches of patches of one row."""
         columns = np.flatnonzero(wanted[0])
         for batch in np.array_split(columns, -(-columns.size // self._mapper.batch_size)):
-            task = partial(self._mapper.ensemble.probabilities, strips, lefts[batch].tolist())
+            task = self._task(int(rows[0]), batch, strips, lefts[batch].tolist())
             self._submit((np.full_like(batch, rows[0]), batch), task)
+
+    def _task(
+        self,
+        row: int,
+        columns: NDArray[np.intp],
+        strips: list[NetworkStrip],
+        lefts: list[int],
+    ) -> Callable[[], Any]:
+        """Inference on some patches of a row, for ``_place``."""
+        return partial(self._mapper.ensemble.probabilities, strips, lefts)
 
     def _submit_shared(
         self,

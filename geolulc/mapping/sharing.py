@@ -68,7 +68,8 @@ class SharedTrunk:
             groups: normalised float32 (bands, rows, columns) of 10, 20 and 60 m: a stretch.
             tops, lefts: metres from the stretch's upper-left corner, increasing.
         """
-        features = self._features(self._image(groups))[0]
+        # sums of squares need the digits of float32, whatever convolutions run in
+        features = self._features(self._image(groups))[0].float()
         ys, xs = (
             [self._start(metres, count) for metres in starts]
             for starts, count in ((tops, features.shape[1]), (lefts, features.shape[2]))

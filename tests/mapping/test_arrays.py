@@ -7,7 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import rasterio
 from made_product import Means, flat_bands, make_model, make_product
+from make_scene import make_landscape
+from scene_in_python import main as run_the_example
 
 import geolulc
 from geolulc.nets import Model
@@ -47,6 +50,21 @@ def test_a_path_and_several_models(tmp_path):
     models = [make_model(Means()), make_model(Double())]
     array = geolulc.predict_scene(path, models, device="cpu", mask_scl=())
     assert float(array[0, 0, 0]) == pytest.approx((0.25 + 0.5) / 2, abs=1e-6)
+
+
+def test_the_example_in_python_runs(tmp_path, capsys):
+    land = make_landscape(2400, seed=2)
+    run_the_example(
+        str(make_product(tmp_path, land.bands, scl=land.scl)), str(tmp_path / "first.tif")
+    )
+    lines = capsys.readouterr().out.splitlines()
+    means = [float(line.split()[0]) for line in lines]
+    assert len(lines) == 19
+    assert means == sorted(means, reverse=True)
+    with rasterio.open(tmp_path / "first.tif") as dataset:
+        assert dataset.crs.to_epsg() == 32632
+        assert dataset.res == (600, 600)
+        assert dataset.read(1).mean() == pytest.approx(means[0], abs=1e-3)
 
 
 def test_models_of_other_classes_cannot_be_averaged(tmp_path):

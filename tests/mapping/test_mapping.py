@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import ClassVar
@@ -19,8 +20,9 @@ from geolulc.errors import GeolulcError, ParameterError, ProductError
 from geolulc.grid import MapGrid, TileGrid
 from geolulc.mapping import predict_scene, strips
 from geolulc.mapping.area import select_cells
-from geolulc.mapping.mapper import Mapper
+from geolulc.mapping.mapper import Mapper, _batch_size
 from geolulc.mapping.options import MapOptions
+from geolulc.mapping.workers import Workers
 from geolulc.nets import Model, NetConfig, Normalisation, build_net
 from geolulc.products import decode_tile, open_product
 
@@ -258,6 +260,41 @@ def test_a_file_that_is_cut_while_it_is_mapped(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     with pytest.raises(ProductError, match=r"_B08_10m\.jp2: found a damaged file \(JP2 tile"):
         predict_scene(product, make_model(Means()), **CPU)
+
+
+class TestDecodingThreads:
+    """What goes wrong in one is told by the call that waits for it."""
+
+    def test_one_that_raises(self, tmp_path, monkeypatch):
+        def failing(path, tiling, row, column, out):
+            raise MemoryError(f"no memory for tile {row}, {column}")
+
+        monkeypatch.setattr(strips, "decode_tile", failing)
+        with pytest.raises(MemoryError, match="no memory for tile 0, 0"):
+            predict_scene(make_product(tmp_path), make_model(Means()), **CPU)
+
+    def test_one_that_hangs(self, tmp_path, monkeypatch):
+        gate = threading.Event()
+
+        def hanging(path, tiling, row, column, out):
+            if "_B11_" in path:
+                gate.wait()
+            decode_tile(path, tiling, row, column, out)
+
+        monkeypatch.setattr(strips, "decode_tile", hanging)
+        monkeypatch.setitem(Workers.__init__.__kwdefaults__, "stall_seconds", 1.0)
+        try:
+            with pytest.raises(GeolulcError, match=r"_B11_20m\.jp2.*: found no progress for"):
+                predict_scene(make_product(tmp_path), make_model(Means()), **CPU, threads=3)
+        finally:
+            gate.set()
+
+
+def test_batches_fit_the_device():
+    assert [_batch_size(torch.device("cpu"), n) for n in (1, 2, 4, 8, 64)] == [16, 16, 16, 8, 4]
+    assert _batch_size(torch.device("cuda"), 2) == 512  # halved where it does not fit
+    with Mapper([make_model(Means())], MapOptions(device="cpu", batch_size=3)) as mapper:
+        assert mapper.batch_size == 3
 
 
 def test_threads_are_given_back(tmp_path):

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
+import geopandas
 import numpy as np
+import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_product import Means, make_model, make_product, random_bands
 
-from geolulc.bands import RESOLUTIONS
+from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.grid import MapGrid, TileGrid
+from geolulc.mapping import MapOptions, Mapper
+from geolulc.mapping.scene_run import SceneRun
 from geolulc.mapping.selection import plan_tile_rows
 from geolulc.mapping.shares import clear_share, valid_share
-from geolulc.products import Tiling
+from geolulc.products import Tiling, open_product
 
 sizes = st.integers(20, 120).map(lambda n: n * 60)
 strides = st.integers(1, 20).map(lambda n: n * 60)
@@ -96,3 +103,77 @@ def test_shares_are_means_of_windows(columns60, seed, holes):
     scl = rng.integers(0, 12, (60, columns60 * 3)).astype(np.uint8)
     clear = [np.isin(scl[:, x // 20 : x // 20 + 60], [0, 9], invert=True).mean() for x in lefts]
     np.testing.assert_allclose(clear_share(scl, lefts, 1200, (0, 9)), clear, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory):
+    """A product with holes in single bands, the folder for areas, and what is really there."""
+    folder = tmp_path_factory.mktemp("land")
+    bands = random_bands(3660, 2700)
+    rng = np.random.default_rng(1)
+    for name in ("B03", "B8A", "B09"):
+        rows, columns = bands[name].shape
+        top, left = rng.integers(0, rows // 2), rng.integers(0, columns // 2)
+        bands[name][top : top + rows // 3, left : left + columns // 2] = 0
+    valid = np.ones(bands["B04"].shape, bool)
+    for band in BANDS:
+        side = band.resolution // 10
+        valid &= np.kron(bands[band.name] > 0, np.ones((side, side), bool))
+    return make_product(folder, bands), folder, bands["B04"], valid
+
+
+class Counting(SceneRun):
+    """Counts how often each cell is written."""
+
+    def _place(self, rows, columns, result):
+        self.counts = getattr(self, "counts", Counter())
+        self.counts.update(zip(rows.tolist(), columns.tolist(), strict=True))
+        super()._place(rows, columns, result)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    strides,
+    st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    st.integers(1, 9),
+    st.none() | st.tuples(*(st.integers(0, 26) for _ in range(4))),
+)
+def test_every_cell_is_written_once_and_where_it_belongs(land, stride, min_valid, batch, corners):
+    path, folder, b04, valid = land
+    options = {"stride": stride, "min_valid": min_valid, "batch_size": batch}
+    area = None
+    if corners is not None:
+        x, y = sorted(corners[:2]), sorted(corners[2:])
+        # 13 m off the cells' edges
+        area = np.array([x[0] * 100 + 13, y[0] * 100 + 13, x[1] * 100 + 87, y[1] * 100 + 87])
+        box = shapely.box(
+            600_000 + area[0], 5_200_020 - area[3], 600_000 + area[2], 5_200_020 - area[1]
+        )
+        options["aoi"] = folder / "area.gpkg"
+        geopandas.GeoSeries([box], crs=32632).to_file(options["aoi"])
+    options = MapOptions(device="cpu", mask_scl=(), threads=2, **options)
+    with (
+        Mapper([make_model(Means())], options) as mapper,
+        Counting(mapper, open_product(path)) as run,
+    ):
+        made = run.map()
+        counts = getattr(run, "counts", Counter())
+    rows, columns = made.grid.shape
+    for row, column in itertools.product(range(rows), range(columns)):
+        inside = area is None or (
+            area[0] < (column + 1) * stride
+            and area[2] > column * stride
+            and area[1] < (row + 1) * stride
+            and area[3] > row * stride
+        )
+        window = made.grid.window(row, column, 10)
+        share = valid[window].mean() if inside else 0.0
+        assert made.valid[row, column] == np.float32(share)
+        mapped = np.float32(share) >= min_valid and share > 0
+        assert counts[row, column] == mapped
+        found = made.probabilities[0, row, column]
+        if mapped:
+            mean = (b04[window] * valid[window]).mean() / 32768
+            assert abs(found - mean) < 1e-6
+        else:
+            assert np.isnan(found)

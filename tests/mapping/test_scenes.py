@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from made_product import Means, flat_bands, make_model, make_product
+from made_product import Means, flat_bands, make_model, make_product, random_bands
 
 from geolulc.cli import main
-from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.mapping import MapOptions, map_scenes, predict_scene
+from geolulc.errors import GeolulcError, OutputError, ParameterError, ProductError
+from geolulc.mapping import MapOptions, map_scenes, predict_scene, strips
+from geolulc.mapping import scenes as scenes_module
 from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions
+from geolulc.outputs import OutputOptions, write_map
+from geolulc.products import decode_tile, open_product
 
 OUTPUT = OutputOptions(("probabilities", "classes"))
 OPTIONS = MapOptions(device="cpu", mask_scl=())
@@ -72,6 +76,27 @@ class TestManyScenes:
         assert "nothing there" in str(by_scene[tmp_path / "gone.SAFE"].error)
         assert len(list((tmp_path / "maps").glob("*S_*[0-9].tif"))) == 2
 
+    def test_the_next_decodes_before_the_last_is_written(self, tmp_path, monkeypatch):
+        scenes = _scenes(tmp_path / "in", 8192, 16384, 4096)
+        happened = []
+
+        def decoding(path, *arguments):
+            happened.append(f"decode {next(n for n in scenes if str(n) in path).stem}")
+            decode_tile(path, *arguments)
+
+        def writing(landcover_map, *arguments, **options):
+            # what is queued by now shall have begun
+            time.sleep(0.3)
+            happened.append(f"write {landcover_map.scene['name']}")
+            return write_map(landcover_map, *arguments, **options)
+
+        monkeypatch.setattr(strips, "decode_tile", decoding)
+        monkeypatch.setattr(scenes_module, "write_map", writing)
+        _map(scenes, tmp_path / "maps")
+        first, second, third = (scene.stem for scene in scenes)
+        assert happened.index(f"decode {second}") < happened.index(f"write {first}")
+        assert happened.index(f"write {first}") < happened.index(f"decode {third}")
+
     def test_a_map_of_another_stride_is_no_done_one(self, tmp_path):
         scenes = _scenes(tmp_path / "in", 8192, 16384)
         _map(scenes, tmp_path / "maps")
@@ -94,6 +119,24 @@ class TestManyScenes:
             _map(scenes, tmp_path / "map.tif")
         with pytest.raises(OutputError, match="found no folder"):
             _map(scenes, tmp_path / "no" / "maps")
+
+
+def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch):
+    scene = make_product(tmp_path / "in", random_bands(6000, 6000))
+
+    def opened_then_cut(scene):
+        product = open_product(scene)
+        path = Path(product.band_files["B12"])
+        os.truncate(path, path.stat().st_size // 2)
+        return product
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(scenes_module, "open_product", opened_then_cut)
+    with pytest.raises(ProductError, match=r"_B12_20m\.jp2: found a damaged file \(JP2 tile"):
+        map_scenes(
+            [scene], tmp_path / "out" / "map.tif", [make_model(Means())], OPTIONS, output=OUTPUT
+        )
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):
@@ -178,10 +221,14 @@ class TestCommand:
             assert dataset.count == 19
             assert dataset.descriptions[0] == "Urban fabric"
         assert "2.4" not in stdout
-        assert "cells" in stderr
+        # all of them, the rate, and the time left once there is a rate
+        assert re.search(r"100%\|.*\| 4/4 \[\d\d:\d\d<\d\d:\d\d, .*cells/s\]", stderr)
         code, _, stderr = run(*arguments)
         assert code == 1
         assert "--overwrite" in stderr
+        code, stdout, stderr = run(*arguments, "--overwrite", "--quiet", "--mask-scl", "none")
+        assert (code, stderr) == (0, "")
+        assert str(out) in stdout
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
