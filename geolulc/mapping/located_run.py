@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -70,21 +70,16 @@ class LocatedRun(SceneRun):
         if self._clear is not None and strip.scl is not None:
             self._clear.add(top, clear_pixels(strip.scl, self._mapper.options.mask_scl))
 
-    def _submit_exact(
+    def _task(
         self,
-        rows: NDArray[np.intp],
-        tops: Sequence[int],
-        wanted: NDArray[np.bool_],
         strips: list[NetworkStrip],
         lefts: NDArray[np.int64],
-    ) -> None:
-        """Batches of patches of one row."""
-        columns = np.flatnonzero(wanted[0])
-        row = self._geometry.row(int(rows[0]))
-        for batch in np.array_split(columns, -(-columns.size // self._mapper.batch_size)):
-            lines = [self._geometry.column(int(column)) for column in batch]
-            task = partial(self._located.located, strips, lefts[batch].tolist(), row, lines)
-            self._submit((np.full_like(batch, rows[0]), batch), task)
+        row: int,
+        columns: NDArray[np.intp],
+    ) -> Callable[[], Any]:
+        down = self._geometry.row(row)
+        across = [self._geometry.column(column) for column in columns.tolist()]
+        return partial(self._located.located, strips, lefts[columns].tolist(), down, across)
 
     def _place(self, rows: NDArray[np.intp], columns: NDArray[np.intp], result: Any) -> None:
         """Take over the cells of each patch of a batch."""

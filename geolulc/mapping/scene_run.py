@@ -175,8 +175,18 @@ class SceneRun:
         """Batches of patches of one row."""
         columns = np.flatnonzero(wanted[0])
         for batch in np.array_split(columns, -(-columns.size // self._mapper.batch_size)):
-            task = partial(self._mapper.ensemble.probabilities, strips, lefts[batch].tolist())
+            task = self._task(strips, lefts, int(rows[0]), batch)
             self._submit((np.full_like(batch, rows[0]), batch), task)
+
+    def _task(
+        self,
+        strips: list[NetworkStrip],
+        lefts: NDArray[np.int64],
+        row: int,
+        columns: NDArray[np.intp],
+    ) -> Callable[[], Any]:
+        """What computes a batch of patches of one row; ``_place`` takes what it returns."""
+        return partial(self._mapper.ensemble.probabilities, strips, lefts[columns].tolist())
 
     def _submit_shared(
         self,
