@@ -55,7 +55,7 @@ class Evaluation:
     """Figures of a model on a split; NaN where there is nothing to compute one from.
 
     Attributes:
-        model: name, sha256, and the epoch's config as in its provenance.
+        model: name, sha256, temperature and config.
         store, split: what it was evaluated on.
         patches: their number.
         figures: name → value over all patches.
@@ -104,14 +104,7 @@ def predict(
             expected="one that says which classes are present in a patch",
             remedy="Use evaluate_pixels.",
         )
-    patches = SplitPatches(store, split)
-    if not len(patches):
-        raise DatasetError(
-            store.path,
-            found=f"no patch in the split {split}",
-            expected="patches to evaluate on",
-            remedy="Choose another --split, or prepare a store with splits.",
-        )
+    patches = patches_of_split(store, split)
     place = choose_device(device)
     logits = score(
         model.net.to(place),
@@ -160,12 +153,7 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
     if seed_compat:
         figures |= metrics.seed_ranking_figures(targets, scores)
     return Evaluation(
-        model={
-            "name": model.name,
-            "sha256": model.sha256,
-            "temperature": model.temperature,
-            "config": model.net.config.as_mapping(),
-        },
+        model=evaluated_model(model),
         store=store.path.name,
         split=predictions.patches.split,
         patches=len(targets),
@@ -211,6 +199,33 @@ def _by_group(
         figures = _figures(predictions.targets[rows], scores[rows], decisions[rows])
         found[name] = {"patches": float(rows.sum()), **figures}
     return found
+
+
+def patches_of_split(store: Store, split: str, *, masks: bool = False) -> SplitPatches:
+    """The patches of a split, those with a reference map for ``masks``.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    patches = SplitPatches(store, split, masks=masks)
+    if not len(patches):
+        raise DatasetError(
+            store.path,
+            found=f"no patch in the split {split}",
+            expected="patches to evaluate on",
+            remedy="Choose another --split, or prepare a store with splits.",
+        )
+    return patches
+
+
+def evaluated_model(model: Model) -> dict[str, Any]:
+    """What an evaluation says of the model: name, sha256, temperature and config."""
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "temperature": model.temperature,
+        "config": model.net.config.as_mapping(),
+    }
 
 
 def class_order(model: Model, store: Store) -> list[int]:

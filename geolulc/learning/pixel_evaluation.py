@@ -19,8 +19,12 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from geolulc.datasets import Store
-from geolulc.errors import DatasetError
-from geolulc.learning.evaluation import class_order, without_nan
+from geolulc.learning.evaluation import (
+    class_order,
+    evaluated_model,
+    patches_of_split,
+    without_nan,
+)
 from geolulc.learning.metrics import CALIBRATION_BINS
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
@@ -98,14 +102,7 @@ def evaluate_pixels(
         DatasetError: the split has no patch or no reference map, or the store's classes are not
             the model's.
     """
-    patches = SplitPatches(store, split, masks=True)
-    if not len(patches):
-        raise DatasetError(
-            store.path,
-            found=f"no patch in the split {split}",
-            expected="patches to evaluate on",
-            remedy="Choose another --split, or prepare a store with splits.",
-        )
+    patches = patches_of_split(store, split, masks=True)
     place = choose_device(device)
     tally = _Tally(model, patches, place)
     for mapped in map_patches(model, patches, place, batch_size=batch_size, workers=workers):
@@ -214,12 +211,7 @@ class _Tally:
         by_class = class_figures(confusion)
         pixels = int(confusion.sum())
         return PixelEvaluation(
-            model={
-                "name": model.name,
-                "sha256": model.sha256,
-                "temperature": model.temperature,
-                "config": model.net.config.as_mapping(),
-            },
+            model=evaluated_model(model),
             store=patches.store.path.name,
             split=patches.split,
             patches=len(patches),

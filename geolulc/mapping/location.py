@@ -33,8 +33,7 @@ from geolulc.nets.dilation import dilate
 from geolulc.nets.location import evidence, evidence_grid, require_location
 
 _LOG: Final = logging.getLogger(__name__)
-#: Standard deviation over a patch, in logits, at which half of a deviation is believed. Of 0.25 to
-#: 2, the one with the lowest Brier score on made landscapes (benchmarks/located_classes.py).
+#: Standard deviation over a patch, in logits, at which half of a deviation is believed. A choice.
 _CONTRAST: Final = 1.0
 #: Logits up to here stay; beyond, they approach the second number.
 _LINEAR, _LARGEST = 8.0, 14.0

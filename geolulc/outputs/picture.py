@@ -167,7 +167,7 @@ def _draw_scale_bar(ax: Any, tile: Extent, high: float) -> None:
 def _draw_north_arrow(ax: Any, tile: Extent, high: float) -> None:
     dx, dy = north_direction(tile)
     # in points, so that the arrow keeps its shape whatever the map's
-    place = _offset(ax, (1.0, -0.62 / high))
+    place = _offset(ax, (1.0, -0.5 / high))
     ax.annotate(
         "N",
         xy=(-14, 0),

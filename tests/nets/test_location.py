@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from made_nets import make_net, make_patches
 from test_fusions import randomise
+from test_snapshots import make_snapshot
 
 from geolulc.errors import ParameterError
+from geolulc.nets import load_checkpoint
 from geolulc.nets.dilation import dilate
 from geolulc.nets.location import evidence, evidence_grid, require_location
 
@@ -38,6 +42,17 @@ def test_evidence_pooled_is_the_answer(options: dict) -> None:
     scale = 1 + logits.abs().max()
     assert torch.allclose(places.mean(dim=(2, 3)) / scale, logits / scale, atol=1e-4)
     require_location(net)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "convnextv2_atto"])
+def test_published_models_have_evidence_too(tmp_path: Path, backbone: str) -> None:
+    net = load_checkpoint(make_snapshot(tmp_path / f"{backbone}-s2-v0.2.0", backbone)).net
+    groups = net.preprocess(*make_patches())
+    with torch.inference_mode():
+        places, logits = evidence(net, *groups), net.classify(*groups)
+    assert places.std(dim=(2, 3)).min() > 0
+    scale = 1 + logits.abs().max()
+    assert torch.allclose(places.mean(dim=(2, 3)) / scale, logits / scale, atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"trunk": "shallow"}, {"fusion": "late"}], ids=str)
