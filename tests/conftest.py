@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # two test processes share two cores: more threads each would only get in each other's way
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a busy machine is no failure; pytest-timeout names what waits for ever
+settings.register_profile("geolulc", deadline=None)
+settings.load_profile("geolulc")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
