@@ -8,7 +8,7 @@ them into a store, trains a pixel model, and maps the landscapes of the other se
 random forest on the twelve bands of a pixel, trained on pixels of the same patches. Prints overall
 accuracy and mIoU of both against the truth, all in one run, and exits with 1 where what is wanted
 is not reached: accuracy 0.90, mIoU 0.75, and 0.05 above the forest. FOLDER keeps products, store
-and model for the next call.
+and model for the next call; a training that was stopped is resumed.
 """
 
 from __future__ import annotations
@@ -74,8 +74,7 @@ def main() -> None:
     found = {"pixel model": _empty(), "random forest": _empty()}
     for seed in seeds["test"]:
         unseen = product(seed)
-        mapped = _map(model, unseen.bands, 8 if options.tta else 1)
-        found["pixel model"] += _confusion(mapped, unseen.truth)
+        found["pixel model"] += _confusion(_map(model, unseen.bands), unseen.truth)
         found["random forest"] += _confusion(_map_pixels(forest, unseen.bands), unseen.truth)
     scores = {}
     for name, confusion in found.items():
@@ -113,7 +112,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--loss", default="ce+dice")
-    parser.add_argument("--tta", action="store_true", help="average over flips and turns")
     parser.add_argument("--pixels", type=int, default=200_000, help="that the forest learns from")
     parser.add_argument("--leaf", type=int, default=2, help="least pixels of a leaf of the forest")
     return parser.parse_args()
@@ -185,11 +183,8 @@ def _prepare(
     return store
 
 
-def _map(model: Model, bands: dict[str, NDArray[np.uint16]], turns: int) -> NDArray[np.uint8]:
-    """Position of the class of every pixel: windows whose margins are left to their neighbours.
-
-    Probabilities are means over the first ``turns`` of the eight flips and quarter turns.
-    """
+def _map(model: Model, bands: dict[str, NDArray[np.uint16]]) -> NDArray[np.uint8]:
+    """Position of the class of every pixel: windows whose margins are left to their neighbours."""
     net = model.net
     step, margin = 2 * net.pixel_multiple, -(-net.margin // 60) * 60
     side = len(bands["B02"]) * 10
@@ -200,25 +195,17 @@ def _map(model: Model, bands: dict[str, NDArray[np.uint16]], turns: int) -> NDAr
                 (max(start - margin, 0), min(start + step + margin, side)) for start in (top, left)
             )
             groups = [
-                np.stack([bands[n][y0 // r : y1 // r, x0 // r : x1 // r] for n in names])
+                torch.from_numpy(
+                    np.stack([bands[n][y0 // r : y1 // r, x0 // r : x1 // r] for n in names])
+                )[None]
                 for r, names in GROUPS.items()
             ]
-            found = sum(_turned(model, groups, turn) for turn in range(turns)).argmax(axis=0)
+            with torch.inference_mode():
+                found = net(*groups)[0].argmax(dim=0).numpy().astype(np.uint8)
             inside = mapped[top // 10 : (top + step) // 10, left // 10 : (left + step) // 10]
             y, x = (top - y0) // 10, (left - x0) // 10
             inside[:] = found[y : y + inside.shape[0], x : x + inside.shape[1]]
     return mapped
-
-
-def _turned(model: Model, groups: list[NDArray], turn: int) -> NDArray[np.float32]:
-    """Probabilities (classes, rows, columns), mapped in one of eight positions."""
-    quarters, flipped = turn % 4, turn > 3
-    seen = [np.rot90(group, quarters, (1, 2)) for group in groups]
-    seen = [group[..., ::-1] if flipped else group for group in seen]
-    with torch.inference_mode():
-        logits = model.net(*(torch.from_numpy(group.copy())[None] for group in seen))
-        found = model.probabilities(logits)[0].numpy()
-    return np.rot90(found[..., ::-1] if flipped else found, -quarters, (1, 2))
 
 
 def _fit_forest(store_path: Path, pixels: int, leaf: int) -> RandomForestClassifier:
