@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -20,6 +21,8 @@ from geolulc.mapping.pixel_windows import WindowGrid
 from geolulc.nets import Model
 from geolulc.pixel_map import FULL
 
+#: ``M_MMAP_THRESHOLD`` of glibc's malloc.h.
+_M_MMAP_THRESHOLD: Final = -3
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
 #: Four windows meet at most, each rounded to half a step.
 ONE: Final = 260 * FULL
@@ -43,6 +46,7 @@ class PixelEnsemble(Ensemble):
                     expected="models of one kind",
                     remedy="Average pixel models, or patch models.",
                 )
+        _give_back_large_blocks()
         super().__init__(models, device, test_time_augmentation=test_time_augmentation)
 
     def windows(self, tile: TileGrid) -> WindowGrid:
@@ -99,6 +103,19 @@ class PixelEnsemble(Ensemble):
             total.mul_(weights.to(total)).add_(0.5).cpu().numpy().astype(np.uint16)
             for total, (_, weights) in zip(totals, parts, strict=True)
         ]
+
+
+def _give_back_large_blocks() -> None:
+    """Have the C library return blocks of 8 MiB and more to the system as soon as they are free.
+
+    By itself it keeps those of up to 32 MiB in heaps of each thread, which windows and strips of
+    many sizes scatter: a tile would take a gigabyte more. glibc only; see mallopt(3).
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 8 * 2**20)
 
 
 def _cut(x: Tensor, grid: WindowGrid, row: int, column: int, resolution: int) -> Tensor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.mapping.inference import NetworkStrip
 from geolulc.mapping.pixel_area import PixelArea
 from geolulc.mapping.pixel_canvas import Canvas, Rows
 from geolulc.mapping.pixel_inference import PixelEnsemble
@@ -123,6 +124,8 @@ class PixelRun:
                 done += int(self._selected[batch.row].sum())
                 if progress is not None:
                     progress(done, total)
+        # writing goes on for a while: what decoding took is free for it
+        self._stack.close()
         yield from canvas.rest()
 
     def _finished(self, when_decoded: Callable[[], None] | None) -> Iterator[_Batch]:
@@ -131,16 +134,19 @@ class PixelRun:
             strip = self.reader.read(row)
             if row == self.reader.rows[-1] and when_decoded is not None:
                 when_decoded()
-            yield from self._submit(row, strip)
+            usable = self._usable(row, strip)
+            columns = self._needed(row, usable)
+            strips = self._ensemble.prepare(strip.dn, self._offsets) if columns else []
+            del strip  # 70 MB of a tile, while its windows are computed
+            yield from self._submit(row, columns, strips, usable)
         while self._under_way:
             yield self._under_way.popleft()
 
-    def _submit(self, row: int, strip: Strip) -> Iterator[_Batch]:
+    def _submit(
+        self, row: int, columns: list[int], strips: list[NetworkStrip], usable: NDArray[np.bool_]
+    ) -> Iterator[_Batch]:
         """Queue a row's windows; gives batches to wait for while enough are under way."""
-        usable = self._usable(row, strip)
-        columns = self._needed(row, usable)
         networks, size = self._mapper.networks, self._mapper.window_batch
-        strips = self._ensemble.prepare(strip.dn, self._offsets) if columns else []
         batches = [columns[i : i + size] for i in range(0, len(columns), size)] or [[]]
         for number, batch in enumerate(batches):
             # enough to do while the rows above are ranked and written; 10 MB each

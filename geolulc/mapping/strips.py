@@ -114,9 +114,11 @@ class StripReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Drop what is not decoded yet; what is being decoded ends by itself."""
+        """Drop what is not decoded yet, and the memory; what is being decoded ends by itself."""
         self._waiting.clear()
+        self._free.clear()
         for image in self._images.values():
+            image.decoded.clear()
             for futures in image.futures.values():
                 for future in futures:
                     future.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from geolulc.outputs.areas import cell_areas
 DEFAULT_THRESHOLD: Final = 0.5
 #: Presence of a class in a nodata cell.
 NO_PRESENCE: Final = 255
+#: Rows looked at together.
+_ROWS: Final = 128
 
 
 def map_classes(landcover_map: LandCoverMap | MapHeader) -> tuple[LandCoverClass, ...]:
@@ -37,14 +40,23 @@ def mapped_cells(landcover_map: LandCoverMap) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(landcover_map.probabilities).all(axis=0), np.bool_)
 
 
+def _parts(rows: int) -> Iterator[slice]:
+    """A fine map is large: what takes a copy of all its classes looks at some rows at a time."""
+    for row in range(0, rows, _ROWS):
+        yield slice(row, row + _ROWS)
+
+
 def dominant_index(landcover_map: LandCoverMap) -> NDArray[np.intp]:
     """Position of the most probable class, (rows, columns); -1 in nodata cells.
 
     Equal probabilities go to the class that comes first in the map's order.
     """
     mapped = mapped_cells(landcover_map)
-    filled = np.where(mapped, landcover_map.probabilities, -1)
-    return np.where(mapped, filled.argmax(axis=0), -1)
+    index = np.empty(mapped.shape, np.intp)
+    for rows in _parts(len(mapped)):
+        p = np.where(mapped[rows], landcover_map.probabilities[:, rows], np.float32(-1))
+        index[rows] = np.where(mapped[rows], p.argmax(axis=0), -1)
+    return index
 
 
 def dominant_codes(landcover_map: LandCoverMap) -> NDArray[np.uint8]:
@@ -98,8 +110,12 @@ def margin(landcover_map: LandCoverMap) -> NDArray[np.float32]:
     p = landcover_map.probabilities
     if len(p) == 1:
         return np.asarray(p[0], np.float32)
-    ordered = np.partition(p, len(p) - 2, axis=0)
-    return np.where(mapped_cells(landcover_map), ordered[-1] - ordered[-2], np.float32(np.nan))
+    margin = np.empty(p.shape[1:], np.float32)
+    for rows in _parts(len(margin)):
+        ordered = np.partition(p[:, rows], len(p) - 2, axis=0)
+        margin[rows] = ordered[-1] - ordered[-2]
+    margin[~mapped_cells(landcover_map)] = np.nan
+    return margin
 
 
 @dataclass(frozen=True, slots=True)

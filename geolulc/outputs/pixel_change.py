@@ -22,10 +22,10 @@ from geolulc.outputs.change_files import (
     plan_change,
 )
 from geolulc.outputs.pixel_areas import PIXEL_AREA_METHOD, area_rows
-from geolulc.outputs.pixel_rasters import BLOCK, RasterPlan, RasterWriter, raster_memory
+from geolulc.outputs.pixel_rasters import BLOCK, RasterPlan, RasterWriter
 from geolulc.outputs.pixel_reading import PixelMap, opened_pixels
 from geolulc.outputs.pixel_tallies import pixel_classes
-from geolulc.outputs.rasters import Band
+from geolulc.outputs.rasters import Band, raster_memory
 from geolulc.outputs.writing import explained
 from geolulc.pixel_map import PixelMapHeader
 from geolulc.staging import staged

@@ -14,10 +14,10 @@ from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.cells import ClassSummary
 from geolulc.outputs.legends import class_entries, probability_entries
 from geolulc.outputs.pixel_ranks import Ranking
-from geolulc.outputs.pixel_rasters import RasterPlan, RasterWriter, raster_memory
+from geolulc.outputs.pixel_rasters import RasterPlan, RasterWriter
 from geolulc.outputs.pixel_tallies import pixel_classes
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
-from geolulc.outputs.rasters import Band
+from geolulc.outputs.rasters import Band, raster_memory
 from geolulc.pixel_map import FULL, NODATA, PixelMapHeader
 
 #: Rasters, as they are called among the outputs.

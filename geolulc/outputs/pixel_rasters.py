@@ -6,7 +6,6 @@ Rows go into a tiled GeoTIFF as they come; from it GDAL's COG driver makes the f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +23,6 @@ from geolulc.pixel_map import PixelGrid, PixelMapHeader, PixelStrip
 
 #: Pixels along a block, and rows written at a time.
 BLOCK: Final = 512
-#: Bytes of GDAL's block cache; its default is a share of the machine's memory.
-_CACHE: Final = 192 * 2**20
 _SCRATCH: Final[Mapping[str, Any]] = {
     "driver": "GTiff",
     "tiled": True,
@@ -44,13 +41,6 @@ _COG: Final[Mapping[str, Any]] = {
     "bigtiff": "IF_SAFER",
     "num_threads": "ALL_CPUS",  # compression; the bytes are the same
 }
-
-
-@contextmanager
-def raster_memory() -> Iterator[None]:
-    """GDAL with a block cache of 192 MiB, whatever the machine has, and all its cores."""
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
-        yield
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from geolulc.outputs.picture import Backdrop
 from geolulc.outputs.pixel_layers import DEPTH, RASTERS, LayerWriters, raster_style
 from geolulc.outputs.pixel_pages import PageContent, write_pages
 from geolulc.outputs.pixel_ranks import rank_classes
-from geolulc.outputs.pixel_rasters import raster_memory, whole_blocks
+from geolulc.outputs.pixel_rasters import whole_blocks
 from geolulc.outputs.pixel_sample import PixelSample, pixel_figures
 from geolulc.outputs.pixel_tags import pixel_tags
 from geolulc.outputs.pixel_tallies import PixelTally
 from geolulc.outputs.pixel_vectors import RegionLimits, write_pixel_vectors
+from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.writing import explained, plain_facts, remove_superseded, superseded_files
 from geolulc.pixel_map import PixelMapHeader, PixelStrip
 from geolulc.staging import staged

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geolulc.outputs.pixel_areas import area_rows
-from geolulc.outputs.pixel_rasters import raster_memory
 from geolulc.outputs.pixel_reading import PixelMap, opened_pixels, windows
 from geolulc.outputs.pixel_sample import cell_header
 from geolulc.outputs.pixel_tallies import pixel_classes
+from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
 from geolulc.outputs.zones import (
     Placement,

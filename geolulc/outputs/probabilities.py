@@ -41,7 +41,7 @@ def encode(landcover_map: LandCoverMap, encoding: Encoding) -> NDArray[Any]:
     """The probabilities in ``encoding``: within half a step (``scale`` / 2) of the true ones."""
     p = landcover_map.probabilities
     if encoding.dtype == "float32":
-        return p.astype(np.float32)
+        return p.astype(np.float32, copy=False)
     steps = np.round(
         np.where(mapped_cells(landcover_map), p, 0).astype(np.float64) / encoding.scale
     )

@@ -32,6 +32,7 @@ from geolulc.outputs.picture import Backdrop, write_picture
 from geolulc.outputs.presence import write_presence
 from geolulc.outputs.probabilities import write_probabilities
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
+from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.report import ReportContent, write_report
 from geolulc.outputs.stac import ItemContent, relative_href, write_item
 from geolulc.outputs.uncertainty import write_uncertainty
@@ -89,6 +90,7 @@ def write_map(
     with (
         staged(list(paths.values()), overwrite=overwrite) as temporary,
         explained(list(paths.values())[-1]),
+        raster_memory(),
     ):
         targets = dict(zip(paths, temporary, strict=True))
         _write_rasters(targets, landcover_map, summaries, options)
