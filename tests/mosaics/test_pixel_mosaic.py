@@ -351,6 +351,9 @@ def test_all_products_and_what_others_make_of_them(
     assert {"classes", "confidence", "top3", "observations", "vectors", "stac", "picture",
             "report"} == {part for part in told["files"] if "." not in part}  # fmt: skip
     item = pystac.Item.from_file(out.with_suffix(".json"))
+    collection = pystac.Collection.from_file(out.with_name(f"{out.stem}_collection.json"))
+    assert [i.id for i in collection.get_items()] == [item.id]
+    assert item.collection_id == collection.id
     assert item.properties["start_datetime"] == "2024-06-25T10:10:31Z"
     assert item.properties["end_datetime"] == "2024-07-01T10:00:00Z"
     assert item.properties["gsd"] == 10
