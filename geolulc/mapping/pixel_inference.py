@@ -109,7 +109,7 @@ def _give_back_large_blocks() -> None:
     """Have the C library return blocks of 8 MiB and more to the system as soon as they are free.
 
     By itself it keeps those of up to 32 MiB in heaps of each thread, which windows and strips of
-    many sizes scatter: a tile would take a gigabyte more. glibc only; see mallopt(3).
+    many sizes scatter. glibc only; see mallopt(3).
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -16,11 +16,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geolulc.grid import CellGrid
-from geolulc.mosaics.grids import projected_bounds
 from geolulc.mosaics.open_rasters import OpenRasters, damaged
 from geolulc.mosaics.pixel_sources import PixelSource
 from geolulc.mosaics.warping import warped
-from geolulc.mosaics.windows import reach
+from geolulc.mosaics.windows import copied_from, resampled_from
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.pixel_tallies import pixel_classes
 from geolulc.pixel_map import FULL, NODATA, PixelGrid
@@ -70,11 +69,7 @@ class PixelWindows:
         return found if found is not None and found.weight.any() else None
 
     def _copy(self, source: PixelSource, block: CellGrid) -> PixelObservation | None:
-        size = block.stride
-        row = round((source.grid.tile.top - block.tile.top) / size)
-        column = round((block.tile.left - source.grid.tile.left) / size)
-        rows, columns = block.shape
-        return self._read(source, row, row + rows, column, column + columns)
+        return self._read(source, *copied_from(source.grid, block))
 
     def _resample(self, source: PixelSource, block: CellGrid) -> PixelObservation | None:
         """By GDAL's warper, as of cells: bilinear, or the average of the pixels inside coarser.
@@ -83,12 +78,8 @@ class PixelWindows:
         times weight: pixels without data count nothing. A pixel is observed where half of the
         kernel or more lies on mapped ones.
         """
-        grid, crs = source.grid, block.tile.crs
-        rows, columns = block.shape
-        top, left = block.tile.top, block.tile.left
-        bounds = (left, top - rows * block.stride, left + columns * block.stride, top)
-        around = projected_bounds(crs, grid.tile.crs, bounds)
-        first, last, start, end = reach(grid, block.stride, around)
+        grid = source.grid
+        first, last, start, end = resampled_from(grid, block)
         there = self._read(source, first, last, start, end)
         if there is None or not there.weight.any():
             return None

@@ -13,7 +13,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geolulc.grid import CellGrid, MapGrid
-from geolulc.mosaics.grids import Bounds, projected_bounds
+from geolulc.mosaics.grids import projected_bounds
 from geolulc.mosaics.open_rasters import OpenRasters, damaged
 from geolulc.mosaics.sources import MapSource
 from geolulc.mosaics.warping import warped
@@ -75,11 +75,7 @@ class MapWindows:
         return self._resample(source, block)
 
     def _copy(self, source: MapSource, block: CellGrid) -> Observation | None:
-        size = block.stride
-        row = round((source.grid.tile.top - block.tile.top) / size)
-        column = round((block.tile.left - source.grid.tile.left) / size)
-        rows, columns = block.shape
-        there = self._read(source, row, row + rows, column, column + columns)
+        there = self._read(source, *copied_from(source.grid, block))
         if there is None:
             return None
         seen = there.mapped
@@ -99,13 +95,8 @@ class MapWindows:
         nothing and cloudy ones little; their quotient is the probability. A cell is observed
         where half of the kernel's weight, or more, lies on mapped cells.
         """
-        grid, crs = source.grid, block.tile.crs
-        size = grid.stride
-        rows, columns = block.shape
-        top, left = block.tile.top, block.tile.left
-        bounds = (left, top - rows * block.stride, left + columns * block.stride, top)
-        around = projected_bounds(crs, grid.tile.crs, bounds)
-        first, last, start, end = reach(grid, block.stride, around)
+        grid = source.grid
+        first, last, start, end = resampled_from(grid, block)
         there = self._read(source, first, last, start, end)
         if there is None or not there.mapped.any():
             return None
@@ -123,7 +114,7 @@ class MapWindows:
             p = np.where(seen, found[len(layers) :] / share, np.float32(np.nan))
             valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[5:7])
             offset = np.where(found[3] > _TRACE * weight, found[4] / found[3], np.float32(0))
-            offset = np.where(seen, offset + (1 - mapped.clip(0, 1)) * size, np.float32(0))
+            offset = np.where(seen, offset + (1 - mapped.clip(0, 1)) * grid.stride, np.float32(0))
             weight = np.where(seen, weight / mapped, np.float32(0))
         return Observation(
             p.clip(0, 1),
@@ -209,13 +200,28 @@ class _Cells:
         return first * second
 
 
-def reach(grid: CellGrid, cell: int, bounds: Bounds) -> tuple[int, int, int, int]:
-    """First and last row and column that cells of ``cell`` metres inside ``bounds`` are made of.
+def copied_from(grid: CellGrid, block: CellGrid) -> tuple[int, int, int, int]:
+    """First and last row and column of ``grid`` that are the cells of ``block``, where they agree.
+
+    Last ones are exclusive; some may lie outside the map.
+    """
+    size, (rows, columns) = block.stride, block.shape
+    row = round((grid.tile.top - block.tile.top) / size)
+    column = round((block.tile.left - grid.tile.left) / size)
+    return row, row + rows, column, column + columns
+
+
+def resampled_from(grid: CellGrid, block: CellGrid) -> tuple[int, int, int, int]:
+    """First and last row and column of ``grid`` that the cells of ``block`` are made of.
 
     Rows and columns outside the map count as well, as far as the warper's kernel reaches.
     """
+    tile = block.tile
+    right = tile.left + block.shape[1] * block.stride
+    bottom = tile.top - block.shape[0] * block.stride
+    bounds = projected_bounds(tile.crs, grid.tile.crs, (tile.left, bottom, right, tile.top))
     size, (rows, columns) = grid.stride, grid.shape
-    margin = _MARGIN * max(1, math.ceil(cell / size))
+    margin = _MARGIN * max(1, math.ceil(block.stride / size))
     # far from its zone a projection stretches without limit, or has no values
     if not all(map(math.isfinite, bounds)):
         return -margin, rows + margin, -margin, columns + margin

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-# torch reads it at its first large tensor: huge pages. Without them a window of 576 pixels spends a
-# quarter of its CPU time on page faults, because the C library gives such blocks back each time.
+# torch reads it at its first large tensor: huge pages. Without them the windows of pixel models
+# spend much of their time on page faults, because the C library gives such blocks back each time.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from geolulc.nets.building import build_net

@@ -29,7 +29,7 @@ def sieve(codes: NDArray[np.uint8], pixels: int, start: int = 1) -> None:
     island in nodata) stays, and nodata stays where it is.
 
     Works on the graph of regions: after the first look at the pixels its time depends on how
-    many regions there are (a fifth of GDAL's for a tile).
+    many regions there are.
 
     Args:
         codes: uint8 (rows, columns); 0 = no data. The whole map: at a seam, regions would be cut.
