@@ -16,9 +16,9 @@ class Itself(nn.Module):
 
     multiple, margin = 240, 0
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         share = (x10[:, RED] / 32768).clamp(1e-6, 1 - 1e-6)
-        return torch.stack([torch.log(1 - share), torch.log(share)], dim=1)
+        return without(torch.stack([torch.log(1 - share), torch.log(share)], dim=1), border)
 
 
 class Blurred(nn.Module):
@@ -38,9 +38,15 @@ class Blurred(nn.Module):
             nn.AvgPool2d((1, side), stride=1, padding=(0, reach)),
         )
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         red = self.pool(x10[:, RED : RED + 1])
-        return torch.cat([red, -red], dim=1)
+        return without(torch.cat([red, -red], dim=1), border)
+
+
+def without(x: Tensor, border: int) -> Tensor:
+    """``x`` on the grid of 10 m without so many metres on each side."""
+    less = border // 10
+    return x[..., less : x.shape[-2] - less, less : x.shape[-1] - less]
 
 
 def make_pixel_model(fusion: nn.Module, *, mean: float = 0.0, std: float = 1.0) -> Model:

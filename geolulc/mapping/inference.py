@@ -149,7 +149,7 @@ class Ensemble:
         ):
             patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
             for turn in self._turns:
-                logits = self._classify(classifier, [turned(x, turn) for x in patches])
+                logits = self._classify(classifier.classify, [turned(x, turn) for x in patches])
                 total += model.probabilities(logits)[:, order]
         total /= len(self._nets) * len(self._turns)
         result: NDArray[np.float32] = total.cpu().numpy()
@@ -185,9 +185,9 @@ class Ensemble:
         starts = [left // resolution for left in lefts]
         return torch.stack([x[:, :, start : start + side] for start in starts])
 
-    def _classify(self, classifier: Any, patches: list[Tensor]) -> Tensor:
+    def _classify(self, classify: Callable[..., Tensor], patches: list[Tensor]) -> Tensor:
         try:
-            return self._finite(partial(classifier.classify, *patches))
+            return self._finite(partial(classify, *patches))
         except torch.OutOfMemoryError:
             count = len(patches[0])
             if count == 1:
@@ -198,7 +198,7 @@ class Ensemble:
         half = count // 2
         _LOG.warning("out of GPU memory at %d patches: trying %d", count, half)
         parts = [[x[:half] for x in patches], [x[half:] for x in patches]]
-        return torch.cat([self._classify(classifier, part) for part in parts])
+        return torch.cat([self._classify(classify, part) for part in parts])
 
     def _finite(self, logits: Callable[[], Tensor]) -> Tensor:
         """``logits()`` in the type chosen, or in float32 where that cannot hold a value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -86,8 +87,10 @@ class PixelEnsemble(Ensemble):
                 torch.stack([_cut(x, grid, row, column, r) for column in columns])
                 for x, r in zip(strip, RESOLUTIONS, strict=True)
             ]
+            classify = partial(net.classify, border=grid.border)
             for turn in self._turns:
-                logits = turned_back(self._classify(net, [turned(x, turn) for x in groups]), turn)
+                logits = self._classify(classify, [turned(x, turn) for x in groups])
+                logits = turned_back(logits, turn)
                 # class by class in memory, which softmax and all that follows go through faster
                 found = [
                     model.probabilities(window[None][inside].contiguous())[0]

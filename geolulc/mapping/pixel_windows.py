@@ -75,6 +75,11 @@ class WindowGrid:
         return self.step + 2 * self.margin
 
     @property
+    def border(self) -> int:
+        """Metres on each side of a window of which it says nothing, wherever it lies."""
+        return self.margin - self.ramp
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of windows."""
         return -(-self.tile.height // self.step), -(-self.tile.width // self.step)
@@ -122,9 +127,9 @@ class WindowGrid:
         return weights
 
     def inside(self, index: int, extent: int) -> slice:
-        """Where the pixels in ``support`` lie in a window of ``side``."""
+        """Where the pixels in ``support`` lie in a window without its ``border``."""
         part = self.support(index, extent)
-        offset = self.start(index) // _PIXEL
+        offset = (self.start(index) + self.border) // _PIXEL
         return slice(part.start - offset, part.stop - offset)
 
     def beyond(self, row: int, column: int, resolution: int) -> tuple[int, int, int, int]:

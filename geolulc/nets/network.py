@@ -90,13 +90,16 @@ class LandCoverNet(nn.Module):
         """Logits, float32, of raw digital numbers: see ``preprocess`` and ``classify``."""
         return self.classify(*self.preprocess(b10, b20, b60, offsets))
 
-    def classify(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def classify(self, x10: Tensor, x20: Tensor, x60: Tensor, *, border: int = 0) -> Tensor:
         """Logits, float32, of what ``preprocess`` gives (augmented or not).
 
         (N, classes) of patches; (N, classes, rows, columns) on the grid of 10 m for the task
-        "pixel", whose windows may be of any size in steps of 60 m.
+        "pixel", whose windows may be of any size in steps of 60 m. Of the latter's, ``border``
+        metres on each side, a multiple of 60, are left out, and computed no further than the rest
+        needs.
         """
-        logits = self.fusion(x10, x20, x60).float()
+        groups = (x10, x20, x60)
+        logits = (self.fusion(*groups, border) if border else self.fusion(*groups)).float()
         if self.label_correlation is not None:
             logits = self.label_correlation(logits)
         return cast(Tensor, logits)

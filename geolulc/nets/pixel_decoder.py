@@ -27,6 +27,13 @@ _WIDTH: Final = 64
 _FINE: Final = 32
 #: Larger than a patch, and divided by every stride.
 _PROBE: Final = 192
+#: 3 × 3 convolutions at the input's own size that follow on each other: two of the decoder.
+DECODER_REACH: Final = 2
+#: … and of the head.
+HEAD_REACH: Final = 1
+
+#: A part of a map: its rows and columns.
+Region = tuple[slice, slice]
 
 
 class PixelTrunk(nn.Module):
@@ -81,7 +88,10 @@ class PixelTrunk(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-    """Maps of a trunk and its input → features of every pixel of the input.
+    """Maps of a trunk and its input → features of every pixel of the input, or of a part of it.
+
+    The pyramid's finest levels take a third of a network's time: where only a part is wanted, each
+    is computed there and as far around as the next finer one needs.
 
     Attributes:
         features: channels that come out.
@@ -96,16 +106,29 @@ class PixelDecoder(nn.Module):
         self.join = convolve(2 * _FINE, _FINE)
         self.features = _FINE
 
-    def forward(self, maps: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Maps of strides that grow, and (N, bands, rows, columns) → (N, features, rows, …)."""
-        pyramid = self.lateral[-1](maps[-1])
-        for lateral, smooth, finer in zip(
-            reversed(self.lateral[:-1]), reversed(self.smooth), reversed(maps[:-1]), strict=True
-        ):
-            pyramid = smooth(lateral(finer) + enlarge(pyramid, finer.shape[-2:]))
+    def forward(self, maps: Sequence[Tensor], x: Tensor, region: Region | None = None) -> Tensor:
+        """Maps of strides that grow, and (N, bands, rows, columns) → (N, features, rows, …).
+
+        Args:
+            maps: of the trunk.
+            x: its input.
+            region: of ``x``, what to compute; the outermost ``DECODER_REACH`` pixels are not
+                right where ``x`` goes on: see ``around``. Default all.
+        """
+        region = whole(x) if region is None else region
+        # from fine to coarse: what is needed of each map
+        grids, needed = [x, *maps], [region]
+        ratios = [a.shape[-1] // b.shape[-1] for a, b in pairwise(grids)]
+        for ratio, coarser in zip(ratios, maps, strict=True):
+            needed.append(_under(needed[-1], ratio, coarser))
+        pyramid = self.lateral[-1](maps[-1][(..., *needed[-1])])
+        for level in reversed(range(len(maps) - 1)):
+            at, below = needed[level + 1 : level + 3]
+            finer = self.lateral[level](maps[level][(..., *at)])
+            pyramid = self.smooth[level](finer + enlarged(pyramid, below, ratios[level + 1], at))
         # narrowed before it is enlarged: the other way round costs four times as much
-        coarse = enlarge(self.narrow(pyramid), x.shape[-2:])
-        return cast(Tensor, self.join(torch.cat([self.detail(x), coarse], dim=1)))
+        coarse = enlarged(self.narrow(pyramid), needed[1], ratios[0], region)
+        return cast(Tensor, self.join(torch.cat([self.detail(x[(..., *region)]), coarse], dim=1)))
 
 
 class PixelHead(nn.Module):
@@ -138,6 +161,46 @@ def enlarge(x: Tensor, size: Sequence[int], upsampling: str = "bilinear") -> Ten
     if upsampling == "nearest":
         return functional.interpolate(x, tuple(size), mode="nearest")
     return functional.interpolate(x, tuple(size), mode=upsampling, align_corners=False)
+
+
+def whole(x: Tensor) -> Region:
+    """All rows and columns of ``x`` (…, rows, columns)."""
+    return slice(0, x.shape[-2]), slice(0, x.shape[-1])
+
+
+def around(region: Region, pixels: int, x: Tensor) -> tuple[Region, Region]:
+    """``region`` of ``x`` and so many pixels around it, as far as ``x`` goes; where it lies there.
+
+    A 3 × 3 convolution of a part of a map takes what lies beyond for zeros, as at the map's own
+    border: the part's outermost pixels are wrong, and with every further one those beside them.
+    """
+    larger, inside = [], []
+    for part, size in zip(region, x.shape[-2:], strict=True):
+        start, stop = max(0, part.start - pixels), min(size, part.stop + pixels)
+        larger.append(slice(start, stop))
+        inside.append(slice(part.start - start, part.stop - start))
+    return (larger[0], larger[1]), (inside[0], inside[1])
+
+
+def _under(region: Region, ratio: int, coarser: Tensor) -> Region:
+    """What ``region`` needs of a map whose pixels are ``ratio`` times as large.
+
+    One pixel around it is for interpolation, one for what ``around`` says of convolutions.
+    """
+    rows, columns = (slice(part.start // ratio, -(-part.stop // ratio)) for part in region)
+    return around((rows, columns), 2, coarser)[0]
+
+
+def enlarged(
+    part: Tensor, at: Region, ratio: int, region: Region, upsampling: str = "bilinear"
+) -> Tensor:
+    """``region`` of a map ``ratio`` times as fine as the one whose region ``at`` is ``part``."""
+    finer = enlarge(part, [ratio * n for n in part.shape[-2:]], upsampling)
+    rows, columns = (
+        slice(fine.start - ratio * coarse.start, fine.stop - ratio * coarse.start)
+        for fine, coarse in zip(region, at, strict=True)
+    )
+    return finer[..., rows, columns]
 
 
 def pad_to(x: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:

@@ -2,13 +2,14 @@
 
 Their parts have the names that the fusions of patch networks give them: a patch checkpoint can
 serve as ``pretrained``. Each works on windows of any size in steps of 60 m; one whose sides
-``multiple`` metres divide is not padded.
+``multiple`` metres divide is not padded. ``border`` metres on each side of a window that no one
+asks for are not computed where that saves something: on the grids that the decoder comes back to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import torch
@@ -16,7 +17,19 @@ from torch import Tensor, nn
 
 from geolulc.nets.config import NetConfig
 from geolulc.nets.intermediate import JOIN_STRIDES, Join
-from geolulc.nets.pixel_decoder import PixelDecoder, PixelHead, PixelTrunk, enlarge, pad_to
+from geolulc.nets.pixel_decoder import (
+    DECODER_REACH,
+    HEAD_REACH,
+    PixelDecoder,
+    PixelHead,
+    PixelTrunk,
+    Region,
+    around,
+    enlarge,
+    enlarged,
+    pad_to,
+    whole,
+)
 from geolulc.nets.pretrained import EncoderInput
 from geolulc.nets.shallow import SHALLOW_STRIDE
 from geolulc.nets.stages import run_modules
@@ -51,13 +64,12 @@ class PixelEarlyFusion(nn.Module):
         """The timm model inside, with the bands that it takes."""
         return (EncoderInput(self.backbone, self._bands),)
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         size = x10.shape[-2:]
         groups = [enlarge(x, size, self.upsampling) for x in (x10, x20, x60) if x.shape[1]]
-        images, inside = pad_to(torch.cat(groups, dim=1), self.trunk.strides[-1])
-        logits = self.head(self.decoder(self.trunk(images), images))
-        return cast(Tensor, logits[(..., *inside)])
+        images, place = pad_to(torch.cat(groups, dim=1), self.trunk.strides[-1])
+        return _logits(self, self.trunk(images), images, _within(place, border, 10))
 
 
 class PixelIntermediateFusion(nn.Module):
@@ -95,10 +107,10 @@ class PixelIntermediateFusion(nn.Module):
         """The trunk, with the bands that enter it."""
         return (EncoderInput(self.backbone, self._bands),)
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         size, stride = x10.shape[-2:], self.trunk.strides[-1]
-        x, inside = pad_to(x10, stride)
+        x, place = pad_to(x10, stride)
         # at 10 m all three are padded alike, and lie on the same ground wherever they join
         coarser = {
             20: (self.join20, pad_to(enlarge(x20, size, self.upsampling), stride)[0]),
@@ -112,8 +124,7 @@ class PixelIntermediateFusion(nn.Module):
                     features = join(features, bands)
             maps.append(features)
         maps[-1] = self.trunk.attention(maps[-1])
-        logits = self.head(self.decoder(maps, x))
-        return cast(Tensor, logits[(..., *inside)])
+        return _logits(self, maps, x, _within(place, border, 10))
 
 
 class PixelEncoder(nn.Module):
@@ -129,10 +140,11 @@ class PixelEncoder(nn.Module):
         """The timm model inside."""
         return cast(nn.Module, self.trunk.backbone)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, bands, rows, columns) → (N, features, rows, columns)."""
-        padded, inside = pad_to(x, self.trunk.strides[-1])
-        features = self.decoder(self.trunk(padded), padded)
+    def forward(self, x: Tensor, region: Region) -> Tensor:
+        """(N, bands, rows, columns) → (N, features, rows, columns) of a region."""
+        padded, place = pad_to(x, self.trunk.strides[-1])
+        needed, inside = around(_moved(region, place), DECODER_REACH, padded)
+        features = self.decoder(self.trunk(padded), padded, needed)
         return cast(Tensor, features[(..., *inside)])
 
 
@@ -167,18 +179,21 @@ class PixelLateFusion(nn.Module):
             EncoderInput(self.encoder60.backbone, self._bands[60]),
         )
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
-        size = x10.shape[-2:]
-        features = [
-            enlarge(encoder(x), size, self.upsampling)
-            for encoder, x in (
-                (self.encoder10, x10),
-                (self.encoder20, x20),
-                (self.encoder60, x60),
-            )
-        ]
-        return cast(Tensor, self.head(torch.cat(features, dim=1)))
+        region, inside = around(_within(whole(x10), border, 10), HEAD_REACH, x10)
+        features = []
+        for resolution, encoder, x in (
+            (10, self.encoder10, x10),
+            (20, self.encoder20, x20),
+            (60, self.encoder60, x60),
+        ):
+            # a pixel around it for interpolation, which is more than the head reaches
+            part, _ = around(_within(whole(x), border, resolution), 1, x)
+            found = encoder(x, part)
+            features.append(enlarged(found, part, resolution // 10, region, self.upsampling))
+        logits = self.head(torch.cat(features, dim=1))
+        return cast(Tensor, logits[(..., *inside)])
 
 
 PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion
@@ -194,6 +209,33 @@ def build_pixel_fusion(
         "late": PixelLateFusion,
     }[config.fusion]
     return cast(PixelFusion, kind(config, bands, num_classes))
+
+
+def _logits(
+    fusion: PixelEarlyFusion | PixelIntermediateFusion,
+    maps: Sequence[Tensor],
+    x: Tensor,
+    region: Region,
+) -> Tensor:
+    """Logits of a region of ``x``, the trunk's input."""
+    needed, inside = around(region, DECODER_REACH + HEAD_REACH, x)
+    return cast(Tensor, fusion.head(fusion.decoder(maps, x, needed))[(..., *inside)])
+
+
+def _within(region: Region, border: int, resolution: int) -> Region:
+    """``region`` without ``border`` metres on each side."""
+    less = border // resolution
+    rows, columns = (slice(part.start + less, part.stop - less) for part in region)
+    return rows, columns
+
+
+def _moved(region: Region, place: Region) -> Region:
+    """A region of what lies at ``place``, as a region of what it lies in."""
+    rows, columns = (
+        slice(outer.start + part.start, outer.start + part.stop)
+        for part, outer in zip(region, place, strict=True)
+    )
+    return rows, columns
 
 
 def _windows(trunks: Mapping[int, PixelTrunk]) -> tuple[int, int]:

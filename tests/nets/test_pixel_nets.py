@@ -100,6 +100,27 @@ def test_far_from_the_border_a_window_says_what_a_larger_one_does() -> None:
     assert inside.mean() < 0.5 * difference.mean()
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet"])
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+def test_a_border_that_no_one_asks_for_changes_nothing_inside(fusion, backbone, upsampling) -> None:
+    net = make_net(
+        task="pixel", fusion=fusion, backbone=backbone, upsampling=upsampling, seed=7
+    ).eval()
+    # of the network's multiple, and not
+    for height, width in ((1920, 1920), (1860, 2100)):
+        groups = net.preprocess(*window(height, width))
+        with torch.no_grad():
+            everything = net.classify(*groups)
+            for border in (60, 360, 600):
+                part = net.classify(*groups, border=border)
+                inside = slice(border // 10, -(border // 10))
+                assert part.shape[-2:] == ((height - 2 * border) // 10, (width - 2 * border) // 10)
+                torch.testing.assert_close(
+                    part, everything[..., inside, inside], atol=1e-5, rtol=1e-5
+                )
+
+
 def test_patch_weights_start_a_pixel_network(tmp_path) -> None:
     from made_nets import NORMALISATION
 
