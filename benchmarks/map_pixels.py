@@ -55,8 +55,8 @@ def main() -> None:
             windows = mapper.ensemble.windows(product.grid)
             tile = product.grid
             rows = min(arguments.rows or windows.shape[0], windows.shape[0])
-            # the rows below reach into this area by a ramp: they are computed too, if it is whole
-            height = min(tile.height, rows * windows.step - windows.ramp - 120)
+            # the row below reaches up by a ramp, and what is near an area is computed too
+            height = min(tile.height, rows * windows.step - windows.ramp - 180)
             if rows == windows.shape[0]:
                 height = tile.height
             area = area_of(tile, height, folder)

@@ -24,6 +24,8 @@ from geolulc.nets.devices import autocast
 _LOG: Final = logging.getLogger(__name__)
 #: A strip as one network sees it: float32 (bands, rows, columns) for 10, 20 and 60 m.
 NetworkStrip = tuple[Tensor, Tensor, Tensor]
+#: Metres of a strip that are prepared at once; a multiple of 60.
+_LINES: Final = 360
 
 
 class Ensemble:
@@ -125,9 +127,9 @@ class Ensemble:
         empty = iter([torch.empty(shape, device=self.device) for shape in shapes])
         strips: list[NetworkStrip] = [(next(empty), next(empty), next(empty)) for _ in self._nets]
         height = dn[RESOLUTIONS[0]].shape[1] * RESOLUTIONS[0]
-        # a patch's height at a time: what is in between is as large as the result several times
-        for top in range(0, height, self.patch_size):
-            lines = [slice(top // r, (top + self.patch_size) // r) for r in RESOLUTIONS]
+        # some lines at a time: what is in between stays in the processor's cache
+        for top in range(0, height, _LINES):
+            lines = [slice(top // r, (top + _LINES) // r) for r in RESOLUTIONS]
             groups = [
                 to_device(dn[r][:, at], self.device)[None]
                 for r, at in zip(RESOLUTIONS, lines, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from geolulc.bands import RESOLUTIONS
 from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
-from geolulc.mapping.inference import Ensemble, NetworkStrip, turned
+from geolulc.mapping.inference import Ensemble, turned
 from geolulc.mapping.pixel_windows import WindowGrid
 from geolulc.nets import Model
 from geolulc.pixel_map import FULL
@@ -27,6 +25,8 @@ _M_MMAP_THRESHOLD: Final = -3
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
 #: Four windows meet at most, each rounded to half a step.
 ONE: Final = 260 * FULL
+#: Rows of a window whose probabilities are computed at once on a CPU: 1 MB before they are rounded.
+_ROWS: Final = 12
 
 
 class PixelEnsemble(Ensemble):
@@ -57,12 +57,19 @@ class PixelEnsemble(Ensemble):
 
     @torch.inference_mode()
     def weighted(
-        self, strips: Sequence[NetworkStrip], grid: WindowGrid, row: int, columns: Sequence[int]
+        self,
+        dn: Mapping[int, NDArray[np.uint16]],
+        offsets: Sequence[Tensor],
+        grid: WindowGrid,
+        row: int,
+        columns: Sequence[int],
     ) -> list[NDArray[np.uint16]]:
         """Probabilities of some windows of a row, times their weights, in steps of ``ONE``.
 
         Args:
-            strips: of ``prepare``: the tile's rows of the windows, over its whole width.
+            dn: resolution → uint16 (bands, rows, columns): the tile's rows of the windows, over its
+                whole width.
+            offsets: what ``offsets`` gives.
             grid: where windows are.
             row, columns: of the windows.
 
@@ -70,42 +77,56 @@ class PixelEnsemble(Ensemble):
             For each window uint16 (classes, rows, columns) of the pixels in its ``support``:
             ``ONE`` is a probability of 1 with a weight of 1.
         """
-        tile = grid.tile
-        down = grid.weights(row, tile.height) * (ONE / (len(self._nets) * len(self._turns)))
-        parts = [
-            (
-                (..., grid.inside(row, tile.height), grid.inside(column, tile.width)),
-                torch.from_numpy(np.outer(down, grid.weights(column, tile.width))),
-            )
-            for column in columns
-        ]
-        totals: list[Tensor] = []
-        for net, model, order, strip in zip(
-            self._nets, self._models, self._orders, strips, strict=True
+        passes = len(self._nets) * len(self._turns)
+        sums = [_Sum(grid, row, column, len(self.classes), passes) for column in columns]
+        windows = [self.prepare(_cut(dn, grid, row, column), offsets) for column in columns]
+        for net, model, order, seen in zip(
+            self._nets, self._models, self._orders, zip(*windows, strict=True), strict=True
         ):
-            groups = [
-                torch.stack([_cut(x, grid, row, column, r) for column in columns])
-                for x, r in zip(strip, RESOLUTIONS, strict=True)
-            ]
+            groups = [torch.stack(x) for x in zip(*seen, strict=True)]
             classify = partial(net.classify, border=grid.border)
             for turn in self._turns:
                 logits = self._classify(classify, [turned(x, turn) for x in groups])
-                logits = turned_back(logits, turn)
-                # class by class in memory, which softmax and all that follows go through faster
-                found = [
-                    model.probabilities(window[None][inside].contiguous())[0]
-                    for window, (inside, _) in zip(logits, parts, strict=True)
-                ]
-                if order != list(range(len(order))):
-                    found = [x[order] for x in found]
-                totals = (
-                    [a.add_(b) for a, b in zip(totals, found, strict=True)] if totals else found
-                )
-        # rounded where it is, before it is moved
-        return [
-            total.mul_(weights.to(total)).add_(0.5).cpu().numpy().astype(np.uint16)
-            for total, (_, weights) in zip(totals, parts, strict=True)
-        ]
+                for window, total in zip(turned_back(logits, turn), sums, strict=True):
+                    total.add(model, window, order)
+        return [total.steps for total in sums]
+
+
+class _Sum:
+    """What several networks, or turns, say of a window, times its weights.
+
+    Some rows at a time: all that happens to their values happens in the processor's cache.
+
+    Attributes:
+        steps: when all have been added: what ``PixelEnsemble.weighted`` gives.
+    """
+
+    def __init__(self, grid: WindowGrid, row: int, column: int, classes: int, passes: int) -> None:
+        tile = grid.tile
+        self._inside = grid.inside(row, tile.height), grid.inside(column, tile.width)
+        down, across = grid.weights(row, tile.height), grid.weights(column, tile.width)
+        self._weights = torch.from_numpy(np.outer(down * (ONE / passes), across))
+        shape = (classes, *self._weights.shape)
+        self.steps = np.empty(shape, np.uint16)
+        self._total = torch.zeros(shape) if passes > 1 else None
+        self._missing = passes
+
+    def add(self, model: Model, logits: Tensor, order: list[int]) -> None:
+        """Add the classes of a window without its border (classes, rows, columns), in ``order``."""
+        self._missing -= 1
+        logits = logits[(..., *self._inside)]
+        rows = len(self._weights)
+        count = _ROWS if logits.device.type == "cpu" else rows
+        for start in range(0, rows, count):
+            at = slice(start, start + count)
+            # class by class in memory, which softmax and all that follows go through faster
+            found = model.probabilities(logits[None, :, at].contiguous())[0].cpu()
+            if order != list(range(len(order))):
+                found = found[order]
+            if self._total is not None:
+                found = self._total[:, at].add_(found)
+            if not self._missing:
+                self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).numpy()
 
 
 def _give_back_large_blocks() -> None:
@@ -121,11 +142,17 @@ def _give_back_large_blocks() -> None:
     mallopt(_M_MMAP_THRESHOLD, 8 * 2**20)
 
 
-def _cut(x: Tensor, grid: WindowGrid, row: int, column: int, resolution: int) -> Tensor:
-    """A window of a strip; what is not on the tile is the mean, as where there is no data."""
-    part = x[:, :, grid.window(row, column, resolution)[1]]
-    beyond = grid.beyond(row, column, resolution)
-    return functional.pad(part, beyond) if any(beyond) else part
+def _cut(
+    dn: Mapping[int, NDArray[np.uint16]], grid: WindowGrid, row: int, column: int
+) -> dict[int, NDArray[np.uint16]]:
+    """A window of a strip; what is not on the tile has no data."""
+    found = {}
+    for resolution, bands in dn.items():
+        part = bands[:, :, grid.window(row, column, resolution)[1]]
+        left, right, above, below = grid.beyond(row, column, resolution)
+        beyond = ((0, 0), (above, below), (left, right))
+        found[resolution] = np.pad(part, beyond) if np.any(beyond) else part
+    return found
 
 
 def turned_back(x: Tensor, turn: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.mapping.inference import NetworkStrip
 from geolulc.mapping.pixel_area import PixelArea
 from geolulc.mapping.pixel_canvas import Canvas, Rows
 from geolulc.mapping.pixel_inference import PixelEnsemble
@@ -136,14 +135,16 @@ class PixelRun:
                 when_decoded()
             usable = self._usable(row, strip)
             columns = self._needed(row, usable)
-            strips = self._ensemble.prepare(strip.dn, self._offsets) if columns else []
-            del strip  # 70 MB of a tile, while its windows are computed
-            yield from self._submit(row, columns, strips, usable)
+            yield from self._submit(row, columns, strip.dn, usable)
         while self._under_way:
             yield self._under_way.popleft()
 
     def _submit(
-        self, row: int, columns: list[int], strips: list[NetworkStrip], usable: NDArray[np.bool_]
+        self,
+        row: int,
+        columns: list[int],
+        dn: Mapping[int, NDArray[np.uint16]],
+        usable: NDArray[np.bool_],
     ) -> Iterator[_Batch]:
         """Queue a row's windows; gives batches to wait for while enough are under way."""
         networks, size = self._mapper.networks, self._mapper.window_batch
@@ -154,7 +155,9 @@ class PixelRun:
                 yield self._under_way.popleft()
             future = None
             if batch:
-                task = partial(self._ensemble.weighted, strips, self._windows, row, batch)
+                task = partial(
+                    self._ensemble.weighted, dn, self._offsets, self._windows, row, batch
+                )
                 what = f"inference on windows of row {row} of {self.product.name}"
                 future = networks.submit(INFERENCE, what, task)
             last = number == len(batches) - 1

@@ -22,7 +22,7 @@ from geolulc.outputs.change_files import (
     plan_change,
 )
 from geolulc.outputs.pixel_areas import PIXEL_AREA_METHOD, area_rows
-from geolulc.outputs.pixel_rasters import BLOCK, RasterPlan, RasterWriter
+from geolulc.outputs.pixel_rasters import ROWS, RasterPlan, RasterWriter
 from geolulc.outputs.pixel_reading import PixelMap, opened_pixels
 from geolulc.outputs.pixel_tallies import pixel_classes
 from geolulc.outputs.rasters import Band, raster_memory
@@ -76,8 +76,8 @@ def _write_raster(first: PixelMap, second: PixelMap, path: Path) -> NDArray[np.f
     plan = RasterPlan(grid, _BANDS, 0, "MODE", dtype="uint16")
     rows, columns = grid.shape
     with RasterWriter(path, path.with_name(".change.rows.tif"), plan) as writer:
-        for top in range(0, rows, BLOCK):
-            window = Window(0, top, columns, min(BLOCK, rows - top))
+        for top in range(0, rows, ROWS):
+            window = Window(0, top, columns, min(ROWS, rows - top))
             old, new = (m.dataset.read(1, window=window) for m in (first, second))
             pair = index[old] * (len(classes) + 1) + index[new]
             weights = area_rows(grid, top, window.height)

@@ -20,6 +20,21 @@ _ROWS: Final = 512
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Parts of runs, row by row.
+
+    Attributes:
+        of_piece: int32 (piece,): the region of each.
+        first: int64 (piece,): its first pixel, counted along the rows from the first of them.
+        pixels: int64 (piece,).
+    """
+
+    of_piece: NDArray[np.int32]
+    first: NDArray[np.intp]
+    pixels: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class Regions:
     """Pixels of one code that touch along an edge; those without data (code 0) too.
 
@@ -39,10 +54,21 @@ class Regions:
 
     def window(self, rows: slice, columns: slice) -> NDArray[np.int32]:
         """int32 (rows, columns): the region of each pixel of a window."""
+        codes = self.codes[rows]
         of_run = self.of_run[self.first_run[rows.start] : self.first_run[rows.stop]]
-        runs = _starts(self.codes[rows]).cumsum(axis=None, dtype=np.int32) - 1
-        shape = (rows.stop - rows.start, self.codes.shape[1])
-        return np.asarray(of_run[runs.reshape(shape)[:, columns]], np.int32)
+        of_pixel = np.repeat(of_run, _lengths(np.flatnonzero(_starts(codes)), codes.size))
+        return of_pixel.reshape(codes.shape)[:, columns]
+
+    def pieces(self, rows: slice, along: int) -> Pieces:
+        """The runs of some whole rows, cut every ``along`` columns."""
+        codes = self.codes[rows]
+        of_run = self.of_run[self.first_run[rows.start] : self.first_run[rows.stop]]
+        starts = _starts(codes)
+        cut = starts.copy()
+        cut[:, ::along] = True
+        first = np.flatnonzero(cut)
+        run = np.cumsum(starts.ravel()[first]) - 1
+        return Pieces(of_run[run], first, _lengths(first, codes.size))
 
     def neighbours(self) -> NDArray[np.int32]:
         """int32 (pairs, 2): regions that touch along an edge, each pair once."""
@@ -65,7 +91,7 @@ class Regions:
         """Write ``code`` (region,) into ``codes``: what is known of the regions holds no more."""
         for row, part in _parts(self.codes):
             of_run = self.of_run[self.first_run[row] : self.first_run[row + len(part)]]
-            lengths = np.diff(np.append(np.flatnonzero(_starts(part)), part.size))
+            lengths = _lengths(np.flatnonzero(_starts(part)), part.size)
             part[:] = np.repeat(code[of_run], lengths).reshape(part.shape)
 
 
@@ -85,7 +111,7 @@ def find_regions(codes: NDArray[np.uint8]) -> Regions:
         starts = _starts(part)
         runs = (starts.cumsum(axis=None, dtype=np.int32) - 1).reshape(part.shape)
         found, of_run = _components(part, runs, starts)
-        lengths = np.diff(np.append(np.flatnonzero(starts), starts.size))
+        lengths = _lengths(np.flatnonzero(starts), starts.size)
         values = np.zeros(found, np.uint8)
         values[of_run] = part[starts]
         counts.append(starts.sum(axis=1))
@@ -138,6 +164,11 @@ def distinct_pairs(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int
 def _parts(codes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     for row in range(0, len(codes), _ROWS):
         yield row, codes[row : row + _ROWS]
+
+
+def _lengths(first: NDArray[np.intp], pixels: int) -> NDArray[np.intp]:
+    """Of runs, from where each starts and the number of all pixels."""
+    return np.diff(np.append(first, pixels))
 
 
 def _starts(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:

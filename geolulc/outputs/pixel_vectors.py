@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.cells import ClassSummary
 from geolulc.outputs.geopackage_styles import embed_styles
-from geolulc.outputs.pixel_areas import area_rows
+from geolulc.outputs.pixel_areas import pixel_areas, pixels_per_square
 from geolulc.outputs.pixel_polygons import region_polygons
 from geolulc.outputs.pixel_reading import windows
 from geolulc.outputs.pixel_regions import Regions, find_regions
@@ -33,8 +33,6 @@ from geolulc.pixel_map import FULL, PixelGrid, PixelMapHeader
 _LOG: Final = logging.getLogger(__name__)
 #: Polygons written at a time.
 _CHUNK: Final = 20_000
-#: Rows measured at a time.
-_ROWS: Final = 512
 _SQUARE_METRES_PER_HECTARE: Final = 10_000
 
 
@@ -194,16 +192,17 @@ def _measured(
     count = len(regions.code)
     hectares, certain = np.zeros(count), np.zeros(count)
     rows, columns = header.grid.shape
+    areas, along = pixel_areas(header.grid), pixels_per_square(header.grid)
     with rasterio.open(confidence) as dataset:
-        for top in range(0, rows, _ROWS):
-            bottom = min(top + _ROWS, rows)
-            owner = regions.window(slice(top, bottom), slice(0, columns)).ravel()
-            areas = area_rows(header.grid, top, bottom - top).ravel()
+        for top in range(0, rows, along):
+            bottom = min(top + along, rows)
+            pieces = regions.pieces(slice(top, bottom), along)
             place = Window(window.col_off, window.row_off + top, columns, bottom - top)
             p = dataset.read(1, window=place).ravel()
-            hectares += np.bincount(owner, weights=areas, minlength=count)
-            areas *= p
-            certain += np.bincount(owner, weights=areas, minlength=count)
+            area = areas[top // along][pieces.first % columns // along]
+            sums = np.add.reduceat(p, pieces.first, dtype=np.int64)
+            for total, weights in ((hectares, area * pieces.pixels), (certain, area * sums)):
+                total += np.bincount(pieces.of_piece, weights=weights, minlength=count)
     kept = _kept(regions, hectares, most)
     return _Layer(header, regions, hectares, certain / FULL / hectares, kept)
 
