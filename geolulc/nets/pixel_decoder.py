@@ -8,6 +8,7 @@ stage has lost the finest detail: a small branch on the input itself joins at th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, cast
 
@@ -87,6 +88,21 @@ class PixelTrunk(nn.Module):
         return maps
 
 
+@dataclass(frozen=True)
+class Pyramid:
+    """What a decoder has made of the maps.
+
+    Attributes:
+        narrowed: (N, channels, rows, columns).
+        at: the part of the finest map's grid that it covers.
+        ratio: pixels of the trunk's input along one of it.
+    """
+
+    narrowed: Tensor
+    at: Region
+    ratio: int
+
+
 class PixelDecoder(nn.Module):
     """Maps of a trunk and its input → features of every pixel of the input, or of a part of it.
 
@@ -116,18 +132,33 @@ class PixelDecoder(nn.Module):
                 right where ``x`` goes on: see ``around``. Default all.
         """
         region = whole(x) if region is None else region
+        return self.fine(self.pyramid(maps, x, region), x, region)
+
+    def pyramid(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Pyramid:
+        """What ``fine`` needs of the maps for ``region`` of ``x`` and all parts of it."""
         # from fine to coarse: what is needed of each map
-        grids, needed = [x, *maps], [region]
-        ratios = [a.shape[-1] // b.shape[-1] for a, b in pairwise(grids)]
+        needed = [region]
+        ratios = [a.shape[-1] // b.shape[-1] for a, b in pairwise([x, *maps])]
         for ratio, coarser in zip(ratios, maps, strict=True):
-            needed.append(_under(needed[-1], ratio, coarser))
-        pyramid = self.lateral[-1](maps[-1][(..., *needed[-1])])
+            needed.append(_under(needed[-1], ratio, whole(coarser)))
+        found = self.lateral[-1](maps[-1][(..., *needed[-1])])
         for level in reversed(range(len(maps) - 1)):
             at, below = needed[level + 1 : level + 3]
             finer = self.lateral[level](maps[level][(..., *at)])
-            pyramid = self.smooth[level](finer + enlarged(pyramid, below, ratios[level + 1], at))
+            finer += enlarged(found, below, ratios[level + 1], at)
+            found = self.smooth[level](finer)
         # narrowed before it is enlarged: the other way round costs four times as much
-        coarse = enlarged(self.narrow(pyramid), needed[1], ratios[0], region)
+        return Pyramid(self.narrow(found), needed[1], ratios[0])
+
+    def fine(self, pyramid: Pyramid, x: Tensor, region: Region) -> Tensor:
+        """Features of ``region``, or a part of it: see ``forward``."""
+        at = _under(region, pyramid.ratio, pyramid.at)
+        rows, columns = (
+            slice(part.start - outer.start, part.stop - outer.start)
+            for part, outer in zip(at, pyramid.at, strict=True)
+        )
+        narrowed = pyramid.narrowed[..., rows, columns]
+        coarse = enlarged(narrowed, at, pyramid.ratio, region)
         return cast(Tensor, self.join(torch.cat([self.detail(x[(..., *region)]), coarse], dim=1)))
 
 
@@ -182,13 +213,18 @@ def around(region: Region, pixels: int, x: Tensor) -> tuple[Region, Region]:
     return (larger[0], larger[1]), (inside[0], inside[1])
 
 
-def _under(region: Region, ratio: int, coarser: Tensor) -> Region:
-    """What ``region`` needs of a map whose pixels are ``ratio`` times as large.
+def _under(region: Region, ratio: int, limits: Region) -> Region:
+    """What ``region`` needs of a map whose pixels are ``ratio`` times as large, in its ``limits``.
 
     One pixel around it is for interpolation, one for what ``around`` says of convolutions.
     """
-    rows, columns = (slice(part.start // ratio, -(-part.stop // ratio)) for part in region)
-    return around((rows, columns), 2, coarser)[0]
+    rows, columns = (
+        slice(
+            max(limit.start, part.start // ratio - 2), min(limit.stop, -(-part.stop // ratio) + 2)
+        )
+        for part, limit in zip(region, limits, strict=True)
+    )
+    return rows, columns
 
 
 def enlarged(

@@ -36,6 +36,9 @@ from geolulc.nets.stages import run_modules
 
 #: Windows start and end on the pixels of 60 m.
 _STEP: Final = 60
+#: Rows of 10 m that a CPU takes from the pyramid to logits at once: 9 MB where they are largest.
+#: Below these, what they share with their neighbours is computed twice.
+_ROWS: Final = 64
 
 
 class PixelEarlyFusion(nn.Module):
@@ -218,8 +221,16 @@ def _logits(
     region: Region,
 ) -> Tensor:
     """Logits of a region of ``x``, the trunk's input."""
-    needed, inside = around(region, DECODER_REACH + HEAD_REACH, x)
-    return cast(Tensor, fusion.head(fusion.decoder(maps, x, needed))[(..., *inside)])
+    decoder, (rows, columns) = fusion.decoder, region
+    pyramid = decoder.pyramid(maps, x, around(region, DECODER_REACH + HEAD_REACH, x)[0])
+    # in evaluation some rows at a time: what is largest stays small and in the processor's cache
+    step = rows.stop - rows.start if fusion.training or x.device.type != "cpu" else _ROWS
+    parts = []
+    for start in range(rows.start, rows.stop, step):
+        part = slice(start, min(start + step, rows.stop)), columns
+        needed, inside = around(part, DECODER_REACH + HEAD_REACH, x)
+        parts.append(fusion.head(decoder.fine(pyramid, x, needed))[(..., *inside)])
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
 def _within(region: Region, border: int, resolution: int) -> Region:
