@@ -4,7 +4,8 @@
 
 ``--rows`` maps only the first rows of windows over the tile's whole width; default all. Ours
 includes the default outputs. The floors run with the same threads: every JP2 tile decoded once and
-nothing done with it; then windows of random numbers through the network, one thread a window.
+nothing done with it; then whole windows of random numbers through the network, one thread a window
+(mapping leaves out a border that windows say nothing of).
 ``--memory`` runs ``geolulc map`` over the same rows in a process of its own and prints its peak.
 """
 
@@ -111,7 +112,7 @@ def main() -> None:
     ratio = wall / (decoding + forwards)
     print(f"geolulc map, 10 m       {wall:7.1f} s   {ratio:.2f} × (decoding + forward)")
     if arguments.memory:
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
         print(f"peak memory             {peak:7.2f} GB")
 
 

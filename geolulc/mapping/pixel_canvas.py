@@ -17,8 +17,8 @@ from geolulc.pixel_map import FULL, NODATA, PIXEL_SIZES, PixelMapHeader
 _PIXEL: Final = PIXEL_SIZES[0]
 #: Steps of a sum that are one step of a map's probabilities.
 _STEP: Final = ONE // FULL
-#: Rows of 10 m that leave at once, a multiple of 6: 50 MB of a tile with 19 classes.
-_ROWS: Final = 120
+#: Rows of 10 m that leave at once, a multiple of 6: 10 MB of a tile with 19 classes.
+_ROWS: Final = 24
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class Rows:
     def codes(self) -> NDArray[np.uint8]:
         """Probabilities in steps of 1 / ``FULL``, ``NODATA`` where there is no data."""
         if self.sums.dtype == np.uint16:
-            half = np.uint16(_STEP // 2)
-            codes = ((self.sums + half) // np.uint16(_STEP)).astype(np.uint8)
+            steps = self.sums + np.uint16(_STEP // 2)
+            steps //= np.uint16(_STEP)
+            codes = steps.astype(np.uint8)
         else:
             codes = np.rint(self.sums * np.float32(1 / _STEP)).astype(np.uint8)
         if not self.mapped.all():

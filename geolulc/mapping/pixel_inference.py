@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,13 +15,11 @@ from torch import Tensor
 from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble, turned
+from geolulc.mapping.memory import reuse_memory
 from geolulc.mapping.pixel_windows import WindowGrid
 from geolulc.nets import Model
 from geolulc.pixel_map import FULL
 
-#: Of glibc's malloc.h.
-_M_MMAP_THRESHOLD: Final = -3
-_M_TRIM_THRESHOLD: Final = -1
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
 #: Four windows meet at most, each rounded to half a step.
 ONE: Final = 260 * FULL
@@ -48,7 +45,7 @@ class PixelEnsemble(Ensemble):
                     expected="models of one kind",
                     remedy="Average pixel models, or patch models.",
                 )
-        _reuse_memory()
+        reuse_memory()
         super().__init__(models, device, test_time_augmentation=test_time_augmentation)
 
     def windows(self, tile: TileGrid) -> WindowGrid:
@@ -128,22 +125,6 @@ class _Sum:
                 found = self._total[:, at].add_(found)
             if not self._missing:
                 self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).numpy()
-
-
-def _reuse_memory() -> None:
-    """Have the C library keep what one window has freed for the next one.
-
-    By itself it takes what is larger than 128 KiB from the system and gives it back, until it has
-    seen larger blocks freed, and cuts what is free at the end of a heap: every window pays for its
-    pages anew (a fifth of the time that mapping took). Larger blocks than those of a window still
-    go back at once. glibc only; see mallopt(3).
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, 24 * 2**20)
-    mallopt(_M_TRIM_THRESHOLD, 32 * 2**20)
 
 
 def _cut(

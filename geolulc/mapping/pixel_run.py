@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.mapping.memory import give_back_memory
 from geolulc.mapping.pixel_area import PixelArea
 from geolulc.mapping.pixel_canvas import Canvas, Rows
 from geolulc.mapping.pixel_inference import PixelEnsemble
@@ -123,8 +124,9 @@ class PixelRun:
                 done += int(self._selected[batch.row].sum())
                 if progress is not None:
                     progress(done, total)
-        # writing goes on for a while: what decoding took is free for it
+        # writing goes on for a while: what decoding and inference took is free for it
         self._stack.close()
+        give_back_memory()
         yield from canvas.rest()
 
     def _finished(self, when_decoded: Callable[[], None] | None) -> Iterator[_Batch]:

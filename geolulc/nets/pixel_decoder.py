@@ -104,10 +104,10 @@ class Pyramid:
 
 
 class PixelDecoder(nn.Module):
-    """Maps of a trunk and its input → features of every pixel of the input, or of a part of it.
+    """Maps of a trunk (``pyramid``) and its input (``fine``) → features of pixels of the input.
 
-    The pyramid's finest levels take a third of a network's time: where only a part is wanted, each
-    is computed there and as far around as the next finer one needs.
+    The finest levels take a third of a network's time: where only a part of the input is wanted,
+    each is computed there and as far around as the next finer one needs.
 
     Attributes:
         features: channels that come out.
@@ -122,20 +122,14 @@ class PixelDecoder(nn.Module):
         self.join = convolve(2 * _FINE, _FINE)
         self.features = _FINE
 
-    def forward(self, maps: Sequence[Tensor], x: Tensor, region: Region | None = None) -> Tensor:
-        """Maps of strides that grow, and (N, bands, rows, columns) → (N, features, rows, …).
+    def pyramid(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Pyramid:
+        """What ``fine`` needs for a region, and all parts of it.
 
         Args:
-            maps: of the trunk.
-            x: its input.
-            region: of ``x``, what to compute; the outermost ``DECODER_REACH`` pixels are not
-                right where ``x`` goes on: see ``around``. Default all.
+            maps: of the trunk, (N, channels, rows, columns) each; their strides grow.
+            x: its input, (N, bands, rows, columns).
+            region: of ``x``.
         """
-        region = whole(x) if region is None else region
-        return self.fine(self.pyramid(maps, x, region), x, region)
-
-    def pyramid(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Pyramid:
-        """What ``fine`` needs of the maps for ``region`` of ``x`` and all parts of it."""
         # from fine to coarse: what is needed of each map
         needed = [region]
         ratios = [a.shape[-1] // b.shape[-1] for a, b in pairwise([x, *maps])]
@@ -151,7 +145,10 @@ class PixelDecoder(nn.Module):
         return Pyramid(self.narrow(found), needed[1], ratios[0])
 
     def fine(self, pyramid: Pyramid, x: Tensor, region: Region) -> Tensor:
-        """Features of ``region``, or a part of it: see ``forward``."""
+        """(N, features, rows, columns) of ``region`` of ``x``.
+
+        Its outermost ``DECODER_REACH`` pixels are not right where ``x`` goes on: see ``around``.
+        """
         at = _under(region, pyramid.ratio, pyramid.at)
         rows, columns = (
             slice(part.start - outer.start, part.stop - outer.start)

@@ -9,7 +9,8 @@ asks for are not computed where that saves something: on the grids that the deco
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 import torch
@@ -23,6 +24,7 @@ from geolulc.nets.pixel_decoder import (
     PixelDecoder,
     PixelHead,
     PixelTrunk,
+    Pyramid,
     Region,
     around,
     enlarge,
@@ -36,9 +38,9 @@ from geolulc.nets.stages import run_modules
 
 #: Windows start and end on the pixels of 60 m.
 _STEP: Final = 60
-#: Rows of 10 m that a CPU takes from the pyramid to logits at once: 9 MB where they are largest.
-#: Below these, what they share with their neighbours is computed twice.
-_ROWS: Final = 64
+#: Rows of 10 m that a CPU takes from a pyramid to logits at once, a multiple of 6: 9 MB where they
+#: are largest. Of fewer, more would be computed twice: what they share with their neighbours.
+_ROWS: Final = 66
 
 
 class PixelEarlyFusion(nn.Module):
@@ -130,6 +132,15 @@ class PixelIntermediateFusion(nn.Module):
         return _logits(self, maps, x, _within(place, border, 10))
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder has made of its bands, which are ``x`` at ``place``."""
+
+    x: Tensor
+    place: Region
+    pyramid: Pyramid
+
+
 class PixelEncoder(nn.Module):
     """A trunk and a decoder on the grid of one resolution: bands → features of its pixels."""
 
@@ -143,12 +154,17 @@ class PixelEncoder(nn.Module):
         """The timm model inside."""
         return cast(nn.Module, self.trunk.backbone)
 
-    def forward(self, x: Tensor, region: Region) -> Tensor:
-        """(N, bands, rows, columns) → (N, features, rows, columns) of a region."""
+    def encode(self, x: Tensor, region: Region) -> Encoded:
+        """What ``features`` needs for ``region`` of ``x`` (N, bands, rows, columns)."""
         padded, place = pad_to(x, self.trunk.strides[-1])
-        needed, inside = around(_moved(region, place), DECODER_REACH, padded)
-        features = self.decoder(self.trunk(padded), padded, needed)
-        return cast(Tensor, features[(..., *inside)])
+        needed, _ = around(_moved(region, place), DECODER_REACH, padded)
+        return Encoded(padded, place, self.decoder.pyramid(self.trunk(padded), padded, needed))
+
+    def features(self, encoded: Encoded, region: Region) -> Tensor:
+        """(N, features, rows, columns) of ``region``, or a part of it."""
+        needed, inside = around(_moved(region, encoded.place), DECODER_REACH, encoded.x)
+        found = self.decoder.fine(encoded.pyramid, encoded.x, needed)
+        return found[(..., *inside)]
 
 
 class PixelLateFusion(nn.Module):
@@ -184,19 +200,20 @@ class PixelLateFusion(nn.Module):
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
-        region, inside = around(_within(whole(x10), border, 10), HEAD_REACH, x10)
-        features = []
-        for resolution, encoder, x in (
-            (10, self.encoder10, x10),
-            (20, self.encoder20, x20),
-            (60, self.encoder60, x60),
-        ):
-            # a pixel around it for interpolation, which is more than the head reaches
-            part, _ = around(_within(whole(x), border, resolution), 1, x)
-            found = encoder(x, part)
-            features.append(enlarged(found, part, resolution // 10, region, self.upsampling))
-        logits = self.head(torch.cat(features, dim=1))
-        return cast(Tensor, logits[(..., *inside)])
+        groups = {10: x10, 20: x20, 60: x60}
+        encoders = {10: self.encoder10, 20: self.encoder20, 60: self.encoder60}
+        region = _within(whole(x10), border, 10)
+        encoded = {r: encoders[r].encode(x, _coarser(region, r, x)) for r, x in groups.items()}
+        parts = []
+        for part in _by_rows(self, region, x10):
+            needed, inside = around(part, HEAD_REACH, x10)
+            features = []
+            for resolution, x in groups.items():
+                at = _coarser(part, resolution, x)
+                found = encoders[resolution].features(encoded[resolution], at)
+                features.append(enlarged(found, at, resolution // 10, needed, self.upsampling))
+            parts.append(self.head(torch.cat(features, dim=1))[(..., *inside)])
+        return _joined(parts)
 
 
 PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion
@@ -221,15 +238,29 @@ def _logits(
     region: Region,
 ) -> Tensor:
     """Logits of a region of ``x``, the trunk's input."""
-    decoder, (rows, columns) = fusion.decoder, region
+    decoder = fusion.decoder
     pyramid = decoder.pyramid(maps, x, around(region, DECODER_REACH + HEAD_REACH, x)[0])
-    # in evaluation some rows at a time: what is largest stays small and in the processor's cache
-    step = rows.stop - rows.start if fusion.training or x.device.type != "cpu" else _ROWS
     parts = []
-    for start in range(rows.start, rows.stop, step):
-        part = slice(start, min(start + step, rows.stop)), columns
+    for part in _by_rows(fusion, region, x):
         needed, inside = around(part, DECODER_REACH + HEAD_REACH, x)
         parts.append(fusion.head(decoder.fine(pyramid, x, needed))[(..., *inside)])
+    return _joined(parts)
+
+
+def _by_rows(fusion: nn.Module, region: Region, x: Tensor) -> Iterator[Region]:
+    """A large region some rows at a time, so that what is made of them is small.
+
+    On a CPU it then stays in the processor's cache. In training all rows are of one batch.
+    """
+    rows, columns = region
+    step = rows.stop - rows.start
+    if not fusion.training and x.device.type == "cpu" and step > 2 * _ROWS:
+        step = _ROWS
+    for start in range(rows.start, rows.stop, step):
+        yield slice(start, min(start + step, rows.stop)), columns
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
@@ -238,6 +269,16 @@ def _within(region: Region, border: int, resolution: int) -> Region:
     less = border // resolution
     rows, columns = (slice(part.start + less, part.stop - less) for part in region)
     return rows, columns
+
+
+def _coarser(region: Region, resolution: int, x: Tensor) -> Region:
+    """Pixels of ``x`` under a region of 10 m that starts and ends with them, and one around it.
+
+    Interpolation, and the head behind it, reach less than one further.
+    """
+    factor = resolution // 10
+    rows, columns = (slice(part.start // factor, part.stop // factor) for part in region)
+    return around((rows, columns), 1, x)[0]
 
 
 def _moved(region: Region, place: Region) -> Region:

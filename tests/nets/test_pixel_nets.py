@@ -121,6 +121,17 @@ def test_a_border_that_no_one_asks_for_changes_nothing_inside(fusion, backbone, 
                 )
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_rows_are_computed_as_all_at_once(fusion, monkeypatch) -> None:
+    net = make_net(task="pixel", fusion=fusion, seed=7).eval()
+    groups = net.preprocess(*window(1860, 1020))
+    with torch.no_grad():
+        by_rows = net.classify(*groups)
+        monkeypatch.setattr("geolulc.nets.pixel_fusions._ROWS", 1000)
+        at_once = net.classify(*groups)
+    torch.testing.assert_close(by_rows, at_once, atol=1e-5, rtol=1e-5)
+
+
 def test_patch_weights_start_a_pixel_network(tmp_path) -> None:
     from made_nets import NORMALISATION
 

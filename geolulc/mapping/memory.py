@@ -1,0 +1,39 @@
+"""How the C library keeps memory that is free: glibc only, elsewhere nothing happens."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any, Final
+
+#: Of glibc's malloc.h.
+_M_MMAP_THRESHOLD: Final = -3
+_M_TRIM_THRESHOLD: Final = -1
+
+
+def reuse_memory() -> None:
+    """Keep what one window has freed for the next one.
+
+    By itself the library takes what is larger than 128 KiB from the system and gives it back, until
+    it has seen larger blocks freed, and cuts what is free at the end of a heap: every window pays
+    for its pages anew. Larger blocks than those of a window still go back at once. See mallopt(3).
+    """
+    library = _library()
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, 24 * 2**20)
+        library.mallopt(_M_TRIM_THRESHOLD, 32 * 2**20)
+
+
+def give_back_memory() -> None:
+    """Return what is free to the system, for another part of the program. See malloc_trim(3)."""
+    library = _library()
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
+@functools.cache
+def _library() -> Any:
+    try:
+        return ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
