@@ -23,7 +23,7 @@ from geolulc.pixel_map import FULL
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
 #: Four windows meet at most, each rounded to half a step.
 ONE: Final = 260 * FULL
-#: Rows of a window whose probabilities are computed at once on a CPU: 1 MB before they are rounded.
+#: Rows of a window whose probabilities are computed at once on a CPU: half a MB of 19 classes.
 _ROWS: Final = 12
 
 
@@ -76,7 +76,8 @@ class PixelEnsemble(Ensemble):
             ``ONE`` is a probability of 1 with a weight of 1.
         """
         passes = len(self._nets) * len(self._turns)
-        sums = [_Sum(grid, row, column, len(self.classes), passes) for column in columns]
+        classes = len(self.classes)
+        sums = [_Sum(grid, row, column, classes, passes, self.device) for column in columns]
         windows = [self.prepare(_cut(dn, grid, row, column), offsets) for column in columns]
         for net, model, order, seen in zip(
             self._nets, self._models, self._orders, zip(*windows, strict=True), strict=True
@@ -99,14 +100,22 @@ class _Sum:
         steps: when all have been added: what ``PixelEnsemble.weighted`` gives.
     """
 
-    def __init__(self, grid: WindowGrid, row: int, column: int, classes: int, passes: int) -> None:
+    def __init__(
+        self,
+        grid: WindowGrid,
+        row: int,
+        column: int,
+        classes: int,
+        passes: int,
+        device: torch.device,
+    ) -> None:
         tile = grid.tile
         self._inside = grid.inside(row, tile.height), grid.inside(column, tile.width)
         down, across = grid.weights(row, tile.height), grid.weights(column, tile.width)
-        self._weights = torch.from_numpy(np.outer(down * (ONE / passes), across))
+        self._weights = torch.from_numpy(np.outer(down * (ONE / passes), across)).to(device)
         shape = (classes, *self._weights.shape)
         self.steps = np.empty(shape, np.uint16)
-        self._total = torch.zeros(shape) if passes > 1 else None
+        self._total = torch.zeros(shape, device=device) if passes > 1 else None
         self._missing = passes
 
     def add(self, model: Model, logits: Tensor, order: list[int]) -> None:
@@ -118,13 +127,13 @@ class _Sum:
         for start in range(0, rows, count):
             at = slice(start, start + count)
             # class by class in memory, which softmax and all that follows go through faster
-            found = model.probabilities(logits[None, :, at].contiguous())[0].cpu()
+            found = model.probabilities(logits[None, :, at].contiguous())[0]
             if order != list(range(len(order))):
                 found = found[order]
             if self._total is not None:
                 found = self._total[:, at].add_(found)
             if not self._missing:
-                self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).numpy()
+                self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).cpu().numpy()
 
 
 def _cut(

@@ -76,8 +76,8 @@ class WindowGrid:
 
     @property
     def border(self) -> int:
-        """Metres on each side of a window of which it says nothing, wherever it lies."""
-        return self.margin - self.ramp
+        """Metres, in whole pixels of 60 m, on each side of a window of which it says nothing."""
+        return (self.margin - self.ramp) // ALIGNMENT * ALIGNMENT
 
     @property
     def shape(self) -> tuple[int, int]:

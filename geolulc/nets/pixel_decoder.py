@@ -106,8 +106,8 @@ class Pyramid:
 class PixelDecoder(nn.Module):
     """Maps of a trunk (``pyramid``) and its input (``fine``) → features of pixels of the input.
 
-    The finest levels take a third of a network's time: where only a part of the input is wanted,
-    each is computed there and as far around as the next finer one needs.
+    The finest levels cost much: where only a part of the input is wanted, each is computed there
+    and as far around as the next finer one needs.
 
     Attributes:
         features: channels that come out.
@@ -236,7 +236,7 @@ def enlarged(
     return finer[..., rows, columns]
 
 
-def pad_to(x: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, slice]]:
+def pad_to(x: Tensor, multiple: int) -> tuple[Tensor, Region]:
     """``x`` with sides that ``multiple`` divides, and where it lies in the result.
 
     Half of what is missing goes to each side, so that no border is treated otherwise than the
