@@ -16,6 +16,7 @@ from torch import Tensor
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import ParameterError
 from geolulc.mapping.folding import fold_batch_norm
+from geolulc.mapping.memory import give_back_memory
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
 from geolulc.nets import Model
@@ -88,6 +89,8 @@ class Ensemble:
             if share
             else []
         )
+        # the weights before folding: as much again as the networks, twice
+        give_back_memory()
 
     @property
     def origin(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 from typing import Any, Final
 
 #: Of glibc's malloc.h.
@@ -25,7 +26,11 @@ def reuse_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Return what is free to the system, for another part of the program. See malloc_trim(3)."""
+    """Return what is free to the system, for another part of the program. See malloc_trim(3).
+
+    Objects that only point at one another are free too: a traced network is such a circle.
+    """
+    gc.collect()
     library = _library()
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)

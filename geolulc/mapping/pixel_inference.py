@@ -56,7 +56,7 @@ class PixelEnsemble(Ensemble):
     @torch.inference_mode()
     def weighted(
         self,
-        dn: Mapping[int, NDArray[np.uint16]],
+        dn: Sequence[Mapping[int, NDArray[np.uint16]]],
         offsets: Sequence[Tensor],
         grid: WindowGrid,
         row: int,
@@ -65,8 +65,7 @@ class PixelEnsemble(Ensemble):
         """Probabilities of some windows of a row, times their weights, in steps of ``ONE``.
 
         Args:
-            dn: resolution → uint16 (bands, rows, columns): the tile's rows of the windows, over its
-                whole width.
+            dn: of each window, what ``cut`` gives.
             offsets: what ``offsets`` gives.
             grid: where windows are.
             row, columns: of the windows.
@@ -78,7 +77,7 @@ class PixelEnsemble(Ensemble):
         passes = len(self._nets) * len(self._turns)
         classes = len(self.classes)
         sums = [_Sum(grid, row, column, classes, passes, self.device) for column in columns]
-        windows = [self.prepare(_cut(dn, grid, row, column), offsets) for column in columns]
+        windows = [self.prepare(window, offsets) for window in dn]
         for net, model, order, seen in zip(
             self._nets, self._models, self._orders, zip(*windows, strict=True), strict=True
         ):
@@ -136,16 +135,23 @@ class _Sum:
                 self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).cpu().numpy()
 
 
-def _cut(
+def cut(
     dn: Mapping[int, NDArray[np.uint16]], grid: WindowGrid, row: int, column: int
 ) -> dict[int, NDArray[np.uint16]]:
-    """A window of a strip; what is not on the tile has no data."""
+    """A window of a strip, in memory of its own; what is not on the tile has no data.
+
+    Args:
+        dn: resolution → uint16 (bands, rows, columns): the tile's rows of the window, over its
+            whole width.
+        grid: where windows are.
+        row, column: of the window.
+    """
     found = {}
     for resolution, bands in dn.items():
         part = bands[:, :, grid.window(row, column, resolution)[1]]
         left, right, above, below = grid.beyond(row, column, resolution)
         beyond = ((0, 0), (above, below), (left, right))
-        found[resolution] = np.pad(part, beyond) if np.any(beyond) else part
+        found[resolution] = np.pad(part, beyond)
     return found
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geolulc.mapping.memory import give_back_memory
 from geolulc.mapping.pixel_area import PixelArea
 from geolulc.mapping.pixel_canvas import Canvas, Rows
-from geolulc.mapping.pixel_inference import PixelEnsemble
+from geolulc.mapping.pixel_inference import PixelEnsemble, cut
 from geolulc.mapping.scene_run import INFERENCE, Progress
 from geolulc.mapping.shares import clear_pixels, valid_pixels
 from geolulc.mapping.strips import Strip, StripReader
@@ -138,6 +138,8 @@ class PixelRun:
             usable = self._usable(row, strip)
             columns = self._needed(row, usable)
             yield from self._submit(row, columns, strip.dn, usable)
+            # not beside the next one
+            del strip
         while self._under_way:
             yield self._under_way.popleft()
 
@@ -157,8 +159,9 @@ class PixelRun:
                 yield self._under_way.popleft()
             future = None
             if batch:
+                windows = [cut(dn, self._windows, row, column) for column in batch]
                 task = partial(
-                    self._ensemble.weighted, dn, self._offsets, self._windows, row, batch
+                    self._ensemble.weighted, windows, self._offsets, self._windows, row, batch
                 )
                 what = f"inference on windows of row {row} of {self.product.name}"
                 future = networks.submit(INFERENCE, what, task)

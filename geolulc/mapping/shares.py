@@ -37,7 +37,9 @@ def valid_pixels(dn: Mapping[int, NDArray[np.uint16]]) -> NDArray[np.bool_]:
     valid = np.ones(dn[finest].shape[1:], bool)
     for resolution in RESOLUTIONS:
         factor = resolution // finest
-        mask = has_data(dn[resolution]).all(axis=0)
+        mask = np.ones(dn[resolution].shape[1:], bool)
+        for band in dn[resolution]:
+            mask &= has_data(band)
         valid &= mask.repeat(factor, axis=0).repeat(factor, axis=1)
     return valid
 

@@ -139,11 +139,16 @@ class StripReader:
         last = row if last is None else last
         self._release(row)
         self._submit(last)
-        dn = {
-            resolution: np.stack([self._window(name, row, last) for name in GROUPS[resolution]])
-            for resolution in RESOLUTIONS
-        }
-        scl = self._window("SCL", row, last) if "SCL" in self._images else None
+        dn: dict[int, NDArray[np.uint16]] = {}
+        for resolution in RESOLUTIONS:
+            names = GROUPS[resolution]
+            dn[resolution] = np.empty((len(names), *self._shape(names[0], row, last)), np.uint16)
+            for name, pixels in zip(names, dn[resolution], strict=True):
+                self._fill(pixels, name, row, last)
+        scl = None
+        if self.has_scl:
+            scl = np.empty(self._shape("SCL", row, last), np.uint8)
+            self._fill(scl, "SCL", row, last)
         return Strip(row, dn, scl)
 
     def _submit(self, row: int) -> None:
@@ -156,7 +161,7 @@ class StripReader:
             self._waiting.popleft()
             self._used += size
             rows = image.tiling.rows(tile_row.row)
-            array = self._take((rows.stop - rows.start, image.tiling.shape[1]), image.dtype)
+            array = self._take(image)
             image.decoded[tile_row.row] = array
             image.futures[tile_row.row] = [
                 self._workers.submit(
@@ -168,20 +173,23 @@ class StripReader:
                         image.tiling,
                         tile_row.row,
                         column,
-                        array[:, image.tiling.columns(column)],
+                        array[: rows.stop - rows.start, image.tiling.columns(column)],
                     ),
                 )
                 for column in tile_row.columns
             ]
             self.tiles_decoded += len(tile_row.columns)
 
-    def _take(self, shape: tuple[int, int], dtype: type[np.generic]) -> NDArray[Any]:
-        """An array of zeros or of a row of tiles that is not needed any more.
+    def _take(self, image: _Image) -> NDArray[Any]:
+        """An array for a row of whole tiles: a new one or one that is not needed any more.
 
         Giving 20 MB back to the system and asking for them anew scatters the heap.
         """
-        free = self._free.get((shape, dtype))
-        array = free.pop() if free else np.zeros(shape, dtype)
+        shape = image.tiling.tile_shape[0], image.tiling.shape[1]
+        free = self._free.get((shape, image.dtype))
+        if not free:
+            return np.zeros(shape, image.dtype)
+        array = free.pop()
         array.fill(0)
         return array
 
@@ -194,19 +202,28 @@ class StripReader:
                 for future in image.futures.pop(tile_row.row):
                     self._workers.result(future)
                 array = image.decoded.pop(tile_row.row)
-                self._free.setdefault((array.shape, array.dtype.type), []).append(array)
+                self._free.setdefault((array.shape, image.dtype), []).append(array)
+        if not self._waiting:
+            self._free.clear()
 
-    def _window(self, name: str, row: int, last: int) -> NDArray[Any]:
-        """The image's pixel rows under the cells of ``row`` to ``last``, from rows of tiles."""
+    def _shape(self, name: str, row: int, last: int) -> tuple[int, int]:
+        """Of the image's pixels under the cells of ``row`` to ``last``."""
+        rows = self._rows(self._images[name], row, last)
+        return rows.stop - rows.start, self._images[name].tiling.shape[1]
+
+    def _fill(self, pixels: NDArray[Any], name: str, row: int, last: int) -> None:
+        """Write the image's pixel rows under the cells of ``row`` to ``last``."""
         image = self._images[name]
-        top, bottom = (self._grid.window(at, 0, image.resolution)[0] for at in (row, last))
-        rows = slice(top.start, bottom.stop)
+        rows = self._rows(image, row, last)
         height = image.tiling.tile_shape[0]
-        parts = []
         for tile_row in range(rows.start // height, (rows.stop - 1) // height + 1):
             for future in image.futures[tile_row]:
                 self._workers.result(future)
             first = tile_row * height
-            lines = slice(max(rows.start - first, 0), min(rows.stop - first, height))
-            parts.append(image.decoded[tile_row][lines])
-        return np.concatenate(parts)
+            start, stop = max(rows.start, first), min(rows.stop, first + height)
+            part = image.decoded[tile_row][start - first : stop - first]
+            pixels[start - rows.start : stop - rows.start] = part
+
+    def _rows(self, image: _Image, row: int, last: int) -> slice:
+        top, bottom = (self._grid.window(at, 0, image.resolution)[0] for at in (row, last))
+        return slice(top.start, bottom.stop)
