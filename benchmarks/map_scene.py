@@ -162,7 +162,7 @@ def peak_memory(product: Product, arguments: argparse.Namespace, stride: int, wa
             "--aoi", str(area), "--device", "cpu", "--quiet",
         ]  # fmt: skip
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
 
 
 def network(arguments: argparse.Namespace) -> Model:
@@ -289,7 +289,7 @@ def main() -> None:
         for name, way in ways:
             wall, cpu, _ = timed(partial(way, product, model, grid, rows))
             lines.append(report(stride, name, wall, cpu, floor, count))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(f"peak memory of all of this: {peak:.2f} GB")
     if arguments.json:
         arguments.json.write_text(json.dumps(lines, indent=2))
