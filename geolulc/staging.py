@@ -108,16 +108,18 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
     try:
         try:
             yield tuple(folder / t.name for t in targets)
+            _publish(folder, targets)
         except OSError as error:
             raise _as_output_error(targets[-1], error) from error
-        _publish(folder, targets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, targets: Sequence[Path]) -> None:
     for target in targets:
-        _sync(folder / target.name)
+        written = folder / target.name
+        for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
+            _sync(path)
     (folder / _PUBLISHING).touch()
     if targets[-1].exists() and len(targets) > 1:
         _remove(targets[-1])
@@ -125,17 +127,18 @@ def _publish(folder: Path, targets: Sequence[Path]) -> None:
         if target.is_dir():
             _remove(target)
         (folder / target.name).replace(target)
-    _sync(targets[-1].parent)
+    # the names; some file systems do not sync folders, and all is written by now
+    with contextlib.suppress(OSError):
+        _sync(targets[-1].parent)
 
 
 def _sync(path: Path) -> None:
-    entries = [*path.rglob("*"), path] if path.is_dir() else [path]
-    for entry in entries:
-        handle = os.open(entry, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Have a file, or the names in a folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -36,6 +38,44 @@ def test_an_exception_leaves_the_old_files_and_nothing_else(tmp_path: Path) -> N
         raise RuntimeError("half way")
     assert names(tmp_path) == ["main.txt"]
     assert (tmp_path / "main.txt").read_text() == "old"
+
+
+def test_neighbours_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but what was written, and the folder's own names, is synced."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "big.tif").write_text("")
+    (tmp_path / "others" / "broken").symlink_to(tmp_path / "nothing")
+    (tmp_path / "broken").symlink_to(tmp_path / "nothing")
+    synced = []
+    sync = os.fsync
+
+    def recorded(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    with staged([tmp_path / "a", tmp_path / "a.store"]) as (file, store):
+        file.write_text("a")
+        store.mkdir()
+        (store / "b").write_text("b")
+    expected = [tmp_path / "a", tmp_path / "a.store" / "b", tmp_path / "a.store", tmp_path]
+    assert synced == [path.stat().st_ino for path in expected]
+    assert names(tmp_path) == ["a", "a.store", "broken", "others"]
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(OutputError, match="main.txt: found No space left on device"),
+        staged([tmp_path / "main.txt"]) as (main,),
+    ):
+        main.write_text("m")
+    assert names(tmp_path) == []
 
 
 def test_folders_are_replaced_whole(tmp_path: Path) -> None:
