@@ -71,7 +71,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_clear_error(
 
     monkeypatch.setattr(os, "fsync", full)
     with (
-        pytest.raises(OutputError, match="main.txt: found No space left on device"),
+        pytest.raises(OutputError, match=r"main\.txt: found No space left on device"),
         staged([tmp_path / "main.txt"]) as (main,),
     ):
         main.write_text("m")
