@@ -119,7 +119,7 @@ def _publish(folder: Path, targets: Sequence[Path]) -> None:
     for target in targets:
         written = folder / target.name
         for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
-            _sync(path)
+            sync(path)
     (folder / _PUBLISHING).touch()
     if targets[-1].exists() and len(targets) > 1:
         _remove(targets[-1])
@@ -127,18 +127,20 @@ def _publish(folder: Path, targets: Sequence[Path]) -> None:
         if target.is_dir():
             _remove(target)
         (folder / target.name).replace(target)
-    # the names; some file systems do not sync folders, and all is written by now
-    with contextlib.suppress(OSError):
-        _sync(targets[-1].parent)
+    sync(targets[-1].parent)
 
 
-def _sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk; some file systems sync no folders."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
 
 
 def _remove(path: Path) -> None:

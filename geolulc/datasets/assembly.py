@@ -13,10 +13,11 @@ import pyarrow as pa
 from geolulc.datasets import layout
 from geolulc.datasets import manifest as manifests
 from geolulc.datasets.index import IndexWriter, multi_hot, with_classes
-from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts, sync
+from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.statistics import BandHistograms
 from geolulc.errors import DatasetError
 from geolulc.nomenclature import nomenclature
+from geolulc.staging import sync
 
 
 @contextmanager

@@ -7,7 +7,6 @@ written in a hidden folder and gets its name by a rename, after everything else 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -24,6 +23,7 @@ from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.patch import Patch
 from geolulc.datasets.records import pack_record, pixel_hash
 from geolulc.datasets.statistics import BandHistograms
+from geolulc.staging import sync
 
 #: Where, in the folder of a store in the making, shards leave their index and histograms.
 PARTS_FOLDER: Final = "parts"
@@ -139,12 +139,3 @@ def _sync_files(folder: Path) -> None:
     for file in folder.iterdir():
         sync(file)
     sync(folder)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -89,7 +89,7 @@ class Ensemble:
             if share
             else []
         )
-        # the weights before folding: as much again as the networks, twice
+        # the weights that folding and channels last have replaced
         give_back_memory()
 
     @property
