@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ _MARK = ".partial-"
 _ELSEWHERE = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
 #: In the folder from the first rename on.
 _PUBLISHING = ".publishing"
+#: In the folder, to see how files are made.
+_PROBE = ".probe"
 
 
 def require_file_system(path: Path) -> None:
@@ -83,7 +86,8 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
     """Temporary paths for files or folders that appear together, under their names, at the end.
 
     The last of ``paths`` is the one whose presence says that all are complete: where it is
-    replaced, the old one goes first and the new one comes last.
+    replaced, the old one goes first and the new one comes last. Files get the permissions that the
+    process gives new files, whatever the library that wrote them chose.
 
     Args:
         paths: the final paths, all in one folder.
@@ -116,9 +120,12 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
 
 
 def _publish(folder: Path, targets: Sequence[Path]) -> None:
+    usual = _usual_mode(folder)
     for target in targets:
         written = folder / target.name
         for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
+            if path.is_file() and stat.S_IMODE(path.stat().st_mode) != usual:
+                path.chmod(usual)
             sync(path)
     (folder / _PUBLISHING).touch()
     if targets[-1].exists() and len(targets) > 1:
@@ -128,6 +135,13 @@ def _publish(folder: Path, targets: Sequence[Path]) -> None:
             _remove(target)
         (folder / target.name).replace(target)
     sync(targets[-1].parent)
+
+
+def _usual_mode(folder: Path) -> int:
+    """Permissions of new files, as the umask says; safetensors keeps its own to their owner."""
+    probe = folder / _PROBE
+    probe.touch()
+    return stat.S_IMODE(probe.stat().st_mode)
 
 
 def sync(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,21 @@ def test_neighbours_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     expected = [tmp_path / "a", tmp_path / "a.store" / "b", tmp_path / "a.store", tmp_path]
     assert synced == [path.stat().st_ino for path in expected]
     assert names(tmp_path) == ["a", "a.store", "broken", "others"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_files_are_for_those_whom_the_umask_allows(tmp_path: Path, umask: int, mode: int) -> None:
+    """safetensors, for one, makes files that nobody else can read."""
+    before = os.umask(umask)
+    try:
+        with staged([tmp_path / "a.store", tmp_path / "a"]) as (store, file):
+            store.mkdir()
+            for path in (store / "b", file):
+                path.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "a.store" / "b", tmp_path / "a"):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_disk_that_is_full_at_the_end_is_one_clear_error(
