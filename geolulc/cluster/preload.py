@@ -5,7 +5,9 @@ Dask's log is not for the user's terminal, and Ctrl-C there is for the client, w
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import signal
 import threading
 
@@ -16,3 +18,7 @@ for _name, _logger in list(logging.Logger.manager.loggerDict.items()):
         _logger.setLevel(logging.CRITICAL + 1)
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+# a worker that is stopped leaves at once: were its threads still in torch while Python ends, C++
+# would say "terminate called" on the user's terminal
+atexit.register(os._exit, 0)
