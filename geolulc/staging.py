@@ -116,6 +116,7 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
         except OSError as error:
             raise _as_output_error(targets[-1], error) from error
     finally:
+        _retract(folder, targets)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -135,6 +136,14 @@ def _publish(folder: Path, targets: Sequence[Path]) -> None:
             _remove(target)
         (folder / target.name).replace(target)
     sync(targets[-1].parent)
+
+
+def _retract(folder: Path, targets: Sequence[Path]) -> None:
+    """Remove what was given its name already where the last one was not."""
+    if (folder / _PUBLISHING).exists() and (folder / targets[-1].name).exists():
+        for target in targets:
+            if not (folder / target.name).exists():
+                _remove(target)
 
 
 def _usual_mode(folder: Path) -> int:
@@ -185,10 +194,7 @@ def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
             here = host.endswith(f"-{socket.gethostname()}") and pid.isdigit()
             if not here or _alive(int(pid)):
                 continue
-        if (leftover / _PUBLISHING).exists() and (leftover / last.name).exists():
-            for target in targets:
-                if not (leftover / target.name).exists():
-                    _remove(target)
+        _retract(leftover, targets)
         shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -19,6 +19,11 @@ for _name, _logger in list(logging.Logger.manager.loggerDict.items()):
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-# a worker that is stopped leaves at once: were its threads still in torch while Python ends, C++
-# would say "terminate called" on the user's terminal
-atexit.register(os._exit, 0)
+
+def dask_setup(_: object) -> None:
+    """Have a worker that is stopped leave at once.
+
+    Were its threads still in torch while Python ends, C++ would say "terminate called" on the
+    user's terminal.
+    """
+    atexit.register(os._exit, 0)

@@ -94,6 +94,26 @@ def test_a_disk_that_is_full_at_the_end_is_one_clear_error(
     assert names(tmp_path) == []
 
 
+def test_a_rename_that_fails_takes_the_others_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renaming = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.name == "main.txt":
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        return renaming(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with (
+        pytest.raises(OutputError, match="Disk quota exceeded"),
+        staged([tmp_path / "side.txt", tmp_path / "main.txt"]) as (side, main),
+    ):
+        side.write_text("s")
+        main.write_text("m")
+    assert names(tmp_path) == []
+
+
 def test_folders_are_replaced_whole(tmp_path: Path) -> None:
     old = tmp_path / "a.store"
     old.mkdir()
