@@ -1,12 +1,15 @@
-"""Grids in metres: the tile, and the cells of a map over it. No I/O, no pixels.
+"""Grids in metres: the tile, the cells of a map over it, and the patches of cells. No I/O.
 
 A BigEarthNet patch is 1,200 m (120/60/20 pixels of 10/20/60 m). Patches start on the tile's
 60 m grid, so the windows of a patch in the three resolutions cover exactly the same ground.
 
-**The map's grid.** Cells are ``stride`` × ``stride`` squares from the tile's upper-left corner
-until the tile is covered; the last row and column may reach beyond the tile. A cell's patch is
-the 1,200 m window centred on the cell, moved inside the tile where it would stick out. Nothing
-is dropped and nothing is invented: a full tile (109,800 m) has 92 × 92 cells at 1,200 m.
+**The map's grid.** Cells are squares from the upper-left corner of their ground until it is
+covered; the last row and column may reach beyond it. A cell can be a pixel of 10 m, or a square
+of 1,200 m that stands for a patch: a map is a map.
+
+**Patches.** The patch of a cell is the 1,200 m window centred on the cell, moved inside the tile
+where it would stick out. Nothing is dropped and nothing is invented: a full tile (109,800 m) has
+92 × 92 cells at 1,200 m.
 
 ``stride`` is any multiple of 60 m up to the patch. At odd multiples (300 m, say) the centred
 patch would start in the middle of a 60 m pixel: it starts at that pixel's upper-left corner
@@ -19,7 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 
 from geolulc.bands import RESOLUTIONS
 from geolulc.errors import ParameterError, ProductError
@@ -31,6 +36,8 @@ ALIGNMENT: Final = RESOLUTIONS[-1]
 #: Metres a side of cells inside patches, on which a patch model's evidence is mapped: what the
 #: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give.
 LOCATED_CELLS: Final = (320, 160, 80)
+#: Metres a side of the pixels that a pixel model can map.
+PIXEL_SIZES: Final = RESOLUTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,11 @@ class Extent:
     top: float
     width: int
     height: int
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Projected (left, bottom, right, top)."""
+        return self.left, self.top - self.height, self.left + self.width, self.top
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +90,97 @@ class TileGrid(Extent):
 
 
 @dataclass(frozen=True, slots=True)
-class CellGrid:
-    """Cells over ``tile``: squares of ``stride`` metres from its upper-left corner.
+class Grid:
+    """The cells of a map: squares of ``cell`` metres from the upper-left corner of ``extent``.
 
-    The last row and column may reach beyond the tile. ``patch_size`` is the side in metres of
-    what a network saw of a cell.
+    Attributes:
+        extent: the ground that the cells stand for; the last row and column may reach beyond it.
+        cell: side of a cell in whole metres.
+        tile: the ground of the product or mosaic; ``extent`` is all of it or a part.
     """
 
+    extent: Extent
+    cell: int
     tile: Extent
-    stride: int = PATCH_SIZE
-    patch_size: int = PATCH_SIZE
+
+    def __post_init__(self) -> None:
+        top, left = self.inset
+        inside = (
+            min(top, left) >= 0
+            and min(self.extent.height, self.extent.width) > 0
+            and top + self.extent.height <= self.tile.height
+            and left + self.extent.width <= self.tile.width
+        )
+        if self.cell < 1 or not inside or self.extent.crs != self.tile.crs:
+            raise ParameterError(
+                "grid",
+                found=f"cells of {self.cell} m over {self.extent}",
+                expected=f"cells of whole metres inside {self.tile}",
+                remedy="Use the tile's own extent.",
+            )
+
+    @classmethod
+    def over(cls, tile: Extent, cell: int) -> Grid:
+        """Cells of ``cell`` metres over all of ``tile``."""
+        return cls(tile, cell, tile)
+
+    @property
+    def inset(self) -> tuple[int, int]:
+        """Metres (down, right) from the upper-left corner of the tile to that of the cells."""
+        return round(self.tile.top - self.extent.top), round(self.extent.left - self.tile.left)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, columns) of cells."""
-        return -(-self.tile.height // self.stride), -(-self.tile.width // self.stride)
+        return -(-self.extent.height // self.cell), -(-self.extent.width // self.cell)
 
     @property
     def transform(self) -> Affine:
         """Cell (column, row) → projected (x, y) of the cell's upper-left corner."""
-        return Affine(self.stride, 0.0, self.tile.left, 0.0, -self.stride, self.tile.top)
+        return Affine(self.cell, 0.0, self.extent.left, 0.0, -self.cell, self.extent.top)
 
-    def bounds(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Projected (left, bottom, right, top) of a cell, cut to the tile: ground it stands for."""
-        tile = self.tile
-        left = tile.left + column * self.stride
-        top = tile.top - row * self.stride
-        right = min(left + self.stride, tile.left + tile.width)
-        bottom = max(top - self.stride, tile.top - tile.height)
-        return left, bottom, right, top
+    def edges(
+        self, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Projected x of the columns' edges and y of the rows' edges, cut to the extent."""
+        first, last, _ = columns.indices(self.shape[1])
+        x = np.minimum(np.arange(first, last + 1) * self.cell, self.extent.width)
+        first, last, _ = rows.indices(self.shape[0])
+        y = np.minimum(np.arange(first, last + 1) * self.cell, self.extent.height)
+        return self.extent.left + x.astype(np.float64), self.extent.top - y.astype(np.float64)
+
+    def place(self, corners: NDArray[np.intp] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """(column, row) corners of cells → projected (x, y), cut to the extent; float64 (n, 2)."""
+        x = np.minimum(corners[:, 0] * self.cell, self.extent.width) + self.extent.left
+        y = self.extent.top - np.minimum(corners[:, 1] * self.cell, self.extent.height)
+        return np.column_stack([x, y]).astype(np.float64)
+
+    def part(self, row: int, column: int, rows: int, columns: int) -> Grid:
+        """The cells from ``row`` and ``column`` on, at most so many, cut to the extent."""
+        extent, size = self.extent, self.cell
+        part = Extent(
+            extent.crs,
+            extent.left + column * size,
+            extent.top - row * size,
+            min(columns * size, extent.width - column * size),
+            min(rows * size, extent.height - row * size),
+        )
+        return Grid(part, size, self.tile)
 
 
 @dataclass(frozen=True, slots=True)
-class MapGrid(CellGrid):
-    """The cells of a map of one product: one patch a cell, all inside the tile."""
+class MapGrid:
+    """The patches of the cells of a map of one product: one patch a cell, all inside the tile.
+
+    Attributes:
+        tile: the ground of the product.
+        stride: side of a cell in metres.
+        patch_size: side of a patch in metres.
+    """
 
     tile: TileGrid
+    stride: int = PATCH_SIZE
+    patch_size: int = PATCH_SIZE
 
     def __post_init__(self) -> None:
         if self.patch_size <= 0 or self.patch_size % ALIGNMENT:
@@ -137,6 +204,16 @@ class MapGrid(CellGrid):
                 expected=f"at least one patch of {self.patch_size} m",
                 remedy="Use a larger scene or a model with a smaller patch.",
             )
+
+    @property
+    def cells(self) -> Grid:
+        """The cells."""
+        return Grid.over(self.tile, self.stride)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of cells, and so of patches."""
+        return self.cells.shape
 
     @property
     def patch_lead(self) -> int:

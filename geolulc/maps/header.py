@@ -1,0 +1,157 @@
+"""A map: what it is of, and the blocks of cells that flow from mapping and mosaics to the files.
+
+A map of cells and a map of pixels are the same thing. They differ in ``MapHeader.exclusive``: the
+classes of a pixel exclude each other, so that its probabilities add up to 1, while several classes
+can be present in a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.grid import Extent, Grid
+from geolulc.maps.encoding import ENCODINGS
+from geolulc.maps.unit import CELLS, PIXELS, MapUnit
+from geolulc.nomenclature import LandCoverClass, nomenclature
+
+#: Presence threshold of a map whose model brings none.
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class MapHeader:
+    """A map without its cells.
+
+    Attributes:
+        grid: where the cells are.
+        classes: names, in the order of a block's probabilities, as in ``nomenclature``.
+        nomenclature: "ben19" or "clc43".
+        exclusive: a cell has one class, and its probabilities add up to 1; False: each class may
+            be present or not.
+        patch_size: side in metres of the ground that a network saw of a cell; None for pixels,
+            of which it saw all surroundings.
+        thresholds: a class is present in a cell where its probability reaches this; () for
+            ``DEFAULT_THRESHOLD``.
+        scene: what the map was made from: "name", "sensing_time", "baseline", "platform", "tile"…
+        model: what made it: "name", "sha256"…
+        masked_scl: codes of the scene classification that were made nodata; () for none.
+    """
+
+    grid: Grid
+    classes: tuple[str, ...]
+    nomenclature: str
+    exclusive: bool = False
+    patch_size: int | None = None
+    thresholds: tuple[float, ...] = ()
+    scene: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[str, str] = field(default_factory=dict)
+    masked_scl: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) not in (0, len(self.classes)):
+            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
+
+    @property
+    def unit(self) -> MapUnit:
+        """Cells or pixels, in words."""
+        return PIXELS if self.exclusive else CELLS
+
+    @property
+    def land_cover(self) -> tuple[LandCoverClass, ...]:
+        """The classes with code and colour, in the order of the probabilities."""
+        names = nomenclature(self.nomenclature)
+        return tuple(names[name] for name in self.classes)
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """uint8 (class,): the codes of the classes."""
+        return np.array([c.code for c in self.land_cover], np.uint8)
+
+    @property
+    def presence_thresholds(self) -> NDArray[np.float32]:
+        """float32 (class,): the probability at which a class counts as present."""
+        if self.thresholds:
+            return np.asarray(self.thresholds, np.float32)
+        return np.full(len(self.classes), DEFAULT_THRESHOLD, np.float32)
+
+
+@dataclass(frozen=True)
+class MapBlock:
+    """A rectangle of cells of a map.
+
+    A scene yields whole rows from top to bottom, a mosaic squares.
+
+    Attributes:
+        row, column: of the first cell, in the map.
+        probabilities: (class, rows, columns): float32 in 0..1 with NaN for no data, or uint8 as
+            ``ENCODINGS["uint8"]``; no data in one class is no data in all.
+        valid: float32 (rows, columns): share of the ground behind a cell in which all bands have
+            data; None where it is not known.
+        clear: the same shape: share that no masked class of the scene classification covers;
+            None where the scene classification was not used or is absent.
+        count: uint16 (rows, columns): observations in a mosaic; None in the map of a scene.
+        agreement: float32 (class, rows, columns): agreement of these on each class, NaN where
+            there is one or none; None where it is not known.
+    """
+
+    row: int
+    column: int
+    probabilities: NDArray[np.float32] | NDArray[np.uint8]
+    valid: NDArray[np.float32] | None = None
+    clear: NDArray[np.float32] | None = None
+    count: NDArray[np.uint16] | None = None
+    agreement: NDArray[np.float32] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the block."""
+        rows, columns = self.probabilities.shape[1:]
+        return rows, columns
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """The probabilities as float32, NaN for no data, in whatever encoding they are."""
+        return ENCODINGS[self.probabilities.dtype.name].decode(self.probabilities)
+
+    def rows(self, count: int) -> Iterator[MapBlock]:
+        """The block in parts of at most ``count`` rows."""
+        for top in range(0, self.shape[0], count):
+            at = slice(top, top + count)
+            yield MapBlock(
+                self.row + top,
+                self.column,
+                self.probabilities[:, at],
+                None if self.valid is None else self.valid[at],
+                None if self.clear is None else self.clear[at],
+                None if self.count is None else self.count[at],
+                None if self.agreement is None else self.agreement[:, at],
+            )
+
+
+@dataclass(frozen=True)
+class LandCoverMap:
+    """A whole map in memory: its header and one block."""
+
+    header: MapHeader
+    block: MapBlock
+
+    def __post_init__(self) -> None:
+        shape, block = self.header.grid.shape, self.block
+        if block.probabilities.shape != (len(self.header.classes), *shape):
+            expected = (len(self.header.classes), *shape)
+            raise ValueError(
+                f"probabilities have shape {block.probabilities.shape}, not {expected}"
+            )
+        for name in ("valid", "clear"):
+            layer = getattr(block, name)
+            if layer is not None and layer.shape != shape:
+                raise ValueError(f"{name} has shape {layer.shape}, not {shape}")
+
+    @property
+    def extent(self) -> Extent:
+        """The ground of the map."""
+        return self.header.grid.extent

@@ -1,0 +1,143 @@
+"""The most probable classes of cells, and how sure they are. Arrays only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.maps.encoding import FULL, NODATA
+from geolulc.maps.header import MapHeader
+from geolulc.nomenclature import NO_CLASS
+
+#: Presence of a class in a cell without data.
+NO_PRESENCE: Final = 255
+#: Bits of a key that hold the position of a class, below the 8 of its probability; and the last
+#: position.
+_CLASS_BITS: Final = 8
+_LAST: Final = 2**_CLASS_BITS - 1
+#: Cells ranked at a time: their keys stay in the processor's cache.
+_AT_ONCE: Final = 2**16
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The classes of the cells of a block, the most probable first.
+
+    Attributes:
+        index: uint8 (rank, rows, columns): position of the class in the map's order; of equal
+            probabilities the first in that order comes first. Without data it means nothing.
+        probabilities: (rank, rows, columns), encoded as those of the block.
+        mapped: bool (rows, columns): cells that have data.
+    """
+
+    index: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | NDArray[np.uint8]
+    mapped: NDArray[np.bool_]
+
+    def dominant(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (rows, columns): code of the most probable class; 0 without data."""
+        return np.where(self.mapped, codes[self.index[0]], np.uint8(NO_CLASS))
+
+    @property
+    def margin(self) -> NDArray[np.float32]:
+        """float32 (rows, columns): highest less second highest probability; NaN without data.
+
+        Near 0 the most probable class is a close call. With one class it is its probability.
+        Of float32 probabilities.
+        """
+        p = self.probabilities
+        return np.asarray(p[0] - p[1] if len(p) > 1 else p[0], np.float32)
+
+
+def rank_classes(probabilities: NDArray[np.float32] | NDArray[np.uint8], depth: int = 3) -> Ranked:
+    """The ``depth`` most probable classes of each cell, or all where there are fewer.
+
+    Args:
+        probabilities: (class, rows, columns), as in ``MapBlock``; up to 256 classes.
+        depth: how many.
+
+    Raises:
+        ValueError: more than 256 classes, or a uint8 value between 250 and 255.
+    """
+    count, rows, columns = probabilities.shape
+    if count > _LAST + 1:
+        raise ValueError(f"{count} classes, more than {_LAST + 1}")
+    depth = min(depth, count)
+    index = np.empty((depth, rows, columns), np.uint8)
+    highest = np.empty((depth, rows, columns), probabilities.dtype)
+    step = max(1, _AT_ONCE // columns)
+    rank: Any = _rank_steps if probabilities.dtype == np.uint8 else _rank_shares
+    for top in range(0, rows, step):
+        part = slice(top, top + step)
+        rank(probabilities[:, part], index[:, part], highest[:, part])
+    if probabilities.dtype != np.uint8:
+        return Ranked(index, highest, np.asarray(~np.isnan(highest[0]), np.bool_))
+    mapped = np.asarray(highest[0] != NODATA, np.bool_)
+    highest[:, ~mapped] = NODATA
+    if ((highest[0] > FULL) & mapped).any():
+        raise ValueError(f"probabilities between {FULL} and {NODATA}")
+    return Ranked(index, highest, mapped)
+
+
+def _rank_steps(
+    probabilities: NDArray[np.uint8], index: NDArray[np.uint8], highest: NDArray[np.uint8]
+) -> None:
+    """Fill ``index`` and ``highest``: each key holds a probability and, below it, a class.
+
+    Minima and maxima then sort both at once.
+    """
+    shape = probabilities.shape[1:]
+    best = [np.zeros(shape, np.uint16) for _ in index]
+    key, higher = np.empty(shape, np.uint16), np.empty(shape, np.uint16)
+    for i, p in enumerate(probabilities):
+        np.left_shift(p, _CLASS_BITS, out=key, dtype=np.uint16)
+        key |= np.uint16(_LAST - i)
+        for rank in range(len(best)):
+            np.maximum(best[rank], key, out=higher)
+            np.minimum(best[rank], key, out=key)
+            best[rank], higher = higher, best[rank]
+    for rank, keys in enumerate(best):
+        np.subtract(_LAST, keys & _LAST, out=index[rank], casting="unsafe")
+        np.right_shift(keys, _CLASS_BITS, out=highest[rank], casting="unsafe")
+
+
+def _rank_shares(
+    probabilities: NDArray[np.float32], index: NDArray[np.uint8], highest: NDArray[np.float32]
+) -> None:
+    mapped = np.isfinite(probabilities).all(axis=0)
+    left = np.where(mapped, probabilities, np.float32(-1))
+    for rank in range(len(index)):
+        first = left.argmax(axis=0)[None]
+        index[rank] = first[0]
+        highest[rank] = np.where(mapped, np.take_along_axis(left, first, axis=0)[0], np.nan)
+        np.put_along_axis(left, first, np.float32(-np.inf), axis=0)
+
+
+def present_classes(header: MapHeader, shares: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """uint8 (class, rows, columns): 1 where a class reaches its threshold, 0, 255 = no data."""
+    reached = shares >= header.presence_thresholds[:, None, None]
+    mapped = np.isfinite(shares).all(axis=0)
+    return np.where(mapped, reached.astype(np.uint8), np.uint8(NO_PRESENCE))
+
+
+def entropy(shares: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:
+    """Entropy of the probabilities (class, rows, columns): float32 (rows, columns), NaN = no data.
+
+    Of classes that exclude each other, as a share of the highest possible: 0: one class is sure;
+    1: all are alike. Of others the mean over the classes of the binary entropy in bits: 0: every
+    class is surely there or surely not; 1: nothing is known (Shannon 1948).
+    """
+    total = np.zeros(shares.shape[1:], np.float32)
+    for probabilities in shares:  # one by one: a fine map is large
+        p = np.clip(probabilities, 0, 1)
+        total -= _plogp(p) if exclusive else _plogp(p) + _plogp(1 - p)
+    return total / np.float32(max(math.log2(len(shares)), 1) if exclusive else len(shares))
+
+
+def _plogp(p: NDArray[np.float32]) -> NDArray[np.float32]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(p == 0, np.float32(0), p * np.log2(p))
