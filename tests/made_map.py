@@ -7,12 +7,19 @@ from typing import Any
 import numpy as np
 
 from geolulc.grid import MapGrid, TileGrid
-from geolulc.landcover_map import LandCoverMap
+from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.nomenclature import nomenclature
 
 #: 5 × 6 cells of 1,200 m, the last row and column cut to half by the tile's edge.
 TILE = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 6_600, 5_400)
 SOUTHERN_TILE = TileGrid("EPSG:32722", 600_000.0, 7_900_000.0, 6_600, 5_400)
+SCENE = {
+    "name": "S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031",
+    "sensing_time": "2024-06-25T10:10:31Z",
+    "baseline": "05.10",
+    "platform": "Sentinel-2B",
+    "tile": "32TPS",
+}
 
 
 def made_map(
@@ -25,7 +32,10 @@ def made_map(
     clear: bool = True,
     **changes: Any,
 ) -> LandCoverMap:
-    """A map with a blob of every class, some cells nodata (share ``nodata``)."""
+    """A map with a blob of every class, some cells nodata (share ``nodata``).
+
+    ``changes``: attributes of its header or its block.
+    """
     grid = MapGrid(tile, stride)
     rng = np.random.default_rng(seed)
     classes = nomenclature(names).names
@@ -40,21 +50,20 @@ def made_map(
     valid[empty] = 0.25
     p[:, empty] = np.nan
     share = np.round(rng.uniform(0.5, 1, grid.shape), 3).astype(np.float32)
-    arguments: dict[str, Any] = {
-        "grid": grid,
+    header: dict[str, Any] = {
+        "grid": grid.cells,
         "classes": classes,
         "nomenclature": names,
+        "patch_size": grid.patch_size,
+        "thresholds": tuple(np.round(rng.uniform(0.3, 0.6, len(classes)), 3).tolist()),
+        "scene": SCENE,
+        "model": {"name": "made", "sha256": "0" * 64},
+    }
+    block: dict[str, Any] = {
         "probabilities": p.astype(np.float32),
         "valid": valid,
         "clear": share if clear else None,
-        "thresholds": tuple(np.round(rng.uniform(0.3, 0.6, len(classes)), 3).tolist()),
-        "scene": {
-            "name": "S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031",
-            "sensing_time": "2024-06-25T10:10:31Z",
-            "baseline": "05.10",
-            "platform": "Sentinel-2B",
-            "tile": "32TPS",
-        },
-        "model": {"name": "made", "sha256": "0" * 64},
     }
-    return LandCoverMap(**{**arguments, **changes})
+    for name, value in changes.items():
+        (block if name in block else header)[name] = value
+    return LandCoverMap(MapHeader(**header), MapBlock(0, 0, **block))

@@ -6,39 +6,35 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from made_map import SCENE
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from geolulc.grid import TileGrid
+from geolulc.grid import Grid, TileGrid
+from geolulc.maps.encoding import FULL, NODATA
+from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.nomenclature import nomenclature
-from geolulc.pixel_map import FULL, NODATA, PixelGrid, PixelMapHeader, PixelStrip
 
 #: 6 × 7.2 km.
 TILE = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 7_200, 6_000)
-SCENE = {
-    "name": "S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031",
-    "sensing_time": "2024-06-25T10:10:31Z",
-    "baseline": "05.10",
-    "platform": "Sentinel-2B",
-    "tile": "32TPS",
-}
 
 
-def made_header(tile: TileGrid = TILE, resolution: int = 10, **changes: Any) -> PixelMapHeader:
+def made_header(tile: TileGrid = TILE, resolution: int = 10, **changes: Any) -> MapHeader:
     """The header of a map of all of ``tile``."""
     arguments: dict[str, Any] = {
-        "grid": PixelGrid.of_tile(tile, resolution),
+        "grid": Grid.over(tile, resolution),
         "classes": nomenclature("ben19").names,
         "nomenclature": "ben19",
+        "exclusive": True,
         "scene": SCENE,
         "model": {"name": "made", "sha256": "0" * 64},
         "masked_scl": (3, 8, 9, 10),
     }
-    return PixelMapHeader(**{**arguments, **changes})
+    return MapHeader(**{**arguments, **changes})
 
 
 def made_pixels(
-    header: PixelMapHeader, *, seed: int = 0, patch: float = 14.0, nodata: bool = True
+    header: MapHeader, *, seed: int = 0, patch: float = 14.0, nodata: bool = True
 ) -> NDArray[np.uint8]:
     """Probabilities uint8 (class, rows, columns): patches some ``patch`` pixels wide, speckled.
 
@@ -60,12 +56,10 @@ def made_pixels(
     return steps
 
 
-def strips(
-    probabilities: NDArray[np.uint8], heights: Sequence[int] = (120,)
-) -> Iterator[PixelStrip]:
-    """The rows of ``probabilities`` in strips of these heights, over and over."""
+def strips(probabilities: NDArray[np.uint8], heights: Sequence[int] = (120,)) -> Iterator[MapBlock]:
+    """The rows of ``probabilities`` in blocks of these heights, over and over."""
     row, turn = 0, 0
     while row < probabilities.shape[1]:
         height = heights[turn % len(heights)]
-        yield PixelStrip(row, probabilities[:, row : row + height])
+        yield MapBlock(row, 0, probabilities[:, row : row + height])
         row, turn = row + height, turn + 1
