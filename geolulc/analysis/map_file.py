@@ -1,0 +1,287 @@
+"""The one reader of written maps: any raster of a map of cells or of pixels, window by window.
+
+A file can come from anybody. What its tags claim is held against the raster before anything of its
+size is allocated, and whatever is wrong with it is one ``OutputError``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from geolulc.errors import GeolulcError, OutputError
+from geolulc.maps.encoding import ENCODINGS
+from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
+from geolulc.maps.ranking import rank_classes
+from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.tags import header_of, mosaic_of
+
+#: Cells along a window: a multiple of the files' blocks.
+WINDOW: Final = 1024
+#: ``read_map`` holds at most so many values: a map of 43 classes at 120 m has 36 million.
+_MOST_VALUES: Final = 2**30
+#: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
+_HIGHEST: Final = 1.0001
+#: Errors that tags which geolulc did not write lead to.
+_MALFORMED: Final = (
+    ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+#: Tags, besides those of the header, that the rasters of one map share.
+_SHARED: Final = ("MAPPED_AREA_HA", "AREA_HA_BY_CLASS")
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """An open raster of a map; a context that closes it.
+
+    Attributes:
+        path: the file.
+        content: what it holds: "probabilities", "classes", "confidence", "uncertainty", …
+        header: the map, of which the raster may be one of several.
+        tags: the raster's tags.
+        dataset: the rasterio dataset; its shape and place are those of the header's grid.
+    """
+
+    path: Path
+    content: str
+    header: MapHeader
+    tags: Mapping[str, str]
+    dataset: Any
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.dataset.close()
+
+    def windows(self, size: int = WINDOW) -> Iterator[Window]:
+        """Windows of ``size`` × ``size`` cells or less over the raster, row by row of them."""
+        rows, columns = self.header.grid.shape
+        for top in range(0, rows, size):
+            for left in range(0, columns, size):
+                yield Window(left, top, min(size, columns - left), min(size, rows - top))
+
+    def codes(self, window: Window) -> NDArray[np.uint8]:
+        """uint8 (rows, columns): code of the most probable class; 0 for no data.
+
+        Of a raster of classes, or of one of probabilities. A code that is none of the map's
+        classes counts as no data.
+        """
+        if self.content != "classes":
+            return rank_classes(self.block(window).probabilities, 1).dominant(self.header.codes)
+        known = np.full(256, NO_CLASS, np.uint8)
+        known[self.header.codes] = self.header.codes
+        return known[self.values(window)[0]]
+
+    def shares(self, window: Window) -> NDArray[np.float32]:
+        """float32 (class, rows, columns): the probabilities, NaN for no data."""
+        return self.block(window).shares
+
+    def block(self, window: Window) -> MapBlock:
+        """The cells of a window of a raster of probabilities: uint8 steps of pixels, else float32.
+
+        Raises:
+            OutputError: the raster holds something else, or is damaged.
+        """
+        if self.content != "probabilities":
+            raise _not_a_map(self.path, f"geolulc's {self.content} raster")
+        values = self.values(window)
+        shares = ENCODINGS[values.dtype.name].decode(values)
+        # not all damage keeps a block from being unpacked
+        if (shares < 0).any() or (shares > _HIGHEST).any():
+            raise self._damaged("probabilities outside 0 to 1")
+        p = values if self.header.exclusive else shares
+        return MapBlock(window.row_off, window.col_off, p)
+
+    def values(self, window: Window, bands: Sequence[str] | None = None) -> NDArray[Any]:
+        """Values (band, rows, columns) as the file has them, of all bands or of those named.
+
+        Raises:
+            OutputError: the file is damaged.
+        """
+        names = self.dataset.descriptions
+        numbers = None if bands is None else [names.index(name) + 1 for name in bands]
+        try:
+            return np.asarray(self.dataset.read(numbers, window=window))
+        except RasterioError as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, why: str) -> OutputError:
+        return OutputError(
+            self.path,
+            found=f"a damaged file ({why})",
+            expected="a whole map",
+            remedy="Map the scene again.",
+        )
+
+
+def open_map(path: Path) -> MapFile:
+    """Open any raster of a map of cells or pixels, of a scene or a mosaic.
+
+    Raises:
+        OutputError: ``path`` is missing, no raster, damaged, not written by geolulc, or its tags
+            contradict the raster.
+    """
+    path = Path(path)
+    with refusing(path):
+        dataset = open_raster(path)
+        try:
+            tags = dataset.tags()
+            if "NOMENCLATURE" not in tags:
+                raise _not_a_map(path, f"geolulc's {tags.get('GEOLULC_FILE', 'unknown')} raster")
+            header = header_of(tags, dataset.crs.to_string())
+            found = MapFile(path, tags["GEOLULC_FILE"], header, tags, dataset)
+            _require_consistent(found)
+            return found
+        except BaseException:
+            dataset.close()
+            raise
+
+
+def open_main(path: Path) -> MapFile:
+    """Open a map.tif: the raster of probabilities of a map of cells, of classes of one of pixels.
+
+    Raises:
+        OutputError: as ``open_map``, or ``path`` is another raster of a map.
+    """
+    found = open_map(path)
+    main = "classes" if found.header.exclusive else "probabilities"
+    if found.content != main:
+        found.close()
+        raise OutputError(
+            path,
+            found=f"geolulc's {found.content} raster of {found.header.unit.many}",
+            expected=f"a map written by geolulc: its map.tif, which holds its {main}",
+            remedy="Give the map.tif that geolulc map wrote.",
+        )
+    return found
+
+
+def sibling(map_file: MapFile, name: str) -> MapFile | None:
+    """Open the raster beside a map.tif that holds ``name`` of the same map; None without one.
+
+    Args:
+        map_file: an open map.tif.
+        name: "uncertainty" of a map of cells; "confidence", "top3" or "probabilities" of one of
+            pixels; …
+
+    Raises:
+        OutputError: the raster cannot be read, or is of another map.
+    """
+    path = map_file.path.with_name(f"{map_file.path.stem}_{name}.tif")
+    if not path.is_file():
+        return None
+    other = open_map(path)
+    if not (
+        other.content == name
+        and other.header == map_file.header
+        and mosaic_of(other.tags) == mosaic_of(map_file.tags)
+        and all(other.tags.get(tag) == map_file.tags.get(tag) for tag in _SHARED)
+    ):
+        other.close()
+        raise OutputError(
+            path,
+            found=f"{name} of another map",
+            expected=f"that of {map_file.path.name}",
+            remedy="Map the scene again, or move the file away.",
+        )
+    return other
+
+
+def read_map(path: Path) -> LandCoverMap:
+    """The whole map in a raster of probabilities of any ``--dtype``.
+
+    The file holds no valid and clear shares. ``write_map`` of the result gives equal
+    probabilities, tags and areas.
+
+    Raises:
+        OutputError: ``path`` is no raster of a map's probabilities, or holds more values than
+            fit into memory.
+    """
+    with open_map(path) as found:
+        rows, columns = found.header.grid.shape
+        count = len(found.header.classes)
+        if found.content == "probabilities" and count * rows * columns > _MOST_VALUES:
+            raise OutputError(
+                path,
+                found=f"{count} × {rows} × {columns} values",
+                expected=f"a map written by geolulc, of at most {_MOST_VALUES:,} values",
+                remedy="Mosaic a smaller region or larger cells, or read it by windows.",
+            )
+        return LandCoverMap(found.header, found.block(Window(0, 0, columns, rows)))
+
+
+def open_raster(path: Path) -> Any:
+    """The rasterio dataset of a raster that geolulc wrote: of a map, or of a comparison.
+
+    Raises:
+        OutputError: ``path`` is missing, no raster, or not written by geolulc.
+    """
+    with refusing(path), warnings.catch_warnings():
+        # the error below says what is wrong with a stranger's raster
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path)
+        if "GEOLULC_VERSION" not in dataset.tags():
+            dataset.close()
+            raise _not_a_map(path, "a raster without geolulc's tags")
+        return dataset
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is an ``OutputError``: ``path`` is not a map of geolulc's."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except (GeolulcError, RasterioError, *_MALFORMED) as error:
+        raise _not_a_map(path, f"{type(error).__name__}: {error}") from error
+
+
+def _require_consistent(found: MapFile) -> None:
+    """``OutputError`` if the raster is not as its tags say, ``GeolulcError`` of unknown classes."""
+    header, dataset = found.header, found.dataset
+    rows, columns = dataset.shape
+    if header.grid.shape != dataset.shape or header.grid.transform != dataset.transform:
+        size = f"{dataset.count} × {rows} × {columns} values"
+        raise _not_a_map(found.path, f"{size} on a grid that its tags contradict")
+    if len(set(header.land_cover)) != len(header.classes):  # an unknown class is refused here
+        raise _not_a_map(found.path, "a class that is named twice")
+    dtypes = set(dataset.dtypes)
+    if found.content == "probabilities":
+        if dataset.descriptions != header.classes:
+            names = ", ".join(map(str, dataset.descriptions))
+            raise _not_a_map(found.path, f"bands that its tags contradict: {names}")
+        (dtype,) = dtypes
+        encoding = ENCODINGS["uint8" if header.exclusive else dtype]
+        same = dtype == encoding.dtype and set(dataset.scales) == {encoding.scale}
+    else:
+        one_band = found.content in ("classes", "confidence")
+        same = not one_band or (dataset.count == 1 and dtypes == {"uint8"})
+    if not same:
+        raise _not_a_map(
+            found.path, f"{dataset.count} bands of {', '.join(dtypes)} as {found.content}"
+        )
+
+
+def _not_a_map(path: Path, found: str) -> OutputError:
+    return OutputError(
+        path,
+        found=found,
+        expected="a map written by geolulc",
+        remedy="Give the map.tif that geolulc map wrote.",
+    )
