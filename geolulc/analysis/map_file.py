@@ -26,8 +26,10 @@ from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.tags import header_of, mosaic_of
 
-#: Cells along a window: a multiple of the files' blocks.
-WINDOW: Final = 1024
+#: Cells along a window of one band, and of the probabilities of all classes: multiples of the
+#: files' blocks.
+_WINDOW: Final = 1024
+_WINDOW_OF_ALL: Final = 512
 #: ``read_map`` holds at most so many values: a map of 43 classes at 120 m has 36 million.
 _MOST_VALUES: Final = 2**30
 #: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
@@ -68,9 +70,13 @@ class MapFile:
         """Close the file."""
         self.dataset.close()
 
-    def windows(self, size: int = WINDOW) -> Iterator[Window]:
-        """Windows of ``size`` × ``size`` cells or less over the raster, row by row of them."""
+    def windows(self, size: int | None = None) -> Iterator[Window]:
+        """Windows of at most ``size`` × ``size`` cells over the raster, row by row of them.
+
+        Without a size, as many cells as fit well into memory with all bands.
+        """
         rows, columns = self.header.grid.shape
+        size = size or (_WINDOW if self.dataset.count == 1 else _WINDOW_OF_ALL)
         for top in range(0, rows, size):
             for left in range(0, columns, size):
                 yield Window(left, top, min(size, columns - left), min(size, rows - top))

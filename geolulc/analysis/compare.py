@@ -1,0 +1,265 @@
+"""Two maps of one grid side by side, window by window: two dates, or two models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geolulc import __version__
+from geolulc.analysis.map_file import MapFile, open_main
+from geolulc.errors import ParameterError
+from geolulc.maps.areas import ground_areas
+from geolulc.maps.header import MapHeader
+from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.outputs.qgis_styles import Entry, paletted_style
+from geolulc.outputs.rasters import Band, RasterWriter, raster_memory
+from geolulc.outputs.writing import explained
+from geolulc.staging import require_free, staged
+
+#: A transition's code is this × the class before + the class after.
+TRANSITION_FACTOR: Final = 100
+#: Value of a cell of one class in both maps: above every code, below every transition.
+UNCHANGED: Final = 99
+_UNCHANGED_COLOR: Final = "#d9d9d9"
+_BANDS: Final = (
+    Band("New class", {"MEANING": f"class after; {UNCHANGED} = unchanged"}),
+    Band("Transition", {"MEANING": f"{TRANSITION_FACTOR} × class before + class after"}),
+)
+
+
+def compare_files(
+    before: Path, after: Path, out: Path, *, overwrite: bool = False
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Compare two map.tif of one grid into change.tif, change.qml and change_matrix.csv.
+
+    change.tif is uint16 with two bands, 0 = no data in one of the maps: "New class" has the
+    class after where it changed and 99 where not; "Transition" has 100 × class before + class
+    after. The matrix has a row for each class before and a column for each class after, in
+    hectares on the ground. All files are written or none.
+
+    Args:
+        before, after: two map.tif, both of cells or both of pixels.
+        out: path of change.tif; the other names derive from it.
+        overwrite: replace what is there.
+
+    Returns:
+        The files ("style", "matrix", "change"), and figures that JSON can hold. Hectares are on
+        the ground, of the cells that both maps have data of, if not said otherwise:
+
+        - ``before``, ``after``: scene and model of the maps;
+        - ``compared_ha``; ``only_before_ha``, ``only_after_ha``: area that only one of them maps;
+        - ``agreement``: share of the compared area with one class in both; None without any;
+        - ``classes``: for each class ``before_ha``, ``after_ha``, ``both_ha``; ``agreement``: the
+          area where both have the class as a share of the area where either has it (intersection
+          over union), None where neither has; ``probability_change``: the mean of after less
+          before, weighted by area, None for maps of pixels and where nothing is compared;
+        - ``transitions``: changes of class, the largest first.
+
+    Raises:
+        OutputError: an input is no map.tif, or a file exists (without ``overwrite``) or cannot be
+            written.
+        ParameterError: ``out`` does not end in .tif, or the maps' units, grids, nomenclatures or
+            classes differ.
+    """
+    paths = _plan(Path(out))
+    require_free(list(paths.values()), overwrite=overwrite)
+    with ExitStack() as stack:
+        stack.enter_context(raster_memory())
+        first, second = (stack.enter_context(open_main(path)) for path in (before, after))
+        _require_comparable(first.header, second.header)
+        temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
+        stack.enter_context(explained(paths["change"]))
+        targets = dict(zip(paths, temporary, strict=True))
+        sums = _write_raster(first, second, targets["change"])
+        classes = first.header.land_cover
+        targets["style"].write_text(_style(classes), encoding="utf-8")
+        names = list(first.header.classes)
+        index = pandas.Index(names, name="before \\ after")
+        pandas.DataFrame(sums.matrix, index=index, columns=names).to_csv(targets["matrix"])
+        return paths, _figures(first.header, second.header, sums)
+
+
+class _ChangeSums:
+    """Hectares by class before and after, and changes of probability, added up by windows.
+
+    Attributes:
+        areas: float64 (class before, class after): hectares; the first row and the first column
+            are those of no data.
+    """
+
+    def __init__(self, header: MapHeader) -> None:
+        self._header = header
+        self._count = len(header.classes) + 1
+        self._position = np.zeros(256, np.intp)
+        self._position[header.codes] = range(1, self._count)
+        self.areas = np.zeros((self._count, self._count))
+        self._change: NDArray[np.float64] = np.zeros(self._count - 1)
+
+    def add(
+        self,
+        window: Window,
+        codes: Sequence[NDArray[np.uint8]],
+        shares: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Count the cells of a window: codes before and after, and probabilities, if known."""
+        old, new = codes
+        grid, method = self._header.grid, self._header.unit.areas
+        weights = ground_areas(grid, method, *window.toslices())
+        pair = self._position[old] * self._count + self._position[new]
+        areas = np.bincount(pair.ravel(), weights=weights.ravel(), minlength=self.areas.size)
+        self.areas += areas.reshape(self.areas.shape)
+        if shares:
+            both = (old != NO_CLASS) & (new != NO_CLASS)
+            change = (shares[1].astype(np.float64) - shares[0])[:, both]
+            self._change += change @ weights[both]
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """float64 (class before, class after): hectares of the cells that both maps have."""
+        return self.areas[1:, 1:]
+
+    @property
+    def compared(self) -> float:
+        """Hectares of these cells."""
+        return float(self.matrix.sum())
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of these with one class in both maps; None without any."""
+        return float(np.trace(self.matrix)) / self.compared if self.compared else None
+
+    def probability_change(self, position: int) -> float | None:
+        """Mean change of the probability of a class; None where it is not known."""
+        if self._header.exclusive or not self.compared:
+            return None
+        return float(self._change[position] / self.compared)
+
+
+def _write_raster(first: MapFile, second: MapFile, path: Path) -> _ChangeSums:
+    """Write change.tif; what the maps add up to meanwhile."""
+    sums = _ChangeSums(first.header)
+    pair = first, second
+    with RasterWriter(
+        path, first.header.grid, _BANDS, dtype="uint16", nodata=0, overviews="MODE"
+    ) as writer:
+        for window in first.windows():
+            codes = [map_file.codes(window) for map_file in pair]
+            exclusive = first.header.exclusive
+            shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
+            sums.add(window, codes, shares)
+            writer.write(window.row_off, window.col_off, _changes(*codes))
+        writer.finish(_tags(first, second, sums))
+    return sums
+
+
+def _changes(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The bands of change.tif from the codes before and after."""
+    transitions = TRANSITION_FACTOR * old.astype(np.uint16) + new
+    transitions[(old == NO_CLASS) | (new == NO_CLASS)] = 0
+    shown = np.where(old == new, np.uint16(UNCHANGED), new.astype(np.uint16))
+    return np.stack([np.where(transitions == 0, np.uint16(0), shown), transitions])
+
+
+def _tags(first: MapFile, second: MapFile, sums: _ChangeSums) -> dict[str, str]:
+    tags = {f"BEFORE_{k}": v for k, v in first.tags.items() if "TIFFTAG" not in k}
+    tags |= {f"AFTER_{k}": v for k, v in second.tags.items() if "TIFFTAG" not in k}
+    agreement = np.nan if sums.agreement is None else sums.agreement
+    return {
+        **tags,
+        "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
+        "GEOLULC_VERSION": __version__,
+        "GEOLULC_FILE": "change",
+        "AREA_METHOD": first.header.unit.areas.words,
+        "AGREEMENT": f"{agreement:.6g}",
+        "COMPARED_AREA_HA": repr(sums.compared),
+    }
+
+
+def _figures(before: MapHeader, after: MapHeader, sums: _ChangeSums) -> dict[str, Any]:
+    names, matrix = before.classes, sums.matrix
+    classes = []
+    for i, name in enumerate(names):
+        old, new, both = (float(x) for x in (matrix[i].sum(), matrix[:, i].sum(), matrix[i, i]))
+        either = old + new - both
+        classes.append(
+            {
+                "name": name,
+                "before_ha": old,
+                "after_ha": new,
+                "both_ha": both,
+                "agreement": both / either if either else None,
+                "probability_change": sums.probability_change(i),
+            }
+        )
+    changed = [
+        {"before": names[i], "after": names[j], "area_ha": float(matrix[i, j])}
+        for i, j in zip(*np.nonzero(matrix), strict=True)
+        if i != j
+    ]
+    return {
+        "before": {**before.scene, "model": before.model.get("name")},
+        "after": {**after.scene, "model": after.model.get("name")},
+        "compared_ha": sums.compared,
+        "only_before_ha": float(sums.areas[1:, 0].sum()),
+        "only_after_ha": float(sums.areas[0, 1:].sum()),
+        "agreement": sums.agreement,
+        "area_method": before.unit.areas.words,
+        "classes": classes,
+        "transitions": sorted(changed, key=lambda t: -float(str(t["area_ha"]))),
+    }
+
+
+def _style(classes: Sequence[LandCoverClass]) -> str:
+    """The .qml of change.tif: its first band."""
+    entries = [Entry(UNCHANGED, "Unchanged", _UNCHANGED_COLOR)]
+    entries += [Entry(c.code, f"Now {c.name}", c.color) for c in classes]
+    return paletted_style(entries)
+
+
+def _plan(out: Path) -> dict[str, Path]:
+    """The files of a comparison: change.tif last. ``ParameterError`` for another ending."""
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise ParameterError(
+            f"output {out}",
+            found=f"the ending {out.suffix!r}",
+            expected=".tif",
+            remedy=f"Give {out.with_suffix('.tif')}, say.",
+        )
+    return {
+        "style": out.with_suffix(".qml"),
+        "matrix": out.with_name(out.stem + "_matrix.csv"),
+        "change": out,
+    }
+
+
+def _require_comparable(before: MapHeader, after: MapHeader) -> None:
+    for what, a, b in (
+        ("unit", before.unit.many, after.unit.many),
+        ("coordinate reference system", before.grid.extent.crs, after.grid.extent.crs),
+        (f"{before.unit.one} size in metres", before.grid.cell, after.grid.cell),
+        ("extent", before.grid.extent, after.grid.extent),
+        ("nomenclature", before.nomenclature, after.nomenclature),
+        ("list of classes", before.classes, after.classes),
+    ):
+        if a != b:
+            raise ParameterError(
+                "the two maps",
+                found=f"another {what}: {a} and {b}",
+                expected=f"maps of the same {before.unit.many} and classes",
+                remedy="Map both scenes of one tile with one cell size, area and nomenclature.",
+            )
+    highest = int(before.codes.max())
+    if highest >= UNCHANGED:
+        raise ParameterError(
+            "the two maps",
+            found=f"class codes up to {highest}",
+            expected=f"codes below {UNCHANGED}, so that two codes make one value of change.tif",
+            remedy="Compare maps of a nomenclature of at most 98 classes.",
+        )

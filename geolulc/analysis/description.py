@@ -1,0 +1,109 @@
+"""The description of a map, from one of its rasters alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from geolulc.analysis.map_file import open_raster, refusing
+from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
+
+
+def describe_map(path: Path) -> dict[str, Any]:
+    """A raster of a geolulc map, or of a comparison of two maps, in figures that JSON can hold.
+
+    Raises:
+        OutputError: ``path`` is missing, no raster, or not written by geolulc.
+    """
+    path = Path(path)
+    with refusing(path), open_raster(path) as dataset:
+        tags = dataset.tags()
+        content = tags["GEOLULC_FILE"]
+        west, south, east, north = dataset.bounds
+        raster = {
+            "content": content,
+            "path": str(path),
+            "geolulc_version": tags["GEOLULC_VERSION"],
+            "crs": dataset.crs.to_string() if dataset.crs else None,
+            "bounds": [west, south, east, north],
+            "rows": dataset.height,
+            "columns": dataset.width,
+            "dtype": dataset.dtypes[0],
+            "nodata": str(dataset.nodata),
+        }
+        if content == "change":
+            kind = "change"
+            figures = {
+                "before": _origin(_prefixed(tags, "BEFORE_")),
+                "after": _origin(_prefixed(tags, "AFTER_")),
+                "compared_area_ha": float(tags["COMPARED_AREA_HA"]),
+                "agreement": float(tags["AGREEMENT"]),
+            }
+        else:
+            kind = "map"
+            figures = {**_origin(tags), **_figures(tags)}
+            if mosaic := mosaic_of(tags):
+                figures["mosaic"] = mosaic
+        bands = [_band(dataset, i) for i in range(1, dataset.count + 1)]
+        return {
+            "kind": kind,
+            **raster,
+            **figures,
+            "area_method": tags["AREA_METHOD"],
+            "bands": bands,
+        }
+
+
+def _origin(tags: Mapping[str, str]) -> dict[str, Any]:
+    return {"scene": scene_of(tags), "model": model_of(tags)}
+
+
+def _figures(tags: Mapping[str, str]) -> dict[str, Any]:
+    """The figures of a whole map; some exist only for maps of cells, or only for maps of pixels."""
+    place = {"tile_extent": json.loads(tags["TILE_EXTENT"]), "nomenclature": tags["NOMENCLATURE"]}
+    areas = {
+        "mapped_area_ha": float(tags["MAPPED_AREA_HA"]),
+        "area_ha_by_class": json.loads(tags.get("AREA_HA_BY_CLASS", "{}")),
+        "files": json.loads(tags.get("GEOLULC_FILES", "[]")),
+    }
+    if PIXEL_SIZE_TAG in tags:
+        return {
+            "pixel_size_m": int(tags[PIXEL_SIZE_TAG]),
+            **place,
+            "masked_scl": json.loads(tags["MASKED_SCL"]),
+            "mapped_pixels": int(tags["MAPPED_PIXELS"]),
+            "nodata_pixels": int(tags["NODATA_PIXELS"]),
+            **areas,
+        }
+    names = [c["name"] for c in json.loads(tags["CLASSES"])]
+    return {
+        "stride_m": int(tags["STRIDE_M"]),
+        "patch_size_m": int(tags["PATCH_SIZE_M"]),
+        **place,
+        "thresholds": dict(zip(names, json.loads(tags["THRESHOLDS"]), strict=True)),
+        "mapped_cells": int(tags["MAPPED_CELLS"]),
+        "nodata_cells": int(tags["NODATA_CELLS"]),
+        "mean_valid_share": _share(tags, "MEAN_VALID_SHARE"),
+        "mean_clear_share": _share(tags, "MEAN_CLEAR_SHARE"),
+        **areas,
+    }
+
+
+def _share(tags: Mapping[str, str], name: str) -> float | None:
+    return float(tags[name]) if name in tags else None
+
+
+def _band(dataset: Any, band: int) -> dict[str, Any]:
+    tags = dataset.tags(band)
+    mean = tags.get("STATISTICS_MEAN")
+    return {
+        "name": dataset.descriptions[band - 1],
+        "mean": None if mean is None else float(mean) * dataset.scales[band - 1],
+        **{k.lower(): v for k, v in tags.items() if not k.startswith("STATISTICS_")},
+    }
+
+
+def _prefixed(tags: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {k.removeprefix(prefix): v for k, v in tags.items() if k.startswith(prefix)}

@@ -1,0 +1,265 @@
+"""Land cover by zone: districts, catchments, fields. Cells are split at borders by area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas
+import numpy as np
+import pandas
+import shapely
+from exactextract import exact_extract
+from exactextract.raster import NumPyRasterSource
+from numpy.typing import NDArray
+from rasterio.windows import Window, bounds
+
+from geolulc.analysis.map_file import MapFile, open_main, sibling
+from geolulc.analysis.placement import Placement, polygons_of, require_polygons, zone_areas
+from geolulc.analysis.zone_files import read_zones, require_writer, write_zones
+from geolulc.maps.areas import ground_areas
+from geolulc.maps.encoding import ENCODINGS
+from geolulc.outputs.rasters import raster_memory
+from geolulc.outputs.tables import class_column
+from geolulc.progress import Progress
+from geolulc.staging import require_free
+
+#: A zone counts as wholly mapped from this share on: its outline is only so exact.
+_WHOLE: Final = 0.999
+
+
+def summarize_map(
+    map_path: Path,
+    zones_path: Path,
+    out: Path | None = None,
+    *,
+    layer: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Any:
+    """``summarize_zones`` of zones from a file and, where ``out`` is given, into a file.
+
+    Args:
+        map_path: a map.tif, of cells or of pixels.
+        zones_path: polygons in anything GDAL reads; ``layer`` where there are several.
+        out: a new .gpkg (layer "zones"), .parquet, .fgb or, without geometry, .csv.
+        layer: layer of ``zones_path``.
+        overwrite: replace ``out``.
+        progress: called with (done, total) zones, as far as the map has been read.
+
+    Returns:
+        The GeoDataFrame.
+
+    Raises:
+        OutputError: ``map_path`` is not a map, or ``out`` exists or cannot be written.
+        ParameterError: the zones cannot be used, or ``out`` has another ending.
+    """
+    if out is not None:
+        require_writer(out)
+        require_free([out], overwrite=overwrite)
+    open_main(map_path).close()  # refused before a large file of zones is read
+    found = summarize_zones(map_path, read_zones(zones_path, layer), progress=progress)
+    if out is not None:
+        write_zones(found, out, overwrite=overwrite)
+    return found
+
+
+def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = None) -> Any:
+    """Area and probability of every class in every zone.
+
+    Windows of the map are read once, from top to bottom: memory does not grow with the map.
+
+    Args:
+        map_path: a map.tif, of cells or of pixels.
+        zones: GeoDataFrame of polygons or multipolygons, in any CRS.
+        progress: called with (done, total) zones, as far as the map has been read.
+
+    Returns:
+        The zones, with their own columns (one that has a name below gets "_zone" appended) and:
+
+        - ``status``: "mapped" (99.9 % of it or more), "partly mapped", "no data" (on the map, but
+          no cell of it has probabilities), "outside" (of the map), "empty" (no geometry);
+        - ``zone_ha``: the zone's area on the ellipsoid; ``mapped_ha``: the part of it that is
+          mapped; ``mapped_share``: their ratio;
+        - ``dominant``: the class with the largest area, None without any;
+        - ``ha_…`` for each class: area of the cells, or parts of cells, where it is the most
+          probable class;
+        - ``share_…`` for each class: ``ha_…`` as a share of ``mapped_ha``, NaN without any;
+        - ``p_…`` for each class of a map of cells: its mean probability over ``mapped_ha``, NaN
+          without any;
+        - ``mean_probability``: the mean over ``mapped_ha`` of the probability of each cell's most
+          probable class; of a map of pixels where map_confidence.tif lies beside map.tif.
+
+        Areas are hectares on the ground (``maps.areas``); the ``ha_…`` add up to ``mapped_ha``.
+        Its ``attrs`` are the map's tags (product, model, …).
+
+    Raises:
+        OutputError: ``map_path`` is not the map.tif of a map, or is damaged.
+        ParameterError: the zones have no CRS, or are not polygons.
+    """
+    require_polygons(zones)
+    with ExitStack() as stack:
+        stack.enter_context(raster_memory())
+        map_file = stack.enter_context(open_main(map_path))
+        confidence = sibling(map_file, "confidence") if map_file.header.exclusive else None
+        if confidence is not None:
+            stack.enter_context(confidence)
+        placement = Placement(zones.crs, map_file.header.grid.extent)
+        parts = np.array([placement.of(zone) for zone in zones.geometry] or [], dtype=object)
+        sums = _ZoneSums(map_file, confidence, parts)
+        windows = list(map_file.windows())
+        for i, window in enumerate(windows, start=1):
+            sums.add(window)
+            if progress is not None:
+                progress(len(zones) * i // len(windows), len(zones))
+        known = confidence is not None or not map_file.header.exclusive
+        columns = _columns(zones, sums, map_file, confident=known)
+        return _with_columns(zones, columns, map_file.tags)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Some cells of a map, or parts of cells, one after the other.
+
+    Attributes:
+        position: intp (cell,): position of the most probable class in the map's order; -1 for no
+            data.
+        areas: float64 (cell,): hectares of what counts of the cell.
+        confidence: (cell,): probability of that class; None where it is not known.
+        shares: float32 (class, cell): probabilities of all classes; None where they are not known.
+    """
+
+    position: NDArray[np.intp]
+    areas: NDArray[np.float64]
+    confidence: NDArray[Any] | None
+    shares: NDArray[np.float32] | None
+
+    def parts(self, inside: NDArray[np.intp], coverage: NDArray[np.float64]) -> _Cells:
+        """Of the cells at ``inside`` those with data, and of each the share ``coverage``."""
+        mapped = self.position[inside] >= 0
+        inside, coverage = inside[mapped], coverage[mapped]
+        return _Cells(
+            self.position[inside],
+            coverage * self.areas[inside],
+            None if self.confidence is None else self.confidence[inside],
+            None if self.shares is None else self.shares[:, inside],
+        )
+
+
+class _ZoneSums:
+    """Sums over the cells of each zone: hectares of each class, and probabilities × hectares."""
+
+    def __init__(
+        self, map_file: MapFile, confidence: MapFile | None, parts: NDArray[np.object_]
+    ) -> None:
+        """``parts``: the zones' parts on the map, polygons in its CRS."""
+        self._map, self._confidence, self.parts = map_file, confidence, parts
+        classes = map_file.header.land_cover
+        self.areas = np.zeros((len(parts), len(classes)))
+        self.expected = np.zeros((len(parts), len(classes)))
+        self.confident = np.zeros(len(parts))
+        self._position = np.full(256, -1, np.intp)
+        self._position[map_file.header.codes] = range(len(classes))
+        self._tree = shapely.STRtree(parts)
+        shapely.prepare(parts)
+
+    def add(self, window: Window) -> None:
+        """Count the cells of a window."""
+        box = shapely.box(*bounds(window, self._map.header.grid.transform))
+        zones = np.sort(self._tree.query(box, predicate="intersects"))
+        if not len(zones):
+            return
+        cells = self._read(window)
+        raster = NumPyRasterSource(np.zeros((window.height, window.width), np.uint8), *box.bounds)
+        for zone in zones:
+            part = self.parts[zone]
+            if shapely.contains_properly(part, box):
+                inside, coverage = np.arange(cells.areas.size), np.ones(cells.areas.size)
+            else:
+                if not shapely.covers(box, part):
+                    part = polygons_of(shapely.intersection(part, box))
+                if not shapely.area(part):
+                    continue
+                feature = {"type": "Feature", "geometry": shapely.geometry.mapping(part)}
+                (found,) = exact_extract(raster, [feature], ["cell_id", "coverage"])
+                inside = np.asarray(found["properties"]["cell_id"], np.intp)
+                coverage = np.asarray(found["properties"]["coverage"], np.float64)
+            self._count(zone, cells.parts(inside, coverage))
+
+    def _read(self, window: Window) -> _Cells:
+        header = self._map.header
+        rows, columns = window.toslices()
+        # exactextract sees the whole cells of the last row and column
+        areas = ground_areas(header.grid, header.unit.areas, rows, columns, whole=True)
+        position = self._position[self._map.codes(window)].ravel()
+        shares, confidence = None, None
+        if not header.exclusive:
+            shares = self._map.shares(window).reshape(len(header.classes), -1)
+            confidence = shares.max(axis=0)
+        elif self._confidence is not None:
+            confidence = self._confidence.values(window).ravel() * ENCODINGS["uint8"].scale
+        return _Cells(position, areas.ravel(), confidence, shares)
+
+    def _count(self, zone: int, cells: _Cells) -> None:
+        count = self.areas.shape[1]
+        self.areas[zone] += np.bincount(cells.position, weights=cells.areas, minlength=count)
+        if cells.confidence is not None:
+            self.confident[zone] += float(cells.areas @ cells.confidence)
+        if cells.shares is not None:
+            self.expected[zone] += cells.shares.astype(np.float64) @ cells.areas
+
+
+def _columns(zones: Any, sums: _ZoneSums, map_file: MapFile, *, confident: bool) -> dict[str, Any]:
+    """The columns that ``summarize_zones`` adds."""
+    classes = map_file.header.land_cover
+    mapped = sums.areas.sum(axis=1)
+    whole = zone_areas(zones)
+    largest = sums.areas.argmax(axis=1) if len(zones) else np.zeros(0, np.intp)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mapped_share = np.where(whole > 0, np.minimum(mapped / whole, 1.0), 0.0)
+        shares, means = sums.areas / mapped[:, None], sums.expected / mapped[:, None]
+        certain = sums.confident / mapped
+    columns: dict[str, Any] = {
+        "status": [
+            _status(zone, part, *hectares)
+            for zone, part, *hectares in zip(zones.geometry, sums.parts, mapped, whole, strict=True)
+        ],
+        "zone_ha": whole,
+        "mapped_ha": mapped,
+        "mapped_share": mapped_share,
+        "dominant": [
+            classes[k].name if total else None for k, total in zip(largest, mapped, strict=True)
+        ],
+    }
+    columns |= {class_column("ha_", c): sums.areas[:, i] for i, c in enumerate(classes)}
+    columns |= {class_column("share_", c): shares[:, i] for i, c in enumerate(classes)}
+    if not map_file.header.exclusive:
+        columns |= {class_column("p_", c): means[:, i] for i, c in enumerate(classes)}
+    if confident:
+        columns["mean_probability"] = certain
+    return columns
+
+
+def _status(zone: Any, part: Any, mapped: float, whole: float) -> str:
+    """How much of a zone is known: of its ``part`` on the map, hectares mapped and as a whole."""
+    if zone is None or zone.is_empty:
+        return "empty"
+    if part.is_empty:
+        return "outside"
+    if not mapped:
+        return "no data"
+    return "mapped" if mapped >= _WHOLE * whole else "partly mapped"
+
+
+def _with_columns(zones: Any, columns: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
+    """``zones`` with ``columns``; their own of such a name get "_zone" appended."""
+    own = zones.rename(columns={c: f"{c}_zone" for c in zones.columns if c in columns})
+    added = pandas.DataFrame(columns, index=zones.index)
+    found = geopandas.GeoDataFrame(
+        pandas.concat([own, added], axis=1), geometry=own.geometry.name, crs=zones.crs
+    )
+    found.attrs = dict(tags)
+    return found
