@@ -1,54 +1,177 @@
-"""Which files a map consists of: names derive from the path of map.tif."""
+"""The outputs of a map and their files: one table. Names derive from the path of map.tif.
+
+A new output is a row here. If it is a raster, it is a row of ``layers`` too, which says what the
+raster holds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from geolulc.errors import ParameterError
 
-#: Output → the parts it is made of, each with what follows the stem of ``--out``; the part named
-#: like the output comes first, its sidecars after it.
-_PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
-    {
-        "probabilities": {"probabilities": ".tif", "probabilities.style": ".qml"},
-        "classes": {
-            "classes": "_classes.tif",
-            "classes.style": "_classes.qml",
-            "classes.attributes": "_classes.tif.aux.xml",
+
+class MapKind(Enum):
+    """The kinds of maps, by their outputs; the value is the name of the kind."""
+
+    CELLS = "a map of cells"
+    PIXELS = "a map of pixels"
+    CELL_MOSAIC = "a mosaic of cells"
+    PIXEL_MOSAIC = "a mosaic of pixels"
+
+    @classmethod
+    def of(cls, *, exclusive: bool, mosaic: bool) -> MapKind:
+        """The kind of a map, by whether its classes exclude each other."""
+        if mosaic:
+            return cls.PIXEL_MOSAIC if exclusive else cls.CELL_MOSAIC
+        return cls.PIXELS if exclusive else cls.CELLS
+
+
+_CELLS: Final = frozenset({MapKind.CELLS, MapKind.CELL_MOSAIC})
+_PIXELS: Final = frozenset({MapKind.PIXELS, MapKind.PIXEL_MOSAIC})
+_MOSAICS: Final = frozenset({MapKind.CELL_MOSAIC, MapKind.PIXEL_MOSAIC})
+_ALL: Final = _CELLS | _PIXELS
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """What a STAC Item says of a file: its title, also in a map of pixels, and its roles."""
+
+    title: str
+    pixel_title: str | None = None
+    roles: tuple[str, ...] = ("data",)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output of a map.
+
+    Attributes:
+        name: of the output, and of the first part that it is made of; a sidecar is called
+            "classes.style", say.
+        kinds: the kinds of maps that can have it.
+        default: those that have it unless outputs are chosen.
+        main: those whose map.tif it is.
+        parts: part → what follows the stem of map.tif, where it is no raster.
+        sidecars: of a raster: part → what follows its name up to ``.tif``.
+        assets: part → its STAC asset.
+    """
+
+    name: str
+    kinds: frozenset[MapKind] = _ALL
+    default: frozenset[MapKind] = _ALL
+    main: frozenset[MapKind] = frozenset()
+    parts: Mapping[str, str] | None = None
+    sidecars: Mapping[str, str] = field(default_factory=dict)
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+
+    def files(self, kind: MapKind) -> dict[str, str]:
+        """Part → what follows the stem of map.tif."""
+        if self.parts is not None:
+            return dict(self.parts)
+        stem = "" if kind in self.main else f"_{self.name}"
+        return {self.name: f"{stem}.tif"} | {
+            f"{self.name}.{part}": stem + ending for part, ending in self.sidecars.items()
+        }
+
+
+def _raster(
+    name: str,
+    asset: Asset,
+    kinds: frozenset[MapKind] = _ALL,
+    default: frozenset[MapKind] = _ALL,
+    main: frozenset[MapKind] = frozenset(),
+    **sidecars: str,
+) -> Output:
+    beside = {"style": ".qml", **sidecars}
+    return Output(name, kinds, default, main, None, beside, {name: asset})
+
+
+_UNSURE: Final = ("data", "uncertainty")
+#: All outputs, in the order in which they are shown.
+OUTPUTS: Final[tuple[Output, ...]] = (
+    # all probabilities of a tile at 10 m are 2.3 GB before compression: only when asked for
+    _raster("probabilities", Asset("Probability of each class"), default=_CELLS, main=_CELLS),
+    _raster(
+        "classes",
+        Asset("Dominant class", "Class of each pixel"),
+        main=_PIXELS,
+        attributes=".tif.aux.xml",
+    ),
+    _raster("presence", Asset("Classes that reach their threshold"), _CELLS),
+    _raster(
+        "uncertainty",
+        Asset("Entropy, margin, valid and clear share", roles=_UNSURE),
+        _CELLS,
+    ),
+    _raster("observations", Asset("Number of observations"), _MOSAICS),
+    _raster(
+        "confidence",
+        Asset(
+            "Agreement of the observations on each class", "Probability of the class", roles=_UNSURE
+        ),
+        _MOSAICS | _PIXELS,
+    ),
+    _raster("top3", Asset("The three most probable classes"), _PIXELS),
+    Output(
+        "vectors",
+        parts={},  # by format, see ``vector_parts``
+        assets={
+            "vectors": Asset("Regions of one dominant class", "Regions of one class"),
+            "vectors.cells": Asset("Cells with all probabilities"),
+            "vectors.summary": Asset("Areas by class"),
         },
-        "presence": {"presence": "_presence.tif", "presence.style": "_presence.qml"},
-        "uncertainty": {"uncertainty": "_uncertainty.tif", "uncertainty.style": "_uncertainty.qml"},
-        "vectors": {},  # by format, below
-        "stac": {"stac": ".json", "stac.model": "_model.json"},
-        "picture": {"picture": ".png"},
-        "report": {"report": ".html"},
-    }
+    ),
+    Output(
+        "stac",
+        parts={
+            "stac": ".json",
+            "stac.model": "_model.json",
+            "stac.collection": "_collection.json",
+        },
+    ),
+    Output(
+        "picture",
+        parts={"picture": ".png"},
+        assets={"picture": Asset("Quicklook with legend", roles=("overview",))},
+    ),
+    Output(
+        "report",
+        default=frozenset(),
+        parts={"report": ".html"},
+        assets={"report": Asset("Report", roles=("metadata",))},
+    ),
 )
-#: What can be asked for.
-OUTPUTS: Final = tuple(_PARTS)
-#: What a map consists of unless something else is asked for.
-DEFAULT_OUTPUTS: Final = tuple(name for name in OUTPUTS if name != "report")
-
-#: Vector format → GDAL driver and ending.
-VECTOR_FORMATS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "gpkg": ("GPKG", ".gpkg"),
-        "parquet": ("Parquet", ".parquet"),
-        "flatgeobuf": ("FlatGeobuf", ".fgb"),
-    }
+#: Vector format → ending of its files.
+VECTOR_FORMATS: Final[Mapping[str, str]] = MappingProxyType(
+    {"gpkg": ".gpkg", "parquet": ".parquet", "flatgeobuf": ".fgb"}
 )
 
 
-def plan_outputs(
+def output_names(*kinds: MapKind) -> tuple[str, ...]:
+    """Names of the outputs that maps of one of ``kinds`` can have."""
+    return tuple(output.name for output in OUTPUTS if output.kinds & set(kinds))
+
+
+def default_outputs(kind: MapKind) -> tuple[str, ...]:
+    """Names of the outputs that a map has unless others are asked for."""
+    return tuple(o.name for o in OUTPUTS if kind in o.kinds & o.default)
+
+
+def plan_files(
     out: Path,
-    outputs: Iterable[str] = DEFAULT_OUTPUTS,
+    outputs: Iterable[str],
+    kind: MapKind,
     *,
     vector_format: str = "gpkg",
     cells: bool = True,
     model: bool = True,
+    alone: bool = True,
 ) -> dict[str, Path]:
     """The files of ``outputs`` beside ``out``, which names map.tif.
 
@@ -57,36 +180,22 @@ def plan_outputs(
 
     Args:
         out: path of map.tif; ends in .tif.
-        outputs: of ``OUTPUTS``.
+        outputs: names, of ``output_names(kind)``.
+        kind: of the map.
         vector_format: of ``VECTOR_FORMATS``.
         cells: whether vectors in other formats than GeoPackage have a file of cells.
-        model: whether the model is described too (``stac.model``).
+        model: whether the model of a scene's map is described too (part "stac.model").
+        alone: whether a mosaic has a STAC Collection of its own (part "stac.collection").
 
     Returns:
-        Part → path, map.tif last: its presence says that the others are complete. A part is
-        named like its output; sidecars are called "classes.style" and so on.
+        Part → path, map.tif last: its presence says that the others are complete.
 
     Raises:
         ParameterError: an unknown output or format, no output, or ``out`` does not end in .tif.
     """
     wanted = tuple(outputs)
-    require_known(wanted, OUTPUTS, "outputs")
+    require_known(wanted, output_names(kind), f"outputs of {kind.value}")
     require_known((vector_format,), VECTOR_FORMATS, "vector format")
-    parts: dict[str, str] = {}
-    for name in OUTPUTS:
-        if name in wanted:
-            parts |= vector_parts(vector_format, cells) if name == "vectors" else _PARTS[name]
-    if not model:
-        parts.pop("stac.model", None)
-    return place_parts(Path(out), parts, main="probabilities")
-
-
-def place_parts(out: Path, parts: Mapping[str, str], *, main: str) -> dict[str, Path]:
-    """Part → path beside ``out``, from part → what follows its stem; ``main`` is ``out``, last.
-
-    Raises:
-        ParameterError: ``out`` does not end in .tif.
-    """
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ParameterError(
             f"output {out}",
@@ -94,31 +203,43 @@ def place_parts(out: Path, parts: Mapping[str, str], *, main: str) -> dict[str, 
             expected=".tif: it is a GeoTIFF, and the other files' names derive from it",
             remedy=f"Give {out.with_suffix('.tif')}, say.",
         )
-    paths = {part: out.with_name(out.stem + suffix) for part, suffix in parts.items()}
-    if main in paths:
+    parts: dict[str, str] = {}
+    main = None
+    for output in OUTPUTS:
+        if output.name in wanted:
+            parts |= output.files(kind)
+            main = output.name if kind in output.main else main
+    if "vectors" in wanted:
+        parts |= vector_parts(vector_format, cells=cells and kind in _CELLS)
+    if not model or kind in _MOSAICS:
+        parts.pop("stac.model", None)
+    if not alone or kind not in _MOSAICS:
+        parts.pop("stac.collection", None)
+    paths = {part: out.with_name(out.stem + ending) for part, ending in parts.items()}
+    if main is not None:
         del paths[main]
         paths[main] = out
     return paths
 
 
-def vector_parts(vector_format: str, cells: bool) -> dict[str, str]:
-    """Parts of the output ``vectors`` with what follows the stem; of ``VECTOR_FORMATS``."""
+def vector_parts(vector_format: str, *, cells: bool) -> dict[str, str]:
+    """Parts of the output ``vectors`` with what follows the stem of map.tif."""
+    ending = VECTOR_FORMATS[vector_format]
     if vector_format == "gpkg":
-        return {"vectors": ".gpkg"}
+        return {"vectors": ending}
     # not "_classes": QGIS would take the raster's style for the polygons
-    ending = VECTOR_FORMATS[vector_format][1]
     parts = {"vectors": "_polygons" + ending, "vectors.style": "_polygons.qml"}
     if cells:
         parts |= {"vectors.cells": "_cells" + ending, "vectors.cells.style": "_cells.qml"}
     return parts | {"vectors.summary": "_summary.csv"}
 
 
-def require_known(found: tuple[str, ...], known: Iterable[str], what: str) -> None:
+def require_known(found: tuple[str, ...], known: Iterable[str], subject: str) -> None:
     """``ParameterError`` unless there is something in ``found``, and all of it is ``known``."""
     unknown = [name for name in found if name not in known]
     if unknown or not found:
         raise ParameterError(
-            what,
+            subject,
             found=", ".join(map(repr, unknown)) or "none",
             expected=f"of {', '.join(known)}",
             remedy="Choose from these.",

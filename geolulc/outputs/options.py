@@ -7,37 +7,39 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import CellGrid
-from geolulc.outputs.files import DEFAULT_OUTPUTS, plan_outputs
-from geolulc.outputs.pixel_files import DEFAULT_PIXEL_OUTPUTS, plan_pixel_outputs
+from geolulc.outputs.files import MapKind, default_outputs, plan_files
 
 #: Up to so many cells a polygon for each is written unasked: a tile at 600 m has 33,489.
 _FEW_CELLS: Final = 50_000
+#: Hectares of the smallest polygon of a map of pixels, unless another is asked for.
+_PIXEL_MIN_AREA: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """Choices of ``geolulc map`` that concern its files.
+    """Choices of ``geolulc map`` and ``geolulc mosaic`` that concern their files.
 
     Attributes:
-        outputs: of ``files.OUTPUTS``; of a map at pixel precision, of
-            ``pixel_files.PIXEL_OUTPUTS``, where the default stands for that map's own.
-        dtype: of ``probabilities.ENCODINGS``; pixels are always uint8.
+        outputs: names, of ``files.output_names``; None for the defaults of the kind of map.
+        report: write the HTML page too.
+        dtype: of ``geolulc.maps.encoding.ENCODINGS``; pixels are always uint8.
         vector_format: of ``files.VECTOR_FORMATS``.
         cells: write a polygon for each cell; None where there are at most 50,000.
-        min_area: hectares that a polygon of a map at pixel precision has at least.
+        min_area: hectares that a polygon has at least; None for 0.5 in a map of pixels and 0 in
+            one of cells.
         max_polygons: at most so many polygons; ``min_area`` is raised until they are.
     """
 
-    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+    outputs: tuple[str, ...] | None = None
+    report: bool = False
     dtype: str = "float32"
     vector_format: str = "gpkg"
     cells: bool | None = None
-    min_area: float = 0.5
+    min_area: float | None = None
     max_polygons: int = 250_000
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_area < float("inf"):
+        if self.min_area is not None and not 0 <= self.min_area < float("inf"):
             raise ParameterError(
                 "min-area",
                 found=f"{self.min_area} ha",
@@ -52,51 +54,73 @@ class OutputOptions:
                 remedy="Use 250000, say, or leave vectors out of the outputs.",
             )
 
+    def chosen(self, kind: MapKind) -> tuple[str, ...]:
+        """Names of the outputs of a map of this kind."""
+        names = default_outputs(kind) if self.outputs is None else self.outputs
+        return (*names, "report") if self.report and "report" not in names else names
+
     @property
     def backdrop(self) -> bool:
         """Whether an output shows the true-colour image."""
-        return "picture" in self.outputs or "report" in self.outputs
+        return self.report or self.outputs is None or bool({"picture", "report"} & {*self.outputs})
 
-    @property
-    def pixel_outputs(self) -> tuple[str, ...]:
-        """``outputs`` of a map at pixel precision: its own defaults in place of the others'."""
-        if self.outputs == DEFAULT_OUTPUTS:
-            return DEFAULT_PIXEL_OUTPUTS
-        if set(self.outputs) == {*DEFAULT_OUTPUTS, "report"}:
-            return (*DEFAULT_PIXEL_OUTPUTS, "report")
-        return self.outputs
+    def writes_cells(self, count: int, *, exclusive: bool) -> bool:
+        """Whether each of ``count`` cells gets a polygon."""
+        if exclusive:
+            return False
+        return count <= _FEW_CELLS if self.cells is None else self.cells
 
-    def writes_cells(self, grid: CellGrid) -> bool:
-        """Whether a map on ``grid`` gets a polygon for each cell."""
-        rows, columns = grid.shape
-        return rows * columns <= _FEW_CELLS if self.cells is None else self.cells
+    def least_area(self, *, exclusive: bool) -> float:
+        """``min_area``, or what stands for None."""
+        if self.min_area is not None:
+            return self.min_area
+        return _PIXEL_MIN_AREA if exclusive else 0.0
 
-    def plan(self, out: Path, *, cells: bool = True, model: bool = True) -> dict[str, Path]:
-        """``files.plan_outputs`` with these options."""
-        return plan_outputs(
-            out, self.outputs, vector_format=self.vector_format, cells=cells, model=model
-        )
+    def plan(
+        self,
+        out: Path,
+        *,
+        exclusive: bool,
+        mosaic: bool = False,
+        model: bool = True,
+        alone: bool = True,
+        cells: bool = True,
+    ) -> dict[str, Path]:
+        """``files.plan_files`` with these options: part → path, map.tif last.
 
-    def plan_pixels(self, out: Path, *, model: bool = True) -> dict[str, Path]:
-        """``pixel_files.plan_pixel_outputs`` with these options.
+        Args:
+            out: path of map.tif.
+            exclusive: the classes of a cell exclude each other: a map of pixels.
+            mosaic: the map is a mosaic.
+            model: the model of a scene's map is known, and is described too.
+            alone: a mosaic is not one of several that have a STAC Collection together.
+            cells: each cell gets a polygon, as ``writes_cells`` says.
 
         Raises:
-            ParameterError: an option that only maps of cells have.
+            ParameterError: an output that this kind of map does not have, or an option that only
+                maps of cells have.
         """
-        if self.dtype == "uint16":
+        kind = MapKind.of(exclusive=exclusive, mosaic=mosaic)
+        if exclusive and self.dtype == "uint16":
             raise ParameterError(
                 "dtype uint16",
-                found="a map at pixel precision",
+                found=kind.value,
                 expected="uint8: its probabilities are in steps of 0.004",
                 remedy="Leave --dtype out.",
             )
-        if self.cells:
+        if exclusive and self.cells:
             raise ParameterError(
                 "cells",
-                found="a map at pixel precision",
+                found=kind.value,
                 expected="polygons of classes only: a tile has 120 million pixels",
                 remedy="Leave --cells out.",
             )
-        return plan_pixel_outputs(
-            out, self.pixel_outputs, vector_format=self.vector_format, model=model
+        return plan_files(
+            Path(out),
+            self.chosen(kind),
+            kind,
+            vector_format=self.vector_format,
+            cells=cells,
+            model=model,
+            alone=alone,
         )

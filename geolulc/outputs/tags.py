@@ -1,68 +1,141 @@
-"""The tags by which a map's files say what they are: written here, read back here."""
+"""The tags by which a map's files say what they are: written here, read back here.
+
+Maps of cells and of pixels have the same tags, but for a few that are named after the unit and
+for those of what only one of them has: patches and thresholds, masked classes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from geolulc import __version__
-from geolulc.landcover_map import LandCoverMap, MapHeader
-from geolulc.outputs.areas import AREA_METHOD
-from geolulc.outputs.cells import map_classes, map_thresholds
-from geolulc.outputs.figures import MapFigures, figures_of
+from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES, Extent, Grid, MapGrid, TileGrid
+from geolulc.maps.header import MapHeader
+from geolulc.maps.tally import ClassSummary, MapFigures
 
 #: Number of maps that a mosaic was made of; only mosaics have it.
 MOSAIC: Final = "MOSAIC_MAPS"
+#: Side of a pixel in metres; only maps of pixels have it.
+PIXEL_SIZE_TAG: Final = "PIXEL_SIZE_M"
+_CELL_SIZE: Final = "STRIDE_M"
 _MOSAIC: Final = "MOSAIC_"
 _SCENE: Final = "SCENE_"
 _MODEL: Final = "MODEL_"
 
 
-def map_tags(landcover_map: LandCoverMap) -> dict[str, str]:
-    """Tags that every raster of a map carries."""
-    return header_tags(landcover_map.header, figures_of(landcover_map))
-
-
-def header_tags(header: MapHeader, figures: MapFigures) -> dict[str, str]:
-    """``map_tags`` of a map whose cells no one holds at once."""
-    grid = header.grid
-    tile = grid.tile
-    tags = {
+def map_tags(
+    header: MapHeader, figures: MapFigures, summaries: Sequence[ClassSummary]
+) -> dict[str, str]:
+    """The tags that every raster and layer of a map carries."""
+    grid, unit = header.grid, header.unit.many.upper()
+    own = _pixel_tags(header) if header.exclusive else _cell_tags(header)
+    areas = {s.land_cover.name: round(s.area_ha, 4) for s in summaries if s.cells}
+    shares = {"MEAN_VALID_SHARE": figures.mean_valid}
+    if not header.exclusive:  # pixels that are not clear have no data
+        shares["MEAN_CLEAR_SHARE"] = figures.mean_clear
+    return {
         "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
         "GEOLULC_VERSION": __version__,
         "NOMENCLATURE": header.nomenclature,
-        "CLASSES": _compact([{"name": c.name, "code": c.code} for c in map_classes(header)]),
-        "THRESHOLDS": _compact([round(float(t), 6) for t in map_thresholds(header)]),
-        "STRIDE_M": str(grid.stride),
-        "PATCH_SIZE_M": str(grid.patch_size),
-        "TILE_EXTENT": _compact(
-            [tile.left, tile.top - tile.height, tile.left + tile.width, tile.top]
-        ),
-        "MAPPED_CELLS": str(figures.mapped),
-        "NODATA_CELLS": str(figures.cells - figures.mapped),
+        "CLASSES": _json([{"name": c.name, "code": c.code} for c in header.land_cover]),
+        **own,
+        "TILE_EXTENT": _json(_bounds(grid.tile)),
+        f"MAPPED_{unit}": str(figures.mapped),
+        f"NODATA_{unit}": str(figures.cells - figures.mapped),
         "MAPPED_AREA_HA": repr(figures.area_ha),
-        "AREA_METHOD": AREA_METHOD,
+        "AREA_HA_BY_CLASS": _json(areas),
+        "AREA_METHOD": header.unit.areas.words,
+        **{name: f"{share:.6g}" for name, share in shares.items() if share is not None},
+        **{_SCENE + key.upper(): str(value) for key, value in header.scene.items()},
+        **{_MODEL + key.upper(): str(value) for key, value in header.model.items()},
     }
-    shares = {"MEAN_VALID_SHARE": figures.mean_valid, "MEAN_CLEAR_SHARE": figures.mean_clear}
-    tags.update({k: f"{share:.6g}" for k, share in shares.items() if share is not None})
-    tags.update({_SCENE + k.upper(): str(v) for k, v in header.scene.items()})
-    tags.update({_MODEL + k.upper(): str(v) for k, v in header.model.items()})
-    return tags
+
+
+def _cell_tags(header: MapHeader) -> dict[str, str]:
+    return {
+        "THRESHOLDS": _json([round(float(t), 6) for t in header.presence_thresholds]),
+        _CELL_SIZE: str(header.grid.cell),
+        "PATCH_SIZE_M": str(header.patch_size or header.grid.cell),
+    }
+
+
+def _pixel_tags(header: MapHeader) -> dict[str, str]:
+    return {
+        PIXEL_SIZE_TAG: str(header.grid.cell),
+        "EXTENT": _json(_bounds(header.grid.extent)),
+        "MASKED_SCL": _json(list(header.masked_scl)),
+    }
+
+
+def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
+    """The header of the map whose file has these tags and this CRS.
+
+    Raises:
+        KeyError, ValueError, TypeError, AttributeError: tags that ``map_tags`` does not write.
+        GeolulcError: a grid or classes that geolulc does not know.
+    """
+    exclusive = PIXEL_SIZE_TAG in tags
+    return MapHeader(
+        grid=_pixel_grid(tags, crs) if exclusive else _cell_grid(tags, crs),
+        classes=tuple(c["name"] for c in json.loads(tags["CLASSES"])),
+        nomenclature=tags["NOMENCLATURE"],
+        exclusive=exclusive,
+        patch_size=None if exclusive else int(tags["PATCH_SIZE_M"]),
+        thresholds=() if exclusive else tuple(json.loads(tags["THRESHOLDS"])),
+        scene=scene_of(tags),
+        model=model_of(tags),
+        masked_scl=tuple(json.loads(tags["MASKED_SCL"])) if exclusive else (),
+    )
+
+
+def _cell_grid(tags: Mapping[str, str], crs: str) -> Grid:
+    tile = _tile(tags, crs)
+    cell, patch_size = int(tags[_CELL_SIZE]), int(tags["PATCH_SIZE_M"])
+    if isinstance(tile, TileGrid) and cell not in LOCATED_CELLS:
+        return MapGrid(tile, cell, patch_size).cells
+    return Grid.over(tile, cell)
+
+
+def _pixel_grid(tags: Mapping[str, str], crs: str) -> Grid:
+    tile, size = _tile(tags, crs), int(tags[PIXEL_SIZE_TAG])
+    grid = Grid(_extent(tags["EXTENT"], crs), size, tile)
+    places = *grid.inset, grid.extent.height, grid.extent.width
+    known = size in PIXEL_SIZES or not isinstance(tile, TileGrid)
+    if not known or any(place % size for place in places):
+        raise ValueError(f"pixels of {size} m at {places}")
+    return grid
+
+
+def _tile(tags: Mapping[str, str], crs: str) -> Extent:
+    tile = _extent(tags["TILE_EXTENT"], crs)
+    if MOSAIC in tags:
+        return tile
+    return TileGrid(tile.crs, tile.left, tile.top, tile.width, tile.height)
+
+
+def _extent(text: str, crs: str) -> Extent:
+    left, bottom, right, top = json.loads(text)
+    return Extent(crs, left, top, round(right - left), round(top - bottom))
+
+
+def _bounds(extent: Extent) -> list[float]:
+    return list(extent.bounds)
 
 
 def scene_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """What ``LandCoverMap.scene`` held, from ``map_tags``."""
+    """``MapHeader.scene``, from the tags of a file."""
     return _named(tags, _SCENE)
 
 
 def model_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """What ``LandCoverMap.model`` held, from ``map_tags``."""
+    """``MapHeader.model``, from the tags of a file."""
     return _named(tags, _MODEL)
 
 
 def mosaic_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """What a mosaic says of how it was made; {} of the map of a scene."""
+    """How a mosaic was made, from the tags of a file; {} of the map of a scene."""
     return _named(tags, _MOSAIC)
 
 
@@ -70,5 +143,5 @@ def _named(tags: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {k.removeprefix(prefix).lower(): v for k, v in tags.items() if k.startswith(prefix)}
 
 
-def _compact(value: object) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
