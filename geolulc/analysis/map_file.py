@@ -265,8 +265,9 @@ def _require_consistent(found: MapFile) -> None:
     if header.grid.shape != dataset.shape or header.grid.transform != dataset.transform:
         size = f"{dataset.count} × {rows} × {columns} values"
         raise _not_a_map(found.path, f"{size} on a grid that its tags contradict")
-    if len(set(header.land_cover)) != len(header.classes):  # an unknown class is refused here
-        raise _not_a_map(found.path, "a class that is named twice")
+    # an unknown class is refused here
+    if not header.classes or len(set(header.land_cover)) != len(header.classes):
+        raise _not_a_map(found.path, "no classes, or a class that is named twice")
     dtypes = set(dataset.dtypes)
     if found.content == "probabilities":
         if dataset.descriptions != header.classes:
@@ -276,7 +277,10 @@ def _require_consistent(found: MapFile) -> None:
         encoding = ENCODINGS["uint8" if header.exclusive else dtype]
         same = dtype == encoding.dtype and set(dataset.scales) == {encoding.scale}
     else:
-        one_band = found.content in ("classes", "confidence")
+        # a mosaic of cells has a confidence for each class
+        one_band = found.content == "classes" or (
+            found.content == "confidence" and header.exclusive
+        )
         same = not one_band or (dataset.count == 1 and dtypes == {"uint8"})
     if not same:
         raise _not_a_map(

@@ -1,0 +1,141 @@
+"""A map.tif can come from anybody: what its tags claim is checked, and said in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+from written_map import KINDS, change_tags, write_made
+
+from geolulc.analysis import describe_map, open_map, read_map
+from geolulc.errors import OutputError
+
+LIES = [
+    {"TILE_EXTENT": "[0, 0, 1, 1]"},
+    {"TILE_EXTENT": "[600000, 5094600, 606600]"},
+    {"TILE_EXTENT": "[600000, 5094600, 9e99, 5100000]"},
+    {"TILE_EXTENT": "[600000, 5094600, NaN, 5100000]"},
+    {"TILE_EXTENT": "[600000, 5094600, Infinity, 5100000]"},
+    {"TILE_EXTENT": "{}"},
+    {"TILE_EXTENT": "[" * 100_000},
+    {"CLASSES": "[]"},
+    {"CLASSES": '[{"name": "x"}]'},
+    {"NOMENCLATURE": "clc43"},
+    {"NOMENCLATURE": "../../etc/passwd"},
+]
+CELL_LIES = [
+    {"STRIDE_M": "0"},
+    {"STRIDE_M": "-1200"},
+    {"STRIDE_M": "600"},
+    {"STRIDE_M": "1" * 5000},
+    {"PATCH_SIZE_M": "seven"},
+    {"THRESHOLDS": "[0.5]"},
+    {"THRESHOLDS": '{"a": 1}'},
+    {"GEOLULC_FILE": "classes"},
+]
+PIXEL_LIES = [
+    {"PIXEL_SIZE_M": "0"},
+    {"PIXEL_SIZE_M": "-10"},
+    {"PIXEL_SIZE_M": "20"},
+    {"PIXEL_SIZE_M": "1" * 5000},
+    {"EXTENT": "[600000, 5094000, 607200]"},
+    {"EXTENT": "[600000, 5094000, Infinity, 5100000]"},
+    {"EXTENT": "[0, 0, 7200, 6000]"},
+    {"MASKED_SCL": "7"},
+    {"GEOLULC_FILE": "probabilities"},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags"),
+    [(kind, tags) for kind in KINDS for tags in LIES]
+    + [("cells", tags) for tags in CELL_LIES]
+    + [("pixels", tags) for tags in PIXEL_LIES],
+    ids=lambda case: (
+        case if isinstance(case, str) else next(f"{k}={v[:20]}" for k, v in case.items())
+    ),
+)
+def test_tags_that_lie_are_refused(tmp_path: Path, kind: str, tags: dict[str, str]) -> None:
+    made = write_made(
+        kind, tmp_path / "map.tif", **({"resolution": 60} if kind == "pixels" else {})
+    )
+    change_tags(made.path, tags)
+    with pytest.raises(OutputError, match=r"map\.tif: found .*expected a map written by geolulc"):
+        open_map(made.path)
+    with pytest.raises(OutputError, match=r"map\.tif: found .*expected a map written by geolulc"):
+        read_map(made.path)
+
+
+def test_bands_of_unknown_names_are_refused(tmp_path: Path) -> None:
+    made = write_made("cells", tmp_path / "map.tif")
+    with rasterio.open(made.path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.set_band_description(3, "<script>")
+    with pytest.raises(OutputError, match=r"map\.tif.*<script>"):
+        read_map(made.path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"),
+    [(kind, tag) for kind in KINDS for tag in ("MAPPED_AREA_HA", "TILE_EXTENT")]
+    + [("cells", "STRIDE_M"), ("cells", "CLASSES")]
+    + [("pixels", "PIXEL_SIZE_M"), ("pixels", "MASKED_SCL"), ("pixels", "AREA_HA_BY_CLASS")],
+)
+def test_a_description_needs_its_tags(tmp_path: Path, kind: str, missing: str) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    change_tags(made.path, {missing: "?"})
+    with pytest.raises(OutputError, match=r"map\.tif"):
+        describe_map(made.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vast_file_is_refused_before_it_is_read(tmp_path: Path, kind: str) -> None:
+    made = write_made(kind, tmp_path / "true.tif")
+    with rasterio.open(made.path) as dataset:
+        tags, count, transform = dataset.tags(), dataset.count, dataset.transform
+    path = tmp_path / "map.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=200_000, height=200_000, count=count, dtype="uint8",
+        sparse_ok=True, tiled=True, compress="deflate", bigtiff="YES",
+        crs="EPSG:32632", transform=transform,
+    ) as dataset:  # fmt: skip
+        dataset.update_tags(**tags)
+    with pytest.raises(OutputError, match=f"{count} × 200000 × 200000 values"):
+        read_map(path)
+    assert np.prod(made.probabilities.shape) < 10_000_000
+
+
+def test_a_vast_map_that_is_one_is_read_by_windows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = write_made("cells", tmp_path / "map.tif")
+    monkeypatch.setattr("geolulc.analysis.map_file._MOST_VALUES", 500)
+    with pytest.raises(OutputError, match=r"19 × 5 × 6 values.*by windows"):
+        read_map(made.path)
+    with open_map(made.path) as found:
+        assert found.shares(Window(0, 0, 2, 2)).shape == (19, 2, 2)
+
+
+def test_probabilities_outside_0_to_1_are_damage(tmp_path: Path) -> None:
+    made = write_made("cells", tmp_path / "map.tif")
+    with rasterio.open(made.path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.write(dataset.read() * 40)
+    with pytest.raises(OutputError, match=r"map\.tif: found a damaged file \(probabilities"):
+        read_map(made.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_blocks_are_one_line(tmp_path: Path, kind: str) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    size = made.path.stat().st_size
+    with made.path.open("r+b") as file:  # data comes last in a COG
+        file.seek(size // 2)
+        file.write(bytes(size - size // 2))
+    with (
+        pytest.raises(OutputError, match=r"map\.tif: found a damaged file"),
+        open_map(made.path) as found,
+    ):
+        for window in found.windows():
+            found.codes(window)
