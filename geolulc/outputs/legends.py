@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
@@ -42,3 +43,13 @@ def count_entries() -> list[Entry]:
         Entry(n, "1 class" if n == 1 else f"{n} classes", to_hex(colors(n / 5))) for n in range(5)
     ]
     return [*entries, Entry(float("inf"), "5 classes or more", to_hex(colors(1.0)))]
+
+
+def observation_entries(most: int) -> list[Entry]:
+    """1 to ``most`` observations in up to six steps."""
+    colors = ("#f7fbff", "#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
+    counts = sorted({int(n) for n in np.linspace(1, max(most, 2), len(colors)).round()})
+    return [
+        Entry(n, f"{n} observation{'s' if n > 1 else ''}", color)
+        for n, color in zip(counts, colors, strict=False)
+    ]

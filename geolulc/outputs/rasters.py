@@ -286,9 +286,7 @@ class _Moments:
             min(low, float(values.min())),
             max(high, float(values.max())),
             mean + apart * values.size / total,
-            squares
-            + float(((values - more) ** 2).sum())
-            + apart**2 * number * values.size / total,
+            squares + float(((values - more) ** 2).sum()) + apart**2 * number * values.size / total,
         )
 
 

@@ -1,0 +1,299 @@
+"""The rasters of a map: what each holds, and how it is drawn. One table.
+
+A row serves maps of cells, of pixels, and mosaics of both, as far as they have such an output
+(``files.OUTPUTS``). To add a raster is to add a row to both tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.maps.encoding import ENCODINGS, NODATA, Encoding
+from geolulc.maps.header import MapBlock, MapHeader
+from geolulc.maps.ranking import NO_PRESENCE, Ranked, entropy, present_classes
+from geolulc.maps.tally import ClassSummary, MapFigures
+from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.outputs.legends import (
+    class_entries,
+    count_entries,
+    entropy_entries,
+    observation_entries,
+    probability_entries,
+)
+from geolulc.outputs.qgis_styles import paletted_style, ramp_style
+from geolulc.outputs.rasters import Band, RasterPlan
+
+#: Most probable classes of a cell that are kept in order: those of the output ``top3``.
+DEPTH: Final = 3
+#: The number of classes present, the first band of ``presence``.
+COUNT_BAND: Final = "Number of classes present"
+#: Probabilities of pixels are whole multiples of this.
+_STEP: Final = ENCODINGS["uint8"].scale
+_ORDINALS: Final = ("first", "second", "third")
+_MEANINGS: Final = {
+    "Entropy": "mean binary entropy of the classes in bits: 0 sure, 1 nothing is known",
+    "Margin": "highest less second highest probability: near 0 the dominant class is a close call",
+    "Valid share": "share of the cell's patch in which all bands have data",
+    "Clear share": "share of the cell's patch that no masked class of the scene classification "
+    "covers",
+}
+_AGREEMENT: Final = (
+    "1 - 2 × weighted standard deviation of the probability between observations: 1 they agree, "
+    "0 they could not differ more; no data where there is one only"
+)
+
+
+@dataclass(frozen=True)
+class RankedBlock:
+    """A block of cells with all that layers are made from.
+
+    Attributes:
+        header: the map.
+        block: its cells.
+        ranked: the most probable classes of these.
+        encoding: how probabilities are written.
+    """
+
+    header: MapHeader
+    block: MapBlock
+    ranked: Ranked
+    encoding: Encoding
+
+    @cached_property
+    def shares(self) -> NDArray[np.float32]:
+        """The probabilities: float32 (class, rows, columns), NaN for no data."""
+        return self.block.shares
+
+
+@dataclass(frozen=True)
+class MapTotals:
+    """What is known of a map once all its blocks have passed."""
+
+    header: MapHeader
+    figures: MapFigures
+    summaries: Sequence[ClassSummary]
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A raster of a map.
+
+    Attributes:
+        name: of the output, as in ``files.OUTPUTS``.
+        values: a block of cells → (band, rows, columns) in the raster's encoding.
+        bands: the first block of a map → one for each band.
+        style: what is known of the map → the text of the .qml.
+        encoding: type and value without data; None for those of the probabilities.
+        overviews: how overviews are made: "AVERAGE", "MODE" or "NEAREST".
+        colored: whether the values are class codes that get a colour table.
+        exclusive: True for maps of pixels only, False for maps of cells only; None for both.
+    """
+
+    name: str
+    values: Callable[[RankedBlock], NDArray[Any]]
+    bands: Callable[[RankedBlock], Sequence[Band]]
+    style: Callable[[MapTotals], str]
+    encoding: Encoding | None = None
+    overviews: str = "AVERAGE"
+    colored: bool = False
+    exclusive: bool | None = None
+
+    def plan(self, first: RankedBlock) -> RasterPlan:
+        """How the raster is laid out, from the first block of the map."""
+        header = first.header
+        encoding = self.encoding or first.encoding
+        return RasterPlan(
+            header.grid,
+            self.bands(first),
+            encoding.dtype,
+            encoding.nodata,
+            self.overviews,
+            {c.code: c.rgb for c in header.land_cover} if self.colored else None,
+        )
+
+
+def probabilities(cells: RankedBlock) -> NDArray[Any]:
+    """The probabilities of all classes as they are written."""
+    if cells.block.probabilities.dtype.name == cells.encoding.dtype:
+        return cells.block.probabilities
+    return cells.encoding.encode(cells.shares)
+
+
+def _probability_bands(cells: RankedBlock) -> list[Band]:
+    header = cells.header
+    bands = []
+    for c, threshold in zip(header.land_cover, header.presence_thresholds, strict=True):
+        tags = {"CLASS_CODE": str(c.code), "CLASS_SHORT_NAME": c.short, "COLOR": c.color}
+        if not header.exclusive:
+            tags["THRESHOLD"] = f"{threshold:.6g}"
+        bands.append(Band(c.name, tags, cells.encoding.scale))
+    return bands
+
+
+def codes(cells: RankedBlock) -> NDArray[np.uint8]:
+    """The code of the most probable class: uint8 (1, rows, columns)."""
+    return cells.ranked.dominant(cells.header.codes)[None]
+
+
+def confidence(cells: RankedBlock) -> NDArray[Any]:
+    """The probability of the most probable class, encoded as in the block: (1, rows, columns)."""
+    return cells.ranked.probabilities[:1]
+
+
+def everything(cells: RankedBlock) -> NDArray[np.float32]:
+    """Probabilities, then valid and clear share; NaN where one is not known: float32."""
+    unknown = np.full(cells.block.shape, np.nan, np.float32)
+    shares = [unknown if s is None else s for s in (cells.block.valid, cells.block.clear)]
+    return np.concatenate([cells.shares, np.stack(shares)])
+
+
+def _presence(cells: RankedBlock) -> NDArray[np.uint8]:
+    present = present_classes(cells.header, cells.shares)
+    count = np.where(cells.ranked.mapped, (present == 1).sum(axis=0), NO_PRESENCE)
+    return np.concatenate([count.astype(np.uint8)[None], present])
+
+
+def _presence_bands(cells: RankedBlock) -> list[Band]:
+    thresholds = cells.header.presence_thresholds
+    return [
+        Band(COUNT_BAND),
+        *(
+            _class_band(c, THRESHOLD=f"{threshold:.6g}")
+            for c, threshold in zip(cells.header.land_cover, thresholds, strict=True)
+        ),
+    ]
+
+
+def _uncertainty(cells: RankedBlock) -> NDArray[np.float32]:
+    block = cells.block
+    doubt = entropy(cells.shares, exclusive=cells.header.exclusive)
+    unknown = np.full(block.shape, np.nan, np.float32)
+    layers = [doubt, cells.ranked.margin, unknown if block.valid is None else block.valid]
+    if block.clear is not None:
+        layers.append(block.clear)
+    return np.stack(layers).astype(np.float32)
+
+
+def _uncertainty_bands(cells: RankedBlock) -> list[Band]:
+    bands = [Band(name, {"MEANING": meaning}) for name, meaning in _MEANINGS.items()]
+    return bands if cells.block.clear is not None else bands[:-1]
+
+
+def _top3(cells: RankedBlock) -> NDArray[np.uint8]:
+    ranked = cells.ranked
+    best = cells.header.codes[ranked.index]
+    best[ranked.probabilities == 0] = NO_CLASS
+    best[:, ~ranked.mapped] = NODATA
+    return np.concatenate([best, ranked.probabilities])
+
+
+def _top3_bands(cells: RankedBlock) -> list[Band]:
+    ranks = _ORDINALS[: len(cells.header.classes)]
+    meaning = {"MEANING": "class code; 0 = none"}
+    return [Band(f"{rank.capitalize()} class", meaning) for rank in ranks] + [
+        Band(f"Probability of the {rank} class", {}, _STEP) for rank in ranks
+    ]
+
+
+def _code_bands(cells: RankedBlock) -> list[Band]:
+    return [Band("Land cover" if cells.header.exclusive else "Dominant class")]
+
+
+def _confidence_bands(cells: RankedBlock) -> list[Band]:
+    return [Band("Probability of the class", scale=cells.encoding.scale)]
+
+
+def _observations(cells: RankedBlock) -> NDArray[np.uint16]:
+    return _known(cells.block.count, "count")[None]
+
+
+def _observation_bands(cells: RankedBlock) -> list[Band]:
+    return [Band("Number of observations", {"MEANING": "maps that were combined here"})]
+
+
+def _agreement(cells: RankedBlock) -> NDArray[np.float32]:
+    return _known(cells.block.agreement, "agreement")
+
+
+def _agreement_bands(cells: RankedBlock) -> list[Band]:
+    return [_class_band(c, MEANING=_AGREEMENT) for c in cells.header.land_cover]
+
+
+def _known(values: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    if values is None:
+        raise ValueError(f"a block of a mosaic without {name}")
+    return values
+
+
+def _class_band(land_cover: LandCoverClass, **tags: str) -> Band:
+    return Band(land_cover.name, {"CLASS_CODE": str(land_cover.code), **tags})
+
+
+def _class_style(totals: MapTotals) -> str:
+    return paletted_style(class_entries(totals.header.land_cover))
+
+
+def _probability_style(totals: MapTotals) -> str:
+    """Of the band of the class with the largest expected area."""
+    expected = [s.expected_area_ha for s in totals.summaries]
+    return ramp_style(probability_entries(), band=1 + expected.index(max(expected)))
+
+
+_CODES: Final = Encoding("uint8", 1.0, NO_CLASS)
+_FRACTIONS: Final = ENCODINGS["float32"]
+#: All rasters; one of each name for a kind of map.
+LAYERS: Final[tuple[LayerSpec, ...]] = (
+    LayerSpec("probabilities", probabilities, _probability_bands, _probability_style),
+    LayerSpec("classes", codes, _code_bands, _class_style, _CODES, "MODE", colored=True),
+    LayerSpec(
+        "presence",
+        _presence,
+        _presence_bands,
+        lambda _: ramp_style(count_entries(), discrete=True),
+        Encoding("uint8", 1.0, NO_PRESENCE),
+        "NEAREST",
+    ),
+    LayerSpec(
+        "uncertainty",
+        _uncertainty,
+        _uncertainty_bands,
+        lambda _: ramp_style(entropy_entries()),
+        _FRACTIONS,
+    ),
+    LayerSpec(
+        "observations",
+        _observations,
+        _observation_bands,
+        lambda totals: ramp_style(observation_entries(totals.figures.most_observations)),
+        Encoding("uint16", 1.0, 0),
+        "NEAREST",
+    ),
+    LayerSpec(
+        "confidence",
+        confidence,
+        _confidence_bands,
+        lambda _: ramp_style(probability_entries()),
+        exclusive=True,
+    ),
+    LayerSpec(
+        "confidence",
+        _agreement,
+        _agreement_bands,
+        _probability_style,
+        _FRACTIONS,
+        exclusive=False,
+    ),
+    # codes cannot be averaged, and a mean would not be the probability of the code shown
+    LayerSpec("top3", _top3, _top3_bands, _class_style, overviews="NEAREST"),
+)
+
+
+def map_layers(header: MapHeader) -> dict[str, LayerSpec]:
+    """Name → raster, of those that maps of the header's kind can have."""
+    return {s.name: s for s in LAYERS if s.exclusive in (None, header.exclusive)}
