@@ -19,7 +19,7 @@ from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.qgis_styles import Entry, paletted_style
-from geolulc.outputs.rasters import Band, RasterWriter, raster_memory
+from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
 from geolulc.outputs.writing import explained
 from geolulc.staging import require_free, staged
 
@@ -146,9 +146,8 @@ def _write_raster(first: MapFile, second: MapFile, path: Path) -> _ChangeSums:
     """Write change.tif; what the maps add up to meanwhile."""
     sums = _ChangeSums(first.header)
     pair = first, second
-    with RasterWriter(
-        path, first.header.grid, _BANDS, dtype="uint16", nodata=0, overviews="MODE"
-    ) as writer:
+    plan = RasterPlan(first.header.grid, _BANDS, "uint16", nodata=NO_CLASS, overviews="MODE")
+    with RasterWriter(path, plan) as writer:
         for window in first.windows():
             codes = [map_file.codes(window) for map_file in pair]
             exclusive = first.header.exclusive

@@ -25,7 +25,7 @@ def command(before: Path, after: Path, out: Path, overwrite: bool, as_json: bool
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares
     as a .csv beside it.
     """
-    from geolulc.outputs import compare_files
+    from geolulc.analysis import compare_files
 
     paths, found = compare_files(before, after, out, overwrite=overwrite)
     if as_json:

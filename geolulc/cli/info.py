@@ -44,7 +44,7 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
 
         return "store", describe_store(path, verify=verify)
     if name.endswith((".tif", ".tiff")):
-        from geolulc.outputs import describe_map
+        from geolulc.analysis import describe_map
 
         return "map", describe_map(path)
     if name.endswith((".safe", ".zip")) or (path / "MTD_MSIL2A.xml").is_file():

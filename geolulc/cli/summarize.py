@@ -32,10 +32,10 @@ def command(
 ) -> None:
     """Area and mean probability of each class in each zone of --zones, from the map.tif MAP.
 
-    Cells are split at borders by area; areas are hectares on the ground. The column "status"
-    says where a zone is outside the map or without data.
+    Cells and pixels are split at borders by area; areas are hectares on the ground. The column
+    "status" says where a zone is outside the map or without data.
     """
-    from geolulc.outputs import summarize_map
+    from geolulc.analysis import summarize_map
 
     with progress_bar("Zones", "zones", quiet=quiet) as progress:
         found = summarize_map(
