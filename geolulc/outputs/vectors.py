@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pandas
 import pyogrio
+import rasterio
+from rasterio.windows import Window
 
-from geolulc.landcover_map import LandCoverMap, MapHeader
-from geolulc.outputs.cells import ClassSummary, map_classes
+from geolulc.maps.header import MapBlock, MapHeader
+from geolulc.maps.tally import ClassSummary
 from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.legends import class_entries
+from geolulc.outputs.minimum_area import CoarseMap, LargestRegions, coarse_map, hectares_of
 from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
-from geolulc.outputs.tables import cell_table, class_column, class_polygons, summary_table
-from geolulc.outputs.tags import map_tags
+from geolulc.outputs.regions import NO_REGIONS, RegionPolygons, region_polygons
+from geolulc.outputs.tables import cell_table, class_column, region_table, summary_table
 
 #: QGIS 3.22 (GDAL 3.6) warns of anything newer.
 _GEOPACKAGE_VERSION: Final = "1.3"
+#: Polygons written at a time.
+_AT_ONCE: Final = 20_000
 
 _TITLES: Final = {
     "code": "Code",
@@ -46,47 +54,133 @@ _DESCRIPTIONS: Final = {
 }
 
 
+@dataclass(frozen=True)
+class VectorSources:
+    """The rasters that polygons are made from, on the map's grid.
+
+    Attributes:
+        classes: uint8, the code of the most probable class; 0 = no data.
+        confidence: the probability of that class: uint8 in steps of 1/250, 255 = no data, or
+            float32, NaN = no data.
+        cells: float32, the probabilities of all classes, then the valid and the clear share, NaN
+            where unknown; None where cells get no polygons.
+    """
+
+    classes: Path
+    confidence: Path
+    cells: Path | None = None
+
+
 def write_vectors(
-    paths: Mapping[str, Path],
-    landcover_map: LandCoverMap,
+    targets: Mapping[str, Path],
+    header: MapHeader,
+    sources: VectorSources,
     summaries: Sequence[ClassSummary],
+    tags: Mapping[str, str],
     *,
-    cells: bool,
+    min_area: float,
+    max_polygons: int,
 ) -> None:
-    """Write the layers ``classes``, ``cells`` (if asked for) and ``summary``.
+    """Write the layers ``classes``, ``cells`` (if ``sources`` has them) and ``summary``.
+
+    The map can have any size: codes are read sheet by sheet and block by block, and polygons are
+    written as they become whole.
 
     Args:
-        paths: the vector parts of ``files.plan_outputs``; a single .gpkg holds all layers,
-            otherwise the ending of each path says its format.
-        landcover_map: the map.
+        targets: the vector parts of ``files``, new files in one folder; a single .gpkg holds all
+            layers, otherwise the ending of each path gives its format.
+        header: the map.
+        sources: its cells.
         summaries: its classes.
-        cells: write a polygon for each cell.
+        tags: metadata of the layers.
+        min_area: hectares of the smallest region; smaller ones go to their neighbours, and
+            outlines are simplified. 0: each cell stays.
+        max_polygons: beyond so many regions, the smallest becomes larger.
     """
-    layers = {"classes": class_polygons(landcover_map)}
-    if cells:
-        layers["cells"] = cell_table(landcover_map)
-    layers["summary"] = summary_table(summaries)
-    styles = {name: layer_style(name, table, landcover_map) for name, table in layers.items()}
-    path = paths["vectors"]
+    path = targets["vectors"]
+    with coarse_map(
+        header, sources.classes, path.parent, min_area=min_area, most=max_polygons
+    ) as coarse:
+        if header.exclusive or coarse.unit > 1:
+            tags = {**tags, "MIN_AREA_HA": f"{hectares_of(header.grid, coarse.unit):g}"}
+        tables = _region_tables(header, coarse, sources.confidence, max_polygons)
+        styles = {"classes": _write_layer(targets, "classes", tables, header, tags)}
+    if sources.cells is not None:
+        tables = _cell_tables(header, sources.cells)
+        styles["cells"] = _write_layer(targets, "cells", tables, header, tags)
+    summary = summary_table(summaries)
+    styles["summary"] = layer_style("summary", summary, header)
     if path.suffix == ".gpkg":
-        _write_geopackage(path, layers, map_tags(landcover_map))
+        _append_layer(path, "summary", summary, tags)
         embed_styles(path, styles)
-        return
-    tags = map_tags(landcover_map)
-    write_layer(path, layers["classes"], tags)
-    paths["vectors.style"].write_text(styles["classes"], encoding="utf-8")
-    if cells:
-        write_layer(paths["vectors.cells"], layers["cells"], tags)
-        paths["vectors.cells.style"].write_text(styles["cells"], encoding="utf-8")
-    layers["summary"].to_csv(paths["vectors.summary"], index=False)
+    else:
+        summary.to_csv(targets["vectors.summary"], index=False)
 
 
-def _write_geopackage(path: Path, layers: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    for name, table in layers.items():
-        append_layer(path, name, table, tags)
+def _region_tables(
+    header: MapHeader, coarse: CoarseMap, confidence: Path, most: int
+) -> Iterator[Any]:
+    """The layer ``classes``, some thousand rows at a time; the first table may be empty."""
+    largest = LargestRegions(coarse.sizes, most)
+    waiting = [NO_REGIONS]
+    yield region_table(header, NO_REGIONS)
+    for regions in region_polygons(header, coarse.classes, confidence, simplify=coarse.unit > 1):
+        waiting.append(regions[largest.kept(regions.cells, regions.area_ha)])
+        if sum(map(len, waiting)) >= _AT_ONCE:
+            yield region_table(header, RegionPolygons.concatenated(waiting))
+            waiting = [NO_REGIONS]
+    yield region_table(header, RegionPolygons.concatenated(waiting))
+    largest.warn()
 
 
-def append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) -> None:
+def _cell_tables(header: MapHeader, cells: Path) -> Iterator[Any]:
+    """The layer ``cells``, row by row, some thousand cells at a time."""
+    rows, columns = header.grid.shape
+    with rasterio.open(cells) as dataset:
+        step = max(1, _AT_ONCE // columns)
+        windows = [Window(0, row, columns, min(step, rows - row)) for row in range(0, rows, step)]
+        # in all tables or in none: they are rows of one layer
+        knows_clear = any(
+            np.isfinite(dataset.read(dataset.count, window=window)).any() for window in windows
+        )
+        for window in windows:
+            *shares, valid, clear = dataset.read(window=window)
+            yield cell_table(
+                header,
+                MapBlock(
+                    window.row_off,
+                    0,
+                    np.stack(shares),
+                    valid=valid,
+                    clear=clear if knows_clear else None,
+                ),
+            )
+
+
+def _write_layer(
+    targets: Mapping[str, Path],
+    name: str,
+    tables: Iterable[Any],
+    header: MapHeader,
+    tags: Mapping[str, str],
+) -> str:
+    """Write a layer with its style, whose text comes back."""
+    path, style = targets["vectors"], ""
+    gathered = []
+    for table in tables:
+        style = style or layer_style(name, table, header)
+        if path.suffix == ".gpkg":
+            _append_layer(path, name, table, tags)
+        else:
+            gathered.append(table)
+    if path.suffix != ".gpkg":
+        part = "vectors" if name == "classes" else f"vectors.{name}"
+        _write_file(targets[part], pandas.concat(gathered, ignore_index=True), tags)
+        targets[f"{part}.style"].write_text(style, encoding="utf-8")
+    return style
+
+
+def _append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) -> None:
     """Add the rows of ``table`` to the layer ``name`` of a GeoPackage; both can be new."""
     pyogrio.write_dataframe(
         table,
@@ -101,7 +195,7 @@ def append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) -> 
     )
 
 
-def write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
+def _write_file(path: Path, table: Any, tags: Mapping[str, str]) -> None:
     if path.suffix == ".parquet":
         table.attrs = dict(tags)  # geopandas keeps them in the file's metadata
         table.to_parquet(path, index=False)
@@ -111,9 +205,9 @@ def write_layer(path: Path, table: Any, tags: Mapping[str, str]) -> None:
         )
 
 
-def layer_style(name: str, table: Any, landcover_map: LandCoverMap | MapHeader) -> str:
+def layer_style(name: str, table: Any, header: MapHeader) -> str:
     """The QGIS style of a layer with the columns of ``table``."""
-    classes = map_classes(landcover_map)
+    classes = header.land_cover
     titles = _TITLES | {class_column("p_", c): c.name for c in classes}
     aliases = {c: titles[c] for c in table.columns if c != "geometry"}
     if name == "summary":

@@ -1,0 +1,387 @@
+"""Regions of one class as polygons, from a raster of codes of any size, block by block.
+
+A region that touches no border between blocks is whole at once. Of the others, pieces are kept
+with their sums; pieces that touch across a border belong to one region (union-find), which is
+whole when no piece of it touches the blocks still to come. Its pieces are then joined. So memory
+grows with the outlines of the regions that reach the row of blocks at hand, not with the map.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geolulc.grid import Grid
+from geolulc.maps.areas import AreaMethod, ground_areas
+from geolulc.maps.encoding import FULL
+from geolulc.maps.header import MapHeader
+from geolulc.maps.regions import find_regions
+from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.polygons import corner_nodes, trace_regions
+
+#: Cells along a block: its polygons are simplified together.
+BLOCK: Final = 2048
+#: Square root of the triangles' area, in cells, that simplifying takes away (Visvalingam and
+#: Whyatt 1993): the steps of a slanting line go, a corner of two cells stays. The next ones are
+#: for blocks where that would cost a class too much of its area.
+_TOLERANCES: Final = (1.5, 0.75)
+#: Share of a class's area by which simplifying may change it.
+_MOST_CHANGE: Final = 0.005
+#: Rows measured at a time.
+_AT_ONCE: Final = 128
+#: The number of cells that belong to no piece.
+_NONE: Final = -1
+
+
+@dataclass(frozen=True)
+class RegionPolygons:
+    """Regions, or pieces of them, that have a class.
+
+    Attributes:
+        code: uint8 (region,): their codes.
+        cells: int64 (region,): numbers of cells.
+        area_ha: float64 (region,): areas on the ground.
+        expected_ha: float64 (region,): sums over the cells of probability × area.
+        polygons: object (region,): in projected coordinates; None where only cells are counted.
+    """
+
+    code: NDArray[np.uint8]
+    cells: NDArray[np.int64]
+    area_ha: NDArray[np.float64]
+    expected_ha: NDArray[np.float64]
+    polygons: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    def __getitem__(self, index: NDArray[Any]) -> RegionPolygons:
+        return RegionPolygons(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[RegionPolygons]) -> RegionPolygons:
+        """All regions of one or more ``parts``."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
+@dataclass(frozen=True)
+class RegionBlock:
+    """The regions of a block of cells, as far as they lie in it.
+
+    Attributes:
+        row, column: of its first cell, in the map.
+        owner: int32 (rows, columns): the region of each cell, in the order of their first cells.
+        regions: those regions; without data too (code 0), for the sake of their outlines.
+        loose: (region, corner as x + iy): corners that a region has only because the block ends.
+    """
+
+    row: int
+    column: int
+    owner: NDArray[np.int32]
+    regions: RegionPolygons
+    loose: tuple[NDArray[np.intp], NDArray[np.complex128]]
+
+
+def region_polygons(
+    header: MapHeader, classes: Path, confidence: Path, *, simplify: bool, block: int = BLOCK
+) -> Iterator[RegionPolygons]:
+    """The regions of a map with their polygons, as they become whole.
+
+    The polygons are a coverage (``shapely.coverage_is_valid``). Where they are simplified, the
+    outlines of blocks stay, so that blocks fit, and the area of a class changes by half a per
+    cent at most.
+
+    Args:
+        header: the map.
+        classes, confidence: rasters as in ``vectors.VectorSources``.
+        simplify: straighten the steps of outlines.
+        block: cells along a block.
+    """
+    traced = _blocks(header, classes, confidence, block, outline_nodata=simplify)
+    yield from _whole(header.grid, _simplified(traced, header.grid.cell) if simplify else traced)
+
+
+def region_sizes(header: MapHeader, classes: Path, *, block: int = BLOCK) -> NDArray[np.int64]:
+    """int64 (region,): the number of cells of every region of a map that has a class."""
+    found = _whole(header.grid, _blocks(header, classes, None, block))
+    return np.concatenate([np.zeros(0, np.int64), *(regions.cells for regions in found)])
+
+
+def _whole(grid: Grid, blocks: Iterable[RegionBlock]) -> Iterator[RegionPolygons]:
+    merger = RegionMerger(grid)
+    for block in blocks:
+        yield merger.add(block)
+        if block.column + block.owner.shape[1] == grid.shape[1]:
+            yield merger.end_row()
+
+
+def _blocks(
+    header: MapHeader,
+    classes: Path,
+    confidence: Path | None,
+    size: int,
+    *,
+    outline_nodata: bool = False,
+) -> Iterator[RegionBlock]:
+    """The blocks of a map, row by row; without ``confidence`` only cells are counted."""
+    rows, columns = header.grid.shape
+    with rasterio.open(classes) as codes, rasterio.open(confidence or classes) as probability:
+        for row in range(0, rows, size):
+            for column in range(0, columns, size):
+                window = Window(column, row, min(size, columns - column), min(size, rows - row))
+                around = _read_framed(codes, window)
+                p = None if confidence is None else probability.read(1, window=window)
+                yield _block(header, row, column, around, p, outline_nodata=outline_nodata)
+
+
+def _read_framed(dataset: Any, window: Window) -> NDArray[np.uint8]:
+    """The codes of a window with one row and column more on each side, 0 beyond the map."""
+    around = np.full((window.height + 2, window.width + 2), NO_CLASS, np.uint8)
+    row, column = window.row_off - 1, window.col_off - 1
+    top, left = max(row, 0), max(column, 0)
+    bottom = min(row + len(around), dataset.height)
+    right = min(column + around.shape[1], dataset.width)
+    around[top - row : bottom - row, left - column : right - column] = dataset.read(
+        1, window=Window(left, top, right - left, bottom - top)
+    )
+    return around
+
+
+def _block(
+    header: MapHeader,
+    row: int,
+    column: int,
+    around: NDArray[np.uint8],
+    probability: NDArray[Any] | None,
+    *,
+    outline_nodata: bool,
+) -> RegionBlock:
+    found = find_regions(np.ascontiguousarray(around[1:-1, 1:-1]))
+    owner, count = found.labels, len(found.code)
+    zeros, polygons = np.zeros(count), np.full(count, None, dtype=object)
+    loose = np.zeros(0, np.intp), np.zeros(0, np.complex128)
+    regions = RegionPolygons(found.code, found.cells, zeros, zeros, polygons)
+    if probability is not None:
+        areas = _areas(header.grid, header.unit.areas, row, column, owner.shape)
+        whole = FULL if probability.dtype == np.uint8 else 1
+        regions = replace(
+            regions,
+            area_ha=found.sums(areas),
+            expected_ha=found.sums(areas * probability) / whole,
+        )
+        nodes = corner_nodes(around)
+        outlined = outline_nodata | (found.code != NO_CLASS)
+        traced = trace_regions(np.where(outlined[owner], owner, np.int32(_NONE)), nodes)
+        placed = header.grid.place(traced.corners + np.array([column, row]))
+        polygons[traced.owners] = traced.polygons(placed)
+        if not outline_nodata:
+            own = ~nodes[traced.corners[:, 1], traced.corners[:, 0]]
+            of_corner = traced.owners[traced.of_polygon[traced.of_ring[own]]]
+            loose = of_corner, placed[own] @ np.array([1, 1j])
+    return RegionBlock(row, column, owner, regions, loose)
+
+
+def _areas(
+    grid: Grid, method: AreaMethod, row: int, column: int, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    columns = slice(column, column + shape[1])
+    return np.concatenate(
+        [
+            ground_areas(grid, method, slice(top, min(top + _AT_ONCE, row + shape[0])), columns)
+            for top in range(row, row + shape[0], _AT_ONCE)
+        ]
+    )
+
+
+def _simplified(blocks: Iterable[RegionBlock], cell: int) -> Iterator[RegionBlock]:
+    budget = _Budget(cell)
+    waiting: deque[tuple[RegionBlock, Future[NDArray[Any]]]] = deque()
+    # GEOS simplifies one block without Python's lock while the next is traced
+    with ThreadPoolExecutor(1) as thread:
+        for block in blocks:
+            regions = block.regions
+            task = thread.submit(budget.simplified, regions.code, regions.polygons)
+            waiting.append((block, task))
+            if len(waiting) > 1:
+                yield _with_polygons(*waiting.popleft())
+        while waiting:
+            yield _with_polygons(*waiting.popleft())
+
+
+def _with_polygons(block: RegionBlock, task: Future[NDArray[Any]]) -> RegionBlock:
+    return replace(block, regions=replace(block.regions, polygons=task.result()))
+
+
+class _Budget:
+    """How much simplifying has changed the area of each code, and how much it may."""
+
+    def __init__(self, cell: int) -> None:
+        self._cell = cell
+        self._area = np.zeros(256)
+        self._change = np.zeros(256)
+
+    def simplified(self, codes: NDArray[np.uint8], polygons: NDArray[Any]) -> NDArray[Any]:
+        """The coarsest of the simplified coverages that keeps every code within its budget."""
+        before = shapely.area(polygons)
+        self._area += np.bincount(codes, weights=before, minlength=256)
+        for tolerance in _TOLERANCES:
+            fewer = shapely.coverage_simplify(
+                polygons, tolerance * self._cell, simplify_boundary=False
+            )
+            change = self._change + np.bincount(
+                codes, weights=shapely.area(fewer) - before, minlength=256
+            )
+            fits = np.abs(change) <= _MOST_CHANGE * self._area
+            fits |= np.abs(change) <= np.abs(self._change)
+            fits[NO_CLASS] = True
+            if fits.all():
+                self._change = change
+                return np.asarray(fewer, dtype=object)
+        return polygons
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a region in one block; ``loose`` as in ``RegionBlock``."""
+
+    region: RegionPolygons
+    loose: NDArray[np.complex128]
+
+
+class RegionMerger:
+    """Blocks in, whole regions out."""
+
+    def __init__(self, grid: Grid) -> None:
+        """``grid``: the cells of the map."""
+        self._rows, self._columns = grid.shape
+        #: The pieces of the last row above the row of blocks at hand, and of its own last row.
+        self._above = np.full(self._columns, _NONE, np.int64)
+        self._below = np.full(self._columns, _NONE, np.int64)
+        #: The pieces of the last column of the block before.
+        self._left = np.zeros(0, np.int64)
+        self._parents: dict[int, int] = {}
+        self._pieces: dict[int, _Piece] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        """Number of pieces that are held."""
+        return len(self._pieces)
+
+    def add(self, block: RegionBlock) -> RegionPolygons:
+        """Take a block; its inner regions come back, by code and then in the order of first cells.
+
+        Blocks come row by row, and in a row from left to right.
+        """
+        owner, regions = block.owner, block.regions
+        high, wide = owner.shape
+        right, bottom = block.column + wide, block.row + high
+        edges = [
+            edge
+            for edge, continues in (
+                (owner[0], block.row > 0),
+                (owner[-1], bottom < self._rows),
+                (owner[:, 0], block.column > 0),
+                (owner[:, -1], right < self._columns),
+            )
+            if continues
+        ]
+        has_class = regions.code != NO_CLASS
+        cut = np.unique(np.concatenate([np.zeros(0, np.int32), *edges]))
+        cut = cut[has_class[cut]]
+        numbers = np.full(len(regions), _NONE, np.int64)
+        numbers[cut] = self._next + np.arange(len(cut))
+        self._next += len(cut)
+        of_corner, corners = block.loose
+        for region in cut:
+            at = slice(region, region + 1)
+            piece = _Piece(regions[at], corners[of_corner == region])
+            self._pieces[int(numbers[region])] = piece
+        if block.row:
+            self._join(self._above[block.column : right], numbers[owner[0]])
+        if block.column:
+            self._join(self._left, numbers[owner[:, 0]])
+        self._left = numbers[owner[:, -1]]
+        if bottom < self._rows:
+            self._below[block.column : right] = numbers[owner[-1]]
+        inner = np.flatnonzero(has_class & (numbers == _NONE))
+        return regions[inner[np.argsort(regions.code[inner], kind="stable")]]
+
+    def end_row(self) -> RegionPolygons:
+        """The regions that became whole with the row of blocks; those still open are kept."""
+        roots = {number: self._root(number) for number in self._pieces}
+        ahead = np.unique(self._below)
+        still = {roots[number] for number in ahead[ahead != _NONE].tolist()}
+        done: dict[int, list[_Piece]] = {}
+        for number, root in roots.items():
+            if root not in still:
+                done.setdefault(root, []).append(self._pieces.pop(number))
+        self._parents = {n: root for n, root in roots.items() if n in self._pieces}
+        self._above, self._below = self._below, np.full_like(self._below, _NONE)
+        return RegionPolygons.concatenated([NO_REGIONS, *map(_joined, done.values())])
+
+    def _join(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+        """Let pieces of one code that touch be of one region: (n,) on both sides of a border."""
+        both = (one != _NONE) & (other != _NONE)
+        for a, b in np.unique(np.column_stack([one[both], other[both]]), axis=0).tolist():
+            if self._pieces[a].region.code[0] == self._pieces[b].region.code[0]:
+                first, second = self._root(a), self._root(b)
+                if first != second:
+                    self._parents[max(first, second)] = min(first, second)
+
+    def _root(self, number: int) -> int:
+        path = []
+        while (parent := self._parents.get(number, number)) != number:
+            path.append(number)
+            number = parent
+        for passed in path:
+            self._parents[passed] = number
+        return number
+
+
+#: An empty table of regions.
+NO_REGIONS: Final = RegionPolygons(
+    np.zeros(0, np.uint8),
+    np.zeros(0, np.int64),
+    np.zeros(0),
+    np.zeros(0),
+    np.zeros(0, dtype=object),
+)
+
+
+def _joined(pieces: Sequence[_Piece]) -> RegionPolygons:
+    """The pieces of a region as one."""
+    parts = RegionPolygons.concatenated([piece.region for piece in pieces])
+    outline = parts.polygons[0]
+    if outline is not None:
+        if len(parts) > 1:
+            outline = shapely.coverage_union_all(parts.polygons)
+        outline = _without(outline, np.concatenate([piece.loose for piece in pieces]))
+    polygon = np.full(1, None, dtype=object)
+    polygon[0] = outline
+    return RegionPolygons(
+        parts.code[:1],
+        parts.cells.sum(keepdims=True),
+        parts.area_ha.sum(keepdims=True),
+        parts.expected_ha.sum(keepdims=True),
+        polygon,
+    )
+
+
+def _without(polygon: Any, corners: NDArray[np.complex128]) -> Any:
+    """A polygon without some of its corners, given as x + iy."""
+    if not len(corners):
+        return polygon
+    rings = []
+    for ring in shapely.get_rings(polygon):
+        xy = shapely.get_coordinates(ring)[:-1]  # a ring ends where it began
+        rings.append(xy[~np.isin(xy @ np.array([1, 1j]), corners)])
+    return shapely.Polygon(rings[0], rings[1:])
