@@ -7,7 +7,7 @@ can be present in a cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,19 +117,35 @@ class MapBlock:
         """The probabilities as float32, NaN for no data, in whatever encoding they are."""
         return ENCODINGS[self.probabilities.dtype.name].decode(self.probabilities)
 
+    def part(self, rows: slice) -> MapBlock:
+        """Those of its rows from ``rows.start`` to ``rows.stop``."""
+        return MapBlock(
+            self.row + rows.start,
+            self.column,
+            self.probabilities[:, rows],
+            None if self.valid is None else self.valid[rows],
+            None if self.clear is None else self.clear[rows],
+            None if self.count is None else self.count[rows],
+            None if self.agreement is None else self.agreement[:, rows],
+        )
+
     def rows(self, count: int) -> Iterator[MapBlock]:
         """The block in parts of at most ``count`` rows."""
         for top in range(0, self.shape[0], count):
-            at = slice(top, top + count)
-            yield MapBlock(
-                self.row + top,
-                self.column,
-                self.probabilities[:, at],
-                None if self.valid is None else self.valid[at],
-                None if self.clear is None else self.clear[at],
-                None if self.count is None else self.count[at],
-                None if self.agreement is None else self.agreement[:, at],
-            )
+            yield self.part(slice(top, min(top + count, self.shape[0])))
+
+
+def join_rows(blocks: Sequence[MapBlock]) -> MapBlock:
+    """Blocks that follow each other from top to bottom as one; all have the same layers."""
+    first = blocks[0]
+    if len(blocks) == 1:
+        return first
+    layers = {
+        name: np.concatenate([getattr(block, name) for block in blocks], axis=-2)
+        for name in ("probabilities", "valid", "clear", "count", "agreement")
+        if getattr(first, name) is not None
+    }
+    return MapBlock(first.row, first.column, **layers)
 
 
 @dataclass(frozen=True)

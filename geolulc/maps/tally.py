@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import FULL
-from geolulc.maps.header import MapBlock, MapHeader
+from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import Ranked, entropy
 from geolulc.maps.sample import Sample
 from geolulc.nomenclature import LandCoverClass
@@ -89,6 +89,23 @@ class MapFigures:
     def mean_entropy(self) -> float:
         """Mean entropy of the mapped cells; 0 without any."""
         return self.entropy / self.mapped if self.mapped else 0.0
+
+
+@dataclass(frozen=True)
+class MapTotals:
+    """All that is known of a map once its blocks have passed.
+
+    Attributes:
+        header: the map.
+        figures: counts and means of all its cells.
+        summaries: its classes.
+        sample: its cells at regular steps, as a map of larger cells.
+    """
+
+    header: MapHeader
+    figures: MapFigures
+    summaries: tuple[ClassSummary, ...]
+    sample: LandCoverMap
 
 
 class Tally:
@@ -241,6 +258,11 @@ class Tally:
             )
             for i, land_cover in enumerate(self.header.land_cover)
         )
+
+    @property
+    def totals(self) -> MapTotals:
+        """Figures, classes and sample of the map."""
+        return MapTotals(self.header, self.figures, self.summaries, self.sample.map)
 
 
 class _ShareSum:

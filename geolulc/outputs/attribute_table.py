@@ -11,7 +11,7 @@ from typing import Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from geolulc.outputs.cells import ClassSummary
+from geolulc.maps.tally import ClassSummary
 
 _INTEGER, _REAL, _STRING = 0, 1, 2
 #: Column, GDAL field type, GDAL usage (GFU_MinMax, GFU_Name, GFU_PixelCount, GFU_Red…, generic).

@@ -5,34 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.figures import MapFigures, figures_of
-from geolulc.outputs.map_unit import CELLS, MapUnit
+from geolulc.maps.header import MapHeader
+from geolulc.maps.tally import MapFigures
+from geolulc.maps.unit import MapUnit
 
-#: BigEarthNet has some 270,000 training patches; below this many a model has seen a few places.
+#: BigEarthNet has some 270,000 training patches; a model of fewer than this has seen few places.
 _FEW_PATCHES: Final = 10_000
 _SOME: Final = 0.005
 _UNSURE: Final = 0.5
 
 
-def cautions(
-    landcover_map: LandCoverMap,
-    model: Mapping[str, Any] | None,
-    figures: MapFigures | None = None,
-    unit: MapUnit = CELLS,
-) -> list[str]:
-    """Sentences on nodata, clouds, doubt and the model's training; [] where all is well.
+def cautions(header: MapHeader, figures: MapFigures, model: Mapping[str, Any] | None) -> list[str]:
+    """Sentences on missing data, clouds, doubt and the model's training; [] where all is well.
 
-    ``figures`` are those of the whole map, which consists of ``unit``, where ``landcover_map`` is
-    a part or a sample of it.
+    Args:
+        header: the map.
+        figures: of all its cells.
+        model: what ``geolulc.nets.describe_model`` says of the model, if it is known.
     """
-    if figures is None:
-        figures = figures_of(landcover_map)
     return [
-        *_of_nodata(figures, unit),
-        *_of_clouds(figures, unit),
-        *_of_doubt(figures, unit),
-        *_of_training(landcover_map, model),
+        *_of_nodata(figures, header.unit),
+        *_of_clouds(figures, header.unit),
+        *_of_doubt(figures, exclusive=header.exclusive),
+        *_of_training(header, model),
     ]
 
 
@@ -62,15 +57,14 @@ def _of_clouds(figures: MapFigures, unit: MapUnit) -> list[str]:
     ]
 
 
-def _of_doubt(figures: MapFigures, unit: MapUnit) -> list[str]:
-    doubt = figures.entropy / figures.mapped if figures.mapped else 0.0
-    if doubt < _UNSURE:
+def _of_doubt(figures: MapFigures, *, exclusive: bool) -> list[str]:
+    if figures.mean_entropy < _UNSURE:
         return []
-    highest = "the highest possible" if unit.exclusive else "1 bit"
-    return [f"The model is unsure: the mean entropy is {doubt:.2f} of {highest}."]
+    highest = "the highest possible" if exclusive else "1 bit"
+    return [f"The model is unsure: the mean entropy is {figures.mean_entropy:.2f} of {highest}."]
 
 
-def _of_training(landcover_map: LandCoverMap, model: Mapping[str, Any] | None) -> list[str]:
+def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[str]:
     provenance = (model or {}).get("provenance", {})
     if not isinstance(provenance, Mapping) or "train_patches" not in provenance:
         return ["How the model was trained is not known."]
@@ -83,7 +77,7 @@ def _of_training(landcover_map: LandCoverMap, model: Mapping[str, Any] | None) -
         )
     positives = provenance.get("train_positives", {})
     if isinstance(positives, Mapping):
-        unseen = [c for c in landcover_map.classes if positives.get(c) == 0]
+        unseen = [c for c in header.classes if positives.get(c) == 0]
         if unseen:
             found.append(f"The model saw no example of: {', '.join(unseen)}.")
     return found

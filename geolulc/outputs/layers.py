@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geolulc.maps.encoding import ENCODINGS, NODATA, Encoding
 from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.maps.ranking import NO_PRESENCE, Ranked, entropy, present_classes
-from geolulc.maps.tally import ClassSummary, MapFigures
+from geolulc.maps.tally import MapTotals
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.legends import (
     class_entries,
@@ -69,15 +69,6 @@ class RankedBlock:
     def shares(self) -> NDArray[np.float32]:
         """The probabilities: float32 (class, rows, columns), NaN for no data."""
         return self.block.shares
-
-
-@dataclass(frozen=True)
-class MapTotals:
-    """What is known of a map once all its blocks have passed."""
-
-    header: MapHeader
-    figures: MapFigures
-    summaries: Sequence[ClassSummary]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pystac
 
 from geolulc import __version__
 from geolulc.nomenclature import nomenclature
-from geolulc.outputs.stac import class_objects, model_name, relative_href, write_json
+from geolulc.outputs.stac import class_objects, write_json
+from geolulc.outputs.story import model_name, relative_href
 from geolulc.staging import staged
 
 EXTENSIONS: Final = tuple(
@@ -127,7 +128,9 @@ def _output(model: Mapping[str, Any]) -> dict[str, Any]:
         "description": said,
         "tasks": _tasks(model),
         "result": {"shape": shape, "dim_order": dimensions, "data_type": "float32"},
-        "classification:classes": class_objects(tuple(names[c] for c in model["classes"])),
+        "classification:classes": [
+            c.to_dict() for c in class_objects(tuple(names[c] for c in model["classes"]))
+        ],
         "post_processing_function": {
             "format": "python",
             "expression": "geolulc.nets:Model.probabilities",

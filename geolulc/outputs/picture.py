@@ -18,13 +18,9 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from geolulc.grid import Extent
-from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs.cells import ClassSummary, dominant_codes
-from geolulc.outputs.figures import MapFigures, figures_of
-from geolulc.outputs.map_unit import CELLS, MapUnit
-
-#: A true-colour image, uint8 (rows, columns, 3), and its pixel → projected transform.
-Backdrop = tuple[NDArray[np.uint8], Affine]
+from geolulc.maps.ranking import rank_classes
+from geolulc.maps.tally import ClassSummary, MapTotals
+from geolulc.outputs.story import Backdrop
 
 _FRAME: Final = "#444444"
 #: Drawn where a cell has no class.
@@ -33,29 +29,15 @@ _NO_DATA: Final = "#ffffff"
 _PANEL, _FOOT, _HEAD, _LEGEND, _LINE = 6.6, 0.75, 0.8, 3.9, 0.195
 
 
-def write_picture(
-    path: Path,
-    landcover_map: LandCoverMap,
-    summaries: Sequence[ClassSummary],
-    backdrop: Backdrop | None = None,
-    *,
-    figures: MapFigures | None = None,
-    cell: int | None = None,
-    unit: MapUnit = CELLS,
-) -> None:
-    """Draw the dominant classes, beside the true-colour image where there is one.
-
-    Where ``landcover_map`` is a sample of a larger map, ``summaries``, ``figures``, ``unit``
-    and ``cell`` (its side in metres) are those of the whole.
-    """
-    if figures is None:
-        figures = figures_of(landcover_map)
-    tile = landcover_map.grid.tile
-    wide = _PANEL * min(1.0, tile.width / tile.height)
-    high = _PANEL * min(1.0, tile.height / tile.width)
+def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = None) -> None:
+    """Draw the most probable classes, beside the true-colour image where there is one."""
+    header, sample, summaries = totals.header, totals.sample, totals.summaries
+    extent = header.grid.extent
+    wide = _PANEL * min(1.0, extent.width / extent.height)
+    high = _PANEL * min(1.0, extent.height / extent.width)
     panels = 1 if backdrop is None else 2
     width = panels * (wide + 0.25) + _LEGEND
-    handles = _legend(figures, summaries, unit)
+    handles = _legend(totals)
     height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3)
     figure = Figure(figsize=(width, height), dpi=110)
     axes = [
@@ -71,24 +53,24 @@ def write_picture(
     ]
     if backdrop is not None:
         image, transform = backdrop
-        axes[0].imshow(image, extent=_extent(transform, image.shape[:2]))
+        axes[0].imshow(image, extent=_edges(transform, image.shape[:2]))
         axes[0].set_title("True colour", fontsize=10, loc="left")
     axes[-1].imshow(
-        class_colors(dominant_codes(landcover_map), summaries),
-        extent=_extent(landcover_map.grid.transform, landcover_map.grid.shape),
+        class_colors(rank_classes(sample.block.shares, 1).dominant(header.codes), summaries),
+        extent=_edges(sample.header.grid.transform, sample.header.grid.shape),
         interpolation="nearest",
     )
     axes[-1].set_title(
-        "Land cover" if unit.exclusive else "Dominant land cover", fontsize=10, loc="left"
+        "Land cover" if header.exclusive else "Dominant land cover", fontsize=10, loc="left"
     )
     for ax in axes:
-        ax.set_xlim(tile.left, tile.left + tile.width)
-        ax.set_ylim(tile.top - tile.height, tile.top)
+        ax.set_xlim(extent.left, extent.left + extent.width)
+        ax.set_ylim(extent.top - extent.height, extent.top)
         ax.set_xticks([])
         ax.set_yticks([])
         ax.set_facecolor(_NO_DATA)
-    _draw_scale_bar(axes[-1], tile, high)
-    _draw_north_arrow(axes[-1], tile, high)
+    _draw_scale_bar(axes[-1], extent, high)
+    _draw_north_arrow(axes[-1], extent, high)
     figure.legend(
         handles=handles,
         loc="upper left",
@@ -99,8 +81,7 @@ def write_picture(
         title_fontsize=10,
         alignment="left",
     )
-    side = f"{unit.many} of {cell or landcover_map.grid.stride} m"
-    _write_captions(figure, landcover_map, figures, side, height)
+    _write_captions(figure, totals, height)
     with warnings.catch_warnings():
         # a name in letters that the font lacks is drawn with boxes
         warnings.filterwarnings("ignore", message="Glyph")
@@ -188,7 +169,8 @@ def _offset(ax: Any, anchor: tuple[float, float]) -> Any:
     return points + ScaledTranslation(*anchor, ax.transAxes)
 
 
-def _legend(figures: MapFigures, summaries: Sequence[ClassSummary], unit: MapUnit) -> list[Any]:
+def _legend(totals: MapTotals) -> list[Any]:
+    figures, unit = totals.figures, totals.header.unit
     handles = [
         Patch(
             facecolor=s.land_cover.color,
@@ -196,7 +178,7 @@ def _legend(figures: MapFigures, summaries: Sequence[ClassSummary], unit: MapUni
             linewidth=0.5,
             label=f"{s.land_cover.short}  {_percent(s.share)}",
         )
-        for s in sorted(summaries, key=lambda s: -s.share)
+        for s in sorted(totals.summaries, key=lambda s: -s.share)
         if s.cells
     ]
     missing = 1 - figures.mapped / figures.cells
@@ -212,18 +194,12 @@ def _legend(figures: MapFigures, summaries: Sequence[ClassSummary], unit: MapUni
     return handles
 
 
-def _write_captions(
-    figure: Figure,
-    landcover_map: LandCoverMap,
-    figures: MapFigures,
-    side: str,
-    height: float,
-) -> None:
-    scene, grid = landcover_map.scene, landcover_map.grid
+def _write_captions(figure: Figure, totals: MapTotals, height: float) -> None:
+    header, grid = totals.header, totals.header.grid
     figure.text(
         0.2 / figure.get_figwidth(),
         1 - 0.25 / height,
-        _short(scene.get("name", "Land cover"), 80),
+        _short(header.scene.get("name", "Land cover"), 80),
         fontsize=11,
         fontweight="bold",
         va="center",
@@ -232,8 +208,9 @@ def _write_captions(
     figure.text(
         (figure.get_figwidth() - 0.15) / figure.get_figwidth(),
         0.15 / height,
-        f"{grid.tile.crs} · {side} · {figures.area_ha:,.0f} ha mapped"
-        f" · model {_short(landcover_map.model.get('name', 'unknown'), 40)}",
+        f"{grid.extent.crs} · {header.unit.many} of {grid.cell} m · "
+        f"{totals.figures.area_ha:,.0f} ha mapped · "
+        f"model {_short(header.model.get('name', 'unknown'), 40)}",
         fontsize=7.5,
         color=_FRAME,
         ha="right",
@@ -250,7 +227,7 @@ def _percent(share: float) -> str:
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
-def _extent(transform: Affine, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+def _edges(transform: Affine, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
     right = transform.c + shape[1] * transform.a
     bottom = transform.f + shape[0] * transform.e
     return transform.c, right, bottom, transform.f

@@ -1,11 +1,17 @@
-"""A map's files, all or none."""
+"""A map's files, all or none: of cells or pixels, of a scene or a mosaic.
+
+Blocks pass once. Each is ranked and counted once, and written into all rasters; nothing but a
+sample of the cells is kept. Vectors, pages and the STAC Item are made from the rasters and from
+the sums, so memory does not grow with the map.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,28 +21,36 @@ from pyogrio.errors import DataSourceError, FeatureError
 from rasterio._err import CPLE_BaseError  # raised on closing, and public nowhere else
 from rasterio.errors import RasterioError
 
-from geolulc.errors import OutputError, one_line
-from geolulc.landcover_map import LandCoverMap
+from geolulc.errors import OutputError, ParameterError, one_line
+from geolulc.maps.encoding import ENCODINGS, Encoding
+from geolulc.maps.header import MapBlock, MapHeader, join_rows
+from geolulc.maps.ranking import rank_classes
+from geolulc.maps.tally import MapTotals, Tally
 from geolulc.outputs.attribute_table import attribute_table
-from geolulc.outputs.cells import ClassSummary, map_classes, mapped_area, summarize_classes
-from geolulc.outputs.class_raster import write_classes
-from geolulc.outputs.legends import (
-    class_entries,
-    count_entries,
-    entropy_entries,
-    probability_entries,
+from geolulc.outputs.layers import (
+    DEPTH,
+    RankedBlock,
+    codes,
+    confidence,
+    everything,
+    map_layers,
 )
 from geolulc.outputs.model_item import write_model_item
 from geolulc.outputs.options import OutputOptions
-from geolulc.outputs.picture import Backdrop, write_picture
-from geolulc.outputs.presence import write_presence
-from geolulc.outputs.probabilities import write_probabilities
-from geolulc.outputs.qgis_styles import paletted_style, ramp_style
-from geolulc.outputs.rasters import raster_memory
-from geolulc.outputs.report import ReportContent, write_report
-from geolulc.outputs.stac import ItemContent, relative_href, write_item
-from geolulc.outputs.uncertainty import write_uncertainty
-from geolulc.outputs.vectors import write_vectors
+from geolulc.outputs.picture import write_picture
+from geolulc.outputs.rasters import (
+    ROWS,
+    Band,
+    RasterPlan,
+    RasterWriter,
+    ScratchRaster,
+    raster_memory,
+)
+from geolulc.outputs.report import write_report
+from geolulc.outputs.stac import write_item
+from geolulc.outputs.story import Story
+from geolulc.outputs.tags import map_tags
+from geolulc.outputs.vectors import VectorSources, write_vectors
 from geolulc.staging import staged
 
 _DEFAULTS: Final = OutputOptions()
@@ -45,72 +59,255 @@ _SIDECARS: Final = (".aux.xml", ".ovr", ".msk", "-wal", "-shm", "-journal")
 
 
 def write_map(
-    landcover_map: LandCoverMap,
+    header: MapHeader,
+    blocks: Iterable[MapBlock],
     out: Path,
     *,
-    outputs: Iterable[str] | None = None,
+    story: Story,
     options: OutputOptions = _DEFAULTS,
     overwrite: bool = False,
-    backdrop: Backdrop | None = None,
-    model: Mapping[str, Any] | None = None,
-    source: Path | None = None,
 ) -> dict[str, Path]:
     """Write the files of a map beside each other; all appear at the end, map.tif last.
 
     Args:
-        landcover_map: the map.
+        header: the map.
+        blocks: its cells. Those of a scene are whole rows from top to bottom, in blocks of any
+            heights; the files do not depend on these. Those of a mosaic are squares in any order;
+            where there is none, there is no data. They are taken one by one and not kept.
         out: path of map.tif; the other names derive from it.
-        outputs: which files, of ``files.OUTPUTS``; None as in ``options``.
+        story: where the map comes from.
         options: what to write, and how.
         overwrite: replace what is there. Files that an older map of this name has and the new
             one has not are removed: they would not belong to it.
-        backdrop: a true-colour image for picture and report: uint8 (rows, columns, 3) and its
-            pixel → projected transform.
-        model: what ``geolulc.nets.describe_model`` says of the model, for STAC and report.
-        source: the product, for STAC's link to it.
 
     Returns:
-        Part → its path, as in ``files.plan_outputs``.
+        Part → its path, as ``OutputOptions.plan`` says.
 
     Raises:
         OutputError: a file exists (without ``overwrite``) or cannot be written.
-        ParameterError: an unknown output, dtype or format.
+        ParameterError: an unknown output, dtype or format, or one that this kind of map has not.
+        ValueError: the blocks are not those of ``header``'s map. What ``blocks`` raises passes.
     """
-    if outputs is not None:
-        options = replace(options, outputs=tuple(outputs))
-    cells = options.writes_cells(landcover_map.grid)
-    paths = options.plan(Path(out), cells=cells, model=model is not None)
-    superseded = superseded_files(Path(out), paths.values()) if overwrite else set()
-    landcover_map = replace(
-        landcover_map,
-        scene=plain_facts(landcover_map.scene),
-        model=plain_facts(landcover_map.model),
+    out = Path(out)
+    rows, columns = header.grid.shape
+    paths = options.plan(
+        out,
+        exclusive=header.exclusive,
+        mosaic=story.mosaic,
+        model=story.model is not None,
+        alone=story.alone,
+        cells=options.writes_cells(rows * columns, exclusive=header.exclusive),
     )
-    summaries = summarize_classes(landcover_map)
+    header = replace(header, scene=_plain(header.scene), model=_plain(header.model))
+    writing = _Writing(header, story, options)
+    superseded = _files_of(out) - set(paths.values()) if overwrite else set()
     with (
         staged(list(paths.values()), overwrite=overwrite) as temporary,
         explained(list(paths.values())[-1]),
         raster_memory(),
     ):
         targets = dict(zip(paths, temporary, strict=True))
-        _write_rasters(targets, landcover_map, summaries, options)
-        if "vectors" in targets:
-            write_vectors(targets, landcover_map, summaries, cells=cells)
-        if "picture" in targets:
-            write_picture(targets["picture"], landcover_map, summaries, backdrop)
-        if "report" in targets:
-            names = [path.name for part, path in paths.items() if part != "report"]
-            write_report(
-                targets["report"],
-                ReportContent(landcover_map, summaries, backdrop, model, sorted(names)),
-            )
-        if "stac" in targets:
-            _write_stac(targets, landcover_map, model, source, Path(out).parent)
-    remove_superseded(superseded, paths.values())
+        totals = writing.write_layers(blocks, targets)
+        writing.write_pages(totals, targets, out.parent)
+    for path in superseded | _stale_sidecars(paths.values()):
+        path.unlink(missing_ok=True)
     return paths
 
 
-def plain_facts(facts: Mapping[str, str]) -> dict[str, str]:
+class _Writing:
+    """The steps of ``write_map``."""
+
+    def __init__(self, header: MapHeader, story: Story, options: OutputOptions) -> None:
+        self._header, self._story, self._options = header, story, options
+        self._encoding = _encoding(header, options)
+
+    def write_layers(self, blocks: Iterable[MapBlock], targets: Mapping[str, Path]) -> MapTotals:
+        """Write rasters, with styles and table, and vectors; what the map adds up to."""
+        header, tally = self._header, Tally(self._header)
+        if not self._story.mosaic:
+            blocks = whole_rows(header, blocks)
+        with _Rasters(header, targets, cells=self._writes_cells) as rasters:
+            for block in blocks:
+                ranked = rank_classes(block.probabilities, DEPTH)
+                tally.add(block, ranked)
+                rasters.write(RankedBlock(header, block, ranked, self._encoding))
+            totals = tally.totals
+            tags = {
+                **map_tags(header, totals.figures, totals.summaries),
+                **self._story.tags(totals.figures),
+                "GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values())),
+            }
+            # the largest files are finished while polygons are made on one core
+            with ThreadPoolExecutor(1) as thread, rasters.finished(tags, thread) as sources:
+                if sources is not None:
+                    write_vectors(
+                        targets,
+                        header,
+                        sources,
+                        totals.summaries,
+                        tags,
+                        min_area=self._options.least_area(exclusive=header.exclusive),
+                        max_polygons=self._options.max_polygons,
+                    )
+        for name, layer in map_layers(header).items():
+            if name in targets:
+                targets[f"{name}.style"].write_text(layer.style(totals), encoding="utf-8")
+        if "classes" in targets:
+            table = attribute_table(totals.summaries)
+            targets["classes.attributes"].write_text(table, encoding="utf-8")
+        return totals
+
+    @property
+    def _writes_cells(self) -> bool:
+        rows, columns = self._header.grid.shape
+        return self._options.writes_cells(rows * columns, exclusive=self._header.exclusive)
+
+    def write_pages(self, totals: MapTotals, targets: Mapping[str, Path], folder: Path) -> None:
+        """Write those of picture, report and STAC Items that are among ``targets``."""
+        story = self._story
+        if "picture" in targets:
+            write_picture(targets["picture"], totals, story.backdrop)
+        if "report" in targets:
+            names = sorted(path.name for part, path in targets.items() if part != "report")
+            write_report(targets["report"], totals, story, names)
+        if story.model is not None and "stac.model" in targets:
+            write_model_item(targets["stac.model"], story.model, beside=folder)
+        if "stac" in targets:
+            write_item(targets, self._header, totals.figures, story, folder)
+        story.write_others(targets)
+
+
+class _Rasters:
+    """The rasters of a map, written together block by block. Use as a context.
+
+    Polygons are made from rasters too. Those that are no output are written into hidden files,
+    which vanish with the folder in which a map is staged.
+    """
+
+    def __init__(self, header: MapHeader, targets: Mapping[str, Path], *, cells: bool) -> None:
+        """``cells``: each cell gets a polygon."""
+        self._header, self._targets = header, targets
+        self._layers = {n: layer for n, layer in map_layers(header).items() if n in targets}
+        self._writers: dict[str, RasterWriter] = {}
+        self._scratch: dict[str, ScratchRaster] = {}
+        self._values: dict[str, Any] = {}
+        if "vectors" in targets:
+            self._values = {"classes": codes, "confidence": confidence}
+            if cells:
+                self._values["cells"] = everything
+            for name in self._values.keys() & self._layers.keys():
+                # of a mosaic of cells the confidence is another quantity
+                if name == "classes" or header.exclusive:
+                    del self._values[name]
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Rasters:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write(self, cells: RankedBlock) -> None:
+        """Write the next block into all rasters."""
+        if not self._writers and not self._scratch:
+            self._open(cells)
+        row, column = cells.block.row, cells.block.column
+        for name, writer in self._writers.items():
+            writer.write(row, column, self._layers[name].values(cells))
+        for name, scratch in self._scratch.items():
+            scratch.write(row, column, self._values[name](cells))
+
+    def _open(self, first: RankedBlock) -> None:
+        for name, layer in self._layers.items():
+            writer = RasterWriter(self._targets[name], layer.plan(first))
+            self._writers[name] = self._stack.enter_context(writer)
+        folder = next(iter(self._targets.values())).parent
+        for name, values in self._values.items():
+            made = values(first)
+            nodata = 0 if name == "classes" else ENCODINGS[made.dtype.name].nodata
+            plan = RasterPlan(self._header.grid, [Band("")] * len(made), made.dtype.name, nodata)
+            scratch = ScratchRaster(folder / f".{name}.tif", plan)
+            self._scratch[name] = self._stack.enter_context(scratch)
+
+    @contextmanager
+    def finished(
+        self, tags: Mapping[str, str], thread: ThreadPoolExecutor
+    ) -> Iterator[VectorSources | None]:
+        """Make the files; meanwhile the context has the rasters that polygons are made from.
+
+        These are finished first, the others in ``thread``.
+        """
+        for scratch in self._scratch.values():
+            scratch.close()
+        needed = {"classes", "confidence"} if "vectors" in self._targets else set()
+        for name in needed & self._writers.keys():
+            self._finish(name, tags)
+        others = [thread.submit(self._finish, name, tags) for name in self._writers.keys() - needed]
+        yield self._sources if needed else None
+        for other in others:
+            other.result()
+
+    def _finish(self, name: str, tags: Mapping[str, str]) -> None:
+        self._writers[name].finish({**tags, "GEOLULC_FILE": name})
+
+    @property
+    def _sources(self) -> VectorSources:
+        paths = {name: scratch.path for name, scratch in self._scratch.items()}
+        classes = paths.get("classes") or self._targets["classes"]
+        return VectorSources(
+            classes, paths.get("confidence") or self._targets["confidence"], paths.get("cells")
+        )
+
+
+def whole_rows(header: MapHeader, blocks: Iterable[MapBlock]) -> Iterator[MapBlock]:
+    """The cells of ``blocks`` in blocks of ``ROWS`` rows, the last one shorter.
+
+    Whatever the heights of ``blocks``, what is made of the new ones is equal to the last bit.
+
+    Raises:
+        ValueError: a block does not hold all columns of the map, in the encoding of its kind,
+            does not follow on the one before, or rows are missing at the end.
+    """
+    rows, columns = header.grid.shape
+    waiting: list[MapBlock] = []
+    held = done = 0
+    for block in blocks:
+        p = block.probabilities
+        dtype = "uint8" if header.exclusive else "float32"
+        expected = (len(header.classes), p.shape[1] if p.ndim == 3 else 0, columns)
+        if p.shape != expected or p.dtype != dtype:
+            raise ValueError(f"a block of {p.dtype} {p.shape}, not {dtype} {expected}")
+        if block.row != done or block.column or done + p.shape[1] > rows:
+            raise ValueError(
+                f"a block of {p.shape[1]} rows from {block.row} after {done} of {rows}"
+            )
+        taken = 0
+        while taken < p.shape[1]:
+            count = min(ROWS - held, p.shape[1] - taken)
+            waiting.append(block.part(slice(taken, taken + count)))
+            taken, held, done = taken + count, held + count, done + count
+            if held == ROWS or done == rows:
+                yield join_rows(waiting)
+                waiting, held = [], 0
+    if done != rows:
+        raise ValueError(f"{done} rows of {rows}")
+
+
+def _encoding(header: MapHeader, options: OutputOptions) -> Encoding:
+    """How probabilities are written: those of pixels come in steps of 1/250."""
+    if header.exclusive:
+        return ENCODINGS["uint8"]
+    if options.dtype not in ENCODINGS:
+        raise ParameterError(
+            f"dtype {options.dtype!r}",
+            found="no such encoding of probabilities",
+            expected=f"one of {', '.join(ENCODINGS)}",
+            remedy="Use one of these.",
+        )
+    return ENCODINGS[options.dtype]
+
+
+def _plain(facts: Mapping[str, str]) -> dict[str, str]:
     """Texts without control characters: they come from a product's or a model's metadata."""
     return {key: one_line(value) for key, value in facts.items()}
 
@@ -127,71 +324,6 @@ def explained(path: Path) -> Iterator[None]:
             expected="to write the whole output",
             remedy="Free some space or give another path; nothing incomplete was left behind.",
         ) from error
-
-
-def _write_stac(
-    targets: Mapping[str, Path],
-    landcover_map: LandCoverMap,
-    model: Mapping[str, Any] | None,
-    source: Path | None,
-    folder: Path,
-) -> None:
-    model_file = targets.get("stac.model")
-    if model is not None and model_file is not None:
-        write_model_item(model_file, model, beside=folder)
-    write_item(
-        targets["stac"],
-        ItemContent(landcover_map.header, mapped_area(landcover_map)),
-        targets,
-        model=model,
-        model_file=model_file.name if model_file else None,
-        source=relative_href(source, folder) if source else None,
-    )
-
-
-def _write_rasters(
-    targets: Mapping[str, Path],
-    landcover_map: LandCoverMap,
-    summaries: tuple[ClassSummary, ...],
-    options: OutputOptions,
-) -> None:
-    tags = {
-        "GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values())),
-        "AREA_HA_BY_CLASS": json.dumps(
-            {s.land_cover.name: round(s.area_ha, 4) for s in summaries if s.cells},
-            ensure_ascii=False,
-        ),
-    }
-    styles = {}
-    if "probabilities" in targets:
-        write_probabilities(targets["probabilities"], landcover_map, dtype=options.dtype, tags=tags)
-        expected = [s.expected_area_ha for s in summaries]
-        styles["probabilities"] = ramp_style(
-            probability_entries(), band=1 + expected.index(max(expected))
-        )
-    if "classes" in targets:
-        write_classes(targets["classes"], landcover_map, tags=tags)
-        styles["classes"] = paletted_style(class_entries(map_classes(landcover_map)))
-        targets["classes.attributes"].write_text(attribute_table(summaries), encoding="utf-8")
-    if "presence" in targets:
-        write_presence(targets["presence"], landcover_map, tags=tags)
-        styles["presence"] = ramp_style(count_entries(), discrete=True)
-    if "uncertainty" in targets:
-        write_uncertainty(targets["uncertainty"], landcover_map, tags=tags)
-        styles["uncertainty"] = ramp_style(entropy_entries())
-    for part, style in styles.items():
-        targets[part + ".style"].write_text(style, encoding="utf-8")
-
-
-def superseded_files(out: Path, paths: Iterable[Path]) -> set[Path]:
-    """The files of the map that is at ``out`` now which a new one of ``paths`` would not have."""
-    return _files_of(out) - set(paths)
-
-
-def remove_superseded(superseded: set[Path], paths: Iterable[Path]) -> None:
-    """Remove ``superseded_files``, and what GDAL and QGIS left beside older files of ``paths``."""
-    for path in superseded | _stale_sidecars(paths):
-        path.unlink(missing_ok=True)
 
 
 def _files_of(out: Path) -> set[Path]:
