@@ -1,4 +1,4 @@
-"""The options that say what ``geolulc map`` writes: declared once, handed over as one value."""
+"""The options that say what maps and mosaics consist of: declared once, handed over as one value."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from typing import Any
 
 import click
 
-from geolulc.outputs.files import DEFAULT_OUTPUTS, OUTPUTS, VECTOR_FORMATS
+from geolulc.outputs.files import VECTOR_FORMATS, MapKind, output_names
 from geolulc.outputs.options import OutputOptions
-from geolulc.outputs.pixel_files import PIXEL_OUTPUTS
 
-#: Which of them a map has depends on its model, which is not known while options are read.
-_NAMES = tuple(dict.fromkeys((*OUTPUTS, *PIXEL_OUTPUTS)))
-
-__all__ = ["OutputOptions", "output_options"]
+__all__ = ["OutputOptions", "mosaic_output_options", "output_options"]
 
 
-def _chosen(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [name for name in names if name not in _NAMES]
-    if unknown or not names:
-        raise click.BadParameter(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(_NAMES)}."
-        )
-    return names
+def _outputs_option(cells: MapKind, pixels: MapKind) -> Any:
+    """``--outputs``; which of them a map has depends on a model or on maps, not known yet."""
+    known = output_names(cells, pixels)
+
+    def chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            raise click.BadParameter(
+                f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(known)}."
+            )
+        return names
+
+    return click.option(
+        "--outputs",
+        callback=chosen,
+        metavar="NAME,…",
+        help=f"What to write, of {', '.join(output_names(cells))}; of {pixels.value}, of "
+        f"{', '.join(output_names(pixels))}. Names derive from --out.  [default: all but report "
+        "and, of pixels, probabilities]",
+    )
 
 
 _OPTIONS = (
-    click.option(
-        "--outputs",
-        callback=_chosen,
-        default=",".join(DEFAULT_OUTPUTS),
-        show_default="all but report",
-        metavar="NAME,…",
-        help=f"What to write, of {', '.join(OUTPUTS)}; of a map of pixels, of "
-        f"{', '.join(PIXEL_OUTPUTS)} (by default without report and probabilities). Names derive "
-        "from --out.",
-    ),
     click.option("--report", is_flag=True, help="Write a self-contained HTML page too."),
     click.option(
         "--dtype",
@@ -62,42 +63,47 @@ _OPTIONS = (
     click.option(
         "--min-area",
         type=float,
-        default=0.5,
-        show_default=True,
         metavar="HA",
-        help="Of a map of pixels: smaller regions go to their neighbours before they become "
-        "polygons.",
+        help="Smaller regions go to their neighbours before they become polygons.  [default: 0.5 "
+        "for pixels, 0 for cells]",
     ),
     click.option(
         "--max-polygons",
         type=int,
         default=250_000,
         show_default=True,
-        help="Of a map of pixels: --min-area is raised until there are no more.",
+        help="--min-area is raised until there are no more polygons of regions.",
     ),
 )
 
 
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these options; it receives them as ``output: OutputOptions``."""
+def _options(outputs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def collected(
+            *args: Any,
+            outputs: tuple[str, ...] | None,
+            report: bool,
+            dtype: str,
+            vector_format: str,
+            cells: bool | None,
+            min_area: float | None,
+            max_polygons: int,
+            **others: Any,
+        ) -> Any:
+            options = OutputOptions(
+                outputs, report, dtype, vector_format, cells, min_area, max_polygons
+            )
+            return command(*args, output=options, **others)
 
-    @functools.wraps(command)
-    def collected(
-        *args: Any,
-        outputs: tuple[str, ...],
-        report: bool,
-        dtype: str,
-        vector_format: str,
-        cells: bool | None,
-        min_area: float,
-        max_polygons: int,
-        **others: Any,
-    ) -> Any:
-        if report and "report" not in outputs:
-            outputs = (*outputs, "report")
-        options = OutputOptions(outputs, dtype, vector_format, cells, min_area, max_polygons)
-        return command(*args, output=options, **others)
+        for option in reversed((outputs, *_OPTIONS)):
+            collected = option(collected)
+        return collected
 
-    for option in reversed(_OPTIONS):
-        collected = option(collected)
-    return collected
+    return decorate
+
+
+#: Give a command these options; it receives them as ``output: OutputOptions``.
+output_options = _options(_outputs_option(MapKind.CELLS, MapKind.PIXELS))
+#: The options of mosaics, which have a few outputs of their own.
+mosaic_output_options = _options(_outputs_option(MapKind.CELL_MOSAIC, MapKind.PIXEL_MOSAIC))
