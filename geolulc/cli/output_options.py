@@ -1,4 +1,4 @@
-"""The options that say what maps and mosaics consist of: declared once, handed over as one value."""
+"""What maps and mosaics consist of: their options, declared once and handed over as one value."""
 
 from __future__ import annotations
 
