@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from made_map import made_map
 from made_pixel_map import made_header, made_pixels, strips
 from numpy.typing import NDArray
 
+from geolulc.grid import Grid
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS, NODATA
 from geolulc.maps.header import MapBlock, MapHeader
@@ -85,7 +87,7 @@ def write_made(
         shares = ENCODINGS[dtype].decode(ENCODINGS[dtype].encode(p))
     else:
         header = made_header(**changes)
-        steps = made_pixels(header, seed=seed, patch=40, nodata=nodata)
+        steps = _steps(header.grid, seed, nodata).copy()
         steps[:, : hole // header.grid.cell, : hole // header.grid.cell] = NODATA
         blocks = list(strips(steps))
         shares = ENCODINGS["uint8"].decode(steps)
@@ -93,6 +95,11 @@ def write_made(
     options = OutputOptions((main, *outputs), dtype=dtype)
     write_map(header, blocks, path, story=SceneStory(), options=options)
     return WrittenMap(path, header, shares)
+
+
+@lru_cache(maxsize=8)  # they take longer to make than to write
+def _steps(grid: Grid, seed: int, nodata: bool) -> NDArray[np.uint8]:
+    return made_pixels(made_header(grid=grid), seed=seed, patch=40, nodata=nodata)
 
 
 def change_tags(path: Path, tags: Mapping[str, str]) -> None:

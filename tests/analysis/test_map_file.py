@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,17 @@ from written_map import KINDS, change_tags, write_made
 
 from geolulc.analysis import open_map, read_map, sibling
 from geolulc.errors import OutputError
+from geolulc.maps.header import MapHeader
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.story import SceneStory
 from geolulc.outputs.writing import write_map
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def assert_same_header(found: MapHeader, made: MapHeader) -> None:
+    assert found.grid.extent.bounds == made.grid.extent.bounds
+    assert replace(found, grid=made.grid) == made
 
 
 @both_kinds
@@ -24,7 +31,7 @@ def test_windows_cover_the_map_once(tmp_path: Path, kind: str, size: int | None)
     made = write_made(kind, tmp_path / "map.tif")
     seen = np.zeros(made.header.grid.shape, np.int64)
     with open_map(made.path) as found:
-        assert found.header == made.header
+        assert_same_header(found.header, made.header)
         for window in found.windows(size):
             seen[window.toslices()] += 1
             np.testing.assert_array_equal(found.codes(window), made.codes[window.toslices()])
@@ -54,7 +61,7 @@ def test_a_map_that_is_read_can_be_written_again(tmp_path: Path, kind: str) -> N
     made = write_made(kind, tmp_path / "map.tif", outputs=("probabilities",))
     path = made.path if kind == "cells" else tmp_path / "map_probabilities.tif"
     again = read_map(path)
-    assert again.header == made.header
+    assert_same_header(again.header, made.header)
     np.testing.assert_array_equal(again.block.shares, made.probabilities)
     folder = tmp_path / "again"
     folder.mkdir()
