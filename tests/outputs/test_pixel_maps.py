@@ -7,29 +7,24 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
-import geopandas
 import numpy as np
 import pystac
 import pytest
 import rasterio
-import shapely
-from click.testing import CliRunner
-from made_pixel_map import TILE, made_header, made_pixels, strips
-from rasterio.enums import Resampling
-from rio_cogeo.cogeo import cog_validate
-from stac_fields import offline_validator
-
-from geolulc.cli import cli
-from geolulc.errors import OutputError, ParameterError
-from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, describe_map
 from geolulc.outputs.areas import areal_scale
 from geolulc.outputs.pixel_areas import area_rows
 from geolulc.outputs.pixel_files import PIXEL_OUTPUTS, plan_pixel_outputs
 from geolulc.outputs.pixel_ranks import rank_classes
 from geolulc.outputs.pixel_writing import write_pixel_map
+from made_pixel_map import TILE, made_header, made_pixels, strips
+from rasterio.enums import Resampling
+from rio_cogeo.cogeo import cog_validate
+from stac_fields import offline_validator
+
+from geolulc.errors import OutputError, ParameterError
+from geolulc.nomenclature import BEN19
+from geolulc.outputs import OutputOptions, describe_map
 from geolulc.pixel_map import FULL, NODATA, PixelGrid, PixelStrip
 
 RASTERS = OutputOptions(("classes", "confidence", "top3", "probabilities"))
@@ -252,22 +247,3 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, output: str, lim
     assert done.returncode != 0
     assert OutputError.__name__ in done.stderr.splitlines()[-1], done.stderr[-2000:]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_commands_take_maps_of_pixels(tmp_path: Path, written: dict[str, Path]) -> None:
-    def run(*arguments: object) -> dict[str, Any]:
-        result = CliRunner().invoke(cli, [*map(str, arguments), "--json"])
-        assert result.exit_code == 0, result.output
-        return dict(json.loads(result.stdout))
-
-    story = run("info", written["classes"])
-    assert (story["kind"], story["content"], story["pixel_size_m"]) == ("map", "classes", 10)
-    box = shapely.box(TILE.left, TILE.top - 3000, TILE.left + 3000, TILE.top)
-    zones = tmp_path / "zones.gpkg"
-    geopandas.GeoDataFrame(geometry=[box], crs=TILE.crs).to_file(zones)
-    out = tmp_path / "out.gpkg"
-    found = run("summarize", written["classes"], "--zones", zones, "--out", out, "-q")
-    assert found["status"] == {"partly mapped": 1}
-    same = run("compare", written["classes"], written["classes"], "--out", tmp_path / "c.tif")
-    assert same["agreement"] == 1
-    assert same["transitions"] == []

@@ -7,33 +7,24 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import pandas
 import pyogrio
 import pytest
 import rasterio
 import rasterio.features
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from made_map import made_map
-from made_pixel_map import TILE, made_header, made_pixels, strips
-from scipy.ndimage import label
-
-from geolulc.errors import OutputError, ParameterError
-from geolulc.outputs import (
-    OutputOptions,
-    compare_files,
-    describe_map,
-    summarize_map,
-    write_map,
-)
-from geolulc.outputs.pixel_areas import area_rows
 from geolulc.outputs.pixel_polygons import region_polygons
 from geolulc.outputs.pixel_regions import Regions, find_regions
 from geolulc.outputs.pixel_sieve import sieve, unit_pixels
 from geolulc.outputs.pixel_writing import write_pixel_map
-from geolulc.outputs.zones import ground_areas
-from geolulc.pixel_map import FULL, PixelGrid
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_pixel_map import TILE, made_header, made_pixels, strips
+from scipy.ndimage import label
+
+from geolulc.outputs import (
+    OutputOptions,
+)
+from geolulc.pixel_map import PixelGrid
 
 
 def made_codes(seed: int = 0) -> np.ndarray:
@@ -239,104 +230,3 @@ def test_every_pixel_is_kept_on_demand(tmp_path: Path) -> None:
     codes = np.where(p[0] == 255, 0, p.argmax(axis=0) + 1)
     for code, area in layer.dissolve("code").geometry.area.items():
         assert area == 100 * (codes == code).sum()
-
-
-def test_zones_agree_with_counting_pixels(tmp_path: Path, written: dict[str, Path]) -> None:
-    # zones whose borders lie on those of pixels, and one in degrees that does not
-    boxes = [(0, 0, 600, 720), (100, 50, 101, 51), (77, 300, 480, 555), (590, 700, 700, 800)]
-    shapes = [
-        shapely.box(TILE.left + 10 * b, TILE.top - 10 * c, TILE.left + 10 * d, TILE.top - 10 * a)
-        for a, b, c, d in boxes
-    ]
-    far = shapely.box(0, 0, 10, 10)
-    zones = geopandas.GeoDataFrame({"name": list("abcde")}, geometry=[*shapes, far], crs=TILE.crs)
-    zones.to_file(tmp_path / "zones.gpkg")
-    found = summarize_map(written["classes"], tmp_path / "zones.gpkg", tmp_path / "out.csv")
-    codes, grid = made_codes(), made_header().grid
-    areas = area_rows(grid, 0, 600)
-    p = made_pixels(made_header()).max(axis=0) / FULL
-    for i, (a, b, c, d) in enumerate(boxes):
-        part, area = codes[a:c, b:d], areas[a:c, b:d]
-        row = found.iloc[i]
-        assert row["ha_urban"] == pytest.approx(area[part == 1].sum(), rel=1e-9)
-        assert row["mapped_ha"] == pytest.approx(area[part != 0].sum(), rel=1e-9)
-        if row["mapped_ha"]:
-            assert row["share_urban"] == pytest.approx(row["ha_urban"] / row["mapped_ha"])
-            certain = (area * p[a:c, b:d])[part != 0].sum() / row["mapped_ha"]
-            assert row["mean_probability"] == pytest.approx(certain, rel=1e-6)
-    assert list(found["status"]) == [
-        "partly mapped",
-        "mapped",
-        "partly mapped",
-        "no data",
-        "outside",
-    ]
-
-
-def test_a_zone_across_windows_is_split_by_area(written: dict[str, Path], tmp_path: Path) -> None:
-    disc = shapely.Point(603_000.3, 5_096_000.7).buffer(1_500, quad_segs=64)
-    zones = geopandas.GeoDataFrame(geometry=[disc], crs=TILE.crs).to_crs(4326)
-    zones.to_file(tmp_path / "disc.geojson")
-    found = summarize_map(written["classes"], tmp_path / "disc.geojson")
-    layer = made_codes()
-    fine = rasterio.features.rasterize(
-        [disc],
-        (6000, 7200),
-        transform=rasterio.Affine(1, 0, TILE.left, 0, -1, TILE.top),
-        dtype="uint8",
-    )
-    covered = fine.reshape(600, 10, 720, 10).mean(axis=(1, 3))
-    areas = area_rows(made_header().grid, 0, 600) * covered
-    for code, column in ((1, "ha_urban"), (9, "ha_broad_leaved")):
-        assert found[column].iloc[0] == pytest.approx(areas[layer == code].sum(), rel=2e-3)
-    assert found["zone_ha"].iloc[0] == pytest.approx(float(ground_areas(zones)[0]))
-
-
-def test_strangers_are_refused(written: dict[str, Path], tmp_path: Path) -> None:
-    zones = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=TILE.crs)
-    zones.to_file(tmp_path / "zones.gpkg")
-    with pytest.raises(OutputError, match=r"confidence raster.*holds its classes"):
-        summarize_map(written["confidence"], tmp_path / "zones.gpkg")
-    write_map(made_map(), tmp_path / "cells.tif", outputs=["classes"])
-    with pytest.raises(OutputError, match="geolulc's classes raster"):
-        summarize_map(tmp_path / "cells_classes.tif", tmp_path / "zones.gpkg")
-
-
-def test_two_maps_of_pixels_are_compared(tmp_path: Path) -> None:
-    header = made_header()
-    options = OutputOptions(("classes",))
-    codes = []
-    for name, seed in (("a", 0), ("b", 7)):
-        p = made_pixels(header, seed=seed, patch=40)
-        p[:, :, :10] = 255 if name == "a" else p[:, :, :10]
-        write_pixel_map(header, strips(p), tmp_path / f"{name}.tif", options=options)
-        codes.append(np.where(p[0] == 255, 0, p.argmax(axis=0) + 1))
-    out = tmp_path / "change.tif"
-    paths, found = compare_files(tmp_path / "a.tif", tmp_path / "b.tif", out)
-    old, new = codes
-    both = (old != 0) & (new != 0)
-    areas = area_rows(header.grid, 0, 600)
-    with rasterio.open(out) as dataset:
-        shown, transition = dataset.read()
-    np.testing.assert_array_equal(transition, np.where(both, 100 * old + new, 0))
-    np.testing.assert_array_equal(shown, np.where(both, np.where(old == new, 99, new), 0))
-    assert found["compared_ha"] == pytest.approx(areas[both].sum(), rel=1e-12)
-    assert found["only_after_ha"] == pytest.approx(areas[(old == 0) & (new != 0)].sum())
-    assert found["agreement"] == pytest.approx(areas[both & (old == new)].sum() / areas[both].sum())
-    matrix = pandas.read_csv(paths["matrix"], index_col=0).to_numpy()
-    assert matrix[2, 4] == pytest.approx(areas[(old == 3) & (new == 5)].sum())
-    assert matrix.sum() == pytest.approx(found["compared_ha"])
-    assert describe_map(out)["agreement"] == pytest.approx(found["agreement"], rel=1e-5)
-
-
-def test_maps_that_do_not_match_are_not_compared(tmp_path: Path) -> None:
-    options = OutputOptions(("classes",))
-    for name, resolution in (("fine", 10), ("coarse", 20)):
-        header = made_header(resolution=resolution)
-        out = tmp_path / f"{name}.tif"
-        write_pixel_map(header, strips(made_pixels(header)), out, options=options)
-    with pytest.raises(ParameterError, match="another pixel grid"):
-        compare_files(tmp_path / "fine.tif", tmp_path / "coarse.tif", tmp_path / "change.tif")
-    write_map(made_map(), tmp_path / "cells.tif", outputs=["probabilities"])
-    with pytest.raises(OutputError, match="raster of cells"):
-        compare_files(tmp_path / "fine.tif", tmp_path / "cells.tif", tmp_path / "change.tif")
