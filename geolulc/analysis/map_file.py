@@ -109,7 +109,7 @@ class MapFile:
         shares = ENCODINGS[values.dtype.name].decode(values)
         # not all damage keeps a block from being unpacked
         if (shares < 0).any() or (shares > _HIGHEST).any():
-            raise self._damaged("probabilities outside 0 to 1")
+            raise self.damaged("probabilities outside 0 to 1")
         p = values if self.header.exclusive else shares
         return MapBlock(window.row_off, window.col_off, p)
 
@@ -124,9 +124,10 @@ class MapFile:
         try:
             return np.asarray(self.dataset.read(numbers, window=window))
         except RasterioError as error:
-            raise self._damaged(str(error)) from error
+            raise self.damaged(str(error)) from error
 
-    def _damaged(self, why: str) -> OutputError:
+    def damaged(self, why: str) -> OutputError:
+        """The error that names this file, which does not hold what a map holds."""
         return OutputError(
             self.path,
             found=f"a damaged file ({why})",
