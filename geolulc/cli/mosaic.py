@@ -10,30 +10,8 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.output_options import OutputOptions, mosaic_output_options
 from geolulc.cli.progress import progress_bar
-
-_OUTPUTS = (
-    "probabilities", "classes", "presence", "uncertainty", "vectors", "stac", "picture", "report",
-    "observations", "confidence",
-)  # fmt: skip
-#: Which of them a mosaic has depends on its maps, which are not read yet.
-_PIXEL_OUTPUTS = (
-    "classes", "confidence", "top3", "observations", "probabilities", "vectors", "stac", "picture",
-    "report",
-)  # fmt: skip
-_NAMES = tuple(dict.fromkeys((*_OUTPUTS, *_PIXEL_OUTPUTS)))
-
-
-def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    if value is None:
-        return tuple(name for name in _OUTPUTS if name != "report")
-    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [name for name in names if name not in _NAMES]
-    if unknown or not names:
-        raise click.BadParameter(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(_NAMES)}."
-        )
-    return names
 
 
 @click.command("mosaic")
@@ -70,45 +48,14 @@ def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     "else 0.5]",
 )
 @click.option("--allow-different-models", "mixed_models", is_flag=True, help="Mix models' maps.")
-@click.option(
-    "--outputs",
-    callback=_chosen,
-    metavar="NAME,…",
-    help=f"What to write, of {', '.join(_OUTPUTS)}; of maps of pixels, of "
-    f"{', '.join(_PIXEL_OUTPUTS)}.  [default: all but report and, of pixels, probabilities]",
-)
-@click.option("--report", is_flag=True, help="Write a self-contained HTML page too.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "uint16", "uint8"]),
-    default="float32",
-    show_default=True,
-    help="Probabilities as they are, or in steps of 0.0001 or 0.004.",
-)
-@click.option(
-    "--cells/--no-cells",
-    default=None,
-    help="Write a polygon for each cell, or not.  [default: up to 50,000 cells]",
-)
-@click.option(
-    "--min-area",
-    type=float,
-    default=0.5,
-    show_default=True,
-    metavar="HA",
-    help="Of maps of pixels: smaller regions go to their neighbours before they become polygons.",
-)
+@mosaic_output_options
 @overwrite_option
 @quiet_option
 @json_option
 def command(
     maps: tuple[Path, ...],
     out: Path,
-    outputs: tuple[str, ...],
-    report: bool,
-    dtype: str,
-    cells: bool | None,
-    min_area: float,
+    output: OutputOptions,
     group_by: str | None,
     overwrite: bool,
     quiet: bool,
@@ -121,11 +68,9 @@ def command(
     passed over, so maps/*.tif works. All are maps of cells, or all are maps of pixels. Memory does
     not grow with their number or with the mosaic.
     """
-    from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic, make_mosaics
+    from geolulc.mosaics import MosaicOptions, make_mosaic, make_mosaics
 
-    if report and "report" not in outputs:
-        outputs = (*outputs, "report")
-    options, output = MosaicOptions(**choices), MosaicOutput(outputs, dtype, cells, min_area)
+    options = MosaicOptions(**choices)
     if group_by is not None:
         results = make_mosaics(
             maps,
@@ -136,22 +81,22 @@ def command(
             overwrite=overwrite,
             progress=lambda period: progress_bar(period, "blocks", quiet=quiet),
         )
-        _tell_periods(results, as_json=as_json)
+        _print_periods(results, as_json=as_json)
         return
     with progress_bar("Mosaic", "blocks", quiet=quiet) as progress:
         result = make_mosaic(maps, out, options, output, overwrite=overwrite, progress=progress)
     if as_json:
         click.echo(json.dumps(_json(result), indent=2, ensure_ascii=False))
         return
-    click.echo(_told(result))
+    click.echo(_described(result))
     for path in result.files.values():
         click.echo(f"  {path}")
 
 
-def _tell_periods(results: Any, *, as_json: bool) -> None:
+def _print_periods(results: Any, *, as_json: bool) -> None:
     failed = [result for result in results if result.error is not None]
     if as_json:
-        told = [
+        described = [
             {
                 "period": result.period,
                 "skipped": result.skipped,
@@ -160,13 +105,13 @@ def _tell_periods(results: Any, *, as_json: bool) -> None:
             }
             for result in results
         ]
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
         for result in results:
             if result.skipped:
                 click.echo(f"{result.period}: already there")
             elif result.error is None:
-                click.echo(f"{result.period}: {_told(result.mosaic)}")
+                click.echo(f"{result.period}: {_described(result.mosaic)}")
                 click.echo(f"  {list(result.mosaic.files.values())[-1]}")
     for result in failed:
         click.echo(f"geolulc: {result.error}", err=True)
@@ -185,7 +130,7 @@ def _json(result: Any) -> dict[str, Any]:
     }
 
 
-def _told(result: Any) -> str:
+def _described(result: Any) -> str:
     maps = f"{result.maps} map" + ("s" if result.maps > 1 else "")
     what = "pixels" if result.pixels else "cells"
     text = f"{maps} combined, {what} {'copied' if result.copied else 'resampled'}"

@@ -1,12 +1,11 @@
 """Maps of many tiles and dates → one map."""
 
 from geolulc.mosaics.making import MosaicResult, make_mosaic
-from geolulc.mosaics.options import MosaicOptions, MosaicOutput
+from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.periods import PeriodResult, make_mosaics
 
 __all__ = [
     "MosaicOptions",
-    "MosaicOutput",
     "MosaicResult",
     "PeriodResult",
     "make_mosaic",

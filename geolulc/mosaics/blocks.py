@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from geolulc.landcover_map import LandCoverMap, MapHeader
-from geolulc.mosaics.combination import Combined, combine, weighted_mean
-from geolulc.mosaics.grids import MosaicGrid
+from geolulc.grid import Grid
+from geolulc.maps.header import MapBlock, MapHeader, join_rows
+from geolulc.mosaics.combination import combine_cells, combine_pixels
+from geolulc.mosaics.grids import MosaicGrid, projected_bounds, whole_bounds
 from geolulc.mosaics.observation_file import ObservationFile
+from geolulc.mosaics.observations import Observation
 from geolulc.mosaics.options import MosaicOptions
-from geolulc.mosaics.reach import Reach, part_of
 from geolulc.mosaics.sources import MapSource
-from geolulc.mosaics.windows import MapWindows, Observation
+from geolulc.mosaics.windows import MapWindows
+from geolulc.progress import Progress
 
-#: Cells along a block, which is a block of the files too.
-BLOCK: Final = 256
-#: Bytes that the observations of a strip of a block take at most; a median sorts copies of them.
-_BUDGET: Final = 96 * 2**20
-#: Patches whose offsets from the cell's centre differ by fewer metres are equally near.
-_NEARNESS: Final = 1.0
-
-
-@dataclass(frozen=True)
-class MosaicBlock:
-    """A part of a mosaic.
-
-    Attributes:
-        row: of its first cell, in the mosaic.
-        column: the same.
-        landcover_map: its cells; valid and clear are weighted means over what was used.
-        count: uint16 (rows, columns): observations that were used.
-        confidence: float32 (class, rows, columns), as in ``combination``.
-    """
-
-    row: int
-    column: int
-    landcover_map: LandCoverMap
-    count: NDArray[np.uint16]
-    confidence: NDArray[np.float32]
+#: Cells along a block, by whether they are pixels.
+BLOCKS: Final[Mapping[bool, int]] = MappingProxyType({False: 256, True: 512})
+#: Bytes that the observations of a block take in memory at most, where they are needed together;
+#: and once more those of the strip that is being combined.
+_BUDGET: Final = 48 * 2**20
+#: Bytes of a probability, as float32; and with what combining it takes beside it. A median has an
+#: order, sorted values, weights and their sums.
+_HELD, _COMBINED, _SORTED = 4, 12, 40
 
 
 class Mosaic:
@@ -58,94 +44,87 @@ class Mosaic:
     ) -> None:
         """``header.grid`` is ``grid.cells``."""
         self.header = header
-        self._grid, self._options = grid, options
-        self._reach = Reach(sources, grid.cells)
-        self._clear = any(s.quality is not None for s in sources)
+        self._copied, self._options = grid.copied, options
+        # "latest" wants them by time; equal times by name, so that runs agree
+        self._sources = sorted(sources, key=lambda s: (s.time, s.path.name))
+        crs = header.grid.extent.crs
+        grids = [s.header.grid for s in self._sources]
+        self._boxes = np.array(
+            [projected_bounds(g.extent.crs, crs, whole_bounds(g)) for g in grids]
+        )
+        self._shares = any(s.has_shares for s in sources)
 
     def places(self) -> list[tuple[int, int]]:
         """(row, column) of the first cell of each block that a map reaches, row by row."""
-        return self._reach.places(BLOCK)
+        rows, columns = self.header.grid.shape
+        side = BLOCKS[self.header.exclusive]
+        return [
+            (row, column)
+            for row in range(0, rows, side)
+            for column in range(0, columns, side)
+            if self._reaching(self.header.grid.part(row, column, side, side))
+        ]
 
-    def blocks(self, scratch: Path) -> Iterator[MosaicBlock]:
+    def blocks(self, scratch: Path, progress: Progress | None = None) -> Iterator[MapBlock]:
         """The blocks of ``places``.
 
         Args:
             scratch: a folder with room for the observations of a block, where they are many.
+            progress: called once a block has been taken.
 
         Raises:
             OutputError: a map is damaged.
         """
-        with MapWindows(self.header.classes, copied=self._grid.copied) as windows:
-            for row, column in self.places():
-                yield self._block(windows, row, column, scratch)
+        places = self.places()
+        side = BLOCKS[self.header.exclusive]
+        with MapWindows(self.header, copied=self._copied) as windows:
+            for done, (row, column) in enumerate(places, start=1):
+                cells = self.header.grid.part(row, column, side, side)
+                block = join_rows(list(self._strips(windows, cells, scratch)))
+                yield replace(block, row=row, column=column)
+                if progress is not None:
+                    progress(done, len(places))
 
-    def _block(self, windows: MapWindows, row: int, column: int, scratch: Path) -> MosaicBlock:
-        whole = part_of(self._grid.cells, row, column, BLOCK, BLOCK)
-        reaching = self._reach.sources(whole)
-        rows, columns = whole.shape
-        classes = len(self.header.classes)
-        # float32, and for a median its order, sorted values and weights beside it
-        bytes_each = 40 if self._options.combine == "median" else 12
-        high = max(1, _BUDGET // (len(reaching) * classes * columns * bytes_each))
-        # each map is read once a block, however few rows are combined at a time
-        found = (windows.observe(source, whole) for source in reaching)
+    def _reaching(self, part: Grid) -> list[MapSource]:
+        """The maps that reach a part of the mosaic, from the earliest to the latest."""
+        left, bottom, right, top = whole_bounds(part)
+        west, south, east, north = self._boxes.T
+        inside = (west < right) & (east > left) & (south < top) & (north > bottom)
+        return [self._sources[i] for i in np.flatnonzero(inside)]
+
+    def _strips(self, windows: MapWindows, cells: Grid, scratch: Path) -> Iterator[MapBlock]:
+        """The combined cells of a block, some rows at a time; each map is read once."""
+        reaching = self._reaching(cells)
+        found = (windows.observe(source, cells) for source in reaching)
         observations = (observation for observation in found if observation is not None)
-        if high >= rows:
-            strips = [self._combined(list(observations), (rows, columns))]
-        else:
-            with ObservationFile(scratch, (classes, rows, columns)) as kept:
+        rows, columns = cells.shape
+        classes, how = len(self.header.classes), self._options.combine
+        if self.header.exclusive and how != "median":
+            yield combine_pixels(how, observations, classes, (rows, columns))
+            return
+        each_row = len(reaching) * classes * columns
+        high = max(1, _BUDGET // (each_row * (_SORTED if how == "median" else _COMBINED)))
+        with ExitStack() as stack:
+            held: Sequence[Observation] | ObservationFile
+            if each_row * rows * _HELD <= _BUDGET:
+                held = list(observations)
+            else:
+                held = stack.enter_context(ObservationFile(scratch))
                 for observation in observations:
-                    kept.add(observation)
-                ends = [(start, min(start + high, rows)) for start in range(0, rows, high)]
-                strips = [
-                    self._combined(kept.rows(start, end), (end - start, columns))
-                    for start, end in ends
-                ]
-        combined, valid, clear = zip(*strips, strict=True)
-        header = self.header
-        made = LandCoverMap(
-            grid=whole,
-            classes=header.classes,
-            nomenclature=header.nomenclature,
-            probabilities=np.concatenate([c.probabilities for c in combined], axis=1),
-            valid=np.concatenate(valid),
-            clear=np.concatenate(clear) if self._clear else None,
-            thresholds=header.thresholds,
-            scene=header.scene,
-            model=header.model,
-        )
-        return MosaicBlock(
-            row,
-            column,
-            made,
-            np.concatenate([c.count for c in combined]),
-            np.concatenate([c.confidence for c in combined], axis=1),
-        )
+                    held.add(observation)
+            for first in range(0, rows, high):
+                last = min(first + high, rows)
+                if isinstance(held, ObservationFile):
+                    strip = held.rows(first, last)
+                else:
+                    strip = [observation.rows(first, last) for observation in held]
+                yield self._combined(strip, (last - first, columns))
 
-    def _combined(
-        self, observations: Sequence[Observation], shape: tuple[int, int]
-    ) -> tuple[Combined, NDArray[np.float32], NDArray[np.float32]]:
-        """The cells of some rows, (rows, columns), with their valid and clear shares."""
-        if not observations:
-            nothing = np.full(shape, np.nan, np.float32)
-            p = np.broadcast_to(nothing, (len(self.header.classes), *shape))
-            return Combined(p, p, np.zeros(shape, np.uint16)), nothing, nothing
-        weights = _weights(observations, self._options.least_weight)
-        combined = combine(self._options.combine, np.stack([o.p for o in observations]), weights)
-        valid, clear = (
-            weighted_mean(np.stack([getattr(o, name) for o in observations]), weights)
-            for name in ("valid", "clear")
-        )
-        return combined, valid, clear
-
-
-def _weights(observations: Sequence[Observation], least: float) -> NDArray[np.float32]:
-    """What each observation weighs in each cell.
-
-    At its edge a tile's patches are moved inside, off the centres of their cells, and see other
-    ground than their neighbours': only the observations that are nearest to the centre count.
-    """
-    weights = np.stack([o.weight for o in observations])
-    weights = np.where(weights >= least, weights, np.float32(0))
-    offset = np.where(weights > 0, np.stack([o.offset for o in observations]), np.inf)
-    return np.where(offset <= offset.min(axis=0) + _NEARNESS, weights, np.float32(0))
+    def _combined(self, strip: Sequence[Observation], shape: tuple[int, int]) -> MapBlock:
+        """The cells of a strip, (rows, columns), from all its observations."""
+        classes, options = len(self.header.classes), self._options
+        if self.header.exclusive:
+            return combine_pixels(options.combine, strip, classes, shape)
+        block = combine_cells(options.combine, strip, options.least_weight, classes, shape)
+        # in all blocks or in none: they are those of one map
+        return block if self._shares else replace(block, clear=None)

@@ -13,7 +13,7 @@ import pystac
 
 from geolulc import __version__
 from geolulc.errors import OutputError
-from geolulc.grid import CellGrid
+from geolulc.maps.header import MapHeader
 from geolulc.outputs.footprint import footprint
 from geolulc.outputs.stac import write_json
 from geolulc.staging import staged
@@ -21,7 +21,7 @@ from geolulc.staging import staged
 COLLECTION_NAME: Final = "collection.json"
 _JSON: Final = "application/json"
 _GEOJSON: Final = "application/geo+json"
-#: Whose data maps are made from, and what may be done with them.
+#: The provider of the data that maps are made from, and the terms of their use.
 _PROVIDER: Final = "European Union, Copernicus programme"
 _PROVIDER_URL: Final = "https://www.copernicus.eu"
 _TERMS: Final = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
@@ -29,58 +29,53 @@ _TERMS: Final = "https://sentinels.copernicus.eu/documents/247904/690755/Sentine
 
 @dataclass(frozen=True)
 class CollectionFile:
-    """A Collection that Items beside it belong to.
-
-    Attributes:
-        identifier: of the Collection.
-        name: of its file.
-    """
+    """Identifier and file name of a Collection that Items beside it belong to."""
 
     identifier: str
     name: str = COLLECTION_NAME
 
     @classmethod
     def of_mosaic(cls, path: Path) -> CollectionFile:
-        """That of a single mosaic, which has a file of its own at ``path``."""
+        """The Collection of a single mosaic, whose file is ``path``."""
         return cls(path.stem, path.name)
 
     @classmethod
     def of_folder(cls, folder: Path) -> CollectionFile:
-        """That of the mosaics of periods in ``folder``."""
+        """The Collection of the mosaics of periods in ``folder``."""
         return cls(folder.resolve().name)
 
 
-def link_collection(item: pystac.Item, collection: CollectionFile) -> None:
-    """Say in an Item that it belongs to the Collection beside it."""
-    item.collection_id = collection.identifier
-    for relation in ("collection", "parent", "root"):
-        item.add_link(pystac.Link(relation, f"./{collection.name}", media_type=_JSON))
-
-
 def write_mosaic_collection(
-    path: Path, collection: CollectionFile, grid: CellGrid, item: Path
+    path: Path, collection: CollectionFile, header: MapHeader, item: Path
 ) -> None:
     """Write the Collection of a single mosaic, whose Item is written already.
 
     Args:
         path: where to write.
-        collection: what it is called.
-        grid: the mosaic's cells.
+        collection: its name and identifier.
+        header: the mosaic.
         item: the Item; it will lie beside the Collection.
     """
     document = _document(item)
-    made = _collection(
-        collection,
-        grid,
-        {item.name: document},
-        title=f"{document['properties']['title']}",
-        description=f"A mosaic of land cover, {grid.stride} m a side of a cell or pixel",
+    write_json(
+        path,
+        _collection(
+            collection,
+            header,
+            {item.name: document},
+            title=f"{document['properties']['title']}",
+            description=f"A mosaic of land cover in {header.unit.many} of {header.grid.cell} m",
+        ),
     )
-    write_json(path, made)
 
 
-def write_period_collection(folder: Path, grid: CellGrid, by: str) -> Path | None:
+def write_period_collection(folder: Path, header: MapHeader, by: str) -> Path | None:
     """Write ``folder``/collection.json over the Items of mosaics that lie there, by name.
+
+    Args:
+        folder: where the mosaics lie.
+        header: one of them; all have its grid.
+        by: what a mosaic stands for: "month", "season" or "year".
 
     Returns:
         The file; None where there is no Item.
@@ -91,29 +86,29 @@ def write_period_collection(folder: Path, grid: CellGrid, by: str) -> Path | Non
     collection = CollectionFile.of_folder(folder)
     items = {}
     for path in sorted(folder.glob("*.json")):
-        document = _document(path)
-        mine = document.get("collection") == collection.identifier
+        item = _document(path)
+        mine = item.get("collection") == collection.identifier
         if mine and path.with_suffix(".tif").is_file():
-            items[path.name] = document
+            items[path.name] = item
     if not items:
         return None
-    made = _collection(
+    document = _collection(
         collection,
-        grid,
+        header,
         items,
         title=f"Land cover by {by}: {collection.identifier}",
-        description=f"Land cover by {by}: {len(items)} mosaics in cells of {grid.stride} m on one "
-        "grid",
+        description=f"Land cover by {by}: {len(items)} mosaics in {header.unit.many} of "
+        f"{header.grid.cell} m on one grid",
     )
     target = folder / collection.name
     with staged([target], overwrite=True) as (temporary,):
-        write_json(temporary, made)
+        write_json(temporary, document)
     return target
 
 
 def _collection(
     collection: CollectionFile,
-    grid: CellGrid,
+    header: MapHeader,
     items: Mapping[str, dict[str, Any]],
     *,
     title: str,
@@ -125,8 +120,9 @@ def _collection(
         for item in items.values()
     ]
     whole = [min(t[0] for t in times), max(t[1] for t in times)]
-    _, bbox = footprint(grid.tile)
-    made = pystac.Collection(
+    grid = header.grid
+    _, bbox = footprint(grid.extent)
+    document = pystac.Collection(
         id=collection.identifier,
         description=f"{description}, written by geolulc {__version__}. Contains modified "
         "Copernicus Sentinel data.",
@@ -145,16 +141,16 @@ def _collection(
             pystac.SpatialExtent([list(bbox)]),
             pystac.TemporalExtent([whole, *times] if len(times) > 1 else [whole]),
         ),
-        summaries=pystac.Summaries({"gsd": [grid.stride], "proj:code": [grid.tile.crs]}),
+        summaries=pystac.Summaries({"gsd": [grid.cell], "proj:code": [grid.extent.crs]}),
     )
-    made.add_link(pystac.Link("root", f"./{collection.name}", media_type=_JSON))
-    made.add_link(
+    document.add_link(pystac.Link("root", f"./{collection.name}", media_type=_JSON))
+    document.add_link(
         pystac.Link("license", _TERMS, title="Terms of the Sentinel data that maps are made from")
     )
     for name, item in items.items():
         label = item["properties"].get("title", name)
-        made.add_link(pystac.Link("item", f"./{name}", media_type=_GEOJSON, title=label))
-    return made
+        document.add_link(pystac.Link("item", f"./{name}", media_type=_GEOJSON, title=label))
+    return document
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -17,19 +17,19 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
 from geolulc.errors import ParameterError
-from geolulc.grid import CellGrid, Extent
+from geolulc.grid import Extent, Grid
 from geolulc.mosaics.options import MosaicOptions
-from geolulc.mosaics.pixel_sources import PixelSource
 from geolulc.mosaics.sources import MapSource
 
 #: The CRS of the European grid (INSPIRE, equal area).
 EUROPE: Final = "EPSG:3035"
+#: Most cells of a mosaic; of pixels, which are held in bytes, 400 tiles at 10 m.
 _MOST_CELLS: Final = 4 * 10**9
-#: Of a mosaic of pixels, which holds bytes: 400 tiles at 10 m.
 _MOST_PIXELS: Final = 40 * 10**9
 #: Points along a side of a rectangle that is projected.
 DENSIFY: Final = 21
 
+#: Projected (left, bottom, right, top).
 Bounds = tuple[float, float, float, float]
 
 
@@ -37,7 +37,7 @@ Bounds = tuple[float, float, float, float]
 class MosaicGrid:
     """The cells of a mosaic; ``copied`` where those of the maps are theirs."""
 
-    cells: CellGrid
+    cells: Grid
     copied: bool
 
 
@@ -48,22 +48,24 @@ def choose_grid(sources: Sequence[MapSource], options: MosaicOptions) -> MosaicG
         ParameterError: CRSs differ outside Europe, cell sizes differ, or the CRS asked for is
             not projected in metres.
     """
-    systems = {s.grid.tile.crs for s in sources}
+    systems = {s.header.grid.extent.crs for s in sources}
     crs = _choose_crs(sources, systems) if options.crs is None else _projected(options.crs)
     size = _choose_size(sources) if options.cell_size is None else options.cell_size
-    patch = max(s.grid.patch_size for s in sources)
-    most = _MOST_PIXELS if isinstance(sources[0], PixelSource) else _MOST_CELLS
-    if systems == {crs} and {s.grid.stride for s in sources} == {size}:
-        phases = {(s.grid.tile.left % size, s.grid.tile.top % size) for s in sources}
-        if len(phases) == 1:
-            extents = [_bounds(s) for s in sources]
-            return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=True), most), True)
-    extents = [_projected_extent(s, crs) for s in sources]
-    return MosaicGrid(_checked(_around(crs, extents, size, patch, exact=False), most), False)
+    extents = [s.header.grid.extent for s in sources]
+    sizes = {s.header.grid.cell for s in sources}
+    phases = {(extent.left % size, extent.top % size) for extent in extents}
+    copied = systems == {crs} and sizes == {size} and len(phases) == 1
+    if copied:
+        cells = _around(crs, [extent.bounds for extent in extents], size)
+    else:
+        boxes = [_projected_extent(s, crs) for s in sources]
+        cells = _around(crs, [_widened(box, size) for box in boxes], size)
+    _require_possible(cells, sources[0])
+    return MosaicGrid(cells, copied)
 
 
 def projected_bounds(source: str, target: str, bounds: Bounds) -> Bounds:
-    """The box in ``target`` around a box in ``source``."""
+    """The box in the CRS ``target`` around a box in the CRS ``source``."""
     if source == target:
         return bounds
     left, bottom, right, top = _transformer(source, target).transform_bounds(
@@ -72,20 +74,28 @@ def projected_bounds(source: str, target: str, bounds: Bounds) -> Bounds:
     return left, bottom, right, top
 
 
+def whole_bounds(grid: Grid) -> Bounds:
+    """The box around all cells, those parts included that lie beyond the grid's extent."""
+    rows, columns = grid.shape
+    left, top = grid.extent.left, grid.extent.top
+    return left, top - rows * grid.cell, left + columns * grid.cell, top
+
+
 def _projected_extent(source: MapSource, crs: str) -> Bounds:
-    """The map's box in ``crs``; ``ParameterError`` where that has no place for it."""
+    """The map's box in ``crs``; ``ParameterError`` where that CRS has no place for it."""
+    extent = source.header.grid.extent
     try:
-        found = projected_bounds(source.grid.tile.crs, crs, _bounds(source))
+        box = projected_bounds(extent.crs, crs, extent.bounds)
     except ProjError:
-        found = (math.inf,) * 4
-    if not all(map(math.isfinite, found)):
+        box = (math.inf,) * 4
+    if not all(map(math.isfinite, box)):
         raise ParameterError(
             f"CRS {crs}",
-            found=f"no place in it for {source.path.name} ({source.grid.tile.crs})",
+            found=f"no place in it for {source.path.name} ({extent.crs})",
             expected="one that covers all maps",
             remedy="Choose one of their region with --crs.",
         )
-    return found
+    return box
 
 
 @functools.lru_cache(maxsize=256)  # one takes longer to make than a block's corners to project
@@ -93,31 +103,32 @@ def _transformer(source: str, target: str) -> Transformer:
     return Transformer.from_crs(source, target, always_xy=True)
 
 
-def _bounds(source: MapSource) -> Bounds:
-    tile = source.grid.tile
-    return tile.left, tile.top - tile.height, tile.left + tile.width, tile.top
+def _widened(box: Bounds, size: int) -> Bounds:
+    """The smallest box around ``box`` whose sides lie at multiples of ``size``."""
+    left, bottom = (math.floor(v / size) * size for v in box[:2])
+    right, top = (math.ceil(v / size) * size for v in box[2:])
+    return left, bottom, right, top
 
 
-def _around(crs: str, extents: Sequence[Bounds], size: int, patch: int, *, exact: bool) -> CellGrid:
-    left, right = min(e[0] for e in extents), max(e[2] for e in extents)
-    bottom, top = min(e[1] for e in extents), max(e[3] for e in extents)
-    if not exact:
-        left, bottom = math.floor(left / size) * size, math.floor(bottom / size) * size
-        right, top = math.ceil(right / size) * size, math.ceil(top / size) * size
+def _around(crs: str, boxes: Sequence[Bounds], size: int) -> Grid:
+    """Cells of ``size`` metres over all ``boxes``."""
+    left, bottom = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, top = max(box[2] for box in boxes), max(box[3] for box in boxes)
     extent = Extent(crs, float(left), float(top), round(right - left), round(top - bottom))
-    return CellGrid(extent, size, patch)
+    return Grid.over(extent, size)
 
 
-def _checked(grid: CellGrid, most: int) -> CellGrid:
-    rows, columns = grid.shape
+def _require_possible(cells: Grid, source: MapSource) -> None:
+    rows, columns = cells.shape
+    unit = source.header.unit.many
+    most = _MOST_PIXELS if source.header.exclusive else _MOST_CELLS
     if rows * columns > most:
         raise ParameterError(
             "the mosaic",
-            found=f"{rows:,} × {columns:,} cells of {grid.stride} m",
+            found=f"{rows:,} × {columns:,} {unit} of {cells.cell} m",
             expected=f"at most {most:,}",
             remedy="Give maps that lie nearer to each other, or a larger --cell-size.",
         )
-    return grid
 
 
 def _choose_crs(sources: Sequence[MapSource], systems: set[str]) -> str:
@@ -127,9 +138,8 @@ def _choose_crs(sources: Sequence[MapSource], systems: set[str]) -> str:
     if area is None:
         raise ValueError(f"{EUROPE} has no area of use")
     for source in sources:
-        west, south, east, north = projected_bounds(
-            source.grid.tile.crs, "EPSG:4326", _bounds(source)
-        )
+        extent = source.header.grid.extent
+        west, south, east, north = projected_bounds(extent.crs, "EPSG:4326", extent.bounds)
         across = area.west <= west <= east <= area.east
         if not across or not area.south <= south <= north <= area.north:
             raise ParameterError(
@@ -143,11 +153,11 @@ def _choose_crs(sources: Sequence[MapSource], systems: set[str]) -> str:
 
 
 def _choose_size(sources: Sequence[MapSource]) -> int:
-    sizes = sorted({s.grid.stride for s in sources})
+    sizes = sorted({s.header.grid.cell for s in sources})
     if len(sizes) > 1:
         raise ParameterError(
             "the maps",
-            found=f"cells of {', '.join(map(str, sizes))} m",
+            found=f"{sources[0].header.unit.many} of {', '.join(map(str, sizes))} m",
             expected="one size",
             remedy="Choose the mosaic's with --cell-size.",
         )
@@ -155,6 +165,7 @@ def _choose_size(sources: Sequence[MapSource]) -> int:
 
 
 def _projected(name: str) -> str:
+    """The authority code of a CRS in metres; ``ParameterError`` of any other."""
     try:
         crs = CRS.from_user_input(name)
     except CRSError:

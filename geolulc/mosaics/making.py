@@ -1,21 +1,22 @@
-"""Maps → one mosaic, or one a period."""
+"""Combine maps into one mosaic."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from geolulc.errors import one_line
+from geolulc.errors import ParameterError, one_line
 from geolulc.mosaics.blocks import Mosaic
 from geolulc.mosaics.collection import CollectionFile
 from geolulc.mosaics.grids import MosaicGrid, choose_grid
-from geolulc.mosaics.options import MosaicOptions, MosaicOutput
-from geolulc.mosaics.pixel_making import combine_pixel_sources
-from geolulc.mosaics.pixel_sources import PixelSource, holds_pixels, read_pixel_source
-from geolulc.mosaics.sources import MapSource, find_maps, read_sources, require_alike
-from geolulc.mosaics.story import MosaicStory, mosaic_header
-from geolulc.mosaics.writing import Progress, write_mosaic
+from geolulc.mosaics.options import MosaicOptions
+from geolulc.mosaics.sources import MapSource, are_pixels, find_maps, read_sources, require_alike
+from geolulc.mosaics.story import MosaicStory
+from geolulc.outputs.files import MapKind
+from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.writing import write_map
+from geolulc.progress import Progress
 from geolulc.staging import require_free
 
 
@@ -41,13 +42,12 @@ class MosaicResult:
 
 
 def open_sources(paths: Sequence[Path], out: Path, options: MosaicOptions) -> list[MapSource]:
-    """The maps that ``paths`` name, all alike; ``out`` itself, an older mosaic, is none.
+    """The maps that ``paths`` name, all alike; an older mosaic at ``out`` is not one of them.
 
     Raises:
         GeolulcError: nothing there, a file that is no map, or maps that do not fit together.
     """
-    found = [p for p in find_maps(paths) if p.resolve() != out.resolve()]
-    sources = read_sources(found, read_pixel_source if holds_pixels(found) else None)
+    sources = read_sources(p for p in find_maps(paths) if p.resolve() != out.resolve())
     require_alike(sources, mixed_models=options.mixed_models)
     return sources
 
@@ -56,7 +56,7 @@ def make_mosaic(
     paths: Sequence[Path],
     out: Path,
     options: MosaicOptions,
-    output: MosaicOutput,
+    output: OutputOptions,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -66,47 +66,70 @@ def make_mosaic(
     Raises:
         GeolulcError: whatever is wrong with the maps, the options or the output.
     """
-    # refused before anything is read
-    plan = output.plan_pixels if holds_pixels(paths) else output.plan
-    require_free(list(plan(out).values()), overwrite=overwrite)
+    # refused before all maps are read
+    planned = output.plan(out, exclusive=are_pixels(paths), mosaic=True)
+    require_free(list(planned.values()), overwrite=overwrite)
     sources = open_sources(paths, out, options)
-    grid = choose_grid(sources, options)
-    return combine_sources(
-        sources, grid, out, options, output, overwrite=overwrite, progress=progress
-    )
+    story = story_of(sources, choose_grid(sources, options), out, options)
+    return combine_sources(story, out, output, overwrite=overwrite, progress=progress)
 
 
-def tell(
-    sources: Sequence[MapSource], grid: MosaicGrid, out: Path, options: MosaicOptions
-) -> MosaicStory:
-    """What the mosaic ``out`` of ``sources`` says of itself."""
-    return MosaicStory(one_line(out.stem), out.parent, grid.cells, grid.copied, options, sources)
-
-
-def combine_sources(
+def story_of(
     sources: Sequence[MapSource],
     grid: MosaicGrid,
     out: Path,
     options: MosaicOptions,
-    output: MosaicOutput,
+    shared: CollectionFile | None = None,
+) -> MosaicStory:
+    """Where the mosaic ``out`` comes from; it is called as its file."""
+    return MosaicStory(one_line(out.stem), sources, grid, options, shared)
+
+
+def combine_sources(
+    story: MosaicStory,
+    out: Path,
+    output: OutputOptions,
     *,
     overwrite: bool = False,
-    collection: CollectionFile | None = None,
     progress: Progress | None = None,
 ) -> MosaicResult:
-    """``make_mosaic`` of maps that are known already, on a grid that is chosen.
+    """``make_mosaic`` of maps that are known already, on a grid that is chosen."""
+    header, sources = story.header, story.sources
+    if header.exclusive:
+        _require_possible(story, output)
+    mosaic = Mosaic(sources, story.grid, header, story.options)
+    files = write_map(
+        header,
+        mosaic.blocks(out.parent, progress),
+        out,
+        story=story,
+        options=output,
+        overwrite=overwrite,
+    )
+    return MosaicResult(
+        files,
+        len(sources),
+        story.unweighted,
+        story.models,
+        story.grid.copied,
+        header.exclusive,
+    )
 
-    ``collection``: the STAC Collection that the mosaic shares with others; None for its own.
-    """
-    story = replace(tell(sources, grid, out, options), collection=collection)
-    models = len({s.model.get("sha256", "") for s in sources})
-    pixels = [s for s in sources if isinstance(s, PixelSource)]
-    if pixels:
-        files = combine_pixel_sources(
-            pixels, grid, story, out, output, overwrite=overwrite, progress=progress
+
+def _require_possible(story: MosaicStory, output: OutputOptions) -> None:
+    """``ParameterError`` unless maps of pixels have all that the options ask for."""
+    if story.options.min_weight is not None:
+        raise ParameterError(
+            "smallest weight",
+            found="maps of pixels, which are clear and valid or have no data",
+            expected="no such limit",
+            remedy="Leave --min-weight out.",
         )
-        return MosaicResult(files, len(sources), 0, models, grid.copied, pixels=True)
-    header = mosaic_header(story.name, sources, grid)
-    mosaic = Mosaic(sources, grid, header, options)
-    files = write_mosaic(mosaic, story, out, output, overwrite=overwrite, progress=progress)
-    return MosaicResult(files, len(sources), story.unweighted, models, grid.copied)
+    without = [s for s in story.sources if s.beside != "probabilities"]
+    if without and "probabilities" in output.chosen(MapKind.PIXEL_MOSAIC):
+        raise ParameterError(
+            without[0].path,
+            found=f"a map without {without[0].path.stem}_probabilities.tif",
+            expected="all probabilities of all maps, to write those of the mosaic",
+            remedy="Leave probabilities out of the --outputs, or map the scenes with them.",
+        )

@@ -1,31 +1,28 @@
-"""Observations of a block that are too many for memory: kept in a file, read back row by row."""
+"""Observations of a block that are too many for memory: kept in a file, read back in strips."""
 
 from __future__ import annotations
 
+import math
 import tempfile
-from dataclasses import fields
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.mosaics.windows import Observation
-
-#: The layers of an observation beside its probabilities.
-_SINGLE = tuple(field.name for field in fields(Observation) if field.name != "p")
+from geolulc.mosaics.observations import Observation
 
 
 class ObservationFile:
-    """A context: the file goes with it."""
+    """Observations of equal shape in a file that goes with the context."""
 
-    def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
-        """``shape``: (class, rows, columns) of the block; ``folder``: where there is room."""
-        classes, self._rows, self._columns = shape
-        self._layers = classes + len(_SINGLE)
-        self._count = 0
+    def __init__(self, folder: Path) -> None:
+        """``folder``: where there is room."""
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        #: Of each observation: layer → start in the file, type, and shape with the rows first.
+        self._places: list[dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]]] = []
 
-    def __enter__(self) -> ObservationFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,22 +30,25 @@ class ObservationFile:
 
     def add(self, observation: Observation) -> None:
         """Keep one more."""
-        single = [getattr(observation, name)[None] for name in _SINGLE]
-        values = np.concatenate([observation.p, *single]).astype(np.float32, copy=False)
-        # some rows of all layers lie together: they are read in one piece
-        self._file.write(values.swapaxes(0, 1).tobytes())
-        self._count += 1
+        places = {}
+        for name, values in observation.layers.items():
+            # a row of all classes lies together: some rows are read in one piece
+            by_row = np.ascontiguousarray(np.moveaxis(values, -2, 0))
+            places[name] = self._file.tell(), by_row.dtype, by_row.shape
+            self._file.write(by_row.data)
+        self._places.append(places)
 
     def rows(self, first: int, last: int) -> list[Observation]:
-        """Rows ``first`` to ``last`` of all of them, in their order."""
-        return [self._read(number, first, last) for number in range(self._count)]
+        """Rows ``first`` to ``last``, the last one excluded, of all observations in their order."""
+        return [
+            Observation(**{name: self._read(*place, first, last) for name, place in places.items()})
+            for places in self._places
+        ]
 
-    def _read(self, number: int, first: int, last: int) -> Observation:
-        row = self._layers * self._columns * np.dtype(np.float32).itemsize
-        self._file.seek((number * self._rows + first) * row)
+    def _read(
+        self, start: int, dtype: np.dtype[Any], shape: tuple[int, ...], first: int, last: int
+    ) -> NDArray[Any]:
+        row = dtype.itemsize * math.prod(shape[1:])
+        self._file.seek(start + first * row)
         data = self._file.read((last - first) * row)
-        shape = (last - first, self._layers, self._columns)
-        values: NDArray[np.float32] = np.frombuffer(data, np.float32).reshape(shape).swapaxes(0, 1)
-        classes = self._layers - len(_SINGLE)
-        single = dict(zip(_SINGLE, values[classes:], strict=True))
-        return Observation(p=values[:classes], **single)
+        return np.moveaxis(np.frombuffer(data, dtype).reshape(last - first, *shape[1:]), 0, -2)

@@ -1,4 +1,4 @@
-"""One mosaic a month, season or year, all on one grid, with a STAC Collection over them."""
+"""A mosaic for each month, season or year, all on one grid, and a STAC Collection over them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from geolulc.analysis.map_file import open_map
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.mosaics.collection import (
-    COLLECTION_NAME,
-    CollectionFile,
-    write_period_collection,
-)
-from geolulc.mosaics.grids import MosaicGrid, choose_grid
-from geolulc.mosaics.making import MosaicResult, combine_sources, open_sources, tell
-from geolulc.mosaics.options import MosaicOptions, MosaicOutput
-from geolulc.mosaics.pixel_sources import PixelSource
+from geolulc.mosaics.collection import COLLECTION_NAME, CollectionFile, write_period_collection
+from geolulc.mosaics.grids import choose_grid
+from geolulc.mosaics.making import MosaicResult, combine_sources, open_sources, story_of
+from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.sources import MapSource
-from geolulc.mosaics.writing import Progress
-from geolulc.outputs.description import describe_map
+from geolulc.mosaics.story import MosaicStory
+from geolulc.outputs.files import MapKind
+from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.tags import mosaic_of
+from geolulc.progress import Progress
 from geolulc.staging import require_free
 
 #: What a mosaic can stand for.
@@ -33,7 +32,7 @@ PeriodProgress = Callable[[str], AbstractContextManager[Progress | None]]
 
 @dataclass(frozen=True)
 class PeriodResult:
-    """What became of a period: its mosaic; ``skipped`` if it was there; or its ``error``."""
+    """A period and its mosaic, ``skipped`` where it was there already; or the ``error``."""
 
     period: str
     mosaic: MosaicResult = field(default_factory=MosaicResult)
@@ -64,7 +63,7 @@ def make_mosaics(
     paths: Sequence[Path],
     out: Path,
     options: MosaicOptions,
-    output: MosaicOutput,
+    output: OutputOptions,
     by: str,
     *,
     overwrite: bool = False,
@@ -103,33 +102,23 @@ def make_mosaics(
         groups.setdefault(period_of(source.time, by), []).append(source)
     out.mkdir(exist_ok=True)
     results = []
+    shared = CollectionFile.of_folder(out)
     for period, members in groups.items():
         target = out / f"{period}.tif"
+        story = story_of(members, grid, target, options, shared)
         try:
             if target.exists() and not overwrite:
-                _require_same(target, members, grid, options)
-                pixels = isinstance(members[0], PixelSource)
-                main = {"classes" if pixels else "probabilities": target}
-                there = MosaicResult(main, len(members), copied=grid.copied, pixels=pixels)
-                results.append(PeriodResult(period, there, skipped=True))
+                results.append(PeriodResult(period, _existing(target, story), skipped=True))
                 continue
             with progress(period) as report:
-                made = combine_sources(
-                    members,
-                    grid,
-                    target,
-                    options,
-                    output,
-                    # files without their map.tif are of a run that was killed
-                    overwrite=True,
-                    collection=CollectionFile.of_folder(out),
-                    progress=report,
-                )
-            results.append(PeriodResult(period, made))
+                # files without their map.tif are of a run that was killed
+                mosaic = combine_sources(story, target, output, overwrite=True, progress=report)
+            results.append(PeriodResult(period, mosaic))
         except GeolulcError as error:
             results.append(PeriodResult(period, error=error))
-    if "stac" in output.outputs:
-        write_period_collection(out, grid.cells, by)
+    header = story_of(sources, grid, out, options).header
+    if "stac" in output.chosen(MapKind.of(exclusive=header.exclusive, mosaic=True)):
+        write_period_collection(out, header, by)
     return results
 
 
@@ -144,15 +133,18 @@ def _require_folder(out: Path) -> None:
     require_free([out / COLLECTION_NAME if out.is_dir() else out], overwrite=True)
 
 
-def _require_same(
-    target: Path, sources: Sequence[MapSource], grid: MosaicGrid, options: MosaicOptions
-) -> None:
-    """``OutputError`` unless the mosaic that is there is the one that would be made."""
-    found = describe_map(target).get("mosaic", {})
-    if found.get("digest") != tell(sources, grid, target, options).digest:
+def _existing(target: Path, story: MosaicStory) -> MosaicResult:
+    """The mosaic that is there; ``OutputError`` unless it is the one that would be made."""
+    with open_map(target) as raster:
+        content, made = raster.content, mosaic_of(raster.tags)
+    number = len(story.sources)
+    if made.get("digest") != story.digest:
         raise OutputError(
             target,
-            found=f"a mosaic of {found.get('maps', 'unknown')} maps, made of others or otherwise",
-            expected=f"one of these {len(sources)} maps with these options",
+            found=f"a mosaic of {made.get('maps', 'unknown')} maps, made of others or otherwise",
+            expected=f"one of these {number} maps with these options",
             remedy="Remove it or give another folder, or --overwrite to make all of them again.",
         )
+    return MosaicResult(
+        {content: target}, number, copied=story.grid.copied, pixels=story.header.exclusive
+    )

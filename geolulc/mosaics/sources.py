@@ -1,25 +1,27 @@
-"""The maps that a mosaic is made of: found, read as far as their tags, and held to be alike."""
+"""The maps that a mosaic is made of: where they are, what their files hold, whether they fit."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from geolulc.analysis.map_file import MapFile, open_map, sibling
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.grid import CellGrid
-from geolulc.nomenclature import nomenclature
-from geolulc.outputs.pixel_tags import PIXEL_SIZE_TAG
-from geolulc.outputs.reading import grid_of, opened_map
-from geolulc.outputs.tags import MOSAIC, model_of, scene_of
-from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
+from geolulc.maps.header import MapHeader
+from geolulc.outputs.tags import MOSAIC
 
 _RASTERS: Final = (".tif", ".tiff")
+#: Rasters beside the map.tif of a map of pixels that hold probabilities, the one that says most
+#: first: of all classes, of the three most probable ones, of the pixel's own.
+PROBABILITIES: Final = ("probabilities", "top3", "confidence")
+#: The raster beside the map.tif of a map of cells that holds their valid and clear shares.
+SHARES: Final = "uncertainty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,87 +30,176 @@ class MapSource:
 
     Attributes:
         path: its map.tif.
-        grid: its cells.
-        classes: names, in the order of the bands.
-        nomenclature: their nomenclature.
-        thresholds: as in ``LandCoverMap``.
-        scene: what it was made from.
-        model: what made it.
+        header: the map.
         time: when its scene was sensed.
-        quality: the raster with valid and clear shares; None where there is none.
-        digest: SHA-256 of all tags, those of the bands (their statistics) included.
+        beside: name of the raster beside map.tif that is read too: ``SHARES`` of a map of cells,
+            None where it has none; of ``PROBABILITIES`` of a map of pixels.
+        digest: SHA-256 of all tags of what is read, those of the bands (their statistics)
+            included.
     """
 
     path: Path
-    grid: CellGrid
-    classes: tuple[str, ...]
-    nomenclature: str
-    thresholds: tuple[float, ...]
-    scene: dict[str, str]
-    model: dict[str, str]
+    header: MapHeader
     time: datetime
-    quality: Path | None
+    beside: str | None
     digest: str
+
+    @property
+    def path_beside(self) -> Path:
+        """The raster ``beside`` map.tif."""
+        return self.path.with_name(f"{self.path.stem}_{self.beside}.tif")
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether valid and clear shares of its cells are known; never of pixels."""
+        return self.beside == SHARES
+
+    @property
+    def model(self) -> str:
+        """SHA-256 of the model that made it; "" where that is not known."""
+        return self.header.model.get("sha256", "")
 
 
 def find_maps(paths: Sequence[Path]) -> list[Path]:
     """The rasters that ``paths`` name: files, folders of .tif, or lists (.txt, a path a line).
 
     Raises:
-        OutputError: something is not there, or of another kind.
+        OutputError: a path leads to nothing, or to something else.
     """
-    found: list[Path] = []
+    rasters: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _RASTERS)
             if not inside:
-                raise unusable(path, "a folder without .tif")
-            found += inside
+                raise _unusable(path, "a folder without .tif")
+            rasters += inside
         elif path.suffix.lower() == ".txt" and path.is_file():
             try:
                 text = path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
-                raise unusable(path, "a list that is no text") from None
+                raise _unusable(path, "a list that is not text") from None
             lines = [line.strip() for line in text.splitlines()]
             # relative paths count from the list
-            found += [path.parent / line for line in lines if line and not line.startswith("#")]
+            rasters += [path.parent / line for line in lines if line and not line.startswith("#")]
         elif path.suffix.lower() in _RASTERS:
-            found.append(path)
+            rasters.append(path)
         else:
-            raise unusable(path, "a file of another kind" if path.exists() else "nothing there")
-    return list(dict.fromkeys(found))
+            raise _unusable(path, "a file of another kind" if path.exists() else "nothing there")
+    return list(dict.fromkeys(rasters))
 
 
-def read_sources(
-    paths: Iterable[Path], read: Callable[[Path], MapSource | None] | None = None
-) -> list[MapSource]:
+def are_pixels(paths: Sequence[Path]) -> bool:
+    """Whether the first map that ``paths`` name is one of pixels; False if it cannot be read."""
+    try:
+        with open_map(find_maps(paths)[0]) as first:
+            return first.header.exclusive
+    except (GeolulcError, IndexError):
+        return False
+
+
+def read_sources(paths: Iterable[Path]) -> list[MapSource]:
     """The maps among ``paths``; the other rasters of maps (classes, presence …) are passed over.
 
-    Args:
-        paths: rasters.
-        read: the map at a path, None for another raster of a map; by default maps of cells.
-
     Raises:
-        GeolulcError: one is missing, damaged, or was not written by geolulc, or there is no map.
+        GeolulcError: a raster is missing, damaged, or was not written by geolulc; maps of cells
+            and of pixels together; a mosaic; a map of pixels without probabilities; a map twice;
+            or no map.
     """
-    sources = []
-    others = []
+    sources: list[MapSource] = []
+    others = 0
+    exclusive: bool | None = None
     for path in paths:
-        source = (read or _read_source)(path)
+        with open_map(path) as raster:
+            kind = raster.header.exclusive
+            exclusive = kind if exclusive is None else exclusive
+            if kind != exclusive:
+                raise _mixed(raster)
+            source = _read_source(raster)
         if source is None:
-            others.append(path)
+            others += 1
         else:
             sources.append(source)
     if not sources:
         raise ParameterError(
             "the maps",
-            found=f"none among {len(others)} rasters of maps" if others else "none",
+            found=f"none among {others} rasters of maps" if others else "none",
             expected="at least one map.tif of geolulc map",
             remedy="Give the map.tif files, or the folder that holds them.",
         )
-    seen: dict[str, Path] = {}
+    _require_different(sources)
+    return sources
+
+
+def _read_source(raster: MapFile) -> MapSource | None:
+    """The map whose map.tif ``raster`` is; None if it is another raster of a map."""
+    header = raster.header
+    if raster.content != ("classes" if header.exclusive else "probabilities"):
+        return None
+    if MOSAIC in raster.tags:
+        raise _unusable(raster.path, "a mosaic")
+    contents: Any = _all_tags(raster)
+    beside: str | None
+    if header.exclusive:
+        beside, more = _probabilities_beside(raster)
+        contents = [contents, beside, more]
+    else:
+        beside = _shares_beside(raster)
+    return MapSource(
+        path=raster.path,
+        header=header,
+        time=_sensing_time(raster),
+        beside=beside,
+        digest=hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest(),
+    )
+
+
+def _all_tags(raster: MapFile) -> list[Any]:
+    """All tags of a raster, those of the bands (their statistics) included."""
+    dataset = raster.dataset
+    bands = [dataset.tags(i) for i in range(1, dataset.count + 1)]
+    return [dict(raster.tags), bands, list(dataset.descriptions)]
+
+
+def _shares_beside(raster: MapFile) -> str | None:
+    """``SHARES`` where that raster lies beside a map.tif."""
+    other = sibling(raster, SHARES)
+    if other is None:
+        return None
+    other.close()
+    return SHARES
+
+
+def _probabilities_beside(raster: MapFile) -> tuple[str, list[Any]]:
+    """Name and tags of the raster beside a map.tif of pixels that says most."""
+    for name in PROBABILITIES:
+        other = sibling(raster, name)
+        if other is not None:
+            with other:
+                return name, _all_tags(other)
+    path = raster.path
+    raise OutputError(
+        path,
+        found="no probabilities beside it",
+        expected=f"{path.stem}_top3.tif, or {' or '.join(f'_{n}.tif' for n in PROBABILITIES[::2])}",
+        remedy="Map the scene again with top3 among the --outputs.",
+    )
+
+
+def _sensing_time(raster: MapFile) -> datetime:
+    """When the scene of a map was sensed."""
+    text = raster.header.scene.get("sensing_time", "")
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise _unusable(raster.path, f"a map of a scene with the sensing time {text!r}") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _require_different(sources: Sequence[MapSource]) -> None:
+    """``ParameterError`` that names a map which is given twice."""
+    paths: dict[str, Path] = {}
     for source in sources:
-        other = seen.setdefault(source.digest, source.path)
+        other = paths.setdefault(source.digest, source.path)
         if other != source.path:
             raise ParameterError(
                 source.path,
@@ -116,113 +207,52 @@ def read_sources(
                 expected="each map once: it would count twice",
                 remedy="Leave one of them out.",
             )
-    return sources
-
-
-def _read_source(path: Path) -> MapSource | None:
-    with opened_map(path) as dataset:
-        tags = dataset.tags()
-        if PIXEL_SIZE_TAG in tags:
-            raise mixed(path, "a map of pixels among maps of cells")
-        if tags.get("GEOLULC_FILE") != "probabilities":
-            return None
-        if MOSAIC in tags:
-            raise unusable(path, "a mosaic")
-        grid = grid_of(dataset.crs.to_string(), tags)
-        if grid.shape != dataset.shape:
-            raise unusable(path, f"a grid of {dataset.shape} cells that its tags contradict")
-        names = nomenclature(tags["NOMENCLATURE"])
-        for name in dataset.descriptions:
-            names[name]
-        scene = scene_of(tags)
-        bands = [dataset.tags(i) for i in range(1, dataset.count + 1)]
-        text = json.dumps([tags, bands, list(dataset.descriptions)], sort_keys=True)
-        return MapSource(
-            path=path,
-            grid=grid,
-            classes=tuple(dataset.descriptions),
-            nomenclature=names.id,
-            thresholds=tuple(json.loads(tags["THRESHOLDS"])),
-            scene=scene,
-            model=model_of(tags),
-            time=sensed(path, scene.get("sensing_time", "")),
-            quality=_quality(path, dataset, tags),
-            digest=hashlib.sha256(text.encode()).hexdigest(),
-        )
-
-
-def sensed(path: Path, text: str) -> datetime:
-    """``text`` as the time when the scene of the map ``path`` was sensed."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise unusable(path, f"a map of a scene with the sensing time {text!r}") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _quality(path: Path, dataset: Any, tags: dict[str, str]) -> Path | None:
-    """The raster of shares beside a map.tif, which must be of the same map."""
-    quality = path.with_name(f"{path.stem}_uncertainty.tif")
-    if not quality.is_file():
-        return None
-    same = ("SCENE_NAME", "SCENE_SENSING_TIME", "MODEL_SHA256", "STRIDE_M", "MAPPED_AREA_HA")
-    with opened_map(quality) as other:
-        found = other.tags()
-        fits = other.transform == dataset.transform and other.shape == dataset.shape
-        if not fits or any(found.get(name) != tags.get(name) for name in same):
-            raise OutputError(
-                quality,
-                found="shares of another map",
-                expected=f"those of {path.name}",
-                remedy="Map the scene again, or move the file away: the map then weighs 1.",
-            )
-        known = {VALID_BAND, CLEAR_BAND} & set(other.descriptions)
-    return quality if known else None
 
 
 def require_alike(sources: Sequence[MapSource], *, mixed_models: bool = False) -> None:
     """``ParameterError`` that names the map whose classes, or model, differ from the first's."""
     first = sources[0]
     for source in sources[1:]:
-        if source.nomenclature != first.nomenclature:
-            raise _different(source, first, f"the nomenclature {source.nomenclature}")
-        missing = set(first.classes) ^ set(source.classes)
+        if source.header.nomenclature != first.header.nomenclature:
+            raise _different(source, first, f"the nomenclature {source.header.nomenclature}")
+        missing = set(first.header.classes) ^ set(source.header.classes)
         if missing:
             raise _different(source, first, f"other classes ({', '.join(sorted(missing))})")
-    models = Counter(source.model.get("sha256", "") for source in sources)
+    models = Counter(source.model for source in sources)
     if len(models) > 1 and not mixed_models:
         usual = models.most_common(1)[0][0]
-        odd = next(s for s in sources if s.model.get("sha256", "") != usual)
+        odd = next(s for s in sources if s.model != usual)
         raise ParameterError(
             odd.path,
-            found=f"a map by model {odd.model.get('sha256', '')[:12] or 'unknown'}, one of "
-            f"{len(models)} models",
+            found=f"a map by model {odd.model[:12] or 'unknown'}, one of {len(models)} models",
             expected=f"maps by one model ({usual[:12] or 'unknown'}): others differ at the borders",
             remedy="Map all scenes with one model, or pass --allow-different-models.",
         )
 
 
 def _different(source: MapSource, first: MapSource, found: str) -> GeolulcError:
+    header = first.header
     return ParameterError(
         source.path,
         found=found,
-        expected=f"the {len(first.classes)} classes of {first.nomenclature} in {first.path}",
+        expected=f"the {len(header.classes)} classes of {header.nomenclature} in {first.path}",
         remedy="Map all scenes with one model.",
     )
 
 
-def mixed(path: Path, found: str) -> GeolulcError:
-    """What is said of the first map of another kind."""
+def _mixed(raster: MapFile) -> GeolulcError:
+    """The error that names the first map of another kind."""
+    kinds = ("pixels", "cells") if raster.header.exclusive else ("cells", "pixels")
     return OutputError(
-        path,
-        found=found,
+        raster.path,
+        found=f"a map of {kinds[0]} among maps of {kinds[1]}",
         expected="maps of one kind",
         remedy="Make a mosaic of each kind.",
     )
 
 
-def unusable(path: Path, found: str) -> GeolulcError:
-    """What is said of a path that is no map."""
+def _unusable(path: Path, found: str) -> GeolulcError:
+    """The error that names a path which leads to no map of a scene."""
     return OutputError(
         path,
         found=found,

@@ -1,55 +1,90 @@
-"""What a mosaic says of itself: in tags, in its STAC Item and on its page."""
+"""Where a mosaic comes from, as its tags, its page and its STAC Item say it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
-
-import pystac
+from typing import Final
 
 from geolulc import __version__
-from geolulc.grid import CellGrid
-from geolulc.landcover_map import MapHeader
-from geolulc.mosaics.collection import CollectionFile, link_collection
+from geolulc.maps.header import MapHeader
+from geolulc.maps.tally import MapFigures
+from geolulc.mosaics.collection import CollectionFile, write_mosaic_collection
 from geolulc.mosaics.grids import MosaicGrid
 from geolulc.mosaics.options import MosaicOptions
-from geolulc.mosaics.sources import MapSource
-from geolulc.outputs.figures import MapFigures
-from geolulc.outputs.footprint import footprint
-from geolulc.outputs.stac import EXTENSIONS, add_assets, projection, relative_href, write_json
+from geolulc.mosaics.sources import PROBABILITIES, MapSource
+from geolulc.outputs.story import ItemFacts, Origin, grid_facts, relative_href
 from geolulc.outputs.tags import MOSAIC
 
 #: So many names of maps at most stand in the tags of every file; the STAC Item links to all.
 _MOST_NAMED: Final = 1000
+#: So many names at most stand in a list that people read.
+_MOST_LISTED: Final = 20
+_IN_WORDS: Final = {
+    "probabilities": "all probabilities",
+    "top3": "the three most probable classes",
+    "confidence": "the class and its probability",
+}
 
 
 @dataclass(frozen=True)
 class MosaicStory:
-    """Where a mosaic comes from.
+    """The maps of a mosaic and how they were combined: ``geolulc.outputs.story.Story``.
 
     Attributes:
-        name: what it is called.
-        folder: where its files will lie, for relative links.
-        grid: its cells.
-        copied: whether cells were copied, not resampled.
-        options: how maps were combined.
+        name: of the mosaic.
         sources: the maps.
-        collection: the STAC Collection it belongs to.
+        grid: the mosaic's cells.
+        options: how maps were combined.
+        shared: the STAC Collection that the mosaic shares with others; None for its own.
     """
 
     name: str
-    folder: Path
-    grid: CellGrid
-    copied: bool
-    options: MosaicOptions
     sources: Sequence[MapSource]
-    collection: CollectionFile | None = None
+    grid: MosaicGrid
+    options: MosaicOptions
+    shared: CollectionFile | None = None
+    mosaic: bool = field(default=True, init=False)
+    model: None = field(default=None, init=False)
+    backdrop: None = field(default=None, init=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the mosaic has a STAC Collection of its own."""
+        return self.shared is None
+
+    @cached_property
+    def header(self) -> MapHeader:
+        """The mosaic without its cells: classes in the order of the first map's.
+
+        Thresholds of different models are averaged, as their probabilities are. Of the scene
+        classification, those classes are masked that are masked in all maps.
+        """
+        first = self.sources[0].header
+        headers = [source.header for source in self.sources]
+        masked = set.intersection(*(set(header.masked_scl) for header in headers))
+        return MapHeader(
+            grid=self.grid.cells,
+            classes=first.classes,
+            nomenclature=first.nomenclature,
+            exclusive=first.exclusive,
+            patch_size=max((h.patch_size for h in headers if h.patch_size), default=None),
+            thresholds=_mean_thresholds(first.classes, self._by_model),
+            scene=self._scene,
+            model=self._model,
+            masked_scl=tuple(sorted(masked)),
+        )
+
+    @property
+    def models(self) -> int:
+        """Number of models that made the maps."""
+        return len(self._by_model)
 
     @property
     def times(self) -> tuple[datetime, datetime]:
@@ -59,154 +94,166 @@ class MosaicStory:
 
     @property
     def unweighted(self) -> int:
-        """Number of maps without valid and clear shares, which weigh 1."""
-        return sum(s.quality is None for s in self.sources)
+        """Number of maps of cells without valid and clear shares, which weigh 1."""
+        return 0 if self._exclusive else sum(not s.has_shares for s in self.sources)
+
+    @property
+    def probabilities(self) -> dict[str, int]:
+        """Raster → number of maps of pixels whose probabilities are read from it."""
+        counts = Counter(source.beside for source in self.sources)
+        return {name: counts[name] for name in PROBABILITIES if counts[name]}
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that the values depend on: maps, grid, options."""
-        o = self.options
-        tile = self.grid.tile
-        place = [tile.crs, tile.left, tile.top, tile.width, tile.height, self.grid.stride]
+        extent = self.grid.cells.extent
+        place = [extent.crs, extent.left, extent.top, extent.width, extent.height]
         text = json.dumps(
             [
-                sorted((s.digest, s.quality is not None) for s in self.sources),
-                place,
-                o.combine,
-                o.least_weight,
+                sorted((source.digest, source.has_shares) for source in self.sources),
+                [*place, self.grid.cells.cell],
+                self.options.combine,
+                self.options.least_weight,
             ]
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def _exclusive(self) -> bool:
+        return self.sources[0].header.exclusive
 
-def mosaic_header(name: str, sources: Sequence[MapSource], grid: MosaicGrid) -> MapHeader:
-    """The mosaic without its cells: classes in the order of the first map's.
+    @cached_property
+    def _by_model(self) -> dict[str, MapHeader]:
+        """A map of each model, by the model's SHA-256."""
+        return dict(sorted({s.model: s.header for s in self.sources}.items()))
 
-    Thresholds of different models are averaged, as their probabilities are.
-    """
-    first = sources[0]
-    times = sorted(s.time.astimezone(UTC) for s in sources)
-    by_model = {s.model.get("sha256", ""): s for s in sources}
-    models = {sha256: source.model for sha256, source in by_model.items()}
-    days = " to ".join(dict.fromkeys(f"{t:%Y-%m-%d}" for t in (times[0], times[-1])))
-    number = f"{len(sources)} map{'s' if len(sources) > 1 else ''}"
-    scene = {
-        "name": f"{name}: {number}, {days}",
-        "start_time": _iso(times[0]),
-        "end_time": _iso(times[-1]),
-        "platform": ", ".join(sorted({s.scene.get("platform", "unknown") for s in sources})),
-        "tile": _few(sorted({s.scene.get("tile", "unknown") for s in sources})),
-    }
-    model = dict(first.model)
-    if len(models) > 1:
-        model = {
-            "name": _few(sorted({m.get("name", "unknown") for m in models.values()})),
-            "sha256": _few(sorted(models)),
+    @property
+    def _copied(self) -> str:
+        return "copied" if self.grid.copied else "resampled"
+
+    @property
+    def _scene(self) -> dict[str, str]:
+        scenes = [source.header.scene for source in self.sources]
+        days = " to ".join(dict.fromkeys(f"{time:%Y-%m-%d}" for time in self.times))
+        number = f"{len(scenes)} map{'s' if len(scenes) > 1 else ''}"
+        first, last = map(_iso, self.times)
+        return {
+            "name": f"{self.name}: {number}, {days}",
+            "start_time": first,
+            "end_time": last,
+            "platform": ", ".join(sorted({s.get("platform", "unknown") for s in scenes})),
+            "tile": _listed(sorted({s.get("tile", "unknown") for s in scenes})),
         }
-    thresholds = _mean_thresholds(first.classes, [by_model[sha256] for sha256 in sorted(by_model)])
-    return MapHeader(grid.cells, first.classes, first.nomenclature, thresholds, scene, model)
+
+    @property
+    def _model(self) -> dict[str, str]:
+        models = self._by_model
+        if len(models) == 1:
+            return dict(self.sources[0].header.model)
+        names = {header.model.get("name", "unknown") for header in models.values()}
+        return {"name": _listed(sorted(names)), "sha256": _listed(list(models))}
+
+    def tags(self, figures: MapFigures) -> Mapping[str, str]:
+        """How the mosaic was made: MOSAIC_…"""
+        sources = self.sources
+        names = [s.header.scene.get("name", s.path.stem) for s in sources[:_MOST_NAMED]]
+        tags = {
+            MOSAIC: str(len(sources)),
+            "MOSAIC_COMBINE": self.options.combine,
+            "MOSAIC_MODELS": str(self.models),
+            "MOSAIC_SCENES": json.dumps(names, ensure_ascii=False),
+            "MOSAIC_DIGEST": self.digest,
+        }
+        if self._exclusive:  # of pixels, those that are not clear or not valid have no data
+            return tags | {
+                "MOSAIC_PIXELS": self._copied,
+                "MOSAIC_PROBABILITIES": json.dumps(self.probabilities),
+                "MOSAIC_UNKNOWN_SHARE": f"{figures.unknown:.6g}",
+                "MOSAIC_MASKED_SCL": json.dumps(sorted({s.header.masked_scl for s in sources})),
+            }
+        return tags | {
+            "MOSAIC_CELLS": self._copied,
+            "MOSAIC_LEAST_WEIGHT": f"{self.options.least_weight:g}",
+            "MOSAIC_UNWEIGHTED_MAPS": str(self.unweighted),
+        }
+
+    def facts(self, header: MapHeader, figures: MapFigures) -> Mapping[str, object]:
+        """The head of the report: maps, their weights or probabilities, times, and the grid."""
+        first, last = map(_iso, self.times)
+        if self._exclusive:
+            known = "; ".join(f"{_IN_WORDS[k]} of {n} maps" for k, n in self.probabilities.items())
+            said = {"Probabilities": f"{known}; {figures.unknown:.1%} of them unknown, taken as 0"}
+        else:
+            without = f"; {self.unweighted} maps without them weigh 1" if self.unweighted else ""
+            said = {"Weights": f"valid × clear share{without}"}
+        return {
+            "Maps": f"{len(self.sources)}, combined by {self.options.combine}",
+            **said,
+            "Sensed": f"{first} to {last}",
+            **grid_facts(header, figures, f", {self._copied}"),
+        }
+
+    def item(
+        self, header: MapHeader, figures: MapFigures, targets: Mapping[str, Path], folder: Path
+    ) -> ItemFacts:
+        """The interval from the first to the last scene, and links to all maps."""
+        how = self.options.combine
+        number = len(self.sources)
+        collection = self._collection(targets)
+        return ItemFacts(
+            identifier=self.name,
+            title=f"Land cover: {self.name}",
+            description=f"{number} maps combined by {how} in {header.unit.many} of "
+            f"{header.grid.cell} m; {figures.area_ha:.0f} ha mapped.",
+            times=self.times,
+            lineage=f"{number} maps → geolulc {__version__}, {how}; "
+            f"model {header.model.get('name', 'unknown')} "
+            f"(sha256 {header.model.get('sha256', 'unknown')})",
+            origins=[_origin(source, folder) for source in self.sources],
+            collection=None if collection is None else (collection.identifier, collection.name),
+        )
+
+    def write_others(self, targets: Mapping[str, Path]) -> None:
+        """Write the mosaic's own STAC Collection, where it is among ``targets``."""
+        collection = self._collection(targets)
+        if "stac.collection" in targets and collection is not None:
+            path, item = targets["stac.collection"], targets["stac"]
+            write_mosaic_collection(path, collection, self.header, item)
+
+    def _collection(self, targets: Mapping[str, Path]) -> CollectionFile | None:
+        """The STAC Collection that the mosaic belongs to."""
+        if "stac.collection" in targets:
+            return CollectionFile.of_mosaic(targets["stac.collection"])
+        return self.shared
 
 
-def _mean_thresholds(classes: tuple[str, ...], models: Sequence[MapSource]) -> tuple[float, ...]:
-    """Of ``models``, a map of each; those without thresholds are left out."""
-    known = [dict(zip(m.classes, m.thresholds, strict=True)) for m in models if m.thresholds]
+def _mean_thresholds(
+    classes: tuple[str, ...], models: Mapping[str, MapHeader]
+) -> tuple[float, ...]:
+    """The mean over ``models``, of which each has a map; those without thresholds are left out."""
+    known = [
+        dict(zip(header.classes, header.thresholds, strict=True))
+        for header in models.values()
+        if header.thresholds
+    ]
     return tuple(sum(one[c] for one in known) / len(known) for c in classes) if known else ()
 
 
-def story_tags(story: MosaicStory) -> dict[str, str]:
-    """Tags that only mosaics have."""
-    names = [s.scene.get("name", s.path.stem) for s in story.sources[:_MOST_NAMED]]
-    return {
-        MOSAIC: str(len(story.sources)),
-        "MOSAIC_COMBINE": story.options.combine,
-        "MOSAIC_LEAST_WEIGHT": f"{story.options.least_weight:g}",
-        "MOSAIC_UNWEIGHTED_MAPS": str(story.unweighted),
-        "MOSAIC_CELLS": "copied" if story.copied else "resampled",
-        "MOSAIC_MODELS": str(len({s.model.get("sha256", "") for s in story.sources})),
-        "MOSAIC_SCENES": json.dumps(names, ensure_ascii=False),
-        "MOSAIC_DIGEST": story.digest,
-    }
-
-
-def report_facts(story: MosaicStory, figures: MapFigures) -> dict[str, object]:
-    """The head of the page."""
-    first, last = story.times
-    rows, columns = story.grid.shape
-    weights = "valid × clear share"
-    if story.unweighted:
-        weights += f"; {story.unweighted} maps without them weigh 1"
-    return {
-        "Maps": f"{len(story.sources)}, combined by {story.options.combine}",
-        "Weights": weights,
-        "Sensed": f"{_iso(first)} to {_iso(last)}",
-        "Coordinate reference system": story.grid.tile.crs,
-        "Cells": f"{rows} × {columns} of {story.grid.stride} m, "
-        f"{'copied' if story.copied else 'resampled'}",
-        "Mapped": f"{figures.area_ha:,.0f} ha",
-    }
-
-
-def write_mosaic_item(
-    path: Path,
-    header: MapHeader,
-    story: MosaicStory,
-    files: Mapping[str, Path],
-    figures: MapFigures,
-    titles: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Write the STAC Item: its time is an interval, and it derives from every map.
-
-    ``titles`` are those of assets that hold something else than in a mosaic of cells.
-    """
-    geometry, bbox = footprint(story.grid.tile)
-    first, last = story.times
-    item = pystac.Item(
-        id=story.name,
-        geometry=geometry,
-        bbox=bbox,
-        datetime=None,
-        start_datetime=first,
-        end_datetime=last,
-        properties=_properties(header, story, figures),
-        stac_extensions=list(EXTENSIONS),
+def _origin(source: MapSource, folder: Path) -> Origin:
+    """A map that the Item derives from: its Item, or else its map.tif."""
+    item = source.path.with_suffix(".json")
+    described = item.is_file()
+    return Origin(
+        relative_href(item if described else source.path, folder),
+        source.header.scene.get("name", source.path.stem),
+        "application/geo+json" if described else "image/tiff",
     )
-    add_assets(item, files, header, titles)
-    for source in story.sources:
-        document = source.path.with_suffix(".json")
-        there = document if document.is_file() else source.path
-        item.add_link(
-            pystac.Link(
-                "derived_from",
-                relative_href(there, story.folder),
-                media_type="application/geo+json" if there is document else "image/tiff",
-                title=source.scene.get("name", source.path.stem),
-            )
-        )
-    if story.collection is not None:
-        link_collection(item, story.collection)
-    write_json(path, item)
 
 
-def _properties(header: MapHeader, story: MosaicStory, figures: MapFigures) -> dict[str, Any]:
-    model = header.model
-    return {
-        "title": f"Land cover: {story.name}",
-        "description": f"{len(story.sources)} maps combined by {story.options.combine} in cells of "
-        f"{story.grid.stride} m; {figures.area_ha:.0f} ha mapped.",
-        "constellation": "sentinel-2",
-        "instruments": ["msi"],
-        "gsd": story.grid.stride,
-        **projection(story.grid),
-        "processing:level": "L4",
-        "processing:software": {"geolulc": __version__},
-        "processing:lineage": f"{len(story.sources)} maps → geolulc {__version__}, "
-        f"{story.options.combine}; model {model.get('name', 'unknown')} "
-        f"(sha256 {model.get('sha256', 'unknown')})",
-    }
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])} … ({len(names)})"
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_MOST_LISTED])} … ({len(names)})"
 
 
 def _iso(time: datetime) -> str:

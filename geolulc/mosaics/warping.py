@@ -1,4 +1,4 @@
-"""Layers of one grid on another."""
+"""Resampling of layers from one grid to another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from geolulc.grid import CellGrid
+from geolulc.grid import Grid
 
 #: From this many source cells along a cell on, the cells inside it are averaged.
 _COARSER: Final = 2
@@ -20,23 +20,22 @@ _EXACT: Final = 1e-9
 
 
 def warped(
-    layers: NDArray[np.float32], grid: CellGrid, column: int, row: int, block: CellGrid
+    layers: NDArray[np.float32], grid: Grid, row: int, column: int, block: Grid
 ) -> NDArray[np.float32]:
-    """``layers`` on the cells of ``block``, by GDAL's warper; 0 beyond them.
+    """Layers of cells of ``grid`` on the cells of ``block``, by GDAL's warper; 0 beyond them.
 
     Bilinear, or the average of the cells inside where those of ``block`` are at least twice as
     large.
 
     Args:
         layers: float32 (layer, rows, columns).
-        grid: whose cells they are, from ``row`` and ``column`` on, which may lie outside.
-        column: of the first cell.
-        row: the same.
-        block: another grid.
+        grid: the grid of the layers' cells.
+        row, column: of their first cell in ``grid``; it may lie outside.
+        block: the grid of the result.
     """
     rows, columns = block.shape
-    ratio = grid.stride / block.stride
-    coarser = block.stride >= _COARSER * grid.stride
+    ratio = grid.cell / block.cell
+    coarser = block.cell >= _COARSER * grid.cell
     with MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
@@ -44,7 +43,7 @@ def warped(
             height=layers.shape[1],
             width=layers.shape[2],
             dtype="float32",
-            crs=grid.tile.crs,
+            crs=grid.extent.crs,
             transform=grid.transform @ rasterio.Affine.translation(column, row),
             interleave="band",
         ) as dataset:
@@ -53,7 +52,7 @@ def warped(
             memory.open() as dataset,
             WarpedVRT(
                 dataset,
-                crs=block.tile.crs,
+                crs=block.extent.crs,
                 transform=block.transform,
                 height=rows,
                 width=columns,

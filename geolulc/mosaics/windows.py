@@ -1,246 +1,167 @@
-"""What one map says of the cells of a block: copied where grids agree, resampled otherwise."""
+"""What maps say of the cells of a mosaic: copied where grids agree, resampled otherwise."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geolulc.grid import CellGrid, MapGrid
-from geolulc.mosaics.grids import projected_bounds
-from geolulc.mosaics.open_rasters import OpenRasters, damaged
+from geolulc.grid import Grid
+from geolulc.maps.encoding import FULL
+from geolulc.maps.header import MapHeader
+from geolulc.mosaics.grids import projected_bounds, whole_bounds
+from geolulc.mosaics.observations import MapReader, Observation
 from geolulc.mosaics.sources import MapSource
 from geolulc.mosaics.warping import warped
-from geolulc.outputs.uncertainty import CLEAR_BAND, VALID_BAND
 
 #: In resampling, what a cell whose patch is off its centre weighs beside one that is centred.
 _ASIDE: Final = 1e-9
-#: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
-_MOST: Final = 1.0001
 #: A smaller share of a cell's weight from moved patches is rounding.
 _TRACE: Final = 1e-3
 #: The warper's kernel reaches this many cells of the coarser grid beyond a block.
 _MARGIN: Final = 3
 
-
-@dataclass(frozen=True)
-class Observation:
-    """One map in the cells of a block.
-
-    Attributes:
-        p: float32 (class, rows, columns), in the order asked for; NaN where not observed.
-        weight: float32 (rows, columns): valid × clear share; 0 where not observed.
-        offset: float32: metres, along x and y together, from the cell's centre to its patch's: at
-            a tile's edge patches are moved inside. In resampling, cells to which a moved patch or
-            missing ground contributes are off as well.
-        valid: float32: valid share; NaN where not observed or not known.
-        clear: float32: the same of the clear share.
-    """
-
-    p: NDArray[np.float32]
-    weight: NDArray[np.float32]
-    offset: NDArray[np.float32]
-    valid: NDArray[np.float32]
-    clear: NDArray[np.float32]
+#: Layers of a map's cells → the layers of a block's.
+_Warp = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class MapWindows:
-    """Reads maps by windows. Use as a context: it holds datasets open."""
+    """Reads maps block by block of a mosaic. Use as a context: it holds files open."""
 
-    def __init__(self, classes: tuple[str, ...], *, copied: bool) -> None:
-        """``classes``: the order of the probabilities; ``copied``: the grids agree."""
-        self._classes, self._copied = classes, copied
-        self._rasters = OpenRasters()
+    def __init__(self, header: MapHeader, *, copied: bool) -> None:
+        """``header``: of the mosaic; ``copied``: its cells are those of the maps."""
+        self._exclusive, self._copied = header.exclusive, copied
+        self._reader = MapReader(header.classes, exclusive=header.exclusive)
 
-    def __enter__(self) -> MapWindows:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._rasters.__exit__()
+        self._reader.__exit__()
 
-    def observe(self, source: MapSource, block: CellGrid) -> Observation | None:
-        """``source`` in the cells of ``block``; None where it does not reach it.
+    def observe(self, source: MapSource, block: Grid) -> Observation | None:
+        """``source`` in the cells of ``block``; None where it says nothing of them.
 
         Raises:
             OutputError: the map is damaged.
         """
-        if self._copied:
-            return self._copy(source, block)
-        return self._resample(source, block)
+        grid = source.header.grid
+        window = copied_from(grid, block) if self._copied else resampled_from(grid, block)
+        seen = self._read(source, window)
+        if seen is None or self._copied:
+            return seen
 
-    def _copy(self, source: MapSource, block: CellGrid) -> Observation | None:
-        there = self._read(source, *copied_from(source.grid, block))
-        if there is None:
-            return None
-        seen = there.mapped
-        return Observation(
-            np.where(seen, there.p, np.float32(np.nan)),
-            np.where(seen, there.weight, np.float32(0)),
-            there.offset,
-            np.where(seen, there.valid, np.float32(np.nan)),
-            np.where(seen, there.clear, np.float32(np.nan)),
-        )
+        def warp(layers: NDArray[np.float32]) -> NDArray[np.float32]:
+            return warped(layers, grid, window.row_off, window.col_off, block)
 
-    def _resample(self, source: MapSource, block: CellGrid) -> Observation | None:
-        """By GDAL's warper: bilinear, or the average of the cells inside a coarser one.
+        if self._exclusive:
+            resampled = _resample_pixels(seen, warp)
+        else:
+            resampled = _resample_cells(seen, warp, grid.cell)
+        return resampled if resampled.weight.any() else None
 
-        A probability speaks of a patch centred on its cell: between centres it is interpolated.
-        What is warped is weight × probability and weight, so that cells without data count
-        nothing and cloudy ones little; their quotient is the probability. A cell is observed
-        where half of the kernel's weight, or more, lies on mapped cells.
-        """
-        grid = source.grid
-        first, last, start, end = resampled_from(grid, block)
-        there = self._read(source, first, last, start, end)
-        if there is None or not there.mapped.any():
-            return None
-        mapped = there.mapped.astype(np.float32)
-        weight = np.where(there.mapped, there.weight, np.float32(0))
-        moved = weight * (there.offset > 0)
-        share = weight * np.where(there.offset == 0, np.float32(1), np.float32(_ASIDE))
-        known = [np.where(there.mapped, layer, np.float32(0)) for layer in there.shares]
-        layers = np.stack([mapped, weight, share, moved, weight * there.offset, *known])
-        p = np.where(there.mapped & (share > 0), there.p, np.float32(0)) * share
-        found = warped(np.concatenate([layers, p]), grid, start, first, block)
-        mapped, weight, share = found[:3]
-        seen = (mapped >= 0.5) & (share > 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p = np.where(seen, found[len(layers) :] / share, np.float32(np.nan))
-            valid, clear = (np.where(seen, layer / mapped, np.nan) for layer in found[5:7])
-            offset = np.where(found[3] > _TRACE * weight, found[4] / found[3], np.float32(0))
-            offset = np.where(seen, offset + (1 - mapped.clip(0, 1)) * grid.stride, np.float32(0))
-            weight = np.where(seen, weight / mapped, np.float32(0))
-        return Observation(
-            p.clip(0, 1),
-            weight.clip(0, 1),
-            offset,
-            valid.clip(0, 1).astype(np.float32),
-            clear.clip(0, 1).astype(np.float32),
-        )
-
-    def _read(
-        self, source: MapSource, first: int, last: int, start: int, end: int
-    ) -> _Cells | None:
-        """Rows ``first`` to ``last`` and columns ``start`` to ``end``; some may lie outside."""
-        rows, columns = source.grid.shape
+    def _read(self, source: MapSource, window: Window) -> Observation | None:
+        """The cells of a window that may reach beyond the map."""
+        rows, columns = source.header.grid.shape
+        first, start = window.row_off, window.col_off
+        last, end = first + window.height, start + window.width
         r0, r1, c0, c1 = max(first, 0), min(last, rows), max(start, 0), min(end, columns)
         if r0 >= r1 or c0 >= c1:
             return None
-        window = Window.from_slices((r0, r1), (c0, c1))
-        shape = (last - first, end - start)
-        inside = np.s_[r0 - first : r1 - first, c0 - start : c1 - start]
-        p = np.full((len(self._classes), *shape), np.nan, np.float32)
-        p[(slice(None), *inside)] = self._probabilities(source, window)
-        valid, clear = (np.full(shape, np.nan, np.float32) for _ in range(2))
-        if source.quality is not None:
-            shares = self._shares(source, source.quality, window)
-            valid[inside] = shares.get(VALID_BAND, np.nan)
-            clear[inside] = shares.get(CLEAR_BAND, np.nan)
-        offset = np.zeros(shape, np.float32)
-        offset[inside] = np.add.outer(
-            patch_offsets(source.grid, 0)[r0:r1], patch_offsets(source.grid, 1)[c0:c1]
-        )
-        return _Cells(p, np.asarray(np.isfinite(p).all(axis=0)), offset, valid, clear)
-
-    def _probabilities(self, source: MapSource, window: Window) -> NDArray[np.float32]:
-        dataset = self._rasters.dataset(source.path)
-        bands = [dataset.descriptions.index(name) + 1 for name in self._classes]
-        try:
-            values = dataset.read(bands, window=window)
-        except RasterioError as error:
-            raise damaged(source.path, error) from error
-        nodata = ~np.isfinite(values) if values.dtype.kind == "f" else values == dataset.nodata
-        scale = np.array(dataset.scales)[np.array(bands) - 1, None, None]
-        p = np.where(nodata.any(axis=0), np.nan, values * scale).astype(np.float32)
-        # not all damage keeps a block from being unpacked
-        if np.nanmin(p, initial=0) < 0 or np.nanmax(p, initial=0) > _MOST:
-            raise damaged(source.path, ValueError("probabilities outside 0 to 1"))
-        return p
-
-    def _shares(
-        self, source: MapSource, quality: Path, window: Window
-    ) -> dict[str, NDArray[np.float32]]:
-        dataset = self._rasters.dataset(quality)
-        known = [name for name in (VALID_BAND, CLEAR_BAND) if name in dataset.descriptions]
-        bands = [dataset.descriptions.index(name) + 1 for name in known]
-        try:
-            values = dataset.read(bands, window=window)
-        except RasterioError as error:
-            raise damaged(quality, error) from error
-        if np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=0) > _MOST:
-            raise damaged(quality, ValueError("shares outside 0 to 1"))
-        return dict(zip(known, values, strict=True))
+        seen = self._reader.read(source, Window(c0, r0, c1 - c0, r1 - r0))
+        if not seen.weight.any():
+            return None
+        return seen.padded((r0 - first, last - r1), (c0 - start, end - c1))
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Cells as the map has them; outside of it nothing is mapped."""
+def _resample_cells(seen: Observation, warp: _Warp, cell: int) -> Observation:
+    """By GDAL's warper: bilinear, or the average of the cells inside a coarser one.
 
-    p: NDArray[np.float32]
-    mapped: NDArray[np.bool_]
-    offset: NDArray[np.float32]
-    valid: NDArray[np.float32]
-    clear: NDArray[np.float32]
+    A probability speaks of a patch centred on its cell: between centres it is interpolated. What
+    is warped is weight × probability and weight, so that cells without data count nothing and
+    cloudy ones little; their quotient is the probability. A cell is observed where half of the
+    kernel's weight, or more, lies on mapped cells.
 
-    @property
-    def shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return self.valid, self.clear
-
-    @property
-    def weight(self) -> NDArray[np.float32]:
-        """Valid × clear share; what is not known counts as 1."""
-        known = (np.where(np.isnan(share), np.float32(1), share) for share in self.shares)
-        first, second = known
-        return first * second
-
-
-def copied_from(grid: CellGrid, block: CellGrid) -> tuple[int, int, int, int]:
-    """First and last row and column of ``grid`` that are the cells of ``block``, where they agree.
-
-    Last ones are exclusive; some may lie outside the map.
+    Args:
+        seen: the map's own cells.
+        warp: the resampling.
+        cell: side of the map's cells in metres.
     """
-    size, (rows, columns) = block.stride, block.shape
-    row = round((grid.tile.top - block.tile.top) / size)
-    column = round((block.tile.left - grid.tile.left) / size)
-    return row, row + rows, column, column + columns
-
-
-def resampled_from(grid: CellGrid, block: CellGrid) -> tuple[int, int, int, int]:
-    """First and last row and column of ``grid`` that the cells of ``block`` are made of.
-
-    Rows and columns outside the map count as well, as far as the warper's kernel reaches.
-    """
-    tile = block.tile
-    right = tile.left + block.shape[1] * block.stride
-    bottom = tile.top - block.shape[0] * block.stride
-    bounds = projected_bounds(tile.crs, grid.tile.crs, (tile.left, bottom, right, tile.top))
-    size, (rows, columns) = grid.stride, grid.shape
-    margin = _MARGIN * max(1, math.ceil(block.stride / size))
-    # far from its zone a projection stretches without limit, or has no values
-    if not all(map(math.isfinite, bounds)):
-        return -margin, rows + margin, -margin, columns + margin
-    west, south, east, north = bounds
-    return (
-        max(math.floor((grid.tile.top - north) / size) - margin, -margin),
-        min(math.ceil((grid.tile.top - south) / size) + margin, rows + margin),
-        max(math.floor((west - grid.tile.left) / size) - margin, -margin),
-        min(math.ceil((east - grid.tile.left) / size) + margin, columns + margin),
+    if seen.offset is None or seen.valid is None or seen.clear is None:
+        raise ValueError("an observation of cells has offsets and shares")
+    known = np.isfinite(seen.p[0])
+    weight, offset = seen.weight, seen.offset
+    share = weight * np.where(offset == 0, np.float32(1), np.float32(_ASIDE))
+    shares = [np.where(known, layer, np.float32(0)) for layer in (seen.valid, seen.clear)]
+    layers = np.stack(
+        [known.astype(np.float32), weight, share, weight * (offset > 0), weight * offset, *shares]
+    )
+    p = np.where(known & (share > 0), seen.p, np.float32(0)) * share
+    found = warp(np.concatenate([layers, p]))
+    mapped, weight, share, moved, moved_by = found[:5]
+    observed = (mapped >= 0.5) & (share > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.where(observed, found[len(layers) :] / share, np.float32(np.nan))
+        valid, clear = (np.where(observed, layer / mapped, np.nan) for layer in found[5:7])
+        offset = np.where(moved > _TRACE * weight, moved_by / moved, np.float32(0))
+        offset = np.where(observed, offset + (1 - mapped.clip(0, 1)) * cell, np.float32(0))
+        weight = np.where(observed, weight / mapped, np.float32(0))
+    return Observation(
+        p.clip(0, 1),
+        weight.clip(0, 1),
+        offset,
+        valid.clip(0, 1).astype(np.float32),
+        clear.clip(0, 1).astype(np.float32),
     )
 
 
-def patch_offsets(grid: CellGrid, axis: int) -> NDArray[np.float32]:
-    """Metres that the patches of each row (axis 0) or column of cells were moved inside the tile.
+def _resample_pixels(seen: Observation, warp: _Warp) -> Observation:
+    """By GDAL's warper, as cells: bilinear, or the average of the pixels inside a coarser one.
 
-    0 where cells lie inside patches: none is moved at the tile's edge.
+    What is warped is the share of the kernel on mapped pixels, and that times probability and
+    times weight: pixels without data count nothing. A pixel is observed where half of the kernel
+    or more lies on mapped ones.
     """
-    if not isinstance(grid, MapGrid):
-        return np.zeros(grid.shape[axis], np.float32)
-    start = grid.patch_left if axis else grid.patch_top
-    found = [abs(start(i) - i * grid.stride + grid.patch_lead) for i in range(grid.shape[axis])]
-    return np.array(found, np.float32)
+    layers = np.empty((2 + len(seen.p), *seen.weight.shape), np.float32)
+    layers[0] = seen.weight > 0
+    layers[1] = seen.weight
+    np.multiply(seen.p, layers[0], out=layers[2:])
+    found = warp(layers)
+    mapped = found[0]
+    observed = mapped >= 0.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found[1:] /= mapped
+    weight = np.where(observed, found[1], np.float32(0)).clip(0, 1)
+    return Observation(np.where(observed, found[2:], np.float32(0)).clip(0, FULL), weight)
+
+
+def copied_from(grid: Grid, block: Grid) -> Window:
+    """The cells of ``grid`` that are those of ``block``, where both agree; some may lie outside."""
+    rows, columns = block.shape
+    row = round((grid.extent.top - block.extent.top) / block.cell)
+    column = round((block.extent.left - grid.extent.left) / block.cell)
+    return Window(column, row, columns, rows)
+
+
+def resampled_from(grid: Grid, block: Grid) -> Window:
+    """The cells of ``grid`` that those of ``block`` are made of.
+
+    It reaches beyond the map as far as the warper's kernel does.
+    """
+    bounds = projected_bounds(block.extent.crs, grid.extent.crs, whole_bounds(block))
+    size, (rows, columns) = grid.cell, grid.shape
+    margin = _MARGIN * max(1, math.ceil(block.cell / size))
+    first, last, start, end = -margin, rows + margin, -margin, columns + margin
+    # far from its zone a projection stretches without limit, or has no values: the whole map then
+    if all(map(math.isfinite, bounds)):
+        west, south, east, north = bounds
+        left, top = grid.extent.left, grid.extent.top
+        first = max(math.floor((top - north) / size) - margin, first)
+        last = min(math.ceil((top - south) / size) + margin, last)
+        start = max(math.floor((west - left) / size) - margin, start)
+        end = min(math.ceil((east - left) / size) + margin, end)
+    return Window(start, first, max(end - start, 0), max(last - first, 0))
