@@ -81,7 +81,7 @@ def write_made(
     """
     if kind == "cells":
         made = made_map(seed=seed, nodata=0.1 if nodata else 0.0, **changes)
-        header, p = made.header, made.block.probabilities
+        header, p = made.header, made.block.shares
         p[:, : hole // header.grid.cell, : hole // header.grid.cell] = np.nan
         blocks = [MapBlock(0, 0, p, made.block.valid, made.block.clear)]
         shares = ENCODINGS[dtype].decode(ENCODINGS[dtype].encode(p))

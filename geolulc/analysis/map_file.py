@@ -91,7 +91,7 @@ class MapFile:
             return rank_classes(self.block(window).probabilities, 1).dominant(self.header.codes)
         known = np.full(256, NO_CLASS, np.uint8)
         known[self.header.codes] = self.header.codes
-        return known[self.values(window)[0]]
+        return np.asarray(known[self.values(window)[0]], np.uint8)
 
     def shares(self, window: Window) -> NDArray[np.float32]:
         """float32 (class, rows, columns): the probabilities, NaN for no data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,9 +60,8 @@ PIXEL_LIES = [
     ),
 )
 def test_tags_that_lie_are_refused(tmp_path: Path, kind: str, tags: dict[str, str]) -> None:
-    made = write_made(
-        kind, tmp_path / "map.tif", **({"resolution": 60} if kind == "pixels" else {})
-    )
+    coarse: dict[str, Any] = {"resolution": 60} if kind == "pixels" else {}
+    made = write_made(kind, tmp_path / "map.tif", **coarse)
     change_tags(made.path, tags)
     with pytest.raises(OutputError, match=r"map\.tif: found .*expected a map written by geolulc"):
         open_map(made.path)

@@ -38,7 +38,8 @@ def star(x: float, y: float, size: float) -> Polygon:
 
 def columns(table: Any, prefix: str) -> np.ndarray:
     """The columns of all classes that begin with ``prefix``."""
-    return table[[c for c in table.columns if c.startswith(prefix)]].to_numpy(float)
+    names = [c for c in table.columns if c.startswith(prefix)]
+    return np.asarray(table[names].to_numpy(float))
 
 
 def independent(made: WrittenMap, zone: Polygon) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +79,7 @@ def test_zones_agree_with_an_independent_computation(tmp_path: Path, crs: str) -
 @both_kinds
 def test_zones_agree_with_counting_cells(tmp_path: Path, kind: str) -> None:
     # zones whose borders lie on those of cells
-    changes = {"stride": 60} if kind == "cells" else {"resolution": 10}
+    changes: dict[str, Any] = {"stride": 60} if kind == "cells" else {"resolution": 10}
     made = write_made(
         kind, tmp_path / "map.tif", outputs=("confidence",) * (kind == "pixels"), **changes
     )
@@ -122,7 +123,7 @@ def test_zones_that_divide_the_tile_hold_all_of_it(tmp_path: Path, kind: str) ->
 def test_sums_do_not_depend_on_windows(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"stride": 60} if kind == "cells" else {"outputs": ("confidence",)}
+    changes: dict[str, Any] = {"stride": 60} if kind == "cells" else {"outputs": ("confidence",)}
     made = write_made(kind, tmp_path / "map.tif", **changes)
     shapes = star(LEFT + 3300, TOP - 2500, 2400), box(LEFT - 500, TOP - 9000, LEFT + 7000, TOP + 9)
     whole = summarize_zones(made.path, zones_of(*shapes))

@@ -1,0 +1,16 @@
+from .compare import compare_files
+from .description import describe_map
+from .map_file import MapFile, open_main, open_map, read_map, sibling
+from .zones import summarize_map, summarize_zones
+
+__all__ = [
+    "MapFile",
+    "compare_files",
+    "describe_map",
+    "open_main",
+    "open_map",
+    "read_map",
+    "sibling",
+    "summarize_map",
+    "summarize_zones",
+]
