@@ -77,7 +77,7 @@ def write_made(
         hole: metres of a square in the upper-left corner that has no data.
         outputs: in addition to map.tif.
         dtype: of the probabilities of cells.
-        changes: arguments of ``made_map``, or of ``made_header``.
+        changes: arguments of ``made_map``, or of ``made_header``; pixels are of 20 m by default.
     """
     if kind == "cells":
         made = made_map(seed=seed, nodata=0.1 if nodata else 0.0, **changes)
@@ -86,7 +86,7 @@ def write_made(
         blocks = [MapBlock(0, 0, p, made.block.valid, made.block.clear)]
         shares = ENCODINGS[dtype].decode(ENCODINGS[dtype].encode(p))
     else:
-        header = made_header(**changes)
+        header = made_header(**{"resolution": 20, **changes})
         steps = _steps(header.grid, seed, nodata).copy()
         steps[:, : hole // header.grid.cell, : hole // header.grid.cell] = NODATA
         blocks = list(strips(steps))

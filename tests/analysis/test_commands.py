@@ -99,7 +99,7 @@ def test_info_describes_a_map(folder: Path) -> None:
     description = json.loads(run("info", folder / "a.tif", "--json").stdout)
     expected = ("map", "classes") if "pixel_size_m" in description else ("map", "probabilities")
     assert (description["kind"], description["content"]) == expected
-    assert description.get("pixel_size_m", description.get("stride_m")) in (10, 1200)
+    assert description.get("pixel_size_m", description.get("stride_m")) in (20, 1200)
     assert description["mapped_area_ha"] == pytest.approx(
         sum(description["area_ha_by_class"].values()), abs=0.01
     )

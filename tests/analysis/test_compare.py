@@ -120,10 +120,10 @@ def test_maps_without_common_ground_have_no_agreement(tmp_path: Path, kind: str)
         ("cells", {"tile": SOUTHERN_TILE}, "coordinate reference system.*same cells and classes"),
         ("pixels", {"tile": SOUTHERN_TILE}, "coordinate reference system.*same pixels and classes"),
         ("cells", {"stride": 600}, "cell size in metres: 1200 and 600"),
-        ("pixels", {"resolution": 20}, "pixel size in metres: 10 and 20"),
+        ("pixels", {"resolution": 10}, "pixel size in metres: 20 and 10"),
         ("cells", {"names": "clc43"}, "nomenclature"),
         ("pixels", {"classes": BEN19.names[::-1]}, "list of classes"),
-        ("pixels", {"grid": made_header().grid.part(0, 0, 60, 60)}, "another extent"),
+        ("pixels", {"grid": made_header(resolution=20).grid.part(0, 0, 60, 60)}, "another extent"),
     ],
 )
 def test_maps_of_another_grid_are_refused(
