@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 
 from geolulc.grid import MapGrid, TileGrid
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.nomenclature import nomenclature
+from geolulc.outputs import OutputOptions, SceneStory, Story, write_map
 
 #: 5 × 6 cells of 1,200 m, the last row and column cut to half by the tile's edge.
 TILE = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 6_600, 5_400)
@@ -67,3 +70,25 @@ def made_map(
     for name, value in changes.items():
         (block if name in block else header)[name] = value
     return LandCoverMap(MapHeader(**header), MapBlock(0, 0, **block))
+
+
+#: A grey true-colour image of all of ``TILE``.
+BACKDROP = (np.full((54, 66, 3), 90, np.uint8), Affine(100, 0, TILE.left, 0, -100, TILE.top))
+
+
+def save_map(
+    made: LandCoverMap,
+    out: Path,
+    *outputs: str,
+    story: Story = SceneStory(),  # noqa: B008 - a value
+    overwrite: bool = False,
+    **choices: Any,
+) -> dict[str, Path]:
+    """``write_map`` of a map in memory, of either kind.
+
+    ``outputs``: their names; none for the defaults. ``choices``: other ``OutputOptions``.
+    """
+    options = OutputOptions(outputs or None, **choices)
+    return write_map(
+        made.header, [made.block], out, story=story, options=options, overwrite=overwrite
+    )

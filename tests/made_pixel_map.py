@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from geolulc.grid import Grid, TileGrid
 from geolulc.maps.encoding import FULL, NODATA
-from geolulc.maps.header import MapBlock, MapHeader
+from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.nomenclature import nomenclature
 
 #: 6 × 7.2 km.
@@ -63,3 +63,9 @@ def strips(probabilities: NDArray[np.uint8], heights: Sequence[int] = (120,)) ->
         height = heights[turn % len(heights)]
         yield MapBlock(row, 0, probabilities[:, row : row + height])
         row, turn = row + height, turn + 1
+
+
+def made_pixel_map(tile: TileGrid = TILE, *, seed: int = 0, **changes: Any) -> LandCoverMap:
+    """``made_pixels`` as a map in memory; ``changes``: attributes of its header."""
+    header = made_header(tile, **changes)
+    return LandCoverMap(header, MapBlock(0, 0, made_pixels(header, seed=seed)))

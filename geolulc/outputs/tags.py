@@ -100,7 +100,8 @@ def _cell_grid(tags: Mapping[str, str], crs: str) -> Grid:
 
 def _pixel_grid(tags: Mapping[str, str], crs: str) -> Grid:
     tile, size = _tile(tags, crs), int(tags[PIXEL_SIZE_TAG])
-    grid = Grid(_extent(tags["EXTENT"], crs), size, tile)
+    extent = _extent(tags["EXTENT"], crs)
+    grid = Grid(tile if extent.bounds == tile.bounds else extent, size, tile)
     places = *grid.inset, grid.extent.height, grid.extent.width
     known = size in PIXEL_SIZES or not isinstance(tile, TileGrid)
     if not known or any(place % size for place in places):

@@ -1,77 +1,67 @@
+"""One ``write_map`` for cells and pixels: the files say what the blocks say."""
+
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
 import pyogrio
+import pystac
 import pytest
 import rasterio
 from affine import Affine
-from made_map import SOUTHERN_TILE, TILE, made_map
+from made_map import BACKDROP, SOUTHERN_TILE, made_map, save_map
+from made_pixel_map import made_pixel_map
 from PIL import Image
 from pyproj import Transformer
 
-from geolulc import __version__
+from geolulc.analysis import describe_map
 from geolulc.errors import OutputError, ParameterError, one_line
 from geolulc.grid import TileGrid
+from geolulc.maps.areas import ground_areas
+from geolulc.maps.encoding import FULL, Encoding
+from geolulc.maps.header import LandCoverMap, MapBlock
+from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OUTPUTS, describe_map, plan_outputs, write_map
-from geolulc.outputs.areas import cell_areas
-from geolulc.outputs.cells import dominant_codes, mapped_cells
+from geolulc.outputs import OutputOptions, SceneStory, files, layers, write_map
+from geolulc.outputs.files import MapKind, default_outputs, output_names
 from geolulc.outputs.picture import north_direction, scale_bar_length
+from geolulc.outputs.rasters import Band
+from geolulc.outputs.tags import header_of
 
-BACKDROP = (np.full((66, 54, 3), 90, np.uint8), Affine(100, 0, TILE.left, 0, -100, TILE.top))
-
-
-@pytest.mark.parametrize("tile", [TILE, SOUTHERN_TILE])
-def test_probabilities_read_back_where_they_belong(tmp_path: Path, tile: TileGrid) -> None:
-    made = made_map(tile)
-    write_map(made, tmp_path / "map.tif", outputs=["probabilities"])
-    with rasterio.open(tmp_path / "map.tif") as dataset:
-        assert dataset.crs.to_string() == tile.crs
-        assert dataset.transform == made.grid.transform
-        assert dataset.descriptions == BEN19.names
-        assert set(dataset.dtypes) == {"float32"}
-        assert np.isnan(dataset.nodata)
-        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-        assert dataset.compression.value == "DEFLATE"
-        np.testing.assert_array_equal(dataset.read(), made.probabilities)
-        left, bottom, right, top = made.grid.bounds(3, 1)
-        value = next(dataset.sample([((left + right) / 2, (bottom + top) / 2)]))
-        np.testing.assert_array_equal(value, made.probabilities[:, 3, 1])
-        tags = dataset.tags()
-        assert tags["SCENE_NAME"] == made.scene["name"]
-        assert tags["MODEL_SHA256"] == made.model["sha256"]
-        assert tags["GEOLULC_VERSION"] == __version__
+#: 180 × 240 pixels.
+SMALL = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800)
+MADE: dict[str, Callable[..., LandCoverMap]] = {
+    "cells": made_map,
+    "pixels": partial(made_pixel_map, SMALL),
+}
+kinds = pytest.mark.parametrize("kind", list(MADE))
+STORY = SceneStory()
 
 
-def test_class_codes_read_back_with_their_colours(tmp_path: Path) -> None:
-    made = made_map()
-    write_map(made, tmp_path / "map.tif", outputs=["classes"])
-    with rasterio.open(tmp_path / "map_classes.tif") as dataset:
-        assert dataset.dtypes == ("uint8",)
-        assert dataset.nodata == 0
-        np.testing.assert_array_equal(dataset.read(1), dominant_codes(made))
-        colors = dataset.colormap(1)
-    assert {c.code: c.rgb for c in BEN19.classes} == {
-        c.code: colors[c.code][:3] for c in BEN19.classes
-    }
-    assert not (tmp_path / "map.tif").exists()
+def all_outputs(kind: str) -> tuple[str, ...]:
+    return output_names(MapKind.CELLS if kind == "cells" else MapKind.PIXELS)
 
 
 def test_polygons_hold_every_mapped_cell_once(tmp_path: Path) -> None:
     made = made_map(seed=2)
-    write_map(made, tmp_path / "map.tif", outputs=["vectors"])
+    save_map(made, tmp_path / "map.tif", "vectors")
+    mapped = np.isfinite(made.block.probabilities[0])
+    areas = ground_areas(made.header.grid, made.header.unit.areas)
     polygons = geopandas.read_file(tmp_path / "map.gpkg", layer="classes")
     assert polygons.crs.to_epsg() == 32632
     assert polygons.is_valid.all()
-    assert polygons["cells"].sum() == mapped_cells(made).sum()
-    assert polygons["area_ha"].sum() == cell_areas(made.grid)[mapped_cells(made)].sum()
-    tile = made.grid.tile
+    assert polygons["cells"].sum() == mapped.sum()
+    assert polygons["area_ha"].sum() == areas[mapped].sum()
+    extent = made.extent
     assert tuple(polygons.total_bounds) == (600_000.0, 5_094_600.0, 606_600.0, 5_100_000.0)
-    assert polygons.area.sum() <= tile.width * tile.height
+    assert polygons.area.sum() <= extent.width * extent.height
     table = pyogrio.read_dataframe(tmp_path / "map.gpkg", layer="summary")
     assert tuple(table["name"]) == BEN19.names
     by_class = polygons.groupby("name")["area_ha"].sum()
@@ -79,63 +69,257 @@ def test_polygons_hold_every_mapped_cell_once(tmp_path: Path) -> None:
         assert by_class.get(row["name"], 0.0) == row["area_ha"]
 
 
-def test_picture_shows_map_and_true_colour(tmp_path: Path) -> None:
-    write_map(made_map(), tmp_path / "map.tif", outputs=["picture"], backdrop=BACKDROP)
+@kinds
+def test_picture_shows_map_and_true_colour(tmp_path: Path, kind: str) -> None:
+    made = MADE[kind]()
+    save_map(made, tmp_path / "map.tif", "picture", story=SceneStory(backdrop=BACKDROP))
     image = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).reshape(-1, 3)
     colors = {tuple(c) for c in np.unique(image, axis=0)}
-    shown = set(np.unique(dominant_codes(made_map()))) - {0}
-    assert {c.rgb for c in BEN19.classes if c.code in shown} <= colors
+    codes = rank_classes(made.block.shares, 1).dominant(made.header.codes)
+    assert {c.rgb for c in BEN19.classes if c.code in codes} <= colors
     assert (90, 90, 90) in colors
 
 
 def test_names_derive_from_out() -> None:
-    assert plan_outputs(Path("a/scene.v1.tif"), ["picture", "probabilities"]) == {
+    def plan(out: str, *outputs: str) -> dict[str, Path]:
+        return OutputOptions(outputs or None).plan(Path(out), exclusive=False)
+
+    assert plan("a/scene.v1.tif", "picture", "probabilities") == {
         "picture": Path("a/scene.v1.png"),
         "probabilities.style": Path("a/scene.v1.qml"),
         "probabilities": Path("a/scene.v1.tif"),
     }
-    assert list(plan_outputs(Path("map.tif")))[-1] == "probabilities"
     with pytest.raises(ParameterError, match="GeoTIFF"):
-        plan_outputs(Path("map.png"))
+        plan("map.png")
     with pytest.raises(ParameterError, match="maps"):
-        plan_outputs(Path("map.tif"), ["maps"])
+        plan("map.tif", "maps")
 
 
-def test_existing_output_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_each_kind_of_map_has_its_outputs() -> None:
+    common = {"vectors", "stac", "picture"}
+    cells = {"probabilities", "classes", "presence", "uncertainty"}
+    pixels = {"classes", "confidence", "top3"}
+    assert set(default_outputs(MapKind.CELLS)) == common | cells
+    assert set(default_outputs(MapKind.PIXELS)) == common | pixels
+    mosaic = {"observations", "confidence"}
+    assert set(default_outputs(MapKind.CELL_MOSAIC)) == common | cells | mosaic
+    assert set(default_outputs(MapKind.PIXEL_MOSAIC)) == common | pixels | {"observations"}
+    assert set(all_outputs("pixels")) == common | pixels | {"probabilities", "report"}
+    for exclusive in (False, True):
+        plan = OutputOptions(report=True).plan(Path("m.tif"), exclusive=exclusive)
+        assert "report" in plan
+        alone = OutputOptions().plan(Path("m.tif"), exclusive=exclusive, mosaic=True)
+        shared = OutputOptions().plan(Path("m.tif"), exclusive=exclusive, mosaic=True, alone=False)
+        assert set(alone) - set(shared) == {"stac.collection"}
+        assert "stac.model" in plan
+        assert "stac.model" not in alone
+
+
+@kinds
+def test_existing_output_is_refused_before_anything_is_written(tmp_path: Path, kind: str) -> None:
     (tmp_path / "map.gpkg").write_text("mine")
+
+    def blocks() -> Iterator[MapBlock]:
+        raise AssertionError("asked for")
+        yield
+
+    made = MADE[kind]()
     with pytest.raises(OutputError, match=r"map\.gpkg.*exists.*--overwrite"):
-        write_map(made_map(), tmp_path / "map.tif")
+        write_map(made.header, blocks(), tmp_path / "map.tif", story=STORY)
     assert [p.name for p in tmp_path.iterdir()] == ["map.gpkg"]
-    write_map(made_map(), tmp_path / "map.tif", overwrite=True)
+    save_map(made, tmp_path / "map.tif", overwrite=True)
     assert geopandas.read_file(tmp_path / "map.gpkg", layer="classes").crs == "EPSG:32632"
 
 
+@kinds
+@pytest.mark.parametrize("step", ["write_vectors", "write_picture", "write_item", "map_tags"])
 def test_a_failure_in_the_middle_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, kind: str
 ) -> None:
     def fail(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("geolulc.outputs.writing.write_vectors", fail)
+    monkeypatch.setattr(f"geolulc.outputs.writing.{step}", fail)
     with pytest.raises(OutputError, match=r"map\.tif.*No space left"):
-        write_map(made_map(), tmp_path / "map.tif")
+        save_map(MADE[kind](), tmp_path / "map.tif")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_describe_map_tells_the_story(tmp_path: Path) -> None:
-    made = made_map()
-    write_map(made, tmp_path / "map.tif")
-    story = describe_map(tmp_path / "map.tif")
-    assert story["scene"] == dict(made.scene)
-    assert story["model"] == dict(made.model)
-    assert story["crs"] == "EPSG:32632"
-    assert story["stride_m"] == 1200
-    assert [b["name"] for b in story["bands"]] == list(BEN19.names)
-    assert list(story["thresholds"].values()) == pytest.approx(list(made.thresholds))
-    assert story["files"] == sorted(p.name for p in tmp_path.iterdir())
-    assert story["mapped_cells"] == mapped_cells(made).sum()
-    classes = describe_map(tmp_path / "map_classes.tif")
-    assert sum(classes["area_ha_by_class"].values()) == pytest.approx(story["mapped_area_ha"])
+@kinds
+@pytest.mark.parametrize("heights", [(1,), (600,), (512, 88), (7, 300, 120)])
+def test_bytes_do_not_depend_on_the_blocks(
+    tmp_path: Path, heights: tuple[int, ...], kind: str
+) -> None:
+    if kind == "cells":
+        tile = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 3_600, 36_000)
+        made = made_map(tile, stride=60)
+        names = ["probabilities", "classes", "presence", "uncertainty"]
+    else:
+        made, names = MADE[kind](), ["classes", "top3", "confidence"]
+    found = []
+    for folder, parts in (("a", (120,)), ("b", heights)):
+        (tmp_path / folder).mkdir()
+        blocks = in_heights(made.block, parts)
+        options = OutputOptions(tuple(names))
+        out = tmp_path / folder / "map.tif"
+        found.append(write_map(made.header, blocks, out, story=STORY, options=options))
+    for part, path in found[0].items():
+        assert path.read_bytes() == found[1][part].read_bytes(), part
+
+
+def in_heights(block: MapBlock, heights: tuple[int, ...]) -> Iterator[MapBlock]:
+    row, turn = 0, 0
+    while row < block.shape[0]:
+        height = min(heights[turn % len(heights)], block.shape[0] - row)
+        yield block.part(slice(row, row + height))
+        row, turn = row + height, turn + 1
+
+
+@kinds
+def test_blocks_that_are_not_the_map_are_refused_and_leave_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    made = MADE[kind]() if kind == "pixels" else made_map(stride=60)
+    p, rows = made.block.probabilities, made.block.shape[0]
+    other = np.nan_to_num(p).astype(np.uint8 if kind == "cells" else np.float32)
+    wrong = {
+        "rows of": [(0, p[:, :40])],
+        "after 40": [(0, p[:, :40]), (50, p[:, 50:60])],
+        "not (uint8|float32)": [(0, p[:5])],
+        "a block of (uint8|float32)": [(0, other)],
+        f"from 0 after 0 of {rows}": [(0, np.repeat(p, 2, axis=1))],
+    }
+    for message, parts in wrong.items():
+        blocks = [MapBlock(row, 0, part) for row, part in parts]
+        with pytest.raises(ValueError, match=message):
+            write_map(made.header, blocks, tmp_path / "map.tif", story=STORY)
+        assert list(tmp_path.iterdir()) == []
+
+
+@kinds
+def test_a_model_that_fails_leaves_the_older_map(tmp_path: Path, kind: str) -> None:
+    made, out = MADE[kind](), tmp_path / "map.tif"
+    save_map(made, out)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def failing() -> Iterator[MapBlock]:
+        yield made.block.part(slice(0, 2))
+        raise RuntimeError("the network")
+
+    with pytest.raises(RuntimeError, match="the network"):
+        write_map(made.header, failing(), out, story=STORY, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"outputs": ("presence", "classes")}, "presence.*confidence"),
+        ({"dtype": "uint16"}, "uint8"),
+        ({"cells": True}, "polygons of classes only"),
+    ],
+)
+def test_what_only_maps_of_cells_have_is_refused(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        save_map(made_pixel_map(), tmp_path / "map.tif", *options.pop("outputs", ()), **options)
+    with pytest.raises(ParameterError, match=r"'top3'.*presence"):
+        save_map(made_map(), tmp_path / "map.tif", "top3")
+    with pytest.raises(ParameterError, match="'observations'"):
+        save_map(made_map(), tmp_path / "map.tif", "observations")
+    for wrong in ({"min_area": -1.0}, {"min_area": float("nan")}, {"max_polygons": 0}):
+        with pytest.raises(ParameterError, match=r"min-area|max-polygons"):
+            OutputOptions(**wrong)
+
+
+def second_class(cells: layers.RankedBlock) -> Any:
+    shares = rank_classes(cells.shares).probabilities[1:2]
+    return np.where(np.isnan(shares), 999, np.round(np.nan_to_num(shares) * FULL)).astype("u2")
+
+
+@kinds
+def test_a_new_output_is_a_row_in_two_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As CONTRIBUTING says: it is written, styled, listed and tagged, for both kinds of maps."""
+    asset = files.Asset("Share of the second class", roles=("data", "made"))
+    row = files._raster("second", asset)
+    monkeypatch.setattr(files, "OUTPUTS", (*files.OUTPUTS, row))
+    monkeypatch.setattr("geolulc.outputs.stac.OUTPUTS", files.OUTPUTS)
+    layer = layers.LayerSpec(
+        "second",
+        second_class,
+        lambda cells: [Band("Second", {"OF": cells.header.unit.many}, 1 / FULL)],
+        lambda totals: f"style of {totals.figures.cells} cells",
+        Encoding("uint16", 1 / FULL, 999),
+    )
+    monkeypatch.setattr(layers, "LAYERS", (*layers.LAYERS, layer))
+    made = MADE[kind]()
+    paths = save_map(made, tmp_path / "map.tif", "second", "stac")
+    assert {p.name for p in tmp_path.iterdir()} == {"map_second.tif", "map_second.qml", "map.json"}
+    rows, columns = made.header.grid.shape
+    assert paths["second.style"].read_text() == f"style of {rows * columns} cells"
+    with rasterio.open(paths["second"]) as dataset:
+        assert dataset.dtypes == ("uint16",)
+        second = np.sort(made.block.shares, axis=0)[-2]
+        known = np.isfinite(second)
+        assert (dataset.nodata, dataset.tags()["GEOLULC_FILE"]) == (999, "second")
+        np.testing.assert_array_equal(dataset.read(1)[known], np.round(second * FULL)[known])
+        assert dataset.tags(1)["OF"] == kind
+        assert "map_second.tif" in json.loads(dataset.tags()["GEOLULC_FILES"])
+    found = pystac.Item.from_file(paths["stac"]).assets["second"]
+    assert (found.title, found.roles) == ("Share of the second class", ["data", "made"])
+    assert [band["name"] for band in found.extra_fields["bands"]] == ["Second"]
+
+
+@kinds
+def test_the_header_stands_in_the_tags_of_every_raster(tmp_path: Path, kind: str) -> None:
+    made = MADE[kind]()
+    paths = save_map(made, tmp_path / "map.tif", *all_outputs(kind))
+    for path in paths.values():
+        if path.suffix == ".tif":
+            with rasterio.open(path) as dataset:
+                assert header_of(dataset.tags(), dataset.crs.to_string()) == made.header
+    tags = pyogrio.read_info(paths["vectors"], layer="classes")["layer_metadata"]
+    assert header_of(tags, "EPSG:32632") == made.header
+
+
+def test_tags_that_contradict_themselves_are_no_header(tmp_path: Path) -> None:
+    paths = save_map(made_pixel_map(), tmp_path / "map.tif", "classes")
+    with rasterio.open(paths["classes"]) as dataset:
+        tags = dataset.tags()
+    for name, value in (
+        ("PIXEL_SIZE_M", "30"),
+        ("EXTENT", "[600005.0,5094000.0,607200.0,5100000.0]"),
+        ("MASKED_SCL", "7"),
+        ("CLASSES", '["x"]'),
+    ):
+        with pytest.raises((ValueError, TypeError, ParameterError)):
+            header_of({**tags, name: value}, "EPSG:32632")
+    with pytest.raises(KeyError):
+        header_of({k: v for k, v in tags.items() if k != "TILE_EXTENT"}, "EPSG:32632")
+
+
+@kinds
+def test_describe_map_tells_where_it_comes_from(tmp_path: Path, kind: str) -> None:
+    made = MADE[kind]()
+    paths = save_map(made, tmp_path / "map.tif")
+    header, mapped = made.header, np.isfinite(made.block.shares[0]).sum()
+    told = describe_map(tmp_path / "map.tif")
+    assert told["scene"] == dict(header.scene)
+    assert told["model"] == dict(header.model)
+    assert told["crs"] == "EPSG:32632"
+    assert told["files"] == sorted(p.name for p in tmp_path.iterdir())
+    assert told[f"mapped_{kind}"] == mapped
+    if kind == "cells":
+        assert told["stride_m"] == 1200
+        assert [b["name"] for b in told["bands"]] == list(BEN19.names)
+        assert list(told["thresholds"].values()) == pytest.approx(list(header.thresholds))
+    else:
+        assert (told["pixel_size_m"], told["masked_scl"]) == (10, [3, 8, 9, 10])
+    classes = describe_map(paths["classes"])
+    assert sum(classes["area_ha_by_class"].values()) == pytest.approx(told["mapped_area_ha"])
 
 
 def test_describe_map_refuses_strangers(tmp_path: Path) -> None:
@@ -157,13 +341,17 @@ def test_describe_map_refuses_strangers(tmp_path: Path) -> None:
         describe_map(tmp_path / "other.tif")
 
 
+@kinds
 @pytest.mark.parametrize(
-    "name", ["a$b$ \\frac{", "<b>&amp;\"'", "zero\x00 bell\x07", "中文 é", "x" * 3000]
+    "name", ["a$b$ \\frac{", "<b>&amp;\"'", "zero\x00 bell\x07", "中文 é", "x" * 3000, "{{ 7*7 }}"]
 )
-def test_names_from_metadata_are_only_text(tmp_path: Path, name: str) -> None:
-    scene = {**made_map().scene, "name": name, "tile": name}
-    made = made_map(scene=scene, model={"name": name, "sha256": "00"})
-    write_map(made, tmp_path / "map.tif", outputs=OUTPUTS, backdrop=BACKDROP)
+def test_names_from_metadata_are_only_text(tmp_path: Path, name: str, kind: str) -> None:
+    made = MADE[kind]()
+    scene = {**made.header.scene, "name": name, "tile": name}
+    header = replace(made.header, scene=scene, model={"name": name, "sha256": "00"})
+    outputs = tuple(n for n in all_outputs(kind) if n not in ("top3", "confidence"))
+    story = SceneStory(backdrop=BACKDROP)
+    save_map(replace(made, header=header), tmp_path / "map.tif", *outputs, story=story)
     assert describe_map(tmp_path / "map.tif")["scene"]["name"] == one_line(name)
     read = pyogrio.read_info(tmp_path / "map.gpkg", layer="classes")["layer_metadata"]
     assert read["SCENE_NAME"] == one_line(name)
