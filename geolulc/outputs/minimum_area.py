@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import rasterio
@@ -30,20 +30,11 @@ from geolulc.grid import Grid
 from geolulc.maps.areas import SQUARE_METRES_PER_HECTARE
 from geolulc.maps.header import MapHeader
 from geolulc.maps.sieve import sieve
+from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.rasters import Band, RasterPlan, ScratchRaster
 from geolulc.outputs.regions import region_sizes
 
 _LOG: Final = logging.getLogger(__name__)
-#: Sieved codes meanwhile.
-_SCRATCH: Final[dict[str, Any]] = {
-    "driver": "GTiff",
-    "tiled": True,
-    "blockxsize": 512,
-    "blockysize": 512,
-    "compress": "ZSTD",
-    "zstd_level": 1,
-    "bigtiff": "IF_SAFER",
-    "num_threads": "ALL_CPUS",
-}
 
 
 @dataclass(frozen=True)
@@ -119,16 +110,16 @@ def coarse_map(
     wanted = cells_of(header.grid, min_area)
     unit, start, path = wanted, 1, classes
     rows, columns = header.grid.shape
+    several = max(rows, columns) > sheets.whole
+    sizes = np.zeros(0, np.int64)
     try:
         while True:
             if unit > start:
                 target = scratch[path == scratch[0]]
                 sizes = _sieved(path, target, header.grid, unit, start, sheets)
                 path = target
-                several = max(header.grid.shape) > sheets.whole  # then pieces, not regions
-            else:
-                sizes, several = np.zeros(0, np.int64), rows * columns > most
-            if several and (unit == start or len(sizes) > most):
+            # those of several sheets are of pieces of regions; counting takes longer than a bound
+            if (several and len(sizes) > most) or (unit == start and rows * columns > most):
                 sizes = region_sizes(header, path)
             # smaller ones are islands in nodata: a larger minimum would not make them fewer
             if int((sizes >= unit).sum()) <= most or unit >= rows * columns:
@@ -153,13 +144,8 @@ def _sieved(
     """Sieve ``source`` into ``target``; the sizes of regions, cut where sheets with halo end."""
     rows, columns = grid.shape
     sizes = []
-    profile = {**_SCRATCH, "crs": grid.extent.crs, "transform": grid.transform}
-    with (
-        rasterio.open(source) as dataset,
-        rasterio.open(
-            target, "w", **profile, width=columns, height=rows, count=1, dtype="uint8", nodata=0
-        ) as sieved,
-    ):
+    plan = RasterPlan(grid, [Band("")], "uint8", NO_CLASS)
+    with rasterio.open(source) as dataset, ScratchRaster(target, plan) as sieved:
         for sheet in sheets.windows(grid.shape):
             top, left = max(sheet.row_off - sheets.halo, 0), max(sheet.col_off - sheets.halo, 0)
             bottom = min(sheet.row_off + sheet.height + sheets.halo, rows)
@@ -167,8 +153,8 @@ def _sieved(
             codes = dataset.read(1, window=Window(left, top, right - left, bottom - top))
             sizes.append(sieve(codes, unit, start))
             row, column = sheet.row_off - top, sheet.col_off - left
-            codes = codes[row : row + sheet.height, column : column + sheet.width]
-            sieved.write(codes, 1, window=sheet)
+            codes = codes[None, row : row + sheet.height, column : column + sheet.width]
+            sieved.write(sheet.row_off, sheet.col_off, codes)
             del codes  # before the next sheet's
     return np.concatenate(sizes)
 

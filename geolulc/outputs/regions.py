@@ -1,14 +1,13 @@
 """Regions of one class as polygons, from a raster of codes of any size, block by block.
 
 A region that touches no border between blocks is whole at once. Of the others, pieces are kept
-with their sums; pieces that touch across a border belong to one region (union-find), which is
-whole when no piece of it touches the blocks still to come. Its pieces are then joined. So memory
-grows with the outlines of the regions that reach the row of blocks at hand, not with the map.
+with their sums; pieces that touch across a border belong to one region, which is whole when no
+piece of it touches the blocks still to come. Its pieces are then joined. So memory grows with the
+outlines of the regions that reach the row of blocks at hand, not with the map.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -25,7 +24,7 @@ from geolulc.grid import Grid
 from geolulc.maps.areas import AreaMethod, ground_areas
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import MapHeader
-from geolulc.maps.regions import find_regions
+from geolulc.maps.regions import find_regions, graph_components
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.polygons import corner_nodes, trace_regions
 
@@ -39,7 +38,7 @@ _TOLERANCES: Final = (1.5, 0.75)
 _MOST_CHANGE: Final = 0.005
 #: Rows measured at a time.
 _AT_ONCE: Final = 128
-#: The number of cells that belong to no piece.
+#: In place of a number, where there is no region or piece.
 _NONE: Final = -1
 
 
@@ -73,6 +72,12 @@ class RegionPolygons:
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
+#: An empty table of regions.
+NO_REGIONS: Final = RegionPolygons(
+    np.zeros(0, np.uint8), np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros(0, dtype=object)
+)
+
+
 @dataclass(frozen=True)
 class RegionBlock:
     """The regions of a block of cells, as far as they lie in it.
@@ -81,14 +86,14 @@ class RegionBlock:
         row, column: of its first cell, in the map.
         owner: int32 (rows, columns): the region of each cell, in the order of their first cells.
         regions: those regions; without data too (code 0), for the sake of their outlines.
-        loose: (region, corner as x + iy): corners that a region has only because the block ends.
+        loose: complex128: corners, as x + iy, that regions have only because the block ends.
     """
 
     row: int
     column: int
     owner: NDArray[np.int32]
     regions: RegionPolygons
-    loose: tuple[NDArray[np.intp], NDArray[np.complex128]]
+    loose: NDArray[np.complex128]
 
 
 def region_polygons(
@@ -168,7 +173,7 @@ def _block(
     found = find_regions(np.ascontiguousarray(around[1:-1, 1:-1]))
     owner, count = found.labels, len(found.code)
     zeros, polygons = np.zeros(count), np.full(count, None, dtype=object)
-    loose = np.zeros(0, np.intp), np.zeros(0, np.complex128)
+    loose = np.zeros(0, np.complex128)
     regions = RegionPolygons(found.code, found.cells, zeros, zeros, polygons)
     if probability is not None:
         areas = _areas(header.grid, header.unit.areas, row, column, owner.shape)
@@ -184,9 +189,7 @@ def _block(
         placed = header.grid.place(traced.corners + np.array([column, row]))
         polygons[traced.owners] = traced.polygons(placed)
         if not outline_nodata:
-            own = ~nodes[traced.corners[:, 1], traced.corners[:, 0]]
-            of_corner = traced.owners[traced.of_polygon[traced.of_ring[own]]]
-            loose = of_corner, placed[own] @ np.array([1, 1j])
+            loose = _as_complex(placed[~nodes[traced.corners[:, 1], traced.corners[:, 0]]])
     return RegionBlock(row, column, owner, regions, loose)
 
 
@@ -204,21 +207,16 @@ def _areas(
 
 def _simplified(blocks: Iterable[RegionBlock], cell: int) -> Iterator[RegionBlock]:
     budget = _Budget(cell)
-    waiting: deque[tuple[RegionBlock, Future[NDArray[Any]]]] = deque()
+    waiting: Future[RegionBlock] | None = None
     # GEOS simplifies one block without Python's lock while the next is traced
     with ThreadPoolExecutor(1) as thread:
         for block in blocks:
-            regions = block.regions
-            task = thread.submit(budget.simplified, regions.code, regions.polygons)
-            waiting.append((block, task))
-            if len(waiting) > 1:
-                yield _with_polygons(*waiting.popleft())
-        while waiting:
-            yield _with_polygons(*waiting.popleft())
-
-
-def _with_polygons(block: RegionBlock, task: Future[NDArray[Any]]) -> RegionBlock:
-    return replace(block, regions=replace(block.regions, polygons=task.result()))
+            task = thread.submit(budget.simplified, block)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = task
+        if waiting is not None:
+            yield waiting.result()
 
 
 class _Budget:
@@ -229,8 +227,9 @@ class _Budget:
         self._area = np.zeros(256)
         self._change = np.zeros(256)
 
-    def simplified(self, codes: NDArray[np.uint8], polygons: NDArray[Any]) -> NDArray[Any]:
-        """The coarsest of the simplified coverages that keeps every code within its budget."""
+    def simplified(self, block: RegionBlock) -> RegionBlock:
+        """The block with the coarsest coverage that keeps every code within its budget."""
+        codes, polygons = block.regions.code, block.regions.polygons
         before = shapely.area(polygons)
         self._area += np.bincount(codes, weights=before, minlength=256)
         for tolerance in _TOLERANCES:
@@ -245,32 +244,30 @@ class _Budget:
             fits[NO_CLASS] = True
             if fits.all():
                 self._change = change
-                return np.asarray(fewer, dtype=object)
-        return polygons
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A part of a region in one block; ``loose`` as in ``RegionBlock``."""
-
-    region: RegionPolygons
-    loose: NDArray[np.complex128]
+                return replace(block, regions=replace(block.regions, polygons=fewer))
+        return block
 
 
 class RegionMerger:
-    """Blocks in, whole regions out."""
+    """Blocks in, whole regions out.
+
+    The pieces of regions that are not whole yet are numbered from 0 in the order in which they
+    came, and anew after each row of blocks.
+    """
 
     def __init__(self, grid: Grid) -> None:
         """``grid``: the cells of the map."""
         self._rows, self._columns = grid.shape
-        #: The pieces of the last row above the row of blocks at hand, and of its own last row.
+        self._pieces = NO_REGIONS
+        #: The pieces of the last cells above the row of blocks at hand, of the last cells of that
+        #: row, and of the last column of the block before.
         self._above = np.full(self._columns, _NONE, np.int64)
         self._below = np.full(self._columns, _NONE, np.int64)
-        #: The pieces of the last column of the block before.
         self._left = np.zeros(0, np.int64)
-        self._parents: dict[int, int] = {}
-        self._pieces: dict[int, _Piece] = {}
-        self._next = 0
+        #: int64 (n, 2): pieces that belong to one region.
+        self._pairs = np.zeros((0, 2), np.int64)
+        #: The loose corners of the pieces.
+        self._loose = np.zeros(0, np.complex128)
 
     def __len__(self) -> int:
         """Number of pieces that are held."""
@@ -282,29 +279,19 @@ class RegionMerger:
         Blocks come row by row, and in a row from left to right.
         """
         owner, regions = block.owner, block.regions
-        high, wide = owner.shape
-        right, bottom = block.column + wide, block.row + high
-        edges = [
-            edge
-            for edge, continues in (
-                (owner[0], block.row > 0),
-                (owner[-1], bottom < self._rows),
-                (owner[:, 0], block.column > 0),
-                (owner[:, -1], right < self._columns),
-            )
-            if continues
-        ]
-        has_class = regions.code != NO_CLASS
-        cut = np.unique(np.concatenate([np.zeros(0, np.int32), *edges]))
-        cut = cut[has_class[cut]]
-        numbers = np.full(len(regions), _NONE, np.int64)
-        numbers[cut] = self._next + np.arange(len(cut))
-        self._next += len(cut)
-        of_corner, corners = block.loose
-        for region in cut:
-            at = slice(region, region + 1)
-            piece = _Piece(regions[at], corners[of_corner == region])
-            self._pieces[int(numbers[region])] = piece
+        right, bottom = block.column + owner.shape[1], block.row + owner.shape[0]
+        cut = np.zeros(len(regions), np.bool_)
+        for edge, continues in (
+            (owner[0], block.row > 0),
+            (owner[-1], bottom < self._rows),
+            (owner[:, 0], block.column > 0),
+            (owner[:, -1], right < self._columns),
+        ):
+            cut[edge] |= continues
+        cut &= regions.code != NO_CLASS
+        numbers = np.where(cut, len(self) + cut.cumsum() - 1, _NONE)
+        self._pieces = RegionPolygons.concatenated([self._pieces, regions[cut]])
+        self._loose = np.concatenate([self._loose, block.loose])
         if block.row:
             self._join(self._above[block.column : right], numbers[owner[0]])
         if block.column:
@@ -312,76 +299,63 @@ class RegionMerger:
         self._left = numbers[owner[:, -1]]
         if bottom < self._rows:
             self._below[block.column : right] = numbers[owner[-1]]
-        inner = np.flatnonzero(has_class & (numbers == _NONE))
+        inner = np.flatnonzero(~cut & (regions.code != NO_CLASS))
         return regions[inner[np.argsort(regions.code[inner], kind="stable")]]
 
     def end_row(self) -> RegionPolygons:
-        """The regions that became whole with the row of blocks; those still open are kept."""
-        roots = {number: self._root(number) for number in self._pieces}
-        ahead = np.unique(self._below)
-        still = {roots[number] for number in ahead[ahead != _NONE].tolist()}
-        done: dict[int, list[_Piece]] = {}
-        for number, root in roots.items():
-            if root not in still:
-                done.setdefault(root, []).append(self._pieces.pop(number))
-        self._parents = {n: root for n, root in roots.items() if n in self._pieces}
-        self._above, self._below = self._below, np.full_like(self._below, _NONE)
-        return RegionPolygons.concatenated([NO_REGIONS, *map(_joined, done.values())])
+        """The regions that became whole with the row of blocks; the pieces of others are kept."""
+        count, region = graph_components(*self._pairs.T, len(self))
+        is_open = np.zeros(count, np.bool_)
+        is_open[region[self._below[self._below != _NONE]]] = True
+        kept = is_open[region]
+        whole = self._joined(np.flatnonzero(~kept), region)
+        numbers = np.append(kept.cumsum() - 1, _NONE)  # of _NONE, too
+        self._above, self._below = numbers[self._below], np.full_like(self._below, _NONE)
+        self._pieces, region = self._pieces[kept], region[kept]
+        order = np.argsort(region, kind="stable")
+        alike = region[order[1:]] == region[order[:-1]]
+        self._pairs = np.column_stack([order[:-1][alike], order[1:][alike]])
+        held = _as_complex(shapely.get_coordinates(self._pieces.polygons))
+        self._loose = self._loose[np.isin(self._loose, held)]
+        return whole
 
     def _join(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
-        """Let pieces of one code that touch be of one region: (n,) on both sides of a border."""
-        both = (one != _NONE) & (other != _NONE)
-        for a, b in np.unique(np.column_stack([one[both], other[both]]), axis=0).tolist():
-            if self._pieces[a].region.code[0] == self._pieces[b].region.code[0]:
-                first, second = self._root(a), self._root(b)
-                if first != second:
-                    self._parents[max(first, second)] = min(first, second)
+        """Note the pieces of one code that touch: (n,) on both sides of a border."""
+        pairs = np.column_stack([one, other])[(one != _NONE) & (other != _NONE)]
+        first, second = self._pieces.code[pairs].T
+        pairs = np.unique(pairs[first == second], axis=0)
+        self._pairs = np.concatenate([self._pairs, pairs])
 
-    def _root(self, number: int) -> int:
-        path = []
-        while (parent := self._parents.get(number, number)) != number:
-            path.append(number)
-            number = parent
-        for passed in path:
-            self._parents[passed] = number
-        return number
-
-
-#: An empty table of regions.
-NO_REGIONS: Final = RegionPolygons(
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.int64),
-    np.zeros(0),
-    np.zeros(0),
-    np.zeros(0, dtype=object),
-)
+    def _joined(self, pieces: NDArray[np.intp], region: NDArray[np.int32]) -> RegionPolygons:
+        """Some pieces as regions; ``region`` has the region of every piece that is held."""
+        if not len(pieces):
+            return NO_REGIONS
+        pieces = pieces[np.argsort(region[pieces], kind="stable")]
+        first = np.flatnonzero(np.diff(region[pieces], prepend=-1))
+        parts = self._pieces[pieces]
+        polygons = np.full(len(first), None, dtype=object)
+        for at, outlines in enumerate(np.split(parts.polygons, first[1:])):
+            several = len(outlines) > 1 and outlines[0] is not None
+            polygons[at] = shapely.coverage_union_all(outlines) if several else outlines[0]
+        return RegionPolygons(
+            parts.code[first],
+            np.add.reduceat(parts.cells, first),
+            np.add.reduceat(parts.area_ha, first),
+            np.add.reduceat(parts.expected_ha, first),
+            _without(polygons, self._loose) if len(self._loose) else polygons,
+        )
 
 
-def _joined(pieces: Sequence[_Piece]) -> RegionPolygons:
-    """The pieces of a region as one."""
-    parts = RegionPolygons.concatenated([piece.region for piece in pieces])
-    outline = parts.polygons[0]
-    if outline is not None:
-        if len(parts) > 1:
-            outline = shapely.coverage_union_all(parts.polygons)
-        outline = _without(outline, np.concatenate([piece.loose for piece in pieces]))
-    polygon = np.full(1, None, dtype=object)
-    polygon[0] = outline
-    return RegionPolygons(
-        parts.code[:1],
-        parts.cells.sum(keepdims=True),
-        parts.area_ha.sum(keepdims=True),
-        parts.expected_ha.sum(keepdims=True),
-        polygon,
-    )
+def _without(polygons: NDArray[Any], corners: NDArray[np.complex128]) -> NDArray[Any]:
+    """Polygons without some of their corners."""
+    rings, of_polygon = shapely.get_rings(polygons, return_index=True)
+    xy, of_ring = shapely.get_coordinates(rings, return_index=True)
+    kept = np.append(of_ring[1:] == of_ring[:-1], False)  # a ring ends where it began
+    kept &= ~np.isin(_as_complex(xy), corners)
+    rings = shapely.linearrings(xy[kept], indices=of_ring[kept])
+    return np.asarray(shapely.polygons(rings, indices=of_polygon), dtype=object)
 
 
-def _without(polygon: Any, corners: NDArray[np.complex128]) -> Any:
-    """A polygon without some of its corners, given as x + iy."""
-    if not len(corners):
-        return polygon
-    rings = []
-    for ring in shapely.get_rings(polygon):
-        xy = shapely.get_coordinates(ring)[:-1]  # a ring ends where it began
-        rings.append(xy[~np.isin(xy @ np.array([1, 1j]), corners)])
-    return shapely.Polygon(rings[0], rings[1:])
+def _as_complex(xy: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """(x, y) as x + iy: one number a corner."""
+    return xy @ np.array([1, 1j])
