@@ -2,65 +2,86 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 import rasterio
-from made_map import made_map
+from made_map import made_map, save_map
+from made_pixel_map import made_pixel_map
 
 from geolulc.errors import OutputError
-from geolulc.outputs import OUTPUTS, OutputOptions, plan_outputs, write_map
+from geolulc.grid import TileGrid
+from geolulc.outputs import OutputOptions
+from geolulc.outputs.files import MapKind, output_names
+
+SMALL = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800)
+KINDS = {
+    "cells": (made_map, output_names(MapKind.CELLS), "probabilities"),
+    "pixels": (partial(made_pixel_map, SMALL), output_names(MapKind.PIXELS), "classes"),
+}
+kinds = pytest.mark.parametrize("kind", list(KINDS))
+formats = pytest.mark.parametrize("vector_format", ["gpkg", "parquet", "flatgeobuf"])
 
 
-def test_map_tif_comes_last() -> None:
-    for vector_format in ("gpkg", "parquet", "flatgeobuf"):
-        paths = plan_outputs(Path("map.tif"), OUTPUTS, vector_format=vector_format)
-        assert list(paths)[-1] == "probabilities"
-        names = [path.name for path in paths.values()]
-        assert len(set(names)) == len(names)
-        assert all(name.startswith("map") for name in names)
+@formats
+@pytest.mark.parametrize("kind", list(MapKind))
+def test_map_tif_comes_last(vector_format: str, kind: MapKind) -> None:
+    options = OutputOptions(output_names(kind), vector_format=vector_format)
+    exclusive = kind in (MapKind.PIXELS, MapKind.PIXEL_MOSAIC)
+    mosaic = kind in (MapKind.CELL_MOSAIC, MapKind.PIXEL_MOSAIC)
+    paths = options.plan(Path("a/map.tif"), exclusive=exclusive, mosaic=mosaic)
+    main = "classes" if exclusive else "probabilities"
+    assert list(paths.items())[-1] == (main, Path("a/map.tif"))
+    names = [path.name for path in paths.values()]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("map") for name in names)
 
 
-def test_what_is_written_is_what_was_planned(tmp_path: Path) -> None:
-    for i, vector_format in enumerate(("gpkg", "parquet", "flatgeobuf")):
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        options = OutputOptions(OUTPUTS, vector_format=vector_format)
-        paths = write_map(made_map(), folder / "map.tif", options=options)
-        assert {p.name for p in folder.iterdir()} == {p.name for p in paths.values()}
-        planned = options.plan(folder / "map.tif", model=False)
-        assert paths == planned
-
-
-def test_a_newer_map_leaves_nothing_of_the_older(tmp_path: Path) -> None:
+@formats
+@kinds
+def test_what_is_written_is_what_was_planned(tmp_path: Path, vector_format: str, kind: str) -> None:
+    make, outputs, _ = KINDS[kind]
     out = tmp_path / "map.tif"
-    write_map(made_map(), out, outputs=OUTPUTS)
+    paths = save_map(make(), out, *outputs, vector_format=vector_format)
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in paths.values()}
+    options = OutputOptions(outputs, vector_format=vector_format)
+    assert paths == options.plan(out, exclusive=kind == "pixels", model=False)
+
+
+@kinds
+def test_a_newer_map_leaves_nothing_of_the_older(tmp_path: Path, kind: str) -> None:
+    make, outputs, main = KINDS[kind]
+    out = tmp_path / "map.tif"
+    save_map(make(), out, *outputs)
     (tmp_path / "map_notes.txt").write_text("mine")
-    (tmp_path / "map.tif.aux.xml").write_text("<PAMDataset/>")  # QGIS leaves such statistics
-    paths = write_map(made_map(seed=1), out, outputs=["probabilities", "picture"], overwrite=True)
+    # QGIS leaves such statistics and overviews
+    (tmp_path / ("map.tif.ovr" if kind == "pixels" else "map.tif.aux.xml")).write_text("")
+    paths = save_map(make(seed=1), out, main, "picture", overwrite=True)
     assert {p.name for p in tmp_path.iterdir()} == {
         *(p.name for p in paths.values()),
         "map_notes.txt",
     }
     with rasterio.open(out) as dataset:
-        assert dataset.tags()["GEOLULC_FILES"] == '["map.png", "map.qml", "map.tif"]'
+        assert json.loads(dataset.tags()["GEOLULC_FILES"]) == sorted(p.name for p in paths.values())
 
 
 def test_tags_cannot_point_at_other_files(tmp_path: Path) -> None:
     out = tmp_path / "maps" / "map.tif"
     out.parent.mkdir()
-    write_map(made_map(), out, outputs=["probabilities"])
+    save_map(made_map(), out, "probabilities")
     (tmp_path / "map.txt").write_text("mine")
     (tmp_path / "maps" / "other.txt").write_text("mine")
     with rasterio.open(out, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
         dataset.update_tags(GEOLULC_FILES='["../map.txt", "other.txt", "map/../../map.txt", 7]')
-    write_map(made_map(), out, outputs=["probabilities"], overwrite=True)
+    save_map(made_map(), out, "probabilities", overwrite=True)
     assert (tmp_path / "map.txt").read_text() == "mine"
     assert (tmp_path / "maps" / "other.txt").read_text() == "mine"
 
@@ -69,20 +90,24 @@ WRITER = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from made_map import made_map
+    from made_map import made_map, save_map
+    from made_pixel_map import made_pixel_map
     from geolulc.grid import TileGrid
-    from geolulc.outputs import write_map
     {prelude}
     tile = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 30_000, 30_000)
+    made = made_map(tile, stride=240) if {kind!r} == "cells" else made_pixel_map()
     print("ready", flush=True)
-    write_map(made_map(tile, stride=240), Path({out!r}), outputs={outputs!r})
+    save_map(made, Path({out!r}), *{outputs!r})
 """
 
 
-def writer(out: Path, prelude: str = "", outputs: Sequence[str] = OUTPUTS) -> subprocess.Popen[str]:
+def writer(
+    kind: str, out: Path, prelude: str = "", outputs: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     tests = str(Path(__file__).parents[1])
+    outputs = tuple(outputs) or KINDS[kind][1]
     code = textwrap.dedent(WRITER).format(
-        tests=tests, out=str(out), prelude=prelude, outputs=outputs
+        tests=tests, out=str(out), prelude=prelude, outputs=outputs, kind=kind
     )
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -90,9 +115,10 @@ def writer(out: Path, prelude: str = "", outputs: Sequence[str] = OUTPUTS) -> su
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_killed_writer_leaves_nothing_and_a_rerun_succeeds(tmp_path: Path) -> None:
+@kinds
+def test_a_killed_writer_leaves_nothing_and_a_rerun_succeeds(tmp_path: Path, kind: str) -> None:
     out = tmp_path / "map.tif"
-    process = writer(out)
+    process = writer(kind, out)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 60
@@ -101,30 +127,36 @@ def test_a_killed_writer_leaves_nothing_and_a_rerun_succeeds(tmp_path: Path) -> 
     process.kill()
     process.communicate()
     assert [p for p in tmp_path.iterdir() if not p.name.startswith(".")] == []
-    paths = write_map(made_map(), out)
+    paths = save_map(KINDS[kind][0](), out)
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in paths.values()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
 @pytest.mark.parametrize(
-    ("output", "limit"),
+    ("kind", "output", "limit"),
     [
-        ("probabilities", 5_000),
-        ("probabilities", 100_000),
-        ("classes", 2_000),
-        ("vectors", 50_000),
-        ("vectors", 400_000),
-        ("picture", 5_000),
-        ("report", 50_000),
-        ("stac", 1_000),
+        ("cells", "probabilities", 5_000),
+        ("cells", "probabilities", 100_000),
+        ("cells", "classes", 2_000),
+        ("cells", "vectors", 50_000),
+        ("cells", "vectors", 400_000),
+        ("cells", "picture", 5_000),
+        ("cells", "report", 50_000),
+        ("cells", "stac", 1_000),
+        ("pixels", "classes", 4_000),
+        ("pixels", "classes", 100_000),
+        ("pixels", "top3", 1_900_000),
+        ("pixels", "vectors", 900_000),
     ],
 )
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, output: str, limit: int) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(
+    tmp_path: Path, kind: str, output: str, limit: int
+) -> None:
     prelude = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
     )
-    process = writer(tmp_path / "map.tif", prelude, outputs=[output])
+    process = writer(kind, tmp_path / "map.tif", prelude, [output])
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
     assert OutputError.__name__ in errors.splitlines()[-1], errors[-2000:]
@@ -133,13 +165,13 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, output: str, lim
 
 def test_the_folder_must_be_there_and_writable(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no folder .*nowhere"):
-        write_map(made_map(), tmp_path / "nowhere" / "map.tif")
+        save_map(made_map(), tmp_path / "nowhere" / "map.tif")
     locked = tmp_path / "locked"
     locked.mkdir()
     locked.chmod(0o555)
     try:
         with pytest.raises(OutputError, match="read-only"):
-            write_map(made_map(), locked / "map.tif")
+            save_map(made_map(), locked / "map.tif")
     finally:
         locked.chmod(0o755)
     assert list(locked.iterdir()) == []

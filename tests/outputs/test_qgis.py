@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_map import made_map
+from made_map import made_map, save_map
+from made_pixel_map import made_pixel_map
 
+from geolulc.analysis import compare_files
+from geolulc.grid import TileGrid
+from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OUTPUTS, OutputOptions, compare_maps, write_change, write_map
-from geolulc.outputs.cells import dominant_codes
 
 # run by the system's Python, which has QGIS's bindings; prints what QGIS makes of each layer
 LOOK = """
@@ -99,16 +101,13 @@ def look(environment: dict[str, str], layers: dict[str, str]) -> dict[str, Any]:
 
 def test_qgis_shows_maps_as_meant(qgis: dict[str, str], tmp_path: Path) -> None:
     made = made_map(nodata=0)
-    paths = write_map(made, tmp_path / "map.tif", outputs=OUTPUTS)
-    quantised = write_map(
-        made, tmp_path / "small.tif", options=OutputOptions(("probabilities",), "uint8")
+    paths = save_map(made, tmp_path / "map.tif")
+    quantised = save_map(made, tmp_path / "small.tif", "probabilities", dtype="uint8")
+    flat = save_map(made, tmp_path / "flat.tif", "vectors", vector_format="flatgeobuf")
+    other = save_map(made_map(nodata=0, seed=1), tmp_path / "other.tif", "probabilities")
+    change, _ = compare_files(
+        paths["probabilities"], other["probabilities"], tmp_path / "change.tif"
     )
-    flat = write_map(
-        made,
-        tmp_path / "flat.tif",
-        options=OutputOptions(("vectors",), vector_format="flatgeobuf"),
-    )
-    change = write_change(compare_maps(made, made_map(nodata=0, seed=1)), tmp_path / "change.tif")
     rasters = ("probabilities", "classes", "presence", "uncertainty")
     layers = {name: str(paths[name]) for name in rasters} | {"class_raster": str(paths["classes"])}
     layers |= {
@@ -127,7 +126,8 @@ def test_qgis_shows_maps_as_meant(qgis: dict[str, str], tmp_path: Path) -> None:
         if name != "summary":
             assert seen["crs"] == "EPSG:32632"
     names = list(BEN19.names)
-    present = {c.color for c in BEN19.classes if c.code in dominant_codes(made)}
+    codes = rank_classes(made.block.probabilities, 1).dominant(made.header.codes)
+    present = {c.color for c in BEN19.classes if c.code in codes}
     assert found["class_raster"]["renderer"] == "paletted"
     assert found["class_raster"]["legend"][-19:] == names
     assert set(found["class_raster"]["colors"]) == present
@@ -150,3 +150,25 @@ def test_qgis_shows_maps_as_meant(qgis: dict[str, str], tmp_path: Path) -> None:
         assert found[name]["legend"] == [*names, "No data"]
         assert present <= set(found[name]["colors"])
     assert "Area on the ground (ha)" in found["summary"]["titles"]
+
+
+def test_qgis_shows_maps_of_pixels_as_meant(qgis: dict[str, str], tmp_path: Path) -> None:
+    made = made_pixel_map(TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800))
+    rasters = ("classes", "confidence", "top3", "probabilities")
+    paths = save_map(made, tmp_path / "map.tif", *rasters, "vectors")
+    layers = {name: str(paths[name]) for name in rasters}
+    layers["polygons"] = f"{paths['vectors']}|layername=classes"
+    found = look(qgis, layers)
+    names = list(BEN19.names)
+    for name, seen in found.items():
+        assert (seen["valid"], seen["styled"], seen["crs"]) == (True, True, "EPSG:32632"), name
+    for name in ("classes", "top3"):
+        assert found[name]["renderer"] == "paletted"
+        assert found[name]["legend"][-19:] == names
+    codes = rank_classes(made.block.probabilities, 1).dominant(made.header.codes)
+    present = {c.color for c in BEN19.classes if c.code in codes}
+    assert set(found["classes"]["colors"]) <= present
+    for name in ("confidence", "probabilities"):
+        assert found[name]["legend"][1:] == [f"{p} %" for p in range(0, 101, 10)]
+    assert found["polygons"]["renderer"] == "categorizedSymbol"
+    assert found["polygons"]["legend"] == names

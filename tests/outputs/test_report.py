@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
-from made_map import TILE, made_map
+from made_map import BACKDROP, made_map, save_map
 from made_pixel_map import TILE as PIXEL_TILE
-from made_pixel_map import made_header, made_pixels, strips
+from made_pixel_map import made_header, made_pixels
 from numpy.typing import NDArray
 
 from geolulc.grid import TileGrid
-from geolulc.landcover_map import LandCoverMap
+from geolulc.maps.encoding import FULL
+from geolulc.maps.header import LandCoverMap, MapBlock
+from geolulc.maps.ranking import rank_classes
+from geolulc.maps.tally import Tally
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, write_map
+from geolulc.outputs import SceneStory
 from geolulc.outputs.cautions import cautions
-from geolulc.outputs.cells import dominant_codes, entropy_of_one
-from geolulc.outputs.pixel_writing import write_pixel_map
-from geolulc.pixel_map import FULL
 
-BACKDROP = (np.full((54, 66, 3), 90, np.uint8), Affine(100, 0, TILE.left, 0, -100, TILE.top))
 MODEL = {
     "name": "early <b>resnet18</b>",
     "sha256": "ab" * 32,
@@ -142,21 +142,24 @@ def browse(chromium: str, page: Path) -> dict[str, Any]:
     return dict(json.loads("".join(parts)))
 
 
+def dominant_codes(made: LandCoverMap) -> NDArray[np.uint8]:
+    return rank_classes(made.block.probabilities, 1).dominant(made.header.codes)
+
+
 def with_hole() -> LandCoverMap:
-    p = made_map(nodata=0).probabilities.copy()
+    p = made_map(nodata=0).block.probabilities.copy()
     p[:, 0, 0] = np.nan
     return made_map(nodata=0, probabilities=p)
 
 
 def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     made = with_hole()
-    paths = write_map(
-        made, tmp_path / "map.tif", outputs=["report"], backdrop=BACKDROP, model=MODEL
-    )
+    story = SceneStory(MODEL, backdrop=BACKDROP)
+    paths = save_map(made, tmp_path / "map.tif", "report", story=story)
     found = browse(chromium, paths["report"])
     assert found["problems"] == []
     assert [r for r in found["requests"] if not r.startswith("data:")] == []
-    assert found["title"] == f"Land cover: {made.scene['name']}"
+    assert found["title"] == f"Land cover: {made.header.scene['name']}"
     assert found["layers"] == [
         "dominant",
         *(f"class-{c.code}" for c in BEN19.classes),
@@ -164,7 +167,7 @@ def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
         "margin",
     ]
     # every cell in its class's colour, nodata transparent
-    shown = np.array(found["dominant"]).reshape(*made.grid.shape, 4)
+    shown = np.array(found["dominant"]).reshape(*made.header.grid.shape, 4)
     colors = {c.code: (*c.rgb, 255) for c in BEN19.classes} | {0: (0, 0, 0, 0)}
     expected = np.array([[colors[c] for c in row] for row in dominant_codes(made).tolist()])
     np.testing.assert_array_equal(shown, expected)
@@ -176,8 +179,8 @@ def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     for later in ("without", "stillWithout"):
         np.testing.assert_array_equal(np.array(found[later]).reshape(expected.shape), expected)
     # one colour a probability, more of it brighter (viridis)
-    p = made.probabilities[9]
-    shown = np.array(found["probability"]).reshape(*made.grid.shape, 4)
+    p = made.block.probabilities[9]
+    shown = np.array(found["probability"]).reshape(*made.header.grid.shape, 4)
     assert shown[0, 0].tolist() == [0, 0, 0, 0]
     order = np.argsort(p[np.isfinite(p)])
     green = shown[..., 1][np.isfinite(p)][order]
@@ -188,10 +191,13 @@ def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     assert (found["backdropBefore"], found["backdropAfter"]) == ("block", "none")
     assert found["clicked"] == "class-3"
     # the cell under the pointer
-    order = np.argsort(-made.probabilities[:, 1, 2])
+    order = np.argsort(-made.block.probabilities[:, 1, 2])
     for i in order[:5]:
-        assert made.classes[i] in found["readout"]
-        assert f"{round(float(made.probabilities[i, 1, 2]) * 250) / 2.5:.1f} %" in found["readout"]
+        assert made.header.classes[i] in found["readout"]
+        assert (
+            f"{round(float(made.block.probabilities[i, 1, 2]) * 250) / 2.5:.1f} %"
+            in found["readout"]
+        )
     assert "x 603000, y 5098200" in found["readout"]
     assert "No data" in found["nothing"]
     # cells reach beyond the tile: half a cell of them is cut off
@@ -203,15 +209,11 @@ def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
 
 def test_a_hostile_name_stays_text(chromium: str, tmp_path: Path) -> None:
     name = "</script><script>document.title='stolen'</script><img src=x onerror=alert(1)>"
-    scene = {**made_map().scene, "name": name}
+    scene = {**made_map().header.scene, "name": name}
     model = {**MODEL, "name": name, "provenance": {"train_patches": 1, name: {name: name}}}
-    paths = write_map(
-        made_map(nodata=0, scene=scene),
-        tmp_path / "map.tif",
-        outputs=["report"],
-        backdrop=BACKDROP,
-        model=model,
-    )
+    made = made_map(nodata=0, scene=scene)
+    story = SceneStory(model, backdrop=BACKDROP)
+    paths = save_map(made, tmp_path / "map.tif", "report", story=story)
     assert name not in paths["report"].read_text()
     found = browse(chromium, paths["report"])
     assert found["problems"] == []
@@ -221,7 +223,7 @@ def test_a_hostile_name_stays_text(chromium: str, tmp_path: Path) -> None:
 def test_a_fine_map_is_shown_in_part(chromium: str, tmp_path: Path) -> None:
     tile = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 48_000, 6_000)
     made = made_map(tile, stride=120, nodata=0)  # 400 columns
-    paths = write_map(made, tmp_path / "map.tif", outputs=["report"], backdrop=BACKDROP)
+    paths = save_map(made, tmp_path / "map.tif", "report", story=SceneStory(backdrop=BACKDROP))
     found = browse(chromium, paths["report"])
     assert found["problems"] == []
     shown = np.array(found["dominant"]).reshape(25, 200, 4)[..., :3]
@@ -233,55 +235,55 @@ def test_a_fine_map_is_shown_in_part(chromium: str, tmp_path: Path) -> None:
 
 
 def test_the_page_is_complete_in_itself(tmp_path: Path) -> None:
-    paths = write_map(made_map(), tmp_path / "map.tif", outputs=["report", "classes"], model=MODEL)
+    paths = save_map(made_map(), tmp_path / "map.tif", "report", "classes", story=SceneStory(MODEL))
     page = paths["report"].read_text()
     assert not re.search(r"https?://|//cdn|<link|@import|url\(", page)
-    assert "<!--" not in page
+    assert not re.search(r"<!--|\{[{%#]", page)
     assert "early &lt;b&gt;resnet18&lt;/b&gt;" in page
     assert "trained on 50 patches only" in page
     assert "map_classes.tif" in page
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
     p = np.frombuffer(base64.b64decode(data["classes"][4]["p"]), np.uint8).reshape(5, 6)
-    true = made_map().probabilities[4]
+    true = made_map().block.probabilities[4]
     np.testing.assert_array_equal(p == 255, np.isnan(true))
     assert np.nanmax(np.abs(np.where(p == 255, np.nan, p / 250) - true)) <= 0.002 + 1e-6
 
 
+def said_of(made: LandCoverMap, model: dict[str, Any] | None) -> list[str]:
+    """The cautions of a map in memory."""
+    tally = Tally(made.header)
+    tally.add(made.block, rank_classes(made.block.probabilities))
+    return cautions(made.header, tally.figures, model)
+
+
 def test_cautions_are_those_that_apply() -> None:
     good = {"provenance": {"train_patches": 200_000, "train_positives": {}}}
-    clear = np.ones((5, 6), np.float32)
-    p = np.where(made_map(nodata=0).probabilities > 0.5, 0.99, 0.01).astype(np.float32)
-    fine = made_map(nodata=0, clear=None, probabilities=p)
-    assert cautions(made_map(nodata=0, probabilities=p), good)[0].endswith("is guessed.")
-    assert cautions(fine, good) == [
+    p = made_map(nodata=0).block.probabilities
+    p = np.where(p > 0.5, 0.99, 0.01).astype(np.float32)
+    assert said_of(made_map(nodata=0, probabilities=p), good)[0].endswith("is guessed.")
+    assert said_of(made_map(nodata=0, clear=False, probabilities=p), good) == [
         "Clouds are not known: the scene classification was not used or is absent."
     ]
-    object.__setattr__(fine, "clear", clear)
-    assert cautions(fine, good) == []
-    assert cautions(fine, None) == ["How the model was trained is not known."]
-    assert cautions(fine, MODEL) == [
+    fine = made_map(nodata=0, probabilities=p)
+    fine = replace(fine, block=replace(fine.block, clear=np.ones((5, 6), np.float32)))
+    assert said_of(fine, good) == []
+    assert said_of(fine, None) == ["How the model was trained is not known."]
+    assert said_of(fine, MODEL) == [
         "The model was trained on 50 patches only, where BigEarthNet has some 270,000: expect "
         "errors, more so far from where these lie.",
         "The model saw no example of: Coastal wetlands.",
     ]
-    assert cautions(made_map(nodata=1.0), good)[0] == "No cell of this map has data."
-    half = np.full_like(p, 0.5)
-    unsure = made_map(nodata=0, probabilities=half)
-    assert "The model is unsure: the mean entropy is 1.00 of 1 bit." in cautions(unsure, good)
+    assert said_of(made_map(nodata=1.0), good)[0] == "No cell of this map has data."
+    unsure = made_map(nodata=0, probabilities=np.full_like(p, 0.5))
+    assert "The model is unsure: the mean entropy is 1.00 of 1 bit." in said_of(unsure, good)
 
 
 def pixel_report(folder: Path, pixels: NDArray[np.uint8]) -> Path:
     """The report of a map of pixels: 600 × 720 of them, every third shown."""
-    header = made_header()
     backdrop = np.full((60, 72, 3), 90, np.uint8), Affine(100, 0, PIXEL_TILE.left, 0, -100, 0)
-    return write_pixel_map(
-        header,
-        strips(pixels),
-        folder / "map.tif",
-        options=OutputOptions(("classes", "report")),
-        backdrop=backdrop,
-        model=MODEL,
-    )["report"]
+    made = LandCoverMap(made_header(), MapBlock(0, 0, pixels))
+    story = SceneStory(MODEL, backdrop=backdrop)
+    return save_map(made, folder / "map.tif", "classes", "report", story=story)["report"]
 
 
 def test_the_report_of_pixels_speaks_of_pixels(tmp_path: Path) -> None:
@@ -297,6 +299,17 @@ def test_the_report_of_pixels_speaks_of_pixels(tmp_path: Path) -> None:
     assert (data["exclusive"], data["unit"]) == (True, "pixel")
 
 
+def test_the_report_of_cells_speaks_of_cells(tmp_path: Path) -> None:
+    page = save_map(made_map(), tmp_path / "map.tif", "report")["report"].read_text()
+    text = re.sub(r"<style>.*?</style>|<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"\bpixels\b(?<!valid pixels)", text, re.IGNORECASE)
+    assert "Cell under the pointer" in text
+    assert "Cells where present" in text
+    assert "5 × 6 of 1200 m, patches of 1200 m" in text
+    assert "several classes can share a cell" in text
+    assert "cells cut to the tile" in text
+
+
 def test_the_report_of_pixels_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     found = browse(chromium, pixel_report(tmp_path, made_pixels(made_header(), nodata=False)))
     assert found["problems"] == []
@@ -305,19 +318,6 @@ def test_the_report_of_pixels_works_in_a_browser(chromium: str, tmp_path: Path) 
     shown = [float(share) for share in re.findall(r"([\d.]+) %", found["readout"])]
     assert shown == sorted(shown, reverse=True)
     assert 0 < sum(shown) <= 102
-
-
-def test_entropy_of_classes_that_exclude_each_other() -> None:
-    made = made_map(nodata=0)
-    p = np.zeros_like(made.probabilities)
-    p[3] = 1
-    p[:, 1, 1] = 1 / len(p)
-    p[:, 2, 2] = 0
-    p[:2, 2, 2] = 0.5
-    found = entropy_of_one(made_map(nodata=0, probabilities=p))
-    assert found[0, 0] == 0
-    assert found[1, 1] == pytest.approx(1, abs=1e-5)
-    assert found[2, 2] == pytest.approx(1 / np.log2(19), abs=1e-5)
 
 
 def test_a_model_that_knows_nothing_of_a_pixel_is_unsure(tmp_path: Path) -> None:

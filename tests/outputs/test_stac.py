@@ -9,7 +9,8 @@ from typing import Any
 import pystac
 import pytest
 import shapely
-from made_map import SOUTHERN_TILE, TILE, made_map
+from made_map import SOUTHERN_TILE, TILE, made_map, save_map
+from made_pixel_map import made_pixel_map
 from pystac.errors import STACValidationError
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.file import FileExtension
@@ -21,7 +22,7 @@ from geolulc.bands import GROUPS
 from geolulc.errors import OutputError
 from geolulc.grid import TileGrid
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, save_model_item, write_map
+from geolulc.outputs import SceneStory, save_model_item
 from geolulc.outputs.footprint import footprint
 
 
@@ -66,15 +67,14 @@ def test_the_item_of_a_map_is_valid_and_true(tmp_path: Path, model: dict[str, An
     made = made_map()
     out = tmp_path / "map.tif"
     source = tmp_path / "scenes" / "S2B.SAFE.zip"
-    options = OutputOptions(dtype="uint8")
-    paths = write_map(made, out, model=model, options=options, source=source)
+    paths = save_map(made, out, story=SceneStory(model, source), dtype="uint8")
     item = validate(paths["stac"])
     assert item.datetime.isoformat() == "2024-06-25T10:10:31+00:00"
     assert item.properties["platform"] == "sentinel-2b"
     projection = ProjectionExtension.ext(item)
     assert projection.code == "EPSG:32632"
-    assert projection.shape == list(made.grid.shape)
-    assert projection.transform == list(made.grid.transform)[:6]
+    assert projection.shape == list(made.header.grid.shape)
+    assert projection.transform == list(made.header.grid.transform)[:6]
     assert shapely.geometry.shape(item.geometry).is_valid
     for key, asset in item.assets.items():
         file = tmp_path / asset.href
@@ -97,9 +97,33 @@ def test_the_item_of_a_map_is_valid_and_true(tmp_path: Path, model: dict[str, An
     assert list(links) == ["./scenes/S2B.SAFE.zip", "./map_model.json"]
 
 
+def test_the_item_of_a_map_of_pixels_is_valid_and_true(
+    tmp_path: Path, model: dict[str, Any]
+) -> None:
+    made = made_pixel_map(TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800))
+    paths = save_map(made, tmp_path / "map.tif", story=SceneStory(model), report=True)
+    item = validate(paths["stac"])
+    assert item.id.startswith("S2B_MSIL2A_20240625T101031_N0510_R022_T32TPS_20240625T151031_LC10_")
+    assert item.properties["gsd"] == 10
+    words = item.properties["description"]
+    assert words.startswith("Class and probabilities of land cover in pixels of 10 m; ")
+    assert ProjectionExtension.ext(item).shape == [180, 240]
+    assets = item.assets
+    assert set(assets) == {"classes", "confidence", "top3", "vectors", "picture", "report"}
+    assert (assets["classes"].href, assets["classes"].title) == ("./map.tif", "Class of each pixel")
+    assert assets["confidence"].title == "Probability of the class"
+    assert assets["confidence"].extra_fields["bands"][0]["raster:scale"] == 0.004
+    assert len(ClassificationExtension.ext(assets["classes"]).classes) == 20
+    for part, asset in assets.items():
+        assert asset.extra_fields["file:size"] == paths[part].stat().st_size
+    links = [link.target for link in item.get_links("derived_from")]
+    assert links == [f"./{made.header.scene['name']}.SAFE".removeprefix("./"), "./map_model.json"]
+
+
 def test_the_item_of_a_model_is_valid_and_true(tmp_path: Path, model: dict[str, Any]) -> None:
     (tmp_path / "maps").mkdir()
-    paths = write_map(made_map(), tmp_path / "maps" / "map.tif", outputs=["stac"], model=model)
+    out = tmp_path / "maps" / "map.tif"
+    paths = save_map(made_map(), out, "stac", story=SceneStory(model))
     item = validate(paths["stac.model"])
     mlm = MLMExtension.ext(item)
     assert mlm.mlm_name == "geolulc-early-resnet18-made"
@@ -163,8 +187,8 @@ def test_a_model_of_pixels_is_a_segmentation(tmp_path: Path, model: dict[str, An
 
 @pytest.mark.parametrize("vector_format", ["parquet", "flatgeobuf"])
 def test_other_vector_formats_are_assets_too(tmp_path: Path, vector_format: str) -> None:
-    options = OutputOptions(("vectors", "stac"), vector_format=vector_format)
-    paths = write_map(made_map(SOUTHERN_TILE), tmp_path / "map.tif", options=options)
+    made, out = made_map(SOUTHERN_TILE), tmp_path / "map.tif"
+    paths = save_map(made, out, "vectors", "stac", vector_format=vector_format)
     item = validate(paths["stac"])
     assert set(item.assets) == {"vectors", "vectors.cells", "vectors.summary"}
 
@@ -176,7 +200,7 @@ def test_other_vector_formats_are_assets_too(tmp_path: Path, vector_format: str)
 def test_the_validator_refuses_what_the_specifications_refuse(
     tmp_path: Path, field: str, value: object
 ) -> None:
-    paths = write_map(made_map(), tmp_path / "map.tif", outputs=["stac"])
+    paths = save_map(made_map(), tmp_path / "map.tif", "stac")
     document = json.loads(paths["stac"].read_text())
     document["properties"][field] = value
     with pytest.raises(STACValidationError):
@@ -185,9 +209,9 @@ def test_the_validator_refuses_what_the_specifications_refuse(
 
 def test_a_map_without_time_cannot_be_an_item(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"sensing time ''.*Leave stac out"):
-        write_map(made_map(scene={"name": "x"}), tmp_path / "map.tif")
+        save_map(made_map(scene={"name": "x"}), tmp_path / "map.tif")
     assert list(tmp_path.iterdir()) == []
-    write_map(made_map(scene={}), tmp_path / "map.tif", outputs=["probabilities"])
+    save_map(made_map(scene={}), tmp_path / "map.tif", "probabilities")
 
 
 def test_footprint_is_the_tile_in_degrees() -> None:
