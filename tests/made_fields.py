@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from geolulc.grid import CellGrid, MapGrid, TileGrid
-from geolulc.landcover_map import LandCoverMap
-from geolulc.outputs import write_map
+from geolulc.grid import Grid, MapGrid, TileGrid
+from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
+from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.story import SceneStory
+from geolulc.outputs.writing import write_map
 
 CLASSES = ("Arable land", "Pastures", "Marine waters")
 #: Just what a mosaic needs of a map.
@@ -28,12 +31,12 @@ def landscape(longitude: NDArray, latitude: NDArray) -> NDArray[np.float32]:
     return np.stack([0.5 + 0.45 * wave for wave in waves]).astype(np.float32)
 
 
-def landscape_on(grid: CellGrid) -> NDArray[np.float32]:
+def landscape_on(grid: Grid) -> NDArray[np.float32]:
     """The landscape at the centres of the cells."""
     rows, columns = grid.shape
-    x = grid.tile.left + (np.arange(columns) + 0.5) * grid.stride
-    y = grid.tile.top - (np.arange(rows) + 0.5) * grid.stride
-    transformer = Transformer.from_crs(grid.tile.crs, 4326, always_xy=True)
+    x = grid.extent.left + (np.arange(columns) + 0.5) * grid.cell
+    y = grid.extent.top - (np.arange(rows) + 0.5) * grid.cell
+    transformer = Transformer.from_crs(grid.extent.crs, 4326, always_xy=True)
     return landscape(*transformer.transform(*np.meshgrid(x, y)))
 
 
@@ -49,16 +52,17 @@ def made_field(
     name: str | None = None,
     **changes: Any,
 ) -> LandCoverMap:
-    """A map of the landscape, all valid and clear."""
-    grid = MapGrid(TileGrid(crs, left, top, width, height), stride)
-    whole = np.ones(grid.shape, np.float32)
-    arguments: dict[str, Any] = {
-        "grid": grid,
+    """A map of the landscape, all valid and clear.
+
+    ``changes``: attributes of its header or its block.
+    """
+    patches = MapGrid(TileGrid(crs, left, top, width, height), stride)
+    whole = np.ones(patches.shape, np.float32)
+    header: dict[str, Any] = {
+        "grid": patches.cells,
         "classes": CLASSES,
         "nomenclature": "ben19",
-        "probabilities": landscape_on(grid),
-        "valid": whole,
-        "clear": whole,
+        "patch_size": patches.patch_size,
         "thresholds": (0.4, 0.5, 0.6),
         "scene": {
             "name": name or f"{crs[5:]}_{left:.0f}_{top:.0f}_{time[:10]}",
@@ -68,13 +72,16 @@ def made_field(
         },
         "model": {"name": "made", "sha256": "0" * 64},
     }
-    return LandCoverMap(**{**arguments, **changes})
+    block: dict[str, Any] = {"probabilities": landscape_on(patches.cells), "valid": whole}
+    block["clear"] = whole
+    for attribute, value in changes.items():
+        (block if attribute in block else header)[attribute] = value
+    return LandCoverMap(MapHeader(**header), MapBlock(0, 0, **block))
 
 
 def flat_field(p: float, *, time: str, clear: float = 1.0, **options: Any) -> LandCoverMap:
     """A map of one probability everywhere."""
-    made = made_field(time=time, **options)
-    shape = made.probabilities.shape
+    shape = made_field(time=time, **options).block.probabilities.shape
     return made_field(
         time=time,
         probabilities=np.full(shape, p, np.float32),
@@ -83,8 +90,25 @@ def flat_field(p: float, *, time: str, clear: float = 1.0, **options: Any) -> La
     )
 
 
-def write_field(folder: Path, made: LandCoverMap, **options: Any) -> Path:
+def changed(made: LandCoverMap, **changes: Any) -> LandCoverMap:
+    """The map with other attributes of its header or its block."""
+    names = MapBlock.__dataclass_fields__
+    block = {name: value for name, value in changes.items() if name in names}
+    header = {name: value for name, value in changes.items() if name not in names}
+    return LandCoverMap(replace(made.header, **header), replace(made.block, **block))
+
+
+def write_field(
+    folder: Path,
+    made: LandCoverMap,
+    outputs: tuple[str, ...] = FEW,
+    *,
+    dtype: str = "float32",
+    overwrite: bool = False,
+) -> Path:
     """The map as ``folder``/NAME.tif with its shares."""
-    path = folder / f"{made.scene['name']}.tif"
-    write_map(made, path, **{"outputs": FEW, **options})
+    path = folder / f"{made.header.scene['name']}.tif"
+    options = OutputOptions(outputs, dtype=dtype)
+    story = SceneStory()
+    write_map(made.header, [made.block], path, story=story, options=options, overwrite=overwrite)
     return path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_fields import made_field, write_field
+from made_mosaics import flat_pixels, pixel_header, write_pixels
 
 from geolulc.errors import ParameterError
 from geolulc.mosaics.grids import choose_grid
@@ -23,10 +24,10 @@ def test_tiles_that_agree_keep_their_cells(tmp_path: Path) -> None:
         MosaicOptions(),
     )
     assert found.copied
-    tile = found.cells.tile
-    assert (tile.crs, tile.left, tile.top) == ("EPSG:32632", 600_000.0, 5_106_600.0)
-    assert (tile.width, tile.height) == (42_600, 24_600)
-    assert found.cells.stride == 600
+    extent = found.cells.extent
+    assert (extent.crs, extent.left, extent.top) == ("EPSG:32632", 600_000.0, 5_106_600.0)
+    assert (extent.width, extent.height) == (42_600, 24_600)
+    assert found.cells.cell == 600
 
 
 def test_another_phase_is_resampled_onto_multiples_of_the_cell(tmp_path: Path) -> None:
@@ -34,32 +35,47 @@ def test_another_phase_is_resampled_onto_multiples_of_the_cell(tmp_path: Path) -
         sources(tmp_path, {"left": 600_000.0}, {"left": 618_660.0}), MosaicOptions()
     )
     assert not found.copied
-    assert found.cells.tile.left % 600 == 0
-    assert found.cells.tile.top % 600 == 0
-    assert found.cells.tile.left <= 600_000.0
-    assert found.cells.tile.left + found.cells.tile.width >= 642_660.0
+    assert found.cells.extent.left % 600 == 0
+    assert found.cells.extent.top % 600 == 0
+    assert found.cells.extent.left <= 600_000.0
+    assert found.cells.extent.left + found.cells.extent.width >= 642_660.0
 
 
 def test_zones_meet_on_the_european_grid(tmp_path: Path) -> None:
     both = sources(tmp_path, {}, {"crs": "EPSG:32633"})
     found = choose_grid(both, MosaicOptions(cell_size=1000))
-    assert found.cells.tile.crs == "EPSG:3035"
-    assert found.cells.tile.left % 1000 == 0
-    assert choose_grid(both, MosaicOptions(crs="EPSG:32632")).cells.tile.crs == "EPSG:32632"
+    assert found.cells.extent.crs == "EPSG:3035"
+    assert found.cells.extent.left % 1000 == 0
+    assert choose_grid(both, MosaicOptions(crs="EPSG:32632")).cells.extent.crs == "EPSG:32632"
 
 
 def test_outside_europe_a_crs_is_asked_for(tmp_path: Path) -> None:
     both = sources(tmp_path, {"top": 2_000_040.0}, {"crs": "EPSG:32633"})
     with pytest.raises(ParameterError, match=r"outside Europe.*--crs"):
         choose_grid(both, MosaicOptions())
-    assert choose_grid(both, MosaicOptions(crs="EPSG:8857")).cells.tile.crs == "EPSG:8857"
+    assert choose_grid(both, MosaicOptions(crs="EPSG:8857")).cells.extent.crs == "EPSG:8857"
 
 
 def test_sizes_that_differ_are_asked_for(tmp_path: Path) -> None:
     both = sources(tmp_path, {}, {"left": 618_600.0, "stride": 1200})
     with pytest.raises(ParameterError, match=r"cells of 600, 1200 m.*--cell-size"):
         choose_grid(both, MosaicOptions())
-    assert choose_grid(both, MosaicOptions(cell_size=300)).cells.stride == 300
+    assert choose_grid(both, MosaicOptions(cell_size=300)).cells.cell == 300
+
+
+def test_pixels_are_called_pixels(tmp_path: Path) -> None:
+    """Those of one UTM zone always share their phase; errors speak of pixels."""
+    headers = [
+        pixel_header(602_020.0, name="a"),
+        pixel_header(name="b"),
+        pixel_header(name="c", size=10),
+    ]
+    paths = [write_pixels(tmp_path, h, flat_pixels(h, 200, 30, 20)) for h in headers]
+    found = choose_grid(read_sources(paths[:2]), MosaicOptions())
+    assert found.copied
+    assert (found.cells.cell, found.cells.shape) == (20, (120, 281))
+    with pytest.raises(ParameterError, match=r"pixels of 10, 20 m.*--cell-size"):
+        choose_grid(read_sources(paths), MosaicOptions())
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:2263", "nowhere", "+proj=laea"])
