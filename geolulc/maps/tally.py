@@ -171,7 +171,7 @@ class Tally:
         self._cells += cells
         self._present += cells
         flat = steps.reshape(count, -1).astype(np.float32)
-        self._expected += flat @ weights.astype(np.float32) / FULL
+        self._expected += (flat @ weights.astype(np.float32)).astype(np.float64) / FULL
 
     def _add_shares(
         self, shares: NDArray[np.float32], ranked: Ranked, areas: NDArray[np.float64]
