@@ -3,7 +3,7 @@
     python benchmarks/pixel_outputs.py [--sizes 2745 5490 10980] [--outputs classes …] [--json FILE]
 
 Strips of 19 classes come from a landscape of 9 × 9 km that is laid side by side. Each line is a
-process of its own: seconds and peak memory of ``write_pixel_map`` with that output alone, beside
+process of its own: seconds and peak memory of ``write_map`` with that output alone, beside
 those of taking the strips and doing nothing ("source"). "default" is what is written unasked.
 """
 
@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from geolulc.grid import TileGrid
+from geolulc.grid import Extent, Grid, TileGrid
+from geolulc.maps.encoding import FULL
+from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.nomenclature import BEN19
-from geolulc.outputs.options import OutputOptions
-from geolulc.outputs.pixel_files import DEFAULT_PIXEL_OUTPUTS, PIXEL_OUTPUTS
-from geolulc.outputs.pixel_writing import write_pixel_map
-from geolulc.pixel_map import FULL, PixelGrid, PixelMapHeader, PixelStrip
+from geolulc.outputs import OutputOptions, SceneStory, write_map
+from geolulc.outputs.files import MapKind, output_names
 
 #: Pixels along the landscape, and rows of a strip.
 SIDE, STRIP = 915, 120
@@ -48,25 +48,27 @@ def landscape(seed: int = 0) -> NDArray[np.uint8]:
     return np.round(p / p.sum(axis=0) * FULL).astype(np.uint8)
 
 
-def strips(size: int) -> Iterator[PixelStrip]:
+def strips(size: int) -> Iterator[MapBlock]:
     """A map of ``size`` × ``size`` pixels: the landscape, again and again."""
     ground = landscape()
     times = -(-size // SIDE)
     for row in range(0, size, STRIP):
         rows = np.arange(row, min(row + STRIP, size)) % SIDE
-        yield PixelStrip(row, np.tile(ground[:, rows], (1, 1, times))[:, :, :size])
+        yield MapBlock(row, 0, np.tile(ground[:, rows], (1, 1, times))[:, :, :size])
 
 
 def measure(size: int, output: str) -> dict[str, object]:
     """Seconds, MiB of memory at the most and MB of files of one output, in this process."""
     side = -(-size // 6) * 60
     tile = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, side, side)
-    header = PixelMapHeader(
-        PixelGrid(tile, 10, 0, 0, 10 * size, 10 * size),
+    extent = Extent(tile.crs, tile.left, tile.top, 10 * size, 10 * size)
+    header = MapHeader(
+        Grid(extent, 10, tile),
         BEN19.names,
         "ben19",
-        {"name": "made", "sensing_time": "2024-06-25T10:10:31Z"},
-        {"name": "made", "sha256": "0" * 64},
+        exclusive=True,
+        scene={"name": "made", "sensing_time": "2024-06-25T10:10:31Z"},
+        model={"name": "made", "sha256": "0" * 64},
     )
     begun = time.perf_counter()
     files = 0
@@ -74,11 +76,10 @@ def measure(size: int, output: str) -> dict[str, object]:
         for _ in strips(size):
             pass
     else:
-        outputs = DEFAULT_PIXEL_OUTPUTS if output == "default" else (output,)
+        options = OutputOptions(None if output == "default" else (output,))
         with tempfile.TemporaryDirectory(dir=".") as folder:
-            paths = write_pixel_map(
-                header, strips(size), Path(folder) / "map.tif", options=OutputOptions(outputs)
-            )
+            out = Path(folder) / "map.tif"
+            paths = write_map(header, strips(size), out, story=SceneStory(), options=options)
             files = sum(path.stat().st_size for path in paths.values())
     return {
         "size": size,
@@ -93,7 +94,9 @@ def main() -> None:
     """Measure each size and output in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[2745, 5490, 10980])
-    parser.add_argument("--outputs", nargs="+", default=["source", *PIXEL_OUTPUTS, "default"])
+    parser.add_argument(
+        "--outputs", nargs="+", default=["source", *output_names(MapKind.PIXELS), "default"]
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -136,10 +136,8 @@ class MapBlock:
 
 
 def join_rows(blocks: Sequence[MapBlock]) -> MapBlock:
-    """Blocks that follow each other from top to bottom as one; all have the same layers."""
+    """A copy of blocks that follow each other from top to bottom; all have the same layers."""
     first = blocks[0]
-    if len(blocks) == 1:
-        return first
     layers = {
         name: np.concatenate([getattr(block, name) for block in blocks], axis=-2)
         for name in ("probabilities", "valid", "clear", "count", "agreement")

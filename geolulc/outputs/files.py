@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +25,7 @@ class MapKind(Enum):
 
     @classmethod
     def of(cls, *, exclusive: bool, mosaic: bool) -> MapKind:
-        """The kind of a map, by whether its classes exclude each other."""
+        """The kind of a map: the classes of a pixel exclude each other."""
         if mosaic:
             return cls.PIXEL_MOSAIC if exclusive else cls.CELL_MOSAIC
         return cls.PIXELS if exclusive else cls.CELLS
@@ -161,65 +160,6 @@ def output_names(*kinds: MapKind) -> tuple[str, ...]:
 def default_outputs(kind: MapKind) -> tuple[str, ...]:
     """Names of the outputs that a map has unless others are asked for."""
     return tuple(o.name for o in OUTPUTS if kind in o.kinds & o.default)
-
-
-def plan_files(
-    out: Path,
-    outputs: Iterable[str],
-    kind: MapKind,
-    *,
-    vector_format: str = "gpkg",
-    cells: bool = True,
-    model: bool = True,
-    alone: bool = True,
-) -> dict[str, Path]:
-    """The files of ``outputs`` beside ``out``, which names map.tif.
-
-    Nothing is read or written, so a caller can refuse before any work is done
-    (``geolulc.staging.require_free``).
-
-    Args:
-        out: path of map.tif; ends in .tif.
-        outputs: names, of ``output_names(kind)``.
-        kind: of the map.
-        vector_format: of ``VECTOR_FORMATS``.
-        cells: whether vectors in other formats than GeoPackage have a file of cells.
-        model: whether the model of a scene's map is described too (part "stac.model").
-        alone: whether a mosaic has a STAC Collection of its own (part "stac.collection").
-
-    Returns:
-        Part → path, map.tif last: its presence says that the others are complete.
-
-    Raises:
-        ParameterError: an unknown output or format, no output, or ``out`` does not end in .tif.
-    """
-    wanted = tuple(outputs)
-    require_known(wanted, output_names(kind), f"outputs of {kind.value}")
-    require_known((vector_format,), VECTOR_FORMATS, "vector format")
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise ParameterError(
-            f"output {out}",
-            found=f"the ending {out.suffix!r}",
-            expected=".tif: it is a GeoTIFF, and the other files' names derive from it",
-            remedy=f"Give {out.with_suffix('.tif')}, say.",
-        )
-    parts: dict[str, str] = {}
-    main = None
-    for output in OUTPUTS:
-        if output.name in wanted:
-            parts |= output.files(kind)
-            main = output.name if kind in output.main else main
-    if "vectors" in wanted:
-        parts |= vector_parts(vector_format, cells=cells and kind in _CELLS)
-    if not model or kind in _MOSAICS:
-        parts.pop("stac.model", None)
-    if not alone or kind not in _MOSAICS:
-        parts.pop("stac.collection", None)
-    paths = {part: out.with_name(out.stem + ending) for part, ending in parts.items()}
-    if main is not None:
-        del paths[main]
-        paths[main] = out
-    return paths
 
 
 def vector_parts(vector_format: str, *, cells: bool) -> dict[str, str]:

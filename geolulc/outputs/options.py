@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.outputs.files import MapKind, default_outputs, plan_files
+from geolulc.outputs.files import (
+    OUTPUTS,
+    VECTOR_FORMATS,
+    MapKind,
+    default_outputs,
+    output_names,
+    require_known,
+    vector_parts,
+)
 
 #: Up to so many cells a polygon for each is written unasked: a tile at 600 m has 33,489.
 _FEW_CELLS: Final = 50_000
@@ -86,21 +94,47 @@ class OutputOptions:
         alone: bool = True,
         cells: bool = True,
     ) -> dict[str, Path]:
-        """``files.plan_files`` with these options: part → path, map.tif last.
+        """The files of a map beside ``out``, before any work is done.
+
+        Nothing is read or written, so a caller can refuse early (``staging.require_free``).
 
         Args:
-            out: path of map.tif.
+            out: path of map.tif; ends in .tif. The other names derive from it.
             exclusive: the classes of a cell exclude each other: a map of pixels.
             mosaic: the map is a mosaic.
-            model: the model of a scene's map is known, and is described too.
-            alone: a mosaic is not one of several that have a STAC Collection together.
+            model: the model of a scene's map is known, and is described too ("stac.model").
+            alone: a mosaic has a STAC Collection of its own ("stac.collection").
             cells: each cell gets a polygon, as ``writes_cells`` says.
 
+        Returns:
+            Part → path, map.tif last: its presence says that the others are complete.
+
         Raises:
-            ParameterError: an output that this kind of map does not have, or an option that only
-                maps of cells have.
+            ParameterError: no output, an unknown one or an unknown format, one that this kind of
+                map does not have, or ``out`` does not end in .tif.
         """
-        kind = MapKind.of(exclusive=exclusive, mosaic=mosaic)
+        kind, out = MapKind.of(exclusive=exclusive, mosaic=mosaic), Path(out)
+        self._require_possible(kind, out, exclusive=exclusive)
+        chosen = self.chosen(kind)
+        parts: dict[str, str] = {}
+        main = None
+        for output in OUTPUTS:
+            if output.name in chosen:
+                parts |= output.files(kind)
+                main = output.name if kind in output.main else main
+        if "vectors" in chosen:
+            parts |= vector_parts(self.vector_format, cells=cells and not exclusive)
+        if mosaic or not model:
+            parts.pop("stac.model", None)
+        if not mosaic or not alone:
+            parts.pop("stac.collection", None)
+        paths = {part: out.with_name(out.stem + ending) for part, ending in parts.items()}
+        if main is not None:
+            del paths[main]
+            paths[main] = out
+        return paths
+
+    def _require_possible(self, kind: MapKind, out: Path, *, exclusive: bool) -> None:
         if exclusive and self.dtype == "uint16":
             raise ParameterError(
                 "dtype uint16",
@@ -115,12 +149,12 @@ class OutputOptions:
                 expected="polygons of classes only: a tile has 120 million pixels",
                 remedy="Leave --cells out.",
             )
-        return plan_files(
-            Path(out),
-            self.chosen(kind),
-            kind,
-            vector_format=self.vector_format,
-            cells=cells,
-            model=model,
-            alone=alone,
-        )
+        require_known(self.chosen(kind), output_names(kind), f"outputs of {kind.value}")
+        require_known((self.vector_format,), VECTOR_FORMATS, "vector format")
+        if out.suffix.lower() not in (".tif", ".tiff"):
+            raise ParameterError(
+                f"output {out}",
+                found=f"the ending {out.suffix!r}",
+                expected=".tif: it is a GeoTIFF, and the other files' names derive from it",
+                remedy=f"Give {out.with_suffix('.tif')}, say.",
+            )

@@ -89,17 +89,16 @@ def write_map(
         ValueError: the blocks are not those of ``header``'s map. What ``blocks`` raises passes.
     """
     out = Path(out)
-    rows, columns = header.grid.shape
+    header = replace(header, scene=_plain(header.scene), model=_plain(header.model))
+    writing = _Writing(header, story, options)
     paths = options.plan(
         out,
         exclusive=header.exclusive,
         mosaic=story.mosaic,
         model=story.model is not None,
         alone=story.alone,
-        cells=options.writes_cells(rows * columns, exclusive=header.exclusive),
+        cells=writing.cells,
     )
-    header = replace(header, scene=_plain(header.scene), model=_plain(header.model))
-    writing = _Writing(header, story, options)
     superseded = _files_of(out) - set(paths.values()) if overwrite else set()
     with (
         staged(list(paths.values()), overwrite=overwrite) as temporary,
@@ -115,18 +114,24 @@ def write_map(
 
 
 class _Writing:
-    """The steps of ``write_map``."""
+    """The steps of ``write_map``.
+
+    Attributes:
+        cells: whether each cell gets a polygon.
+    """
 
     def __init__(self, header: MapHeader, story: Story, options: OutputOptions) -> None:
         self._header, self._story, self._options = header, story, options
         self._encoding = _encoding(header, options)
+        rows, columns = header.grid.shape
+        self.cells = options.writes_cells(rows * columns, exclusive=header.exclusive)
 
     def write_layers(self, blocks: Iterable[MapBlock], targets: Mapping[str, Path]) -> MapTotals:
         """Write rasters, with styles and table, and vectors; what the map adds up to."""
         header, tally = self._header, Tally(self._header)
         if not self._story.mosaic:
             blocks = whole_rows(header, blocks)
-        with _Rasters(header, targets, cells=self._writes_cells) as rasters:
+        with _Rasters(header, targets, cells=self.cells) as rasters:
             for block in blocks:
                 ranked = rank_classes(block.probabilities, DEPTH)
                 tally.add(block, ranked)
@@ -156,11 +161,6 @@ class _Writing:
             table = attribute_table(totals.summaries)
             targets["classes.attributes"].write_text(table, encoding="utf-8")
         return totals
-
-    @property
-    def _writes_cells(self) -> bool:
-        rows, columns = self._header.grid.shape
-        return self._options.writes_cells(rows * columns, exclusive=self._header.exclusive)
 
     def write_pages(self, totals: MapTotals, targets: Mapping[str, Path], folder: Path) -> None:
         """Write those of picture, report and STAC Items that are among ``targets``."""
@@ -236,7 +236,12 @@ class _Rasters:
         """Make the files; meanwhile the context has the rasters that polygons are made from.
 
         These are finished first, the others in ``thread``.
+
+        Raises:
+            ValueError: no block was written.
         """
+        if (self._layers or self._values) and not (self._writers or self._scratch):
+            raise ValueError("a map without a block")
         for scratch in self._scratch.values():
             scratch.close()
         needed = {"classes", "confidence"} if "vectors" in self._targets else set()
@@ -287,8 +292,10 @@ def whole_rows(header: MapHeader, blocks: Iterable[MapBlock]) -> Iterator[MapBlo
             waiting.append(block.part(slice(taken, taken + count)))
             taken, held, done = taken + count, held + count, done + count
             if held == ROWS or done == rows:
-                yield join_rows(waiting)
+                yield waiting[0] if len(waiting) == 1 else join_rows(waiting)
                 waiting, held = [], 0
+        # whoever makes the blocks may use their arrays again
+        waiting[-1:] = [join_rows([part]) for part in waiting[-1:]]
     if done != rows:
         raise ValueError(f"{done} rows of {rows}")
 

@@ -167,6 +167,24 @@ def test_bytes_do_not_depend_on_the_blocks(
         assert path.read_bytes() == found[1][part].read_bytes(), part
 
 
+@kinds
+def test_blocks_may_use_their_arrays_again(tmp_path: Path, kind: str) -> None:
+    made = MADE[kind]() if kind == "pixels" else made_map(stride=60)
+
+    def blocks() -> Iterator[MapBlock]:
+        again = np.empty_like(made.block.probabilities[:, :50])
+        for part in made.block.rows(50):
+            rows = part.shape[0]
+            again[:, :rows] = part.probabilities
+            yield replace(part, probabilities=again[:, :rows])
+            again[:] = 0
+
+    options = OutputOptions(("probabilities",))
+    paths = write_map(made.header, blocks(), tmp_path / "m.tif", story=STORY, options=options)
+    with rasterio.open(paths["probabilities"]) as dataset:
+        np.testing.assert_array_equal(dataset.read(), made.block.probabilities)
+
+
 def in_heights(block: MapBlock, heights: tuple[int, ...]) -> Iterator[MapBlock]:
     row, turn = 0, 0
     while row < block.shape[0]:
@@ -246,7 +264,8 @@ def test_a_new_output_is_a_row_in_two_tables(
     asset = files.Asset("Share of the second class", roles=("data", "made"))
     row = files._raster("second", asset)
     monkeypatch.setattr(files, "OUTPUTS", (*files.OUTPUTS, row))
-    monkeypatch.setattr("geolulc.outputs.stac.OUTPUTS", files.OUTPUTS)
+    for module in ("options", "stac"):
+        monkeypatch.setattr(f"geolulc.outputs.{module}.OUTPUTS", files.OUTPUTS)
     layer = layers.LayerSpec(
         "second",
         second_class,
@@ -306,20 +325,20 @@ def test_describe_map_tells_where_it_comes_from(tmp_path: Path, kind: str) -> No
     made = MADE[kind]()
     paths = save_map(made, tmp_path / "map.tif")
     header, mapped = made.header, np.isfinite(made.block.shares[0]).sum()
-    told = describe_map(tmp_path / "map.tif")
-    assert told["scene"] == dict(header.scene)
-    assert told["model"] == dict(header.model)
-    assert told["crs"] == "EPSG:32632"
-    assert told["files"] == sorted(p.name for p in tmp_path.iterdir())
-    assert told[f"mapped_{kind}"] == mapped
+    found = describe_map(tmp_path / "map.tif")
+    assert found["scene"] == dict(header.scene)
+    assert found["model"] == dict(header.model)
+    assert found["crs"] == "EPSG:32632"
+    assert found["files"] == sorted(p.name for p in tmp_path.iterdir())
+    assert found[f"mapped_{kind}"] == mapped
     if kind == "cells":
-        assert told["stride_m"] == 1200
-        assert [b["name"] for b in told["bands"]] == list(BEN19.names)
-        assert list(told["thresholds"].values()) == pytest.approx(list(header.thresholds))
+        assert found["stride_m"] == 1200
+        assert [b["name"] for b in found["bands"]] == list(BEN19.names)
+        assert list(found["thresholds"].values()) == pytest.approx(list(header.thresholds))
     else:
-        assert (told["pixel_size_m"], told["masked_scl"]) == (10, [3, 8, 9, 10])
+        assert (found["pixel_size_m"], found["masked_scl"]) == (10, [3, 8, 9, 10])
     classes = describe_map(paths["classes"])
-    assert sum(classes["area_ha_by_class"].values()) == pytest.approx(told["mapped_area_ha"])
+    assert sum(classes["area_ha_by_class"].values()) == pytest.approx(found["mapped_area_ha"])
 
 
 def test_describe_map_refuses_strangers(tmp_path: Path) -> None:
