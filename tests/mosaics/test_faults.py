@@ -5,26 +5,36 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
-from made_fields import CLASSES, made_field, write_field
+from made_fields import CLASSES, changed, made_field, write_field
+from made_mosaics import MAIN, pixel_header, write_flat, write_pixels
+from made_pixel_map import made_pixels
 from rasterio.transform import from_origin
+from written_map import KINDS
 
+from geolulc.analysis import describe_map, read_map
 from geolulc.cli import main
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
-from geolulc.outputs import read_map
+from geolulc.mosaics import MosaicOptions, make_mosaic
+from geolulc.outputs.options import OutputOptions
 
-FEW = MosaicOutput(("probabilities", "observations"))
+#: The raster beside map.tif that a mosaic reads too.
+BESIDE = {"cells": "uncertainty", "pixels": "top3"}
 
 
-def attempt(paths: list[Path], out: Path, **choices: Any) -> None:
-    make_mosaic(paths, out, MosaicOptions(**choices), FEW)
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def attempt(kind: str, paths: list[Path], out: Path, overwrite: bool = False, **c: Any) -> None:
+    output = OutputOptions((MAIN[kind], "observations"))
+    make_mosaic(paths, out, MosaicOptions(**c), output, overwrite=overwrite)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -34,19 +44,36 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(exit_.value.code or 0)
 
 
+def write_third(kind: str, folder: Path, name: str = "c", **changes: Any) -> Path:
+    """A map a little to the east of the others."""
+    left = 624_000.0 if kind == "cells" else 603_000.0
+    return write_flat(kind, folder, name, 100, 90, 60, left=left, **changes)
+
+
 @pytest.fixture
-def maps(tmp_path: Path) -> Path:
+def maps(kind: str, tmp_path: Path) -> Path:
+    """Two maps side by side."""
     folder = tmp_path / "maps"
     folder.mkdir()
-    write_field(folder, made_field(name="a"))
-    write_field(folder, made_field(618_600.0, name="b"))
+    if kind == "cells":
+        write_field(folder, made_field(name="a"))
+        write_field(folder, made_field(618_600.0, name="b"))
+    else:
+        for number, name in enumerate("ab"):
+            header = pixel_header(600_000.0 + 2_000 * number, name=name)
+            steps = made_pixels(header, seed=number)
+            write_pixels(folder, header, steps, ("classes", "confidence", "top3"))
     return folder
 
 
 def test_a_damaged_map_is_named(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    maps: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = maps / "b.tif"
+    path = maps / ("b.tif" if kind == "cells" else "b_top3.tif")
     data = bytearray(path.read_bytes())
     data[-6_000:-100] = bytes(byte ^ 0x5A for byte in data[-6_000:-100])
     path.write_bytes(data)
@@ -59,14 +86,14 @@ def test_a_damaged_map_is_named(
     assert list(out.parent.iterdir()) == []
 
 
-def test_a_truncated_map_is_named(maps: Path, tmp_path: Path) -> None:
+def test_a_truncated_map_is_named(kind: str, maps: Path, tmp_path: Path) -> None:
     path = maps / "b.tif"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(GeolulcError, match=r"b\.tif"):
-        attempt([maps], tmp_path / "mosaic.tif")
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
 
 
-def test_a_raster_of_others_is_named(maps: Path, tmp_path: Path) -> None:
+def test_a_raster_of_others_is_named(kind: str, maps: Path, tmp_path: Path) -> None:
     other = maps / "c.tif"
     with rasterio.open(
         other, "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8", crs="EPSG:32632",
@@ -74,7 +101,7 @@ def test_a_raster_of_others_is_named(maps: Path, tmp_path: Path) -> None:
     ) as dataset:  # fmt: skip
         dataset.write(np.ones((1, 4, 4), np.uint8))
     with pytest.raises(OutputError, match=r"c\.tif: found a raster without geolulc's tags"):
-        attempt([maps], tmp_path / "mosaic.tif")
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
 
 
 @pytest.mark.parametrize(
@@ -83,111 +110,141 @@ def test_a_raster_of_others_is_named(maps: Path, tmp_path: Path) -> None:
         (lambda folder: folder / "nowhere.tif", "nowhere.tif"),
         (lambda folder: folder / "nothing", "nothing there"),
         (lambda folder: folder, "a folder without .tif"),
-        (lambda folder: write(folder / "notes.pdf", "x"), "a file of another kind"),
-        (lambda folder: write(folder / "list.txt", "gone.tif\n"), "gone.tif"),
+        (lambda folder: write(folder / "notes.pdf", b"x"), "a file of another kind"),
+        (lambda folder: write(folder / "list.txt", b"gone.tif\n"), "gone.tif"),
+        (lambda folder: write(folder / "list.txt", b"\xff\xfe"), "a list that is not text"),
     ],
 )
 def test_what_is_no_map(tmp_path: Path, make: Any, match: str) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(GeolulcError, match=match):
-        attempt([make(folder)], tmp_path / "mosaic.tif")
+        attempt("cells", [make(folder)], tmp_path / "mosaic.tif")
 
 
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
+def write(path: Path, text: bytes) -> Path:
+    path.write_bytes(text)
     return path
 
 
-def test_a_list_of_maps(maps: Path, tmp_path: Path) -> None:
-    listed = write(tmp_path / "list.txt", "# two\nmaps/a.tif\n\n" + str(maps / "b.tif") + "\n")
-    attempt([listed], tmp_path / "mosaic.tif")
-    assert read_map(tmp_path / "mosaic.tif").grid.shape == (30, 71)
+def test_a_list_of_maps(kind: str, maps: Path, tmp_path: Path) -> None:
+    text = f"# two\nmaps/a.tif\n\n{maps / 'b.tif'}\n"
+    listed = write(tmp_path / "list.txt", text.encode())
+    attempt(kind, [listed], tmp_path / "mosaic.tif")
+    with rasterio.open(tmp_path / "mosaic.tif") as dataset:
+        assert dataset.shape == ((30, 71) if kind == "cells" else (120, 280))
 
 
-def test_only_other_rasters_of_maps(maps: Path, tmp_path: Path) -> None:
+def test_only_other_rasters_of_maps(kind: str, maps: Path, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="none among 1 rasters of maps"):
-        attempt([maps / "a_uncertainty.tif"], tmp_path / "mosaic.tif")
+        attempt(kind, [maps / f"a_{BESIDE[kind]}.tif"], tmp_path / "mosaic.tif")
 
 
-def test_a_mosaic_is_no_map_of_a_scene(maps: Path, tmp_path: Path) -> None:
-    attempt([maps], tmp_path / "mosaic.tif")
+def test_a_mosaic_is_no_map_of_a_scene(kind: str, maps: Path, tmp_path: Path) -> None:
+    attempt(kind, [maps], tmp_path / "mosaic.tif")
     with pytest.raises(OutputError, match=r"mosaic\.tif: found a mosaic"):
-        attempt([maps, tmp_path / "mosaic.tif"], tmp_path / "another.tif")
+        attempt(kind, [maps, tmp_path / "mosaic.tif"], tmp_path / "another.tif")
     # but one that is being replaced is not among its own maps
-    attempt([maps], maps / "mosaic.tif")
-    make_mosaic([maps], maps / "mosaic.tif", MosaicOptions(), FEW, overwrite=True)
+    attempt(kind, [maps], maps / "mosaic.tif")
+    (maps / "mosaic_observations.tif").unlink()
+    attempt(kind, [maps], maps / "mosaic.tif", overwrite=True)
 
 
-def test_a_map_twice(maps: Path, tmp_path: Path) -> None:
-    shutil.copy(maps / "a.tif", tmp_path / "again.tif")
+def test_a_map_twice(kind: str, maps: Path, tmp_path: Path) -> None:
+    for path in maps.glob("a*.tif"):
+        shutil.copy(path, tmp_path / path.name.replace("a", "again", 1))
     with pytest.raises(ParameterError, match=r"again\.tif: found the map that .*a\.tif holds"):
-        attempt([maps, tmp_path / "again.tif"], tmp_path / "mosaic.tif")
+        attempt(kind, [maps, tmp_path / "again.tif"], tmp_path / "mosaic.tif")
 
 
-def test_shares_of_another_map(maps: Path, tmp_path: Path) -> None:
-    shutil.copy(maps / "a_uncertainty.tif", maps / "b_uncertainty.tif")
-    with pytest.raises(OutputError, match=r"b_uncertainty\.tif: found shares of another map"):
-        attempt([maps], tmp_path / "mosaic.tif")
+def test_rasters_of_another_map(kind: str, maps: Path, tmp_path: Path) -> None:
+    name = BESIDE[kind]
+    shutil.copy(maps / f"a_{name}.tif", maps / f"b_{name}.tif")
+    with pytest.raises(OutputError, match=rf"b_{name}\.tif: found {name} of another map"):
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
 
 
-def test_other_classes_are_named(maps: Path, tmp_path: Path) -> None:
-    made = made_field(624_000.0, name="c")
-    other = replace(made, classes=(*CLASSES[:2], "Inland waters"))
-    write_field(maps, other)
+def test_other_classes_are_named(kind: str, maps: Path, tmp_path: Path) -> None:
+    if kind == "pixels":
+        for name in ("a", "b"):
+            for path in maps.glob(f"{name}*"):
+                path.unlink()
+        write_flat(kind, maps, "a", 200, 30, 20)
+    write_third(kind, maps, classes=(*CLASSES[:2], "Inland waters"))
     with pytest.raises(
         ParameterError, match=r"c\.tif: found other classes \(Inland waters, Marine waters\)"
     ):
-        attempt([maps], tmp_path / "mosaic.tif")
-    write_field(
-        maps,
-        replace(made, classes=("Vineyards", "Rice fields", "Airports"), nomenclature="clc43"),
-        overwrite=True,
-    )
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
+    write_third(kind, maps, classes=("Vineyards", "Rice fields", "Airports"), nomenclature="clc43")
     with pytest.raises(ParameterError, match=r"c\.tif: found the nomenclature clc43"):
-        attempt([maps], tmp_path / "mosaic.tif")
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
 
 
-def test_different_models_only_when_asked_for(maps: Path, tmp_path: Path) -> None:
-    made = made_field(624_000.0, name="c")
-    write_field(
-        maps,
-        replace(made, model={"name": "new", "sha256": "1" * 64}, thresholds=(0.6, 0.5, 0.4)),
-    )
+def test_different_models_only_when_asked_for(kind: str, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    for name in "ab":
+        write_flat(kind, maps, name, 200, 30, 20 if name == "a" else 10)
+    write_third(kind, maps, model={"name": "new", "sha256": "1" * 64})
     out = tmp_path / "mosaic.tif"
     with pytest.raises(ParameterError, match=r"c\.tif: .*111111111111.*--allow-different-models"):
-        attempt([maps], out)
-    attempt([maps], out, mixed_models=True)
-    found = read_map(out)
-    assert found.model["name"] == "made, new"
-    assert found.thresholds == (0.5, 0.5, 0.5)
-    # by model, though two of three agree on two classes
-    made = made_field(636_000.0, name="d")
-    write_field(
-        maps,
-        replace(made, model={"name": "newer", "sha256": "2" * 64}, thresholds=(0.4, 0.5, 0.9)),
-    )
-    make_mosaic([maps], out, MosaicOptions(mixed_models=True), FEW, overwrite=True)
-    np.testing.assert_allclose(read_map(out).thresholds, (1.4 / 3, 0.5, 1.9 / 3), atol=1e-6)
+        attempt(kind, [maps], out)
+    attempt(kind, [maps], out, mixed_models=True)
+    described = describe_map(out)
+    assert described["mosaic"]["models"] == "2"
+    assert described["model"]["name"] == "made, new"
 
 
-def test_shares_beyond_1_are_damage(maps: Path, tmp_path: Path) -> None:
+def test_thresholds_of_models_are_averaged(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    models = ("0" * 64, "0" * 64, "1" * 64, "2" * 64)
+    thresholds = ((0.4, 0.5, 0.6), (0.4, 0.5, 0.6), (0.6, 0.5, 0.4), (0.4, 0.5, 0.9))
+    for number, (sha256, limits) in enumerate(zip(models, thresholds, strict=True)):
+        made = made_field(600_000.0 + 6_000 * number, name=f"m{number}")
+        model = {"name": f"n{sha256[0]}", "sha256": sha256}
+        write_field(maps, changed(made, model=model, thresholds=limits))
+    out = tmp_path / "mosaic.tif"
+    # by model, though two of four maps agree
+    attempt("cells", [maps], out, mixed_models=True)
+    header = read_map(out).header
+    np.testing.assert_allclose(header.thresholds, (1.4 / 3, 0.5, 1.9 / 3), atol=1e-6)
+    assert header.model["name"] == "n0, n1, n2"
+
+
+@pytest.mark.parametrize("kind", ["cells"])
+def test_shares_beyond_1_are_damage(kind: str, maps: Path, tmp_path: Path) -> None:
     path = maps / "a_uncertainty.tif"
     with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
         valid = dataset.descriptions.index("Valid share") + 1
         dataset.write(np.full(dataset.shape, 7, np.float32), valid)
     with pytest.raises(OutputError, match=r"a_uncertainty\.tif: found a damaged file \(shares"):
-        attempt([maps], tmp_path / "mosaic.tif")
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
 
 
-def test_what_exists_is_not_touched(maps: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pixels"])
+@pytest.mark.parametrize(
+    ("band", "value", "match"),
+    [(1, 200, "a code that is none of its classes"), (5, 252, "probabilities outside 0 to 1")],
+)
+def test_values_of_no_class_are_damage(
+    kind: str, maps: Path, tmp_path: Path, band: int, value: int, match: str
+) -> None:
+    path = maps / "a_top3.tif"
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.write(np.full(dataset.shape, value, np.uint8), band)
+    with pytest.raises(OutputError, match=rf"a_top3\.tif: found a damaged file \({match}"):
+        attempt(kind, [maps], tmp_path / "mosaic.tif")
+
+
+def test_what_exists_is_not_touched(kind: str, maps: Path, tmp_path: Path) -> None:
     out = tmp_path / "mosaic.tif"
     out.write_text("mine")
     with pytest.raises(OutputError, match="it exists"):
-        attempt([maps / "nowhere.tif"], out)  # refused before anything is read
+        attempt(kind, [maps / "a.tif", maps / "nowhere.tif"], out)  # before all maps are read
     assert out.read_text() == "mine"
 
 
+@pytest.mark.parametrize("kind", ["cells"])
 @pytest.mark.parametrize("by", [None, "year"])
 @pytest.mark.parametrize("place", ["s3://bucket/here", "/vsis3/bucket/here"])
 def test_object_storage_is_refused(
@@ -211,6 +268,7 @@ def test_object_storage_is_refused(
         ("--outputs", "probability"),
         ("--group-by", "week"),
         ("--cell-size", "large"),
+        ("--vector-format", "shapefile"),
     ],
 )
 def test_wrong_usage(
@@ -224,11 +282,14 @@ FORKS = """
 import os, resource, signal, sys, time
 from pathlib import Path
 from geolulc.errors import OutputError
-from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaic
+from geolulc.mosaics import MosaicOptions, make_mosaic
 from geolulc.mosaics import blocks
-import geolulc.mosaics.writing, geolulc.outputs.report, pyogrio, geopandas
+from geolulc.outputs.options import OutputOptions
+import geolulc.outputs.writing, geolulc.outputs.report, pyogrio, geopandas
 
-maps, folder = Path(sys.argv[1]), Path(sys.argv[2])
+kind, maps, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+combine = f"combine_{kind}"
+main = "probabilities" if kind == "cells" else "classes"
 
 def start(out, outputs, limit=None, slow=0.0):
     child = os.fork()
@@ -240,18 +301,21 @@ def start(out, outputs, limit=None, slow=0.0):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         if slow:
-            plain = blocks.combine
-            blocks.combine = lambda *a: (time.sleep(slow), plain(*a))[1]
+            plain = getattr(blocks, combine)
+            setattr(blocks, combine, lambda *a: (time.sleep(slow), plain(*a))[1])
+            blocks.BLOCKS = {False: 16, True: 64}
             blocks._BUDGET = 20_000
-        make_mosaic([maps], out, MosaicOptions(crs="EPSG:3035"), MosaicOutput(outputs))
+        options = MosaicOptions(crs="EPSG:3035" if kind == "cells" else None)
+        make_mosaic([maps], out, options, OutputOptions(outputs))
         code = 0
     except OutputError as error:
         code = 7 if "Free some space" in str(error) else 8
     finally:
         os._exit(code)
 
-for output, limit in [("probabilities", 3_000), ("probabilities", 8_000), ("vectors", 60_000),
-                      ("stac", 500)]:
+limits = {"cells": [("probabilities", 3_000), ("probabilities", 8_000)],
+          "pixels": [("classes", 3_000), ("top3", 9_000)]}
+for output, limit in [*limits[kind], ("vectors", 60_000), ("stac", 500)]:
     there = folder / f"{output}{limit}"
     there.mkdir()
     code = os.waitstatus_to_exitcode(os.waitpid(start(there / "m.tif", (output,), limit), 0)[1])
@@ -259,7 +323,7 @@ for output, limit in [("probabilities", 3_000), ("probabilities", 8_000), ("vect
 out = folder / "killed" / "m.tif"
 out.parent.mkdir()
 for i in range(4):
-    child = start(out, MosaicOutput().outputs, slow=0.05)
+    child = start(out, None, slow=0.05)
     time.sleep(0.1 + 0.3 * i)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -267,24 +331,28 @@ for i in range(4):
     print("killed", *seen, flush=True)
     if "m.tif" in seen:
         break
-code = os.waitstatus_to_exitcode(os.waitpid(start(out, ("probabilities",)), 0)[1])
+code = os.waitstatus_to_exitcode(os.waitpid(start(out, (main,)), 0)[1])
 print("again", code, *sorted(os.listdir(out.parent)), flush=True)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and limits the size of files")
-def test_full_disks_and_kills_leave_nothing_that_looks_complete(maps: Path, tmp_path: Path) -> None:
+def test_full_disks_and_kills_leave_nothing_that_looks_complete(
+    kind: str, maps: Path, tmp_path: Path
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKS, str(maps), str(tmp_path)],
+        [sys.executable, "-W", "ignore", "-c", FORKS, kind, str(maps), str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
     lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 9
     for line in lines:
         if line[0] == "full":
             assert line[3:] == ["7"], line  # an OutputError, and an empty folder
         if line[0] == "killed":
             assert line == ["killed"]
-    assert lines[-1] == ["again", "0", "m.qml", "m.tif"]
+    more = ["m.tif.aux.xml"] if kind == "pixels" else []
+    assert lines[-1] == ["again", "0", "m.qml", "m.tif", *more]

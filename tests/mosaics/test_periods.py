@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pystac
 import pytest
-from made_fields import flat_field, made_field, write_field
+from made_mosaics import MAIN, read, write_flat
 from stac_fields import offline_validator
+from written_map import KINDS
 
+from geolulc.analysis import compare_files, open_map
 from geolulc.cli import main
 from geolulc.errors import OutputError, ParameterError
-from geolulc.mosaics import MosaicOptions, MosaicOutput, make_mosaics
+from geolulc.mosaics import MosaicOptions, make_mosaics
 from geolulc.mosaics.periods import period_of
-from geolulc.outputs import compare_maps, read_map
-
-FEW = MosaicOutput(("probabilities", "observations", "stac"))
+from geolulc.outputs.options import OutputOptions
 
 
 @pytest.mark.parametrize(
@@ -38,39 +38,56 @@ def test_names_of_periods(time: str, month: str, season: str, year: str) -> None
     assert [period_of(found, by) for by in ("month", "season", "year")] == [month, season, year]
 
 
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def write_dated(kind: str, folder: Path, time: str, *steps: int, east: bool = False) -> Path:
+    """A map of a date: of the ground of all others, or further to the east."""
+    left = 600_000.0 + (18_600.0 if kind == "cells" else 2_000.0) * east
+    return write_flat(kind, folder, time[:10], *steps, left=left, time=time)
+
+
 @pytest.fixture
-def maps(tmp_path: Path) -> Path:
+def maps(kind: str, tmp_path: Path) -> Path:
     folder = tmp_path / "maps"
-    folder.mkdir()
-    for i, (time, left) in enumerate(
-        [
-            ("2023-12-20T10:00:00Z", 600_000.0),
-            ("2024-01-10T10:00:00Z", 618_600.0),
-            ("2024-06-20T10:00:00Z", 600_000.0),
-        ]
+    for i, time in enumerate(
+        ("2023-12-20T10:00:00Z", "2024-01-10T10:00:00Z", "2024-06-20T10:00:00Z")
     ):
-        write_field(folder, flat_field(0.2 * (i + 1), time=time, left=left))
+        write_dated(kind, folder, time, 200 - 25 * i, 30, 20, east=i == 1)
     return folder
 
 
-def make(maps: Path, out: Path, by: str = "season", **options: object) -> list[tuple]:
-    results = make_mosaics([maps], out, MosaicOptions(), FEW, by, **options)
+def make(kind: str, maps: Path, out: Path, by: str = "season", **options: object) -> list[tuple]:
+    output = OutputOptions((MAIN[kind], "observations", "stac"))
+    results = make_mosaics([maps], out, MosaicOptions(), output, by, **options)
     for result in results:
         if result.error is not None:
             raise result.error
+        assert list(result.mosaic.files)[-1] == MAIN[kind]
+        assert result.mosaic.pixels == (kind == "pixels")
     return [(result.period, result.mosaic.maps, result.skipped) for result in results]
 
 
-def test_seasons_on_one_grid_with_a_collection(maps: Path, tmp_path: Path) -> None:
+def test_seasons_on_one_grid_with_a_collection(kind: str, maps: Path, tmp_path: Path) -> None:
     out = tmp_path / "seasons"
-    assert make(maps, out) == [("2024-DJF", 2, False), ("2024-JJA", 1, False)]
-    winter, summer = read_map(out / "2024-DJF.tif"), read_map(out / "2024-JJA.tif")
-    assert winter.grid == summer.grid
-    assert compare_maps(winter, summer).compared_ha > 0
-    np.testing.assert_allclose(summer.probabilities[:, :, :40], 0.6, rtol=1e-6)
-    assert np.isnan(summer.probabilities[:, :, 40:]).all()
+    assert make(kind, maps, out) == [("2024-DJF", 2, False), ("2024-JJA", 1, False)]
+    winter, summer = out / "2024-DJF.tif", out / "2024-JJA.tif"
+    with open_map(winter) as one, open_map(summer) as other:
+        assert one.header.grid == other.header.grid
+    assert compare_files(winter, summer, tmp_path / "change.tif")[1]["compared_ha"] > 0
+    wide = 40 if kind == "cells" else 180
+    if kind == "cells":
+        np.testing.assert_allclose(read(summer)[0, :, :wide], 150 / 250, rtol=1e-6)
+        assert np.isnan(read(summer)[:, :, wide:]).all()
+    else:
+        assert (read(summer)[0, :, :wide] > 0).all()
+        assert (read(summer)[0, :, wide:] == 0).all()
     document = json.loads((out / "collection.json").read_text())
     offline_validator().validate_core(document, pystac.STACObjectType.COLLECTION, "1.1.0")
+    size = "cells of 600 m" if kind == "cells" else "pixels of 20 m"
+    assert f"2 mosaics in {size} on one grid" in document["description"]
     collection = pystac.Collection.from_file(out / "collection.json")
     assert collection.id == "seasons"
     items = list(collection.get_items())
@@ -82,13 +99,15 @@ def test_seasons_on_one_grid_with_a_collection(maps: Path, tmp_path: Path) -> No
     assert [t.isoformat()[:10] for t in winter_span] == ["2023-12-20", "2024-01-10"]
 
 
-def test_a_rerun_skips_what_is_done_and_makes_what_is_new(maps: Path, tmp_path: Path) -> None:
+def test_a_rerun_skips_what_is_done_and_makes_what_is_new(
+    kind: str, maps: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "months"
-    assert len(make(maps, out, "month")) == 3
+    assert len(make(kind, maps, out, "month")) == 3
     before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.tif")}
     (out / "2024-01.tif").unlink()  # as if killed before its last rename
-    write_field(maps, flat_field(0.9, time="2024-07-20T10:00:00Z"))
-    assert make(maps, out, "month") == [
+    write_dated(kind, maps, "2024-07-20T10:00:00Z", 100, 90, 60)
+    assert make(kind, maps, out, "month") == [
         ("2023-12", 1, True),
         ("2024-01", 1, False),
         ("2024-06", 1, True),
@@ -99,21 +118,32 @@ def test_a_rerun_skips_what_is_done_and_makes_what_is_new(maps: Path, tmp_path: 
     assert [item.id for item in items] == ["2023-12", "2024-01", "2024-06", "2024-07"]
 
 
-def test_other_inputs_are_not_taken_for_the_same(maps: Path, tmp_path: Path) -> None:
+def test_other_inputs_are_not_taken_for_the_same(kind: str, maps: Path, tmp_path: Path) -> None:
     out = tmp_path / "years"
-    make(maps, out, "year")
-    write_field(maps, flat_field(0.9, time="2024-07-20T10:00:00Z"))
+    make(kind, maps, out, "year")
+    write_dated(kind, maps, "2024-07-20T10:00:00Z", 100, 90, 60)
     with pytest.raises(OutputError, match=r"2024\.tif: found a mosaic of 2 maps.*these 3 maps"):
-        make(maps, out, "year")
-    assert make(maps, out, "year", overwrite=True) == [("2023", 1, False), ("2024", 3, False)]
+        make(kind, maps, out, "year")
+    assert make(kind, maps, out, "year", overwrite=True) == [("2023", 1, False), ("2024", 3, False)]
+    # less is known of a map now: the mosaic would be another
+    beside = "uncertainty" if kind == "cells" else "probabilities"
+    (maps / f"2023-12-20_{beside}.tif").unlink()
+    with pytest.raises(OutputError, match="made of others or otherwise"):
+        make(kind, maps, out, "year")
 
 
 def test_one_that_fails_does_not_stop_the_others(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    maps: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = write_field(maps, made_field(time="2024-02-20T10:00:00Z", name="broken"))
+    path = write_dated(kind, maps, "2024-02-20T10:00:00Z", 100, 90, 60)
+    if kind == "pixels":
+        path = path.with_name(f"{path.stem}_probabilities.tif")
     data = bytearray(path.read_bytes())
-    data[-6_000:-100] = bytes(byte ^ 0x5A for byte in data[-6_000:-100])
+    data[-1_000:-100] = bytes(byte ^ 0x5A for byte in data[-1_000:-100])
     path.write_bytes(data)
     out = tmp_path / "months"
     monkeypatch.setattr(
@@ -125,7 +155,7 @@ def test_one_that_fails_does_not_stop_the_others(
         main()
     assert stopped.value.code == 1
     printed = capsys.readouterr()
-    assert "2024-06: 1 map combined" in printed.out
+    assert f"2024-06: 1 map combined, {kind} copied" in printed.out
     first, last = printed.err.splitlines()
     assert first.startswith(f"geolulc: {path}: found a damaged file")
     assert last == "geolulc: 1 of 4 periods failed"
@@ -133,10 +163,11 @@ def test_one_that_fails_does_not_stop_the_others(
     assert (out / "2024-06.tif").is_file()
 
 
-def test_the_folder_is_a_folder(maps: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["cells"])
+def test_the_folder_is_a_folder(kind: str, maps: Path, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="a file for the mosaics of several periods"):
-        make(maps, tmp_path / "mosaic.tif")
+        make(kind, maps, tmp_path / "mosaic.tif")
     with pytest.raises(OutputError, match="no folder"):
-        make(maps, tmp_path / "no" / "where")
+        make(kind, maps, tmp_path / "no" / "where")
     with pytest.raises(ParameterError, match="period 'week'"):
-        make(maps, tmp_path / "weeks", "week")
+        make(kind, maps, tmp_path / "weeks", "week")
