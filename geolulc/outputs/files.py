@@ -1,7 +1,7 @@
 """The outputs of a map and their files: one table. Names derive from the path of map.tif.
 
-A new output is a row here. If it is a raster, it is a row of ``layers`` too, which says what the
-raster holds.
+A new output is a row here. The row of a raster names its ``layers.Layer``, which is loaded when
+such a raster is written.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Output:
         parts: part → what follows the stem of map.tif, where it is no raster.
         sidecars: of a raster: part → what follows its name up to ``.tif``.
         assets: part → its STAC asset.
+        layer: "module:name" of the ``Layer`` of a raster.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Output:
     parts: Mapping[str, str] | None = None
     sidecars: Mapping[str, str] = field(default_factory=dict)
     assets: Mapping[str, Asset] = field(default_factory=dict)
+    layer: str = ""
 
     def files(self, kind: MapKind) -> dict[str, str]:
         """Part → what follows the stem of map.tif."""
@@ -85,12 +87,16 @@ def _raster(
     kinds: frozenset[MapKind] = _ALL,
     default: frozenset[MapKind] = _ALL,
     main: frozenset[MapKind] = frozenset(),
+    layer: str = "",
     **sidecars: str,
 ) -> Output:
+    """The row of a raster; ``layer`` is that of its name in ``layers`` by default."""
     beside = {"style": ".qml", **sidecars}
-    return Output(name, kinds, default, main, None, beside, {name: asset})
+    layer = layer or f"{_LAYERS}:{name.upper()}"
+    return Output(name, kinds, default, main, None, beside, {name: asset}, layer)
 
 
+_LAYERS: Final = "geolulc.outputs.layers"
 _UNSURE: Final = ("data", "uncertainty")
 #: All outputs, in the order in which they are shown.
 OUTPUTS: Final[tuple[Output, ...]] = (
@@ -111,11 +117,11 @@ OUTPUTS: Final[tuple[Output, ...]] = (
     _raster("observations", Asset("Number of observations"), _MOSAICS),
     _raster(
         "confidence",
-        Asset(
-            "Agreement of the observations on each class", "Probability of the class", roles=_UNSURE
-        ),
-        _MOSAICS | _PIXELS,
+        Asset("Agreement of the observations on each class", roles=_UNSURE),
+        _MOSAICS & _CELLS,
+        layer=f"{_LAYERS}:AGREEMENT",
     ),
+    _raster("confidence", Asset("Probability of the class", roles=_UNSURE), _PIXELS),
     _raster("top3", Asset("The three most probable classes"), _PIXELS),
     Output(
         "vectors",
@@ -152,14 +158,19 @@ VECTOR_FORMATS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+def outputs_of(kind: MapKind) -> tuple[Output, ...]:
+    """The rows of ``OUTPUTS`` that maps of a kind can have."""
+    return tuple(output for output in OUTPUTS if kind in output.kinds)
+
+
 def output_names(*kinds: MapKind) -> tuple[str, ...]:
     """Names of the outputs that maps of one of ``kinds`` can have."""
-    return tuple(output.name for output in OUTPUTS if output.kinds & set(kinds))
+    return tuple(dict.fromkeys(o.name for o in OUTPUTS if o.kinds & set(kinds)))
 
 
 def default_outputs(kind: MapKind) -> tuple[str, ...]:
     """Names of the outputs that a map has unless others are asked for."""
-    return tuple(o.name for o in OUTPUTS if kind in o.kinds & o.default)
+    return tuple(o.name for o in outputs_of(kind) if kind in o.default)
 
 
 def vector_parts(vector_format: str, *, cells: bool) -> dict[str, str]:

@@ -1,14 +1,14 @@
-"""The rasters of a map: what each holds, and how it is drawn. One table.
+"""The rasters of a map: the values of each, and how it is drawn.
 
-A row serves maps of cells, of pixels, and mosaics of both, as far as they have such an output
-(``files.OUTPUTS``). To add a raster is to add a row to both tables.
+The table of outputs (``files.OUTPUTS``) names a ``Layer`` for each raster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.maps.ranking import NO_PRESENCE, Ranked, entropy, present_classes
 from geolulc.maps.tally import MapTotals
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.legends import (
     class_entries,
     count_entries,
@@ -72,28 +73,24 @@ class RankedBlock:
 
 
 @dataclass(frozen=True)
-class LayerSpec:
+class Layer:
     """A raster of a map.
 
     Attributes:
-        name: of the output, as in ``files.OUTPUTS``.
         values: a block of cells → (band, rows, columns) in the raster's encoding.
         bands: the first block of a map → one for each band.
         style: what is known of the map → the text of the .qml.
         encoding: type and value without data; None for those of the probabilities.
         overviews: how overviews are made: "AVERAGE", "MODE" or "NEAREST".
         colored: whether the values are class codes that get a colour table.
-        exclusive: True for maps of pixels only, False for maps of cells only; None for both.
     """
 
-    name: str
     values: Callable[[RankedBlock], NDArray[Any]]
     bands: Callable[[RankedBlock], Sequence[Band]]
     style: Callable[[MapTotals], str]
     encoding: Encoding | None = None
     overviews: str = "AVERAGE"
     colored: bool = False
-    exclusive: bool | None = None
 
     def plan(self, first: RankedBlock) -> RasterPlan:
         """How the raster is laid out, from the first block of the map."""
@@ -236,55 +233,41 @@ def _probability_style(totals: MapTotals) -> str:
     return ramp_style(probability_entries(), band=1 + expected.index(max(expected)))
 
 
-_CODES: Final = Encoding("uint8", 1.0, NO_CLASS)
 _FRACTIONS: Final = ENCODINGS["float32"]
-#: All rasters; one of each name for a kind of map.
-LAYERS: Final[tuple[LayerSpec, ...]] = (
-    LayerSpec("probabilities", probabilities, _probability_bands, _probability_style),
-    LayerSpec("classes", codes, _code_bands, _class_style, _CODES, "MODE", colored=True),
-    LayerSpec(
-        "presence",
-        _presence,
-        _presence_bands,
-        lambda _: ramp_style(count_entries(), discrete=True),
-        Encoding("uint8", 1.0, NO_PRESENCE),
-        "NEAREST",
-    ),
-    LayerSpec(
-        "uncertainty",
-        _uncertainty,
-        _uncertainty_bands,
-        lambda _: ramp_style(entropy_entries()),
-        _FRACTIONS,
-    ),
-    LayerSpec(
-        "observations",
-        _observations,
-        _observation_bands,
-        lambda totals: ramp_style(observation_entries(totals.figures.most_observations)),
-        Encoding("uint16", 1.0, 0),
-        "NEAREST",
-    ),
-    LayerSpec(
-        "confidence",
-        confidence,
-        _confidence_bands,
-        lambda _: ramp_style(probability_entries()),
-        exclusive=True,
-    ),
-    LayerSpec(
-        "confidence",
-        _agreement,
-        _agreement_bands,
-        _probability_style,
-        _FRACTIONS,
-        exclusive=False,
-    ),
-    # codes cannot be averaged, and a mean would not be the probability of the code shown
-    LayerSpec("top3", _top3, _top3_bands, _class_style, overviews="NEAREST"),
+
+PROBABILITIES: Final = Layer(probabilities, _probability_bands, _probability_style)
+CLASSES: Final = Layer(
+    codes, _code_bands, _class_style, Encoding("uint8", 1.0, NO_CLASS), "MODE", colored=True
 )
+PRESENCE: Final = Layer(
+    _presence,
+    _presence_bands,
+    lambda _: ramp_style(count_entries(), discrete=True),
+    Encoding("uint8", 1.0, NO_PRESENCE),
+    "NEAREST",
+)
+UNCERTAINTY: Final = Layer(
+    _uncertainty, _uncertainty_bands, lambda _: ramp_style(entropy_entries()), _FRACTIONS
+)
+OBSERVATIONS: Final = Layer(
+    _observations,
+    _observation_bands,
+    lambda totals: ramp_style(observation_entries(totals.figures.most_observations)),
+    Encoding("uint16", 1.0, 0),
+    "NEAREST",
+)
+CONFIDENCE: Final = Layer(
+    confidence, _confidence_bands, lambda _: ramp_style(probability_entries())
+)
+AGREEMENT: Final = Layer(_agreement, _agreement_bands, _probability_style, _FRACTIONS)
+# codes cannot be averaged, and a mean would not be the probability of the code shown
+TOP3: Final = Layer(_top3, _top3_bands, _class_style, overviews="NEAREST")
 
 
-def map_layers(header: MapHeader) -> dict[str, LayerSpec]:
-    """Name → raster, of those that maps of the header's kind can have."""
-    return {s.name: s for s in LAYERS if s.exclusive in (None, header.exclusive)}
+def map_layers(kind: MapKind, parts: Container[str]) -> dict[str, Layer]:
+    """Output → raster, of those among ``parts`` that are rasters of a map of ``kind``."""
+    return {
+        output.name: resolve_name(output.layer)
+        for output in outputs_of(kind)
+        if output.layer and output.name in parts
+    }

@@ -8,11 +8,11 @@ from typing import Final
 
 from geolulc.errors import ParameterError
 from geolulc.outputs.files import (
-    OUTPUTS,
     VECTOR_FORMATS,
     MapKind,
     default_outputs,
     output_names,
+    outputs_of,
     require_known,
     vector_parts,
 )
@@ -118,7 +118,7 @@ class OutputOptions:
         chosen = self.chosen(kind)
         parts: dict[str, str] = {}
         main = None
-        for output in OUTPUTS:
+        for output in outputs_of(kind):
             if output.name in chosen:
                 parts |= output.files(kind)
                 main = output.name if kind in output.main else main

@@ -25,7 +25,7 @@ from geolulc import __version__
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import MapFigures
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
-from geolulc.outputs.files import OUTPUTS
+from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.footprint import footprint
 from geolulc.outputs.story import Story
 
@@ -99,7 +99,8 @@ def write_item(
         transform=list(cells)[:6],
         bbox=[cells.c, bottom, right, cells.f],
     )
-    _add_assets(item, files, header)
+    kind = MapKind.of(exclusive=header.exclusive, mosaic=story.mosaic)
+    _add_assets(item, files, header, kind)
     for origin in facts.origins:
         fields = dict(origin.fields) or None
         link = pystac.Link(
@@ -139,9 +140,12 @@ def write_json(path: Path, item: pystac.Item | pystac.Collection) -> None:
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _add_assets(item: pystac.Item, files: Mapping[str, Path], header: MapHeader) -> None:
+def _add_assets(
+    item: pystac.Item, files: Mapping[str, Path], header: MapHeader, kind: MapKind
+) -> None:
     """An asset for each of ``files`` that people or programs open."""
-    for part, described in {p: a for o in OUTPUTS for p, a in o.assets.items()}.items():
+    assets = {p: a for o in outputs_of(kind) for p, a in o.assets.items()}
+    for part, described in assets.items():
         if part not in files:
             continue
         path = files[part]

@@ -27,8 +27,10 @@ from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import MapTotals, Tally
 from geolulc.outputs.attribute_table import attribute_table
+from geolulc.outputs.files import MapKind
 from geolulc.outputs.layers import (
     DEPTH,
+    Layer,
     RankedBlock,
     codes,
     confidence,
@@ -123,6 +125,7 @@ class _Writing:
     def __init__(self, header: MapHeader, story: Story, options: OutputOptions) -> None:
         self._header, self._story, self._options = header, story, options
         self._encoding = _encoding(header, options)
+        self._kind = MapKind.of(exclusive=header.exclusive, mosaic=story.mosaic)
         rows, columns = header.grid.shape
         self.cells = options.writes_cells(rows * columns, exclusive=header.exclusive)
 
@@ -131,7 +134,8 @@ class _Writing:
         header, tally = self._header, Tally(self._header)
         if not self._story.mosaic:
             blocks = whole_rows(header, blocks)
-        with _Rasters(header, targets, cells=self.cells) as rasters:
+        layers = map_layers(self._kind, targets)
+        with _Rasters(header, layers, targets, cells=self.cells) as rasters:
             for block in blocks:
                 ranked = rank_classes(block.probabilities, DEPTH)
                 tally.add(block, ranked)
@@ -154,9 +158,8 @@ class _Writing:
                         min_area=self._options.least_area(exclusive=header.exclusive),
                         max_polygons=self._options.max_polygons,
                     )
-        for name, layer in map_layers(header).items():
-            if name in targets:
-                targets[f"{name}.style"].write_text(layer.style(totals), encoding="utf-8")
+        for name, layer in layers.items():
+            targets[f"{name}.style"].write_text(layer.style(totals), encoding="utf-8")
         if "classes" in targets:
             table = attribute_table(totals.summaries)
             targets["classes.attributes"].write_text(table, encoding="utf-8")
@@ -184,10 +187,16 @@ class _Rasters:
     which vanish with the folder in which a map is staged.
     """
 
-    def __init__(self, header: MapHeader, targets: Mapping[str, Path], *, cells: bool) -> None:
-        """``cells``: each cell gets a polygon."""
-        self._header, self._targets = header, targets
-        self._layers = {n: layer for n, layer in map_layers(header).items() if n in targets}
+    def __init__(
+        self,
+        header: MapHeader,
+        layers: Mapping[str, Layer],
+        targets: Mapping[str, Path],
+        *,
+        cells: bool,
+    ) -> None:
+        """``layers``: output → raster; ``cells``: each cell gets a polygon."""
+        self._header, self._layers, self._targets = header, layers, targets
         self._writers: dict[str, RasterWriter] = {}
         self._scratch: dict[str, ScratchRaster] = {}
         self._values: dict[str, Any] = {}

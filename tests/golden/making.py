@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 import geolulc
 from geolulc.bands import BAND_NAMES, BANDS
 from geolulc.cli import cli
-from geolulc.grid import MapGrid, TileGrid
-from geolulc.landcover_map import LandCoverMap
+from geolulc.grid import Extent, Grid, TileGrid
+from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
 from geolulc.nomenclature import nomenclature
-from geolulc.outputs import OutputOptions, write_map, write_pixel_map
-from geolulc.pixel_map import PixelGrid, PixelMapHeader, PixelStrip
+from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.story import SceneStory
+from geolulc.outputs.writing import write_map
 
 VERSION = geolulc.__version__
 MODEL = {"name": "made", "sha256": "0" * 64}
@@ -104,23 +105,21 @@ def write_cells(
     ``model`` is a checkpoint that STAC and report describe.
     """
     p, valid, clear = values
-    made = LandCoverMap(
-        grid=MapGrid(place.tile, place.size),
+    header = MapHeader(
+        grid=Grid.over(place.tile, place.size),
         classes=tuple(classes),
         nomenclature=scheme,
-        probabilities=p,
-        valid=valid,
-        clear=clear,
+        patch_size=1200,
         thresholds=tuple((96 + 8 * (i % 7)) / 256 for i in range(len(classes))),
         scene=scene or scene_facts(),
         model=MODEL,
     )
     write_map(
-        made,
+        header,
+        [MapBlock(0, 0, p, valid, clear)],
         path,
-        options=OutputOptions(tuple(outputs), dtype, vector_format, cells),
-        backdrop=_placed(backdrop, place),
-        model=_described(model),
+        options=OutputOptions(tuple(outputs), False, dtype, vector_format, cells),
+        story=SceneStory(_described(model), backdrop=_placed(backdrop, place)),
     )
 
 
@@ -143,11 +142,14 @@ def write_pixels(
 
     ``steps``: probabilities (class, row, column) in steps of 1/250, 255 for no data.
     """
+    tile = place.tile
     top, left, height, width = place.part or (0, 0, place.height, place.width)
-    header = PixelMapHeader(
-        grid=PixelGrid(place.tile, place.size, top, left, height, width),
+    extent = Extent(tile.crs, tile.left + left, tile.top - top, width, height)
+    header = MapHeader(
+        grid=Grid(extent if place.part else tile, place.size, tile),
         classes=tuple(classes),
         nomenclature=scheme,
+        exclusive=True,
         scene=scene or scene_facts(),
         model=MODEL,
         masked_scl=(3, 8, 9, 10),
@@ -155,22 +157,16 @@ def write_pixels(
     options = OutputOptions(
         tuple(outputs), vector_format=vector_format, min_area=min_area, max_polygons=max_polygons
     )
-    write_pixel_map(
-        header,
-        _strips(steps),
-        path,
-        options=options,
-        backdrop=_placed(backdrop, place),
-        model=_described(model),
-    )
+    story = SceneStory(_described(model), backdrop=_placed(backdrop, place))
+    write_map(header, _strips(steps), path, options=options, story=story)
 
 
-def _strips(steps: NDArray[np.uint8]) -> Iterator[PixelStrip]:
+def _strips(steps: NDArray[np.uint8]) -> Iterator[MapBlock]:
     """In heights that no block has."""
     row, turn = 0, 0
     while row < steps.shape[1]:
         height = (120, 57, 311)[turn % 3]
-        yield PixelStrip(row, steps[:, row : row + height])
+        yield MapBlock(row, 0, steps[:, row : row + height])
         row, turn = row + height, turn + 1
 
 

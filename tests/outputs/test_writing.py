@@ -256,24 +256,23 @@ def second_class(cells: layers.RankedBlock) -> Any:
     return np.where(np.isnan(shares), 999, np.round(np.nan_to_num(shares) * FULL)).astype("u2")
 
 
+#: The raster of the test below: the probability of the second class.
+SECOND = layers.Layer(
+    second_class,
+    lambda cells: [Band("Second", {"OF": cells.header.unit.many}, 1 / FULL)],
+    lambda totals: f"style of {totals.figures.cells} cells",
+    Encoding("uint16", 1 / FULL, 999),
+)
+
+
 @kinds
-def test_a_new_output_is_a_row_in_two_tables(
+def test_a_new_output_is_one_row_of_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """As CONTRIBUTING says: it is written, styled, listed and tagged, for both kinds of maps."""
     asset = files.Asset("Share of the second class", roles=("data", "made"))
-    row = files._raster("second", asset)
+    row = files._raster("second", asset, layer=f"{__name__}:SECOND")
     monkeypatch.setattr(files, "OUTPUTS", (*files.OUTPUTS, row))
-    for module in ("options", "stac"):
-        monkeypatch.setattr(f"geolulc.outputs.{module}.OUTPUTS", files.OUTPUTS)
-    layer = layers.LayerSpec(
-        "second",
-        second_class,
-        lambda cells: [Band("Second", {"OF": cells.header.unit.many}, 1 / FULL)],
-        lambda totals: f"style of {totals.figures.cells} cells",
-        Encoding("uint16", 1 / FULL, 999),
-    )
-    monkeypatch.setattr(layers, "LAYERS", (*layers.LAYERS, layer))
     made = MADE[kind]()
     paths = save_map(made, tmp_path / "map.tif", "second", "stac")
     assert {p.name for p in tmp_path.iterdir()} == {"map_second.tif", "map_second.qml", "map.json"}
