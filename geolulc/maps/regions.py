@@ -49,7 +49,8 @@ class Regions:
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """float64 (region,): sums of ``values`` (rows, columns) over the cells of each region."""
         of_run = np.add.reduceat(values.ravel(), np.flatnonzero(_starts(self.codes)))
-        return np.bincount(self.of_run, weights=of_run, minlength=len(self.code))
+        sums = np.bincount(self.of_run, weights=of_run, minlength=len(self.code))
+        return np.asarray(sums, np.float64)
 
     def neighbours(self) -> NDArray[np.int32]:
         """int32 (pairs, 2): regions that touch along an edge, each pair once."""

@@ -40,7 +40,7 @@ def sieve(codes: NDArray[np.uint8], cells: int, start: int = 1) -> NDArray[np.in
         while (joined := graph.merge(size)) is not None:
             part_of = joined[part_of]
     regions.recode(graph.code[part_of])
-    return graph.size[graph.code != NO_CLASS]
+    return np.asarray(graph.size[graph.code != NO_CLASS], np.int64)
 
 
 class _Graph:

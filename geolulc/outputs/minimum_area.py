@@ -60,6 +60,37 @@ class Sheets:
                 yield Window(column, row, min(side, columns - column), min(side, rows - row))
 
 
+class LargestRegions:
+    """Which regions become polygons: the largest, if there are more than are wanted."""
+
+    def __init__(self, sizes: NDArray[np.int64], most: int) -> None:
+        """``sizes``: cells of all regions; those of none mean that they are few."""
+        self._excess = max(len(sizes) - most, 0)
+        self._smallest = int(np.partition(sizes, self._excess)[self._excess]) if self._excess else 0
+        #: How many of exactly that size are kept: those that become whole first.
+        self._spare = most - int((sizes > self._smallest).sum())
+        self._lost = 0.0
+
+    def kept(self, cells: NDArray[np.int64], hectares: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """bool (region,): which of these regions are kept."""
+        if not self._excess:
+            return np.ones(len(cells), np.bool_)
+        smallest = cells == self._smallest
+        kept = (cells > self._smallest) | (smallest & (smallest.cumsum() <= self._spare))
+        self._spare -= int((smallest & kept).sum())
+        self._lost += float(hectares[~kept].sum())
+        return np.asarray(kept, np.bool_)
+
+    def warn(self) -> None:
+        """Say what was left out, once all regions have passed."""
+        if self._excess:
+            _LOG.warning(
+                "the %d smallest regions (%.4g ha in all) left out: islands in nodata",
+                self._excess,
+                self._lost,
+            )
+
+
 @dataclass(frozen=True)
 class CoarseMap:
     """A map's codes, of which polygons are made.
@@ -67,13 +98,12 @@ class CoarseMap:
     Attributes:
         classes: raster of codes.
         unit: cells of the smallest region, islands in nodata aside.
-        sizes: int64 (region,): cells of each region with a class, where there are more than
-            polygons are wanted even so; else none.
+        largest: which regions become polygons, if there are too many even so.
     """
 
     classes: Path
     unit: int
-    sizes: NDArray[np.int64]
+    largest: LargestRegions
 
 
 def cells_of(grid: Grid, hectares: float) -> int:
@@ -132,7 +162,7 @@ def coarse_map(
                 most,
                 hectares_of(header.grid, unit),
             )
-        yield CoarseMap(path, unit, sizes if len(sizes) > most else np.zeros(0, np.int64))
+        yield CoarseMap(path, unit, LargestRegions(sizes, most))
     finally:
         for path in scratch:
             path.unlink(missing_ok=True)
@@ -157,34 +187,3 @@ def _sieved(
             sieved.write(sheet.row_off, sheet.col_off, codes)
             del codes  # before the next sheet's
     return np.concatenate(sizes)
-
-
-class LargestRegions:
-    """Which regions become polygons, where there are more than are wanted: the largest."""
-
-    def __init__(self, sizes: NDArray[np.int64], most: int) -> None:
-        """``sizes``: cells of all regions; empty if all are kept."""
-        self._excess = max(len(sizes) - most, 0)
-        self._smallest = int(np.partition(sizes, self._excess)[self._excess]) if self._excess else 0
-        #: How many of exactly that size are kept: those that become whole first.
-        self._spare = most - int((sizes > self._smallest).sum())
-        self._lost = 0.0
-
-    def kept(self, cells: NDArray[np.int64], hectares: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """bool (region,): which of these regions are kept."""
-        if not self._excess:
-            return np.ones(len(cells), np.bool_)
-        smallest = cells == self._smallest
-        kept = (cells > self._smallest) | (smallest & (smallest.cumsum() <= self._spare))
-        self._spare -= int((smallest & kept).sum())
-        self._lost += float(hectares[~kept].sum())
-        return np.asarray(kept, np.bool_)
-
-    def warn(self) -> None:
-        """Say what was left out, once all regions have passed."""
-        if self._excess:
-            _LOG.warning(
-                "the %d smallest regions (%.4g ha in all) left out: islands in nodata",
-                self._excess,
-                self._lost,
-            )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,47 +22,32 @@ def cell_polygons(grid: Grid, rows: slice, columns: slice) -> NDArray[Any]:
     return boxes
 
 
-@dataclass(frozen=True)
-class Outlines:
-    """Regions of a raster as rings of corners.
+def trace_regions(
+    owner: NDArray[np.int32],
+    nodes: NDArray[np.bool_],
+    place: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Polygons of the regions of equal ``owner`` that touch along an edge; -1 belongs to none.
 
-    Attributes:
-        corners: (column, row) of all rings one after another, unclosed.
-        of_ring: the ring of each corner.
-        of_polygon: the polygon of each ring; its outer ring comes first.
-        owners: the region of each polygon, ascending.
-    """
+    Args:
+        owner: int32 (rows, columns).
+        nodes: bool (rows + 1, columns + 1): the corners of cells that become corners of polygons,
+            of all those on which they lie: neighbours share their corners.
+        place: corners of cells (column, row) → projected (x, y).
 
-    corners: NDArray[np.intp]
-    of_ring: NDArray[np.intp]
-    of_polygon: NDArray[np.intp]
-    owners: NDArray[np.intp]
-
-    def polygons(self, placed: NDArray[np.float64]) -> NDArray[Any]:
-        """The polygons, with ``placed`` (x, y) for ``corners``."""
-        if not len(self.owners):
-            return np.empty(0, dtype=object)
-        closed = shapely.linearrings(placed, indices=self.of_ring)
-        polygons: NDArray[Any] = shapely.polygons(closed, indices=self.of_polygon)
-        return polygons
-
-
-def trace_regions(owner: NDArray[np.int32], nodes: NDArray[np.bool_]) -> Outlines:
-    """The outlines of regions of equal ``owner`` that touch along an edge; -1 belongs to none.
-
-    Neighbours share their corners: those of ``nodes`` (``corner_nodes`` of the cells with those
-    around them) and those that regions have because the raster ends there.
+    Returns:
+        The region of each polygon, ascending, and the polygons.
     """
     shapes = rasterio.features.shapes(owner, mask=owner >= 0, connectivity=4)
     outlines = sorted((int(index), shape["coordinates"]) for shape, index in shapes)
-    rings = [np.asarray(ring, np.intp) for _, outline in outlines for ring in outline]
     owners = np.array([index for index, _ in outlines], np.intp)
+    if not outlines:
+        return owners, np.empty(0, dtype=object)
+    rings = [np.asarray(ring, np.intp) for _, outline in outlines for ring in outline]
     of_polygon = np.repeat(np.arange(len(owners)), [len(outline) for _, outline in outlines])
-    if not rings:
-        return Outlines(np.zeros((0, 2), np.intp), np.zeros(0, np.intp), of_polygon, owners)
-    ends = corner_nodes(np.pad(owner, 1, constant_values=-1))
-    corners, of_ring = _with_nodes(rings, nodes | ends)
-    return Outlines(corners, of_ring, of_polygon, owners)
+    corners, of_ring = _with_nodes(rings, nodes)
+    closed = shapely.linearrings(place(corners), indices=of_ring)
+    return owners, np.asarray(shapely.polygons(closed, indices=of_polygon), dtype=object)
 
 
 def corner_nodes(around: NDArray[Any]) -> NDArray[np.bool_]:

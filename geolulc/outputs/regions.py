@@ -183,13 +183,18 @@ def _block(
             area_ha=found.sums(areas),
             expected_ha=found.sums(areas * probability) / whole,
         )
-        nodes = corner_nodes(around)
         outlined = outline_nodata | (found.code != NO_CLASS)
-        traced = trace_regions(np.where(outlined[owner], owner, np.int32(_NONE)), nodes)
-        placed = header.grid.place(traced.corners + np.array([column, row]))
-        polygons[traced.owners] = traced.polygons(placed)
+        traced = np.where(outlined[owner], owner, np.int32(_NONE))
+        nodes = corner_nodes(around)
+        ends = corner_nodes(np.pad(traced, 1, constant_values=_NONE)) & ~nodes
+
+        def place(corners: NDArray[np.intp]) -> NDArray[np.float64]:
+            return header.grid.place(corners + np.array([column, row]))
+
+        owners, outlines = trace_regions(traced, nodes | ends, place)
+        polygons[owners] = outlines
         if not outline_nodata:
-            loose = _as_complex(placed[~nodes[traced.corners[:, 1], traced.corners[:, 0]]])
+            loose = _as_complex(place(np.argwhere(ends)[:, ::-1]))
     return RegionBlock(row, column, owner, regions, loose)
 
 
@@ -304,7 +309,7 @@ class RegionMerger:
 
     def end_row(self) -> RegionPolygons:
         """The regions that became whole with the row of blocks; the pieces of others are kept."""
-        count, region = graph_components(*self._pairs.T, len(self))
+        count, region = graph_components(self._pairs[:, 0], self._pairs[:, 1], len(self))
         is_open = np.zeros(count, np.bool_)
         is_open[region[self._below[self._below != _NONE]]] = True
         kept = is_open[region]
@@ -358,4 +363,4 @@ def _without(polygons: NDArray[Any], corners: NDArray[np.complex128]) -> NDArray
 
 def _as_complex(xy: NDArray[np.float64]) -> NDArray[np.complex128]:
     """(x, y) as x + iy: one number a corner."""
-    return xy @ np.array([1, 1j])
+    return np.asarray(xy @ np.array([1, 1j]), np.complex128)

@@ -17,7 +17,7 @@ from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.maps.tally import ClassSummary
 from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.legends import class_entries
-from geolulc.outputs.minimum_area import CoarseMap, LargestRegions, coarse_map, hectares_of
+from geolulc.outputs.minimum_area import CoarseMap, coarse_map, hectares_of
 from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
 from geolulc.outputs.regions import NO_REGIONS, RegionPolygons, region_polygons
 from geolulc.outputs.tables import cell_table, class_column, region_table, summary_table
@@ -103,7 +103,7 @@ def write_vectors(
     ) as coarse:
         if header.exclusive or coarse.unit > 1:
             tags = {**tags, "MIN_AREA_HA": f"{hectares_of(header.grid, coarse.unit):g}"}
-        tables = _region_tables(header, coarse, sources.confidence, max_polygons)
+        tables = _region_tables(header, coarse, sources.confidence)
         styles = {"classes": _write_layer(targets, "classes", tables, header, tags)}
     if sources.cells is not None:
         tables = _cell_tables(header, sources.cells)
@@ -117,20 +117,17 @@ def write_vectors(
         summary.to_csv(targets["vectors.summary"], index=False)
 
 
-def _region_tables(
-    header: MapHeader, coarse: CoarseMap, confidence: Path, most: int
-) -> Iterator[Any]:
+def _region_tables(header: MapHeader, coarse: CoarseMap, confidence: Path) -> Iterator[Any]:
     """The layer ``classes``, some thousand rows at a time; the first table may be empty."""
-    largest = LargestRegions(coarse.sizes, most)
     waiting = [NO_REGIONS]
     yield region_table(header, NO_REGIONS)
     for regions in region_polygons(header, coarse.classes, confidence, simplify=coarse.unit > 1):
-        waiting.append(regions[largest.kept(regions.cells, regions.area_ha)])
+        waiting.append(regions[coarse.largest.kept(regions.cells, regions.area_ha)])
         if sum(map(len, waiting)) >= _AT_ONCE:
             yield region_table(header, RegionPolygons.concatenated(waiting))
             waiting = [NO_REGIONS]
     yield region_table(header, RegionPolygons.concatenated(waiting))
-    largest.warn()
+    coarse.largest.warn()
 
 
 def _cell_tables(header: MapHeader, cells: Path) -> Iterator[Any]:
