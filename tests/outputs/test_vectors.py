@@ -326,7 +326,7 @@ def test_islands_beyond_the_bound_are_left_out_and_said(
 
 
 def test_every_pixel_is_kept_on_demand(tmp_path: Path) -> None:
-    ground = Extent("EPSG:32632", 600_000.0, 5_100_000.0, 7_000, 6_000)
+    ground = Extent("EPSG:32632", 600_000.0, 5_100_000.0, 2_500, 2_000)
     made = made_pixel_map(grid=Grid.over(ground, 10))
     path = save_map(made, tmp_path / "map.tif", "vectors", min_area=0)["vectors"]
     codes, layer = codes_of(made), layer_of(path)
