@@ -13,8 +13,8 @@ from made_product import make_product, position_bands, random_bands
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble
-from geolulc.mapping.pixel_inference import cut
-from geolulc.mapping.pixel_windows import WindowGrid
+from geolulc.mapping.window_inference import cut
+from geolulc.mapping.windows import WindowGrid
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model

@@ -20,7 +20,7 @@ from geolulc.cli import cli
 from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
 from geolulc.mapping import MapOptions, Mapper, PixelRun, map_scenes
-from geolulc.mapping.pixel_windows import WindowGrid
+from geolulc.mapping.windows import WindowGrid
 from geolulc.mapping.pixels import predict_pixels
 from geolulc.nets import Model, save_checkpoint
 from geolulc.outputs import OutputOptions

@@ -17,8 +17,8 @@ from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.grid import MapGrid, TileGrid
 from geolulc.mapping import MapOptions, Mapper
 from geolulc.mapping.scene_run import SceneRun
-from geolulc.mapping.selection import plan_tile_rows
-from geolulc.mapping.shares import clear_share, valid_share
+from geolulc.mapping.strips import plan_tile_rows
+from geolulc.mapping.quality import clear_share, valid_share
 from geolulc.products import Tiling, open_product
 
 sizes = st.integers(20, 120).map(lambda n: n * 60)
