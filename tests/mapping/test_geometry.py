@@ -22,7 +22,7 @@ from made_product import (
 from geolulc.bands import BANDS
 from geolulc.grid import MapGrid
 from geolulc.mapping import predict_scene
-from geolulc.products import open_product
+from geolulc.products import Product, open_product
 
 #: Not square, no whole number of cells or tiles either way.
 WIDTH, HEIGHT = 4260, 3660
@@ -39,7 +39,8 @@ def _corners(product, **options):
     model = make_model(Corners(), CORNERS)
     landcover_map = predict_scene(product, model, mask_scl=(), device="cpu", **options)
     dn = np.rint(landcover_map.block.probabilities * 32768)
-    patches = MapGrid(open_product(product).grid, options.get("stride", 1200))
+    tile = product.grid if isinstance(product, Product) else open_product(product).grid
+    patches = MapGrid(tile, options.get("stride", 1200))
     return patches, dn.reshape(2, len(BANDS), *landcover_map.header.grid.shape)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from geolulc.outputs.reading import read_map
 from made_nets import make_net
 from made_product import Means, flat_bands, make_model, make_product, random_bands
 
 import geolulc
+from geolulc.analysis import read_map
 from geolulc.bands import BANDS
 from geolulc.errors import ParameterError
 from geolulc.grid import Grid, MapGrid, TileGrid
@@ -63,14 +63,14 @@ def require_agreement(scene, model, resolution):
     """
     patches = predict_scene(scene, model, device="cpu")
     cells = predict_scene(scene, model, resolution=resolution, device="cpu")
-    rows, columns = cells.grid.shape
+    rows, columns = cells.header.grid.shape
     # the last cells are cut at the tile's edge
     y, x = (
         ((i * resolution + np.minimum(extent, (i + 1) * resolution)) / 2) // 1200
         for i, extent in ((np.arange(rows), 2400), (np.arange(columns), 3600))
     )
-    for row in range(patches.grid.shape[0]):
-        for column in range(patches.grid.shape[1]):
+    for row in range(patches.header.grid.shape[0]):
+        for column in range(patches.header.grid.shape[1]):
             inside = cells.block.probabilities[:, y == row][:, :, x == column]
             straight = np.abs(logit(inside)).max(axis=(1, 2)) < 7.99
             assert straight.sum() > 9

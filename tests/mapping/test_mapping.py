@@ -17,7 +17,7 @@ from torch import nn
 
 from geolulc.bands import BANDS
 from geolulc.errors import GeolulcError, ParameterError, ProductError
-from geolulc.grid import MapGrid, TileGrid
+from geolulc.grid import Grid, TileGrid
 from geolulc.mapping import predict_scene, strips
 from geolulc.mapping.area import select_cells
 from geolulc.mapping.mapper import Mapper, _batch_size
@@ -118,7 +118,7 @@ class TestClouds:
         # clouds are told, not hidden
         assert not np.isnan(landcover_map.block.probabilities).any()
         snow = predict_scene(product, make_model(Means()), device="cpu", mask_scl=[11])
-        np.testing.assert_array_equal(snow.clear, [[1, 1], [0, 1]])
+        np.testing.assert_array_equal(snow.block.clear, [[1, 1], [0, 1]])
 
     def test_no_scene_classification_is_said_once(self, tmp_path, caplog):
         landcover_map = predict_scene(make_product(tmp_path), make_model(Means()), device="cpu")
@@ -126,12 +126,12 @@ class TestClouds:
         assert caplog.text.count("no scene classification") == 1
 
     def test_not_asked_for(self, tmp_path, caplog):
-        assert predict_scene(make_product(tmp_path), make_model(Means()), **CPU).clear is None
+        assert predict_scene(make_product(tmp_path), make_model(Means()), **CPU).block.clear is None
         assert "scene classification" not in caplog.text
 
 
 class TestArea:
-    GRID = MapGrid(TileGrid("EPSG:32632", 600_000, 5_200_020, 6000, 4800), 1200)
+    GRID = Grid.over(TileGrid("EPSG:32632", 600_000, 5_200_020, 6000, 4800), 1200)
 
     def test_a_box_in_degrees(self):
         west, south, east, north = (

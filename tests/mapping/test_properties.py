@@ -52,7 +52,8 @@ def test_windows_lie_inside_and_cover_the_same_ground(grid):
         top, bottom, left, right = grounds.pop()
         assert bottom - top == right - left == 1200
         # the patch holds its cell, as far as the tile goes
-        cell_left, cell_bottom, cell_right, cell_top = grid.bounds(row, column)
+        cell = grid.cells.part(row, column, 1, 1).extent
+        cell_left, cell_bottom, cell_right, cell_top = cell.bounds
         assert grid.tile.left + left <= cell_left
         assert cell_right <= grid.tile.left + right
         assert cell_top <= grid.tile.top - top
