@@ -14,6 +14,7 @@ import click
 
 from geolulc import __version__
 from geolulc.errors import GeolulcError
+from geolulc.memory import tune_memory
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
@@ -61,6 +62,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
+    tune_memory()
     try:
         cli(prog_name="geolulc")
     except GeolulcError as error:

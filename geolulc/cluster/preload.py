@@ -11,6 +11,9 @@ import os
 import signal
 import threading
 
+from geolulc.memory import tune_memory
+
+tune_memory()
 for _name in ("distributed", "tornado", "asyncio"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 for _name, _logger in list(logging.Logger.manager.loggerDict.items()):

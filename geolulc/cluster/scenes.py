@@ -19,10 +19,11 @@ from geolulc.cluster.model_files import ModelFile
 from geolulc.cluster.worker import Attempt
 from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterError
 from geolulc.mapping import MapOptions, Mapper, SceneResult
-from geolulc.mapping.mapper import Progress, available_cores
+from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
 from geolulc.products import read_metadata
+from geolulc.progress import Progress
 from geolulc.staging import remove_leftovers, this_process
 
 #: A network share shows a new file to other hosts after some seconds.
@@ -63,9 +64,7 @@ class SceneWork:
     def remove_lost(self, gone: Sequence[str]) -> None:
         """What the lost processes ``gone`` were writing: whatever map of the folder that was."""
         if self.single:
-            described = self.writing.description is not None
-            planned = self.writing.output.plan(self.out, model=described)
-            remove_leftovers(list(planned.values()), gone)
+            remove_leftovers(self.writing.plan(self.out), gone)
             return
         for process in gone:
             for leftover in self.out.glob(f".*.partial-*-{process}"):
@@ -96,7 +95,7 @@ class _SceneMapper:
             work.remove_lost(attempt.earlier)
             if work.single and work.out.exists() and not work.writing.overwrite:
                 # it was not there before: the worker was lost when all was done
-                return SceneResult(scene, {"probabilities": work.out})
+                return SceneResult(scene, work.writing.finished(work.out))
 
         def progress(_: str) -> AbstractContextManager[Progress]:
             return nullcontext(lambda done, total: attempt.go_on())
@@ -214,9 +213,9 @@ def _refuse_doubles(scenes: Sequence[Path]) -> dict[int, SceneResult]:
 
 
 def _first_of_target(result: SceneResult, targets: dict[Path, Path]) -> SceneResult:
-    target = result.files.get("probabilities") or next(iter(result.files.values()), None)
-    if target is None:
+    if not result.files:
         return result
+    target = list(result.files.values())[-1]
     if target in targets:
         return _double(result.scene, targets[target])
     targets[target] = result.scene

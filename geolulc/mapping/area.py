@@ -1,11 +1,11 @@
-"""The area of interest: read, brought to the scene's CRS, turned into cells."""
+"""The area of interest: read, brought to the scene's CRS, turned into cells, windows or pixels."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -14,35 +14,88 @@ from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from geolulc.errors import ParameterError
-from geolulc.grid import CellGrid, Extent
+from geolulc.grid import ALIGNMENT, Extent, Grid, TileGrid
+from geolulc.mapping.windows import WindowGrid
+from geolulc.outputs.polygons import mask_inside
 
 #: Straight lines bend in another projection: that many vertices along the longest side follow.
 _PIECES = 100
 
 
-def select_cells(grid: CellGrid, aoi: Path | str) -> NDArray[np.bool_]:
+def select_cells(grid: Grid, aoi: Path | str) -> NDArray[np.bool_]:
     """Cells of ``grid`` that the area touches: bool (row, column), at least one.
 
     Args:
-        grid: the map's grid.
+        grid: the cells of the map.
         aoi: a vector file (all its geometries), or "west,south,east,north" in degrees.
 
     Raises:
         ParameterError: the file cannot be read, is empty or has no CRS; the area lies outside.
     """
-    area = _project(_read_area(aoi), grid.tile.crs, aoi)
-    rows, columns = grid.shape
-    tile = grid.tile
-    x = np.minimum(np.arange(columns + 1) * grid.stride, tile.width) + tile.left
-    y = tile.top - np.minimum(np.arange(rows + 1) * grid.stride, tile.height)
+    area = _project(_read_area(aoi), grid.extent.crs, aoi)
+    x, y = grid.edges()
     boxes = shapely.box(x[None, :-1], y[1:, None], x[None, 1:], y[:-1, None])
     touched = _touched(area, boxes)
     if not touched.any():
-        raise _outside(area, tile, aoi)
+        raise _outside(area, grid.extent, aoi)
     return touched
 
 
-def read_area(tile: Extent, aoi: Path | str) -> BaseGeometry:
+@dataclass(frozen=True)
+class Area:
+    """The part of a tile that a map shows: ``shape``, or all of it.
+
+    Attributes:
+        tile: the ground.
+        shape: in the tile's CRS; None for the whole tile.
+    """
+
+    tile: TileGrid
+    shape: BaseGeometry | None = None
+
+    @classmethod
+    def of(cls, tile: TileGrid, aoi: Path | str | None) -> Area:
+        """``ParameterError`` where ``aoi`` cannot be read or lies outside the tile."""
+        return cls(tile, None if aoi is None else _area_on(tile, aoi))
+
+    def grid(self, resolution: int) -> Grid:
+        """Pixels around the area; their edges are edges of pixels of 60 m."""
+        tile = self.tile
+        if self.shape is None:
+            return Grid.over(tile, resolution)
+        west, south, east, north = self.shape.bounds
+        left, right = _aligned(west - tile.left, east - tile.left, tile.width)
+        top, bottom = _aligned(tile.top - north, tile.top - south, tile.height)
+        part = Extent(tile.crs, tile.left + left, tile.top - top, right - left, bottom - top)
+        return Grid(part, resolution, tile)
+
+    def select(self, windows: WindowGrid) -> NDArray[np.bool_]:
+        """The windows that say something of the area: bool (row, column)."""
+        if self.shape is None:
+            return np.ones(windows.shape, bool)
+        tile = self.tile
+        boxes = np.array(
+            [
+                [_box(tile, windows, row, column) for column in range(windows.shape[1])]
+                for row in range(windows.shape[0])
+            ]
+        )
+        # pixels of 60 m that lie in the area may reach beyond it
+        near: NDArray[np.bool_] = shapely.intersects(self.shape.buffer(2 * ALIGNMENT), boxes)
+        return near
+
+    def mask(self, grid: Grid, first: int, last: int) -> NDArray[np.bool_]:
+        """Pixels of rows ``first`` to ``last`` (exclusive) of ``grid`` whose centre lies inside.
+
+        Of points, lines, and areas below a pixel: those that they touch.
+        """
+        shape = last - first, grid.shape[1]
+        if self.shape is None:
+            return np.ones(shape, bool)
+        return mask_inside(self.shape, grid, first, last)
+
+
+def _area_on(tile: Extent, aoi: Path | str) -> BaseGeometry:
     """The area in the tile's CRS.
 
     Raises:
@@ -76,7 +129,10 @@ def _outside(area: BaseGeometry, tile: Extent, aoi: Path | str) -> ParameterErro
     )
 
 
-def _read_area(aoi: Path | str) -> geopandas.GeoSeries:
+def _read_area(aoi: Path | str) -> Any:
+    """The GeoSeries of a file's geometries, or of a box in degrees."""
+    import geopandas  # takes a while: loaded where there is an area
+
     numbers = _numbers(str(aoi))
     if numbers is not None:
         west, south, east, north = numbers
@@ -102,7 +158,7 @@ def _read_area(aoi: Path | str) -> geopandas.GeoSeries:
     return series
 
 
-def _project(series: geopandas.GeoSeries, crs: str, aoi: Path | str) -> BaseGeometry:
+def _project(series: Any, crs: str, aoi: Path | str) -> BaseGeometry:
     longest = max(np.ptp(series.total_bounds[[0, 2]]), np.ptp(series.total_bounds[[1, 3]]))
     if longest > 0:
         series = series.segmentize(longest / _PIECES)
@@ -140,4 +196,21 @@ def _unreadable(aoi: Path | str, found: object) -> ParameterError:
         found=found,
         expected="a vector file with geometries and a CRS, or west,south,east,north in degrees",
         remedy="Check the path; QGIS can save any layer as a GeoPackage.",
+    )
+
+
+def _aligned(start: float, end: float, extent: int) -> tuple[int, int]:
+    """Whole pixels of 60 m around a range, at least one, inside 0..extent."""
+    first = min(max(0, int(start // ALIGNMENT) * ALIGNMENT), extent - ALIGNMENT)
+    last = min(extent, -int(-end // ALIGNMENT) * ALIGNMENT)
+    return first, max(last, first + ALIGNMENT)
+
+
+def _box(tile: TileGrid, windows: WindowGrid, row: int, column: int) -> BaseGeometry:
+    rows, columns = windows.support(row, tile.height), windows.support(column, tile.width)
+    return shapely.box(
+        tile.left + 10 * columns.start,
+        tile.top - 10 * rows.stop,
+        tile.left + 10 * columns.stop,
+        tile.top - 10 * rows.start,
     )

@@ -16,13 +16,15 @@ from torch import Tensor
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import ParameterError
 from geolulc.mapping.folding import fold_batch_norm
-from geolulc.mapping.memory import give_back_memory
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
+from geolulc.memory import give_back_memory
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast
 
 _LOG: Final = logging.getLogger(__name__)
+#: The types by name that convolutions can run in; None is float32.
+_TYPES: Final = {"float32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 #: A strip as one network sees it: float32 (bands, rows, columns) for 10, 20 and 60 m.
 NetworkStrip = tuple[Tensor, Tensor, Tensor]
 #: Metres of a strip that are prepared at once; a multiple of 60.
@@ -213,6 +215,19 @@ class Ensemble:
             _LOG.warning("a value is too large for %s: in float32 again", self._dtype)
             return logits()
         return found
+
+
+def inference_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type that convolutions run in, None for float32.
+
+    "auto" is fp16 on CUDA and float32 elsewhere. Of the two half types fp16 is the closer one, by
+    seven to ten times (docs/mapping.md): weights and normalised bands need its digits, and not
+    the range of bf16. Should a value be too large for it, ``Ensemble`` computes that batch again.
+    Training, whose gradients need the range, takes bf16.
+    """
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else None
+    return _TYPES[precision]
 
 
 def to_device(dn: NDArray[np.uint16], device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import CellGrid, MapGrid
+from geolulc.grid import Grid, MapGrid
 
 #: A cell is what the evidence is on average at so many places along each side.
 _PLACES: Final = 4
@@ -33,23 +33,23 @@ class Line:
 
 @dataclass(frozen=True)
 class LocatedCells:
-    """Cells of ``cells.stride`` metres in the patches of ``patches``."""
+    """Cells of ``cells.cell`` metres in the patches of ``patches``."""
 
     patches: MapGrid
-    cells: CellGrid
+    cells: Grid
 
     def row(self, row: int) -> Line:
         """The cells along the left side of the patches in ``row``."""
-        tile = self.cells.tile
+        tile = self.cells.extent
         return _line(
-            self.patches.patch_top(row), self.patches.patch_size, self.cells.stride, tile.height
+            self.patches.patch_top(row), self.patches.patch_size, self.cells.cell, tile.height
         )
 
     def column(self, column: int) -> Line:
         """The cells along the upper side of the patches in ``column``."""
-        tile = self.cells.tile
+        tile = self.cells.extent
         return _line(
-            self.patches.patch_left(column), self.patches.patch_size, self.cells.stride, tile.width
+            self.patches.patch_left(column), self.patches.patch_size, self.cells.cell, tile.width
         )
 
     def patches_of(self, selected: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -70,26 +70,24 @@ class LocatedCells:
     def _covered(self, starts: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last (exclusive) cell of which patches that start so cover a part."""
         start = np.array(starts)
-        return start // self.cells.stride, -(
-            -(start + self.patches.patch_size) // self.cells.stride
-        )
+        return start // self.cells.cell, -(-(start + self.patches.patch_size) // self.cells.cell)
 
 
-class Shares:
+class ShareCounts:
     """Counts pixels by cell as strips come by; each row of the ground once.
 
     Attributes:
         counts: int64 (rows, columns) of pixels counted so far.
     """
 
-    def __init__(self, cells: CellGrid, resolution: int) -> None:
+    def __init__(self, cells: Grid, resolution: int) -> None:
         self._cells, self._resolution = cells, resolution
         self.counts = np.zeros(cells.shape, np.int64)
         self._next = 0
 
     def add(self, top: int, mask: NDArray[np.bool_]) -> None:
         """Count pixels that are true, of rows from ``top`` metres on, over the tile's width."""
-        r, stride = self._resolution, self._cells.stride
+        r, stride = self._resolution, self._cells.cell
         known = max(0, self._next - top) // r
         mask = mask[known:]
         if not len(mask):
@@ -100,14 +98,15 @@ class Shares:
         rows = (top + (known + np.arange(len(mask))) * r) // stride
         np.add.at(self.counts, rows, sums)
 
-    def shares(self) -> NDArray[np.float32]:
-        """Counts as shares of the cells' parts on the tile."""
-        tile, stride = self._cells.tile, self._cells.stride
+    def shares(self, rows: slice) -> NDArray[np.float32]:
+        """The counts of some rows as shares of the cells' parts on the tile."""
+        extent, side = self._cells.extent, self._cells.cell
         height, width = (
-            np.minimum(stride, extent - np.arange(count) * stride) // self._resolution
-            for extent, count in zip((tile.height, tile.width), self._cells.shape, strict=True)
+            np.minimum(side, length - np.arange(count) * side) // self._resolution
+            for length, count in zip((extent.height, extent.width), self._cells.shape, strict=True)
         )
-        shares: NDArray[np.float32] = (self.counts / np.outer(height, width)).astype(np.float32)
+        whole = np.outer(height[rows], width)
+        shares: NDArray[np.float32] = (self.counts[rows] / whole).astype(np.float32)
         return shares
 
 

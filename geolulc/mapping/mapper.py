@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError
-from geolulc.mapping.inference import Ensemble
-from geolulc.mapping.located_run import LocatedRun
+from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
+from geolulc.mapping.cells import Cells, InnerCells, PatchCells, PixelCells
+from geolulc.mapping.inference import Ensemble, inference_type
 from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
-from geolulc.mapping.pixel_inference import PixelEnsemble
-from geolulc.mapping.pixel_run import PixelRun
-from geolulc.mapping.precision import inference_type
-from geolulc.mapping.resolution import choose_resolution
-from geolulc.mapping.scene_run import Progress as Progress
-from geolulc.mapping.scene_run import SceneRun
+from geolulc.mapping.run import Run
+from geolulc.mapping.window_inference import WindowEnsemble
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.products import Product
+
+_PIXELS: Final = "10, 20 or 60 m"
+_CELLS: Final = "320, 160 or 80 m, placed by the model's own evidence"
 
 
 class Mapper:
@@ -79,7 +81,7 @@ class Mapper:
     def _ensemble(self) -> Ensemble:
         options, augment = self.options, self.options.tta
         if self.models[0].net.task == "pixel":
-            return PixelEnsemble(self.models, self.device, test_time_augmentation=augment)
+            return WindowEnsemble(self.models, self.device, test_time_augmentation=augment)
         if self.resolution is not None:
             return LocatedEnsemble(self.models, self.device, self.resolution)
         return Ensemble(
@@ -91,15 +93,30 @@ class Mapper:
             dtype=inference_type(options.precision, self.device),
         )
 
-    def open(
-        self, product: Product, selected: NDArray[np.bool_] | None = None
-    ) -> SceneRun | PixelRun:
+    def open(self, product: Product, selected: NDArray[np.bool_] | None = None) -> Run:
         """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``."""
-        if isinstance(self.ensemble, PixelEnsemble):
-            return PixelRun(self, self.ensemble, product)
-        if isinstance(self.ensemble, LocatedEnsemble):
-            return LocatedRun(self, self.ensemble, product, self.cell_size)
-        return SceneRun(self, product, selected)
+        return Run(
+            self._cells(product, selected),
+            product,
+            decoders=self.decoders,
+            networks=self.networks,
+            mask_scl=bool(self.options.mask_scl),
+        )
+
+    def _cells(self, product: Product, selected: NDArray[np.bool_] | None) -> Cells:
+        ensemble, options = self.ensemble, replace(self.options, resolution=self.resolution)
+        if isinstance(ensemble, WindowEnsemble):
+            return PixelCells(ensemble, product, options, batch_size=self.window_batch)
+        if isinstance(ensemble, LocatedEnsemble):
+            return InnerCells(ensemble, product, options, batch_size=self.batch_size)
+        return PatchCells(
+            ensemble,
+            product,
+            options,
+            batch_size=self.batch_size,
+            shared=self.shares,
+            selected=selected,
+        )
 
 
 def available_cores() -> int:
@@ -113,3 +130,54 @@ def _batch_size(device: torch.device, threads: int) -> int:
     if device.type == "cpu":
         return min(16, max(4, 64 // threads))
     return 512  # halved where the GPU's memory does not hold it
+
+
+def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | None:
+    """Metres a side of a map's cells or pixels; None for one cell a patch (``stride``).
+
+    Raises:
+        ParameterError: the models cannot do what the options ask for.
+    """
+    first, asked = models[0], options.resolution
+    if first.net.task == "pixel":
+        if asked not in (None, *PIXEL_SIZES):
+            raise _refusal(
+                asked,
+                f"{first.name}, a model of pixels",
+                _PIXELS,
+                f"Leave --resolution out for {PIXEL_SIZES[0]} m.",
+            )
+        if options.stride != PATCH_SIZE or options.overlap != "exact" or _changed(options):
+            raise ParameterError(
+                f"model {first.name}",
+                found=f"stride {options.stride}, overlap {options.overlap}, "
+                f"runtime {options.runtime}, precision {options.precision} for a model of pixels",
+                expected="none of them: its windows overlap by themselves, in torch and float32",
+                remedy="Leave them out.",
+            )
+        return asked or PIXEL_SIZES[0]
+    if asked in PIXEL_SIZES:
+        raise _refusal(
+            asked,
+            f"{first.name}, a model of patches",
+            _CELLS,
+            f"Use --resolution {LOCATED_CELLS[0]}, or a model trained with --task pixel.",
+        )
+    if asked is not None and (options.overlap != "exact" or _changed(options) or options.tta):
+        raise ParameterError(
+            f"resolution {asked} m",
+            found=f"overlap {options.overlap}, runtime {options.runtime}, "
+            f"precision {options.precision}, tta {options.tta}",
+            expected="exact patches in torch and float32, as they are: their evidence has a place",
+            remedy="Leave these out; --stride 600 averages over patches that overlap.",
+        )
+    return asked
+
+
+def _changed(options: MapOptions) -> bool:
+    """Whether convolutions shall run elsewhere than in torch, or in half precision."""
+    return options.runtime != "torch" or options.precision not in ("auto", "float32")
+
+
+def _refusal(asked: int | None, found: str, expected: str, remedy: str) -> ParameterError:
+    return ParameterError(f"resolution {asked} m", found=found, expected=expected, remedy=remedy)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import ALIGNMENT, LOCATED_CELLS, PATCH_SIZE
-from geolulc.pixel_map import PIXEL_SIZES
+from geolulc.grid import ALIGNMENT, LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 
 #: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
 #: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.

@@ -1,78 +1,74 @@
-"""One scene → land cover, in Python."""
+"""One scene → land cover in memory, in Python."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError
-from geolulc.grid import PATCH_SIZE
-from geolulc.landcover_map import LandCoverMap
-from geolulc.mapping.mapper import Mapper, Progress
-from geolulc.mapping.options import MASKED_SCL, MapOptions
-from geolulc.mapping.pixel_run import PixelRun
+from geolulc.mapping.mapper import Mapper
+from geolulc.mapping.options import MapOptions
+from geolulc.maps.header import LandCoverMap, MapBlock
 from geolulc.nets import Model
 from geolulc.products import Product, open_product
+from geolulc.progress import Progress
+
+#: Probabilities of more than so many bytes belong into files: a tile of pixels has 9 GB of them.
+_LARGEST: Final = 2**31
+_DEFAULTS: Final = MapOptions()
 
 
 def predict_scene(
     scene: Product | Path | str,
     model: Model | Sequence[Model],
+    options: MapOptions = _DEFAULTS,
     *,
-    stride: int = PATCH_SIZE,
-    resolution: int | None = None,
-    min_valid: float = 0.5,
-    aoi: Path | str | None = None,
-    mask_scl: Sequence[int] = MASKED_SCL,
-    overlap: str = "exact",
-    runtime: str = "torch",
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    batch_size: int | None = None,
-    tta: bool = False,
     progress: Progress | None = None,
+    **choices: Any,
 ) -> LandCoverMap:
-    """Land cover of a Sentinel-2 L2A scene.
+    """Land cover of a Sentinel-2 L2A scene, or of the part of it that ``aoi`` says.
 
     Every JP2 tile is decoded once, whatever the stride; decoding and inference share the cores.
 
     Args:
         scene: a product, or the path of one.
-        model: the model, or several of the same classes, whose probabilities are averaged.
-        progress: called with (cells done, cells in all).
-        stride: and the other options: see ``MapOptions``.
+        model: a model of patches or of pixels, or several of one kind and of the same classes,
+            whose probabilities are averaged.
+        options: how to map.
+        progress: called with (windows done, windows in all).
+        **choices: attributes of ``options`` that differ.
 
     Returns:
-        Probabilities float32 (class, row, column) in 0..1, NaN in nodata cells, with the valid
-        and clear share of each cell. Cells outside ``aoi`` are nodata, with shares of 0.
+        Probabilities float32 (class, row, column) in 0..1, NaN where there is no data; of cells
+        with their valid and clear shares. Cells outside ``aoi`` have no data.
 
     Raises:
         ProductError: the product cannot be used.
-        ParameterError: an argument is out of range.
+        ParameterError: an option is out of range, or the map does not fit into memory.
     """
-    options = MapOptions(
-        stride=stride,
-        resolution=resolution,
-        min_valid=min_valid,
-        aoi=aoi,
-        mask_scl=tuple(mask_scl),
-        overlap=overlap,
-        runtime=runtime,
-        device=device,
-        precision=precision,
-        threads=threads,
-        batch_size=batch_size,
-        tta=tta,
-    )
-    product = scene if isinstance(scene, Product) else open_product(Path(scene))
     models = [model] if isinstance(model, Model) else list(model)
-    with Mapper(models, options) as mapper, mapper.open(product) as run:
-        if isinstance(run, PixelRun):
+    product = scene if isinstance(scene, Product) else open_product(Path(scene))
+    with Mapper(models, replace(options, **choices)) as mapper, mapper.open(product) as run:
+        header = run.header
+        shape = len(header.classes), *header.grid.shape
+        if 4 * np.prod(shape, dtype=np.int64) > _LARGEST:
             raise ParameterError(
-                f"model {models[0].name}",
-                found="a model of pixels, of which a tile has 120 million",
-                expected="a model of patches",
-                remedy="Use predict_pixels for a part of the scene, or map it into files.",
+                f"scene {product.name}",
+                found=f"{shape[1]:,} × {shape[2]:,} {header.unit.many} of {shape[0]} classes",
+                expected=f"up to {_LARGEST / 2**30:.0f} GiB of probabilities in memory",
+                remedy="Give an aoi, a coarser resolution, or use geolulc map.",
             )
-        return run.map(progress)
+        probabilities = np.empty(shape, np.float32)
+        valid: list[NDArray[np.float32]] = []
+        clear: list[NDArray[np.float32]] = []
+        for block in run.blocks(progress, shares=True):
+            probabilities[:, block.row : block.row + block.shape[0]] = block.probabilities
+            valid += [] if block.valid is None else [block.valid]
+            clear += [] if block.clear is None else [block.clear]
+        layers = (np.concatenate(parts) if parts else None for parts in (valid, clear))
+        return LandCoverMap(header, MapBlock(0, 0, probabilities, *layers))

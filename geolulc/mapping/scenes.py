@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from geolulc.analysis import describe_map
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.mapping.mapper import Mapper
 from geolulc.mapping.options import MapOptions
-from geolulc.mapping.pixel_run import PixelRun
-from geolulc.mapping.scene_run import Progress, SceneRun
+from geolulc.mapping.run import Run
 from geolulc.nets import Model
-from geolulc.outputs import describe_map, write_map
 from geolulc.outputs.options import OutputOptions
-from geolulc.outputs.picture import Backdrop
-from geolulc.outputs.pixel_writing import write_pixel_map
+from geolulc.outputs.story import Backdrop, SceneStory
+from geolulc.outputs.writing import write_map
 from geolulc.products import Product, open_product, true_colour
+from geolulc.progress import Progress
 from geolulc.staging import require_file_system, require_free
 
 _LOG: Final = logging.getLogger(__name__)
@@ -46,18 +46,22 @@ class SceneResult:
 class Writing:
     """What to write of each scene: ``overwrite`` what is there; ``description`` of the model.
 
-    ``pixels``: whether the models are of pixels, whose maps consist of other files.
+    ``exclusive``: whether the models are of pixels, whose maps consist of other files.
     """
 
     output: OutputOptions
     overwrite: bool = False
     description: Mapping[str, Any] | None = None
-    pixels: bool = False
+    exclusive: bool = False
 
     def plan(self, out: Path) -> list[Path]:
-        """The files of a map at ``out``."""
-        plan = self.output.plan_pixels if self.pixels else self.output.plan
-        return list(plan(out, model=self.description is not None).values())
+        """The files of a map at ``out``, map.tif last."""
+        described = self.description is not None
+        return list(self.output.plan(out, exclusive=self.exclusive, model=described).values())
+
+    def finished(self, out: Path) -> dict[str, Path]:
+        """Part → path of a map at ``out`` that is there already: its map.tif."""
+        return {"classes" if self.exclusive else "probabilities": out}
 
 
 def _silent(_: str) -> AbstractContextManager[None]:
@@ -148,7 +152,7 @@ class _Opened:
 
     result: SceneResult
     target: Path | None = None
-    run: SceneRun | PixelRun | None = None
+    run: Run | None = None
     backdrop: Future[Backdrop | None] | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -190,7 +194,7 @@ class _Batch:
             target = self._out if self._single else self._target(scene, product)
             if not self._single and target.exists() and not self._writing.overwrite:
                 self._require_same(target, mapper)
-                opened.result = SceneResult(scene, {"probabilities": target}, skipped=True)
+                opened.result = SceneResult(scene, self._writing.finished(target), skipped=True)
                 return opened
             opened.target = target
             run = mapper.open(product)
@@ -234,20 +238,16 @@ class _Batch:
         run, target = opened.run, opened.target
         if run is None or target is None:
             raise ValueError("nothing to map")
-        writing: dict[str, Any] = {
-            "options": self._writing.output,
+        backdrop = None if opened.backdrop is None else mapper.decoders.result(opened.backdrop)
+        return write_map(
+            run.header,
+            run.blocks(progress, when_decoded),
+            target,
+            story=SceneStory(self._writing.description, backdrop=backdrop),
+            options=self._writing.output,
             # in a folder of maps, files without their map.tif are of a run that was killed
-            "overwrite": self._writing.overwrite or not self._single,
-            "model": self._writing.description,
-        }
-        future = opened.backdrop
-        if isinstance(run, PixelRun):
-            backdrop = None if future is None else mapper.decoders.result(future)
-            strips = run.strips(progress, when_decoded)
-            return write_pixel_map(run.header, strips, target, backdrop=backdrop, **writing)
-        landcover_map = run.map(progress, when_decoded)
-        backdrop = None if future is None else mapper.decoders.result(future)
-        return write_map(landcover_map, target, backdrop=backdrop, **writing)
+            overwrite=self._writing.overwrite or not self._single,
+        )
 
     def _target(self, scene: Path, product: Product) -> Path:
         target = self._out / f"{product.name}.tif"
@@ -276,9 +276,9 @@ class _Batch:
             )
 
 
-def _backdrop(product: Product, run: SceneRun | PixelRun) -> Backdrop | None:
+def _backdrop(product: Product, run: Run) -> Backdrop | None:
     # a map of pixels covers what was asked for only, and shows it finer
-    within = run.header.grid.extent if isinstance(run, PixelRun) else None
+    within = run.header.grid.extent if run.header.exclusive else None
     try:
         return true_colour(product, _BACKDROP_PIXELS, within)
     except GeolulcError as error:

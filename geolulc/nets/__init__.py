@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# torch reads it at its first large tensor: huge pages. Without them the windows of pixel models
-# spend much of their time on page faults, because the C library gives such blocks back each time.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 from geolulc.nets.building import build_net
 from geolulc.nets.checkpoint import load_checkpoint, save_checkpoint
 from geolulc.nets.config import NetConfig

@@ -87,3 +87,18 @@ def _with_nodes(
     points = start[of_side] + np.sign(side)[of_side] * along[:, None]
     kept = nodes[points[:, 1], points[:, 0]]
     return points[kept], of_ring[of_side][kept]
+
+
+def mask_inside(shape: Any, grid: Grid, first: int, last: int) -> NDArray[np.bool_]:
+    """Cells of rows ``first`` to ``last`` (exclusive) whose centre lies in ``shape``.
+
+    Of points, lines, and areas below a cell: those that they touch. ``shape`` is in the grid's CRS.
+    """
+    mask: NDArray[np.bool_] = rasterio.features.geometry_mask(
+        [shape],
+        (last - first, grid.shape[1]),
+        grid.transform * grid.transform.translation(0, first),
+        all_touched=shape.area < grid.cell**2,
+        invert=True,
+    )
+    return mask

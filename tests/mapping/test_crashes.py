@@ -64,10 +64,8 @@ for i in range(10):
 """
 
 
-ENDINGS = [
-    path.name.removeprefix("map")
-    for path in OutputOptions(("probabilities", "classes")).plan(Path("map.tif")).values()
-]
+PLAN = OutputOptions(("probabilities", "classes")).plan(Path("map.tif"), exclusive=False)
+ENDINGS = [path.name.removeprefix("map") for path in PLAN.values()]
 
 
 def test_sigkill_at_ten_moments(tmp_path):

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import rasterio
+from made_map import save_map
 from made_product import (
     CORNERS,
     Corners,
@@ -19,9 +20,9 @@ from made_product import (
 )
 
 from geolulc.bands import BANDS
+from geolulc.grid import MapGrid
 from geolulc.mapping import predict_scene
-from geolulc.outputs import write_map
-from geolulc.products import open_product
+from geolulc.products import Product, open_product
 
 #: Not square, no whole number of cells or tiles either way.
 WIDTH, HEIGHT = 4260, 3660
@@ -37,8 +38,10 @@ def _corners(product, **options):
     """DN (end, band, row, column) that the network saw in the corners of each cell's patch."""
     model = make_model(Corners(), CORNERS)
     landcover_map = predict_scene(product, model, mask_scl=(), device="cpu", **options)
-    dn = np.rint(landcover_map.probabilities * 32768)
-    return landcover_map.grid, dn.reshape(2, len(BANDS), *landcover_map.grid.shape)
+    dn = np.rint(landcover_map.block.probabilities * 32768)
+    tile = product.grid if isinstance(product, Product) else open_product(product).grid
+    patches = MapGrid(tile, options.get("stride", 1200))
+    return patches, dn.reshape(2, len(BANDS), *landcover_map.header.grid.shape)
 
 
 @pytest.mark.parametrize("stride", [1200, 600, 360, 300])
@@ -82,7 +85,7 @@ def test_a_feature_lies_where_it_is(tmp_path, epsg, uly):
         bands[band.name][1200 // r : 1800 // r, 2400 // r : 3000 // r] = 9000
     product = make_product(tmp_path, bands, epsg=epsg, uly=uly)
     landcover_map = predict_scene(product, make_model(Means()), stride=600, device="cpu")
-    write_map(landcover_map, tmp_path / "map.tif", outputs=["probabilities"])
+    save_map(landcover_map, tmp_path / "map.tif", "probabilities")
     with rasterio.open(tmp_path / "map.tif") as dataset:
         probabilities = dataset.read(1)
         assert dataset.crs.to_epsg() == epsg
@@ -103,9 +106,9 @@ def test_folder_and_zips_map_alike(tmp_path):
         for zipped in (None, "stored", "deflated")
     ]
     for other in maps[1:]:
-        np.testing.assert_array_equal(other.probabilities, maps[0].probabilities)
-        np.testing.assert_array_equal(other.valid, maps[0].valid)
-        assert other.scene == maps[0].scene
+        np.testing.assert_array_equal(other.block.probabilities, maps[0].block.probabilities)
+        np.testing.assert_array_equal(other.block.valid, maps[0].block.valid)
+        assert other.header.scene == maps[0].header.scene
 
 
 def test_a_product_of_one_patch(tmp_path):

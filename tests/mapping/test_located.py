@@ -9,14 +9,14 @@ from made_nets import make_net
 from made_product import Means, flat_bands, make_model, make_product, random_bands
 
 import geolulc
+from geolulc.analysis import read_map
 from geolulc.bands import BANDS
 from geolulc.errors import ParameterError
-from geolulc.grid import CellGrid, MapGrid, TileGrid
+from geolulc.grid import Grid, MapGrid, TileGrid
 from geolulc.mapping import MapOptions, Mapper, map_scenes, predict_scene
-from geolulc.mapping.located_cells import LocatedCells, Shares
+from geolulc.mapping.located_cells import LocatedCells, ShareCounts
 from geolulc.nets import Model, load_checkpoint, shipped_model
 from geolulc.outputs import OutputOptions
-from geolulc.outputs.reading import read_map
 
 SIZES = (320, 160, 80)
 
@@ -63,19 +63,19 @@ def require_agreement(scene, model, resolution):
     """
     patches = predict_scene(scene, model, device="cpu")
     cells = predict_scene(scene, model, resolution=resolution, device="cpu")
-    rows, columns = cells.grid.shape
+    rows, columns = cells.header.grid.shape
     # the last cells are cut at the tile's edge
     y, x = (
         ((i * resolution + np.minimum(extent, (i + 1) * resolution)) / 2) // 1200
         for i, extent in ((np.arange(rows), 2400), (np.arange(columns), 3600))
     )
-    for row in range(patches.grid.shape[0]):
-        for column in range(patches.grid.shape[1]):
-            inside = cells.probabilities[:, y == row][:, :, x == column]
+    for row in range(patches.header.grid.shape[0]):
+        for column in range(patches.header.grid.shape[1]):
+            inside = cells.block.probabilities[:, y == row][:, :, x == column]
             straight = np.abs(logit(inside)).max(axis=(1, 2)) < 7.99
             assert straight.sum() > 9
             mean = logit(inside).mean(axis=(1, 2))
-            expected = logit(patches.probabilities[:, row, column])
+            expected = logit(patches.block.probabilities[:, row, column])
             np.testing.assert_allclose(mean[straight], expected[straight], atol=2e-4)
             assert np.ptp(inside, axis=(1, 2)).max() > 0
 
@@ -98,14 +98,14 @@ def test_evidence_lies_where_the_ground_is(tmp_path, options):
         head.weight[0, : net.fusion.backbone.num_features if not options else 128] = 0.01
     path = make_product(tmp_path, bands)
     made = predict_scene(path, Model(net), resolution=80, device="cpu", mask_scl=())
-    patch = logit(made.probabilities[0])[15:, 15:]
+    patch = logit(made.block.probabilities[0])[15:, 15:]
     bright = patch - np.quantile(patch, 0.5)
     weights = bright.clip(0) ** 2
     centre = 1240 + 80 * np.arange(15)
     for axis in (0, 1):
         assert abs((weights.sum(axis=axis) * centre).sum() / weights.sum() - 1800) < 40
     # a class that the head says nothing of has no contrast: it stays at the patch's value
-    flat = made.probabilities[1, 15:, 15:]
+    flat = made.block.probabilities[1, 15:, 15:]
     np.testing.assert_allclose(flat, flat[0, 0], rtol=1e-5)
 
 
@@ -117,14 +117,16 @@ def test_shares_are_of_the_cell(tmp_path):
     path = make_product(tmp_path, bands, scl=scl)
     model = Model(make_net().eval())
     made = predict_scene(path, model, resolution=160, min_valid=0.6, device="cpu")
-    assert made.grid == CellGrid(TileGrid("EPSG:32632", 600_000, 5_200_020, 2400, 2400), 160)
-    assert made.valid[0, 0] == 0.5
-    assert made.valid.sum() == made.valid.size - 0.5
-    assert made.clear is not None
-    assert made.clear[1, 1] == 0
-    assert made.clear.sum() == made.clear.size - 1
-    assert np.isnan(made.probabilities[:, 0, 0]).all()
-    assert np.isfinite(made.probabilities).all(axis=0).sum() == made.valid.size - 1
+    assert made.header.grid == Grid.over(
+        TileGrid("EPSG:32632", 600_000, 5_200_020, 2400, 2400), 160
+    )
+    assert made.block.valid[0, 0] == 0.5
+    assert made.block.valid.sum() == made.block.valid.size - 0.5
+    assert made.block.clear is not None
+    assert made.block.clear[1, 1] == 0
+    assert made.block.clear.sum() == made.block.clear.size - 1
+    assert np.isnan(made.block.probabilities[:, 0, 0]).all()
+    assert np.isfinite(made.block.probabilities).all(axis=0).sum() == made.block.valid.size - 1
 
 
 def test_an_area_changes_nothing_inside(scene):
@@ -132,26 +134,26 @@ def test_an_area_changes_nothing_inside(scene):
 
     model = Model(make_net(trunk="shallow").eval())
     whole = predict_scene(scene, model, resolution=160, stride=600, device="cpu")
-    tile = whole.grid.tile
+    tile = whole.header.grid.tile
     to_degrees = Transformer.from_crs(tile.crs, "EPSG:4326", always_xy=True)
     west, south = to_degrees.transform(tile.left + 700, tile.top - 1500)
     east, north = to_degrees.transform(tile.left + 1900, tile.top - 500)
     part = predict_scene(
         scene, model, resolution=160, stride=600, aoi=f"{west},{south},{east},{north}", device="cpu"
     )
-    known = np.isfinite(part.probabilities[0])
+    known = np.isfinite(part.block.probabilities[0])
     assert 40 < known.sum() < 90
     np.testing.assert_allclose(
-        part.probabilities[:, known], whole.probabilities[:, known], atol=1e-6
+        part.block.probabilities[:, known], whole.block.probabilities[:, known], atol=1e-6
     )
-    assert (part.valid[~known] == 0).all()
+    assert (part.block.valid[~known] == 0).all()
 
 
 @pytest.mark.parametrize("stride", [1200, 600])
 @pytest.mark.parametrize("resolution", SIZES)
 def test_every_cell_lies_in_a_patch(resolution, stride):
     tile = TileGrid("EPSG:32632", 600_000, 5_200_020, 10_980, 4_860)
-    patches, cells = MapGrid(tile, stride), CellGrid(tile, resolution)
+    patches, cells = MapGrid(tile, stride), Grid.over(tile, resolution)
     geometry = LocatedCells(patches, cells)
     for lines, count in (
         ([geometry.row(i) for i in range(patches.shape[0])], cells.shape[0]),
@@ -179,28 +181,28 @@ def test_every_cell_lies_in_a_patch(resolution, stride):
 
 
 def test_rows_of_overlapping_strips_count_once():
-    cells = CellGrid(TileGrid("EPSG:32632", 600_000, 5_200_020, 2460, 2460), 160)
+    cells = Grid.over(TileGrid("EPSG:32632", 600_000, 5_200_020, 2460, 2460), 160)
     rng = np.random.default_rng(0)
     mask = rng.random((246, 246)) < 0.5
-    shares = Shares(cells, 10)
+    shares = ShareCounts(cells, 10)
     for top in (0, 600, 1260):
         shares.add(top, mask[top // 10 : top // 10 + 120])
     padded = np.pad(mask.astype(float), ((0, 10), (0, 10)), constant_values=np.nan)
     expected = np.nanmean(padded.reshape(16, 16, 16, 16), axis=(1, 3))
-    np.testing.assert_allclose(shares.shares(), expected, rtol=1e-6)
+    np.testing.assert_allclose(shares.shares(slice(None)), expected, rtol=1e-6)
 
 
 def test_every_output_takes_it(scene, tmp_path):
     model = Model(make_net(trunk="shallow").eval())
     options = MapOptions(device="cpu", resolution=160)
-    output = OutputOptions((*OutputOptions().outputs, "report"))
+    output = OutputOptions(report=True)
     (result,) = map_scenes([scene], tmp_path / "map.tif", [model], options, output=output)
     made = read_map(result.files["probabilities"])
-    assert made.grid.stride == 160
-    assert made.grid.shape == (15, 23)
+    assert made.header.grid.cell == 160
+    assert made.header.grid.shape == (15, 23)
     assert all(path.stat().st_size for path in result.files.values())
     array = geolulc.predict_scene(scene, model, resolution=160, device="cpu")
-    np.testing.assert_allclose(array.values, made.probabilities, atol=1e-6)
+    np.testing.assert_allclose(array.values, made.block.probabilities, atol=1e-6)
 
 
 def test_what_cannot_be_placed_is_refused(scene):

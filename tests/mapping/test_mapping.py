@@ -17,7 +17,7 @@ from torch import nn
 
 from geolulc.bands import BANDS
 from geolulc.errors import GeolulcError, ParameterError, ProductError
-from geolulc.grid import MapGrid, TileGrid
+from geolulc.grid import Grid, TileGrid
 from geolulc.mapping import predict_scene, strips
 from geolulc.mapping.area import select_cells
 from geolulc.mapping.mapper import Mapper, _batch_size
@@ -66,7 +66,7 @@ class TestTilesAreDecodedOnce:
         landcover_map = predict_scene(product, make_model(Means()), aoi=area, **CPU)
         assert {(row, column) for _, row, column in decoded} == {(0, 0)}
         assert len(decoded) == 12
-        there = ~np.isnan(landcover_map.probabilities[0])
+        there = ~np.isnan(landcover_map.block.probabilities[0])
         assert there.sum() == 1
         assert there[0, 0]
 
@@ -79,13 +79,13 @@ class TestNodata:
         bands["B11"][60:120, 0:10] = 0  # a sixth of the third
         product = make_product(tmp_path, bands)
         landcover_map = predict_scene(product, make_model(Means()), **CPU)
-        np.testing.assert_allclose(landcover_map.valid, [[0.75, 1], [5 / 6, 0]], rtol=1e-6)
+        np.testing.assert_allclose(landcover_map.block.valid, [[0.75, 1], [5 / 6, 0]], rtol=1e-6)
         np.testing.assert_array_equal(
-            np.isnan(landcover_map.probabilities[0]), [[False, False], [False, True]]
+            np.isnan(landcover_map.block.probabilities[0]), [[False, False], [False, True]]
         )
         strict = predict_scene(product, make_model(Means()), **CPU, min_valid=0.8)
         np.testing.assert_array_equal(
-            np.isnan(strict.probabilities[0]), [[True, False], [False, True]]
+            np.isnan(strict.block.probabilities[0]), [[True, False], [False, True]]
         )
 
     def test_nodata_enters_as_the_mean(self, tmp_path):
@@ -94,15 +94,15 @@ class TestNodata:
         bands["B04"][:60] = 0
         model = make_model(Corners(), CORNERS, mean=-500.0)
         landcover_map = predict_scene(make_product(tmp_path, bands), model, **CPU)
-        dn = np.rint(landcover_map.probabilities[:, 0, 0] * 32768)
-        assert landcover_map.valid[0, 0] == 0.5
+        dn = np.rint(landcover_map.block.probabilities[:, 0, 0] * 32768)
+        assert landcover_map.block.valid[0, 0] == 0.5
         assert set(dn[:12]) == {0}  # (mean - mean) / std
         assert set(dn[12:]) == {501}
 
     def test_a_scene_without_any_data(self, tmp_path, caplog):
         product = make_product(tmp_path, flat_bands(dn=0))
         landcover_map = predict_scene(product, make_model(Means()), **CPU, min_valid=0)
-        assert np.isnan(landcover_map.probabilities).all()
+        assert np.isnan(landcover_map.block.probabilities).all()
         assert "the map is empty" in caplog.text
 
 
@@ -114,24 +114,24 @@ class TestClouds:
         scl[60:, 60:] = 3
         product = make_product(tmp_path, scl=scl)
         landcover_map = predict_scene(product, make_model(Means()), device="cpu")
-        np.testing.assert_array_equal(landcover_map.clear, [[0.5, 1], [1, 0]])
+        np.testing.assert_array_equal(landcover_map.block.clear, [[0.5, 1], [1, 0]])
         # clouds are told, not hidden
-        assert not np.isnan(landcover_map.probabilities).any()
+        assert not np.isnan(landcover_map.block.probabilities).any()
         snow = predict_scene(product, make_model(Means()), device="cpu", mask_scl=[11])
-        np.testing.assert_array_equal(snow.clear, [[1, 1], [0, 1]])
+        np.testing.assert_array_equal(snow.block.clear, [[1, 1], [0, 1]])
 
     def test_no_scene_classification_is_said_once(self, tmp_path, caplog):
         landcover_map = predict_scene(make_product(tmp_path), make_model(Means()), device="cpu")
-        assert landcover_map.clear is None
+        assert landcover_map.block.clear is None
         assert caplog.text.count("no scene classification") == 1
 
     def test_not_asked_for(self, tmp_path, caplog):
-        assert predict_scene(make_product(tmp_path), make_model(Means()), **CPU).clear is None
+        assert predict_scene(make_product(tmp_path), make_model(Means()), **CPU).block.clear is None
         assert "scene classification" not in caplog.text
 
 
 class TestArea:
-    GRID = MapGrid(TileGrid("EPSG:32632", 600_000, 5_200_020, 6000, 4800), 1200)
+    GRID = Grid.over(TileGrid("EPSG:32632", 600_000, 5_200_020, 6000, 4800), 1200)
 
     def test_a_box_in_degrees(self):
         west, south, east, north = (
@@ -198,9 +198,9 @@ def test_tta_averages_over_eight_turns(tmp_path):
     product = make_product(tmp_path, bands)
     plain = predict_scene(product, make_model(TopLeft()), **CPU)
     turned = predict_scene(product, make_model(TopLeft()), **CPU, tta=True)
-    assert plain.probabilities[0, 0, 0] == pytest.approx(1 / 8)
+    assert plain.block.probabilities[0, 0, 0] == pytest.approx(1 / 8)
     # each corner comes first in two of the eight
-    assert turned.probabilities[0, 0, 0] == pytest.approx((1 + 2 + 3 + 4) / 4 / 8)
+    assert turned.block.probabilities[0, 0, 0] == pytest.approx((1 + 2 + 3 + 4) / 4 / 8)
 
 
 def test_classes_are_averaged_by_name(tmp_path):
@@ -217,10 +217,10 @@ def test_classes_are_averaged_by_name(tmp_path):
         make_model(Two(0.6, 0.4), ("Arable land", "Pastures"), thresholds=(0.7, 0.3)),
     ]
     landcover_map = predict_scene(make_product(tmp_path), models, **CPU)
-    assert landcover_map.classes == ("Pastures", "Arable land")
-    np.testing.assert_allclose(landcover_map.probabilities[:, 0, 0], [0.3, 0.7], rtol=1e-6)
-    assert landcover_map.thresholds == pytest.approx((0.2, 0.8))
-    assert landcover_map.model["name"] == "probe + probe"
+    assert landcover_map.header.classes == ("Pastures", "Arable land")
+    np.testing.assert_allclose(landcover_map.block.probabilities[:, 0, 0], [0.3, 0.7], rtol=1e-6)
+    assert landcover_map.header.thresholds == pytest.approx((0.2, 0.8))
+    assert landcover_map.header.model["name"] == "probe + probe"
 
 
 class Narrow(Means):
@@ -239,7 +239,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, caplog):
     product = make_product(tmp_path, flat_bands(9600, 1200, dn=8192))
     Narrow.batches.clear()
     landcover_map = predict_scene(product, make_model(Narrow()), **CPU, batch_size=8, threads=1)
-    np.testing.assert_allclose(landcover_map.probabilities, 0.25, rtol=1e-5)
+    np.testing.assert_allclose(landcover_map.block.probabilities, 0.25, rtol=1e-5)
     assert Narrow.batches == [8, 4, 2, 2, 4, 2, 2]
     assert "out of GPU memory at 8 patches: trying 4" in caplog.text
 
@@ -353,10 +353,10 @@ class TestShared:
         product = make_product(tmp_path, flat_bands(6000, 4800, dn=1700))
         shared = predict_scene(product, _real_net(**config), **CPU, stride=240, overlap="shared")
         exact = predict_scene(product, _real_net(**config), **CPU, stride=240)
-        assert shared.probabilities.shape == exact.probabilities.shape
-        inner = shared.probabilities[:, 8:-8, 8:-8]
+        assert shared.block.probabilities.shape == exact.block.probabilities.shape
+        inner = shared.block.probabilities[:, 8:-8, 8:-8]
         assert np.ptp(inner, axis=(1, 2)).max() < 0.05
-        assert np.abs(shared.probabilities - exact.probabilities).mean() < 0.1
+        assert np.abs(shared.block.probabilities - exact.block.probabilities).mean() < 0.1
 
     def test_no_overlap_is_exact(self, tmp_path):
         product = make_product(tmp_path)
@@ -364,7 +364,7 @@ class TestShared:
             predict_scene(product, _real_net(), **CPU, overlap=overlap)
             for overlap in ("exact", "shared")
         ]
-        np.testing.assert_array_equal(maps[0].probabilities, maps[1].probabilities)
+        np.testing.assert_array_equal(maps[0].block.probabilities, maps[1].block.probabilities)
 
     def test_masks_and_areas_are_kept(self, tmp_path):
         bands = flat_bands(4800, 4800, dn=1700)
@@ -376,9 +376,9 @@ class TestShared:
             )
             for overlap in ("exact", "shared")
         ]  # fmt: skip
-        np.testing.assert_array_equal(maps[0].valid, maps[1].valid)
+        np.testing.assert_array_equal(maps[0].block.valid, maps[1].block.valid)
         np.testing.assert_array_equal(
-            np.isnan(maps[0].probabilities), np.isnan(maps[1].probabilities)
+            np.isnan(maps[0].block.probabilities), np.isnan(maps[1].block.probabilities)
         )
 
     def test_networks_that_cannot_share(self):
@@ -394,7 +394,9 @@ def test_onnx_runtime_gives_the_same_probabilities(tmp_path):
     torch_map, onnx_map = (
         predict_scene(product, _real_net(), **CPU, runtime=runtime) for runtime in ("torch", "onnx")
     )
-    np.testing.assert_allclose(onnx_map.probabilities, torch_map.probabilities, atol=1e-5)
+    np.testing.assert_allclose(
+        onnx_map.block.probabilities, torch_map.block.probabilities, atol=1e-5
+    )
 
 
 def test_onnx_runtime_is_for_exact_patches():

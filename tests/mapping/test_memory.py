@@ -13,9 +13,9 @@ from made_product import make_product, position_bands, random_bands
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble
-from geolulc.mapping.pixel_inference import cut
-from geolulc.mapping.pixel_windows import WindowGrid
 from geolulc.mapping.strips import StripReader
+from geolulc.mapping.window_inference import cut
+from geolulc.mapping.windows import WindowGrid
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
 from geolulc.products import Product, open_product

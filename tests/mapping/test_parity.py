@@ -69,7 +69,7 @@ def test_network_inputs_are_bit_equal_for_every_band(tmp_path, patch, offset):
         assert ours.dtype == theirs.dtype == torch.float32
         assert torch.equal(ours, theirs)
     share = model.net.valid_share(*_groups(patch)).item()
-    assert landcover_map.valid[0, 0] == np.float32(share)
+    assert landcover_map.block.valid[0, 0] == np.float32(share)
 
 
 def test_inputs_below_the_offset_are_clipped_not_wrapped(tmp_path):
@@ -81,7 +81,7 @@ def test_inputs_below_the_offset_are_clipped_not_wrapped(tmp_path):
     landcover_map = predict_scene(product, make_model(recorder), device="cpu")
     assert all(not x.any() for x in recorder.seen[0])
     # reflectance 0 is a measurement, not nodata
-    assert landcover_map.valid[0, 0] == 1
+    assert landcover_map.block.valid[0, 0] == 1
 
 
 @pytest.mark.parametrize("offset", [0, -1000])
@@ -116,14 +116,14 @@ def test_four_real_neighbours_as_one_product(shared, tmp_path, offset):
                 module.running_var.uniform_(0.5, 1.5)
     model = Model(net, temperature=0.7)
     landcover_map = predict_scene(product, model, device="cpu")
-    assert landcover_map.grid.shape == (2, 2)
+    assert landcover_map.header.grid.shape == (2, 2)
     for (row, column), patch in patches.items():
         with torch.inference_mode():
             expected = model.probabilities(net(*_groups(patch)))[0].numpy()
         np.testing.assert_allclose(
-            landcover_map.probabilities[:, row, column], expected, rtol=0, atol=2e-6
+            landcover_map.block.probabilities[:, row, column], expected, rtol=0, atol=2e-6
         )
-    flat = landcover_map.probabilities.reshape(19, 4)
+    flat = landcover_map.block.probabilities.reshape(19, 4)
     assert np.ptp(flat, axis=1).max() > 1e-3  # the four are not the same anyway
 
 

@@ -19,12 +19,11 @@ from geolulc.bands import BANDS
 from geolulc.cli import cli
 from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
-from geolulc.mapping import MapOptions, Mapper, PixelRun, map_scenes
-from geolulc.mapping.pixel_windows import WindowGrid
-from geolulc.mapping.pixels import predict_pixels
+from geolulc.mapping import MapOptions, Mapper, map_scenes, predict_scene
+from geolulc.mapping.windows import WindowGrid
+from geolulc.maps.encoding import FULL, NODATA
 from geolulc.nets import Model, save_checkpoint
 from geolulc.outputs import OutputOptions
-from geolulc.pixel_map import FULL, NODATA
 from geolulc.products import open_product
 
 WIDTH, HEIGHT = 12_000, 7_200
@@ -56,18 +55,18 @@ def _red(bands):
 class TestPlace:
     def test_every_pixel_gets_its_own(self, scene):
         path, bands = scene
-        found = predict_pixels(path, make_pixel_model(Itself()), options=OPTIONS)
-        np.testing.assert_allclose(found.probabilities[1], _red(bands), atol=5e-5)
-        np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, atol=5e-5)
+        found = predict_scene(path, make_pixel_model(Itself()), options=OPTIONS)
+        np.testing.assert_allclose(found.block.probabilities[1], _red(bands), atol=5e-5)
+        np.testing.assert_allclose(found.block.probabilities.sum(axis=0), 1, atol=5e-5)
 
     @pytest.mark.parametrize("resolution", [20, 60])
     def test_coarser_pixels_are_means(self, scene, resolution):
         path, bands = scene
         options = MapOptions(device="cpu", mask_scl=(), resolution=resolution)
-        found = predict_pixels(path, make_pixel_model(Itself()), options=options)
+        found = predict_scene(path, make_pixel_model(Itself()), options=options)
         n = resolution // 10
         red = _red(bands).reshape(HEIGHT // resolution, n, WIDTH // resolution, n).mean((1, 3))
-        np.testing.assert_allclose(found.probabilities[1], red, atol=5e-5)
+        np.testing.assert_allclose(found.block.probabilities[1], red, atol=5e-5)
 
     def test_an_area_is_cut_at_its_pixels(self, scene, tmp_path):
         path, _ = scene
@@ -81,16 +80,17 @@ class TestPlace:
         collection = {"type": "FeatureCollection", "crs": crs, "features": [shape]}
         file.write_text(json.dumps(collection))
         model = make_pixel_model(Blurred(), mean=3000, std=800)
-        part = predict_pixels(path, model, options=MapOptions(device="cpu", mask_scl=(), aoi=file))
-        whole = predict_pixels(path, model, options=OPTIONS)
+        part = predict_scene(path, model, options=MapOptions(device="cpu", mask_scl=(), aoi=file))
+        whole = predict_scene(path, model, options=OPTIONS)
         grid = part.header.grid
-        rows = slice(grid.top // 10, (grid.top + grid.height) // 10)
-        columns = slice(grid.left // 10, (grid.left + grid.width) // 10)
+        (top, left), (high, wide) = grid.inset, grid.shape
+        rows, columns = (slice(at // 10, at // 10 + n) for at, n in ((top, high), (left, wide)))
         y, x = np.mgrid[rows, columns] * 10 + 5
         inside = shapely.contains_xy(area, tile.left + x, tile.top - y)
-        np.testing.assert_array_equal(np.isfinite(part.probabilities[0]), inside)
+        np.testing.assert_array_equal(np.isfinite(part.block.probabilities[0]), inside)
         np.testing.assert_array_equal(
-            part.probabilities[:, inside], whole.probabilities[:, rows, columns][:, inside]
+            part.block.probabilities[:, inside],
+            whole.block.probabilities[:, rows, columns][:, inside],
         )
 
     def test_no_data_and_clouds_are_single_pixels(self, tmp_path):
@@ -100,14 +100,16 @@ class TestPlace:
         scl = np.full((120, 120), 4, np.uint8)
         scl[100, 50] = 9
         path = make_product(tmp_path, bands, scl=scl)
-        found = predict_pixels(
+        found = predict_scene(
             path, make_pixel_model(Itself()), options=MapOptions(device="cpu")
-        ).probabilities
+        ).block.probabilities
         expected = np.zeros((240, 240), bool)
         expected[7, 11] = expected[60:62, 80:82] = expected[200:202, 100:102] = True
         np.testing.assert_array_equal(np.isnan(found[0]), expected)
         options = MapOptions(device="cpu", resolution=20, min_valid=0.5)
-        coarse = predict_pixels(path, make_pixel_model(Itself()), options=options).probabilities
+        coarse = predict_scene(
+            path, make_pixel_model(Itself()), options=options
+        ).block.probabilities
         # three of its four pixels have data: they say what it is
         assert not np.isnan(coarse[0, 3, 5])
         assert np.isnan(coarse[0, 30, 40])
@@ -119,23 +121,23 @@ class TestLayout:
         path, bands = scene
         other = make_product(tmp_path, bands, jp2_tiles={10: 640, 20: 90, 60: 120})
         model = make_pixel_model(Blurred(), mean=3000, std=800)
-        first = predict_pixels(path, model, options=OPTIONS)
+        first = predict_scene(path, model, options=OPTIONS)
         options = MapOptions(device="cpu", mask_scl=(), batch_size=3, threads=3)
-        second = predict_pixels(other, model, options=options)
-        np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-4)
+        second = predict_scene(other, model, options=options)
+        np.testing.assert_allclose(first.block.probabilities, second.block.probabilities, atol=1e-4)
 
     def test_a_decoder_on_a_trunk_too(self, scene):
         path, _ = scene
         model = Model(make_net(task="pixel").eval())
         area = MapOptions(device="cpu", mask_scl=(), aoi=_box(path, 5000, 2500, 7500, 4300))
-        part = predict_pixels(path, model, options=area)
-        whole = predict_pixels(path, model, options=MapOptions(mask_scl=(), batch_size=2))
+        part = predict_scene(path, model, options=area)
+        whole = predict_scene(path, model, options=MapOptions(mask_scl=(), batch_size=2))
         grid = part.header.grid
-        rows = slice(grid.top // 10, (grid.top + grid.height) // 10)
-        columns = slice(grid.left // 10, (grid.left + grid.width) // 10)
-        known = np.isfinite(part.probabilities[0])
+        (top, left), (high, wide) = grid.inset, grid.shape
+        rows, columns = (slice(at // 10, at // 10 + n) for at, n in ((top, high), (left, wide)))
+        known = np.isfinite(part.block.probabilities[0])
         assert known.mean() > 0.5
-        difference = part.probabilities - whole.probabilities[:, rows, columns]
+        difference = part.block.probabilities - whole.block.probabilities[:, rows, columns]
         assert np.abs(difference[:, known]).max() < 1e-4
 
     def test_no_seams(self, scene):
@@ -145,8 +147,8 @@ class TestLayout:
         for margin in (300, 0):
             model = make_pixel_model(Blurred(margin=margin), mean=0, std=2000)
             with Mapper([model], OPTIONS) as mapper, mapper.open(open_product(path)) as run:
-                assert isinstance(run, PixelRun)
-                made = np.concatenate([rows.probabilities() for rows in run.rows()], axis=1)
+                blocks = run.blocks(shares=True)
+                made = np.concatenate([block.probabilities for block in blocks], axis=1)
             windows = mapper.ensemble.windows(open_product(path).grid)
             border, ramp = windows.step // 10, max(2, windows.ramp // 10)
             curved = np.abs(np.diff(made[1], n=2, axis=1)).mean(axis=0)
@@ -191,16 +193,16 @@ def test_weights_of_windows_sum_to_one(multiple, margin):
 def test_models_are_averaged(tmp_path):
     path = make_product(tmp_path, random_bands())
     models = [make_pixel_model(Itself()), make_pixel_model(Blurred(), mean=2500, std=1000)]
-    singly = [predict_pixels(path, model, options=OPTIONS).probabilities for model in models]
-    both = predict_pixels(path, models, options=OPTIONS).probabilities
+    singly = [predict_scene(path, model, options=OPTIONS).block.probabilities for model in models]
+    both = predict_scene(path, models, options=OPTIONS).block.probabilities
     np.testing.assert_allclose(both, (singly[0] + singly[1]) / 2, atol=5e-5)
 
 
 def test_turns_are_undone(tmp_path):
     path = make_product(tmp_path, random_bands())
     options = MapOptions(device="cpu", mask_scl=(), tta=True)
-    turned = predict_pixels(path, make_pixel_model(Itself()), options=options).probabilities
-    plain = predict_pixels(path, make_pixel_model(Itself()), options=OPTIONS).probabilities
+    turned = predict_scene(path, make_pixel_model(Itself()), options=options).block.probabilities
+    plain = predict_scene(path, make_pixel_model(Itself()), options=OPTIONS).block.probabilities
     np.testing.assert_allclose(turned, plain, atol=5e-5)
 
 
@@ -266,9 +268,9 @@ class TestRefusals:
         with pytest.raises(ParameterError, match="a model of patches beside"):
             Mapper([make_pixel_model(Itself()), make_model(Means())], MapOptions())
 
-    def test_patch_models_predict_scenes(self, tmp_path):
+    def test_a_whole_tile_of_pixels_is_too_large_for_memory(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("geolulc.mapping.scene._LARGEST", 2 * 240 * 240 * 4 - 1)
         scene = make_product(tmp_path)
-        with pytest.raises(ParameterError, match="expected a model of pixels"):
-            geolulc.predict_pixels(scene, make_model(Means()))
-        with pytest.raises(ParameterError, match="Use predict_pixels"):
-            geolulc.predict_scene(scene, make_pixel_model(Itself()))
+        with pytest.raises(ParameterError, match=r"240 × 240 pixels.*Give an aoi"):
+            geolulc.predict_scene(scene, make_pixel_model(Itself()), mask_scl=())
+        assert geolulc.predict_scene(scene, make_model(Means())).shape[1:] == (2, 2)

@@ -12,8 +12,7 @@ from torch import nn
 
 from geolulc.errors import ParameterError
 from geolulc.mapping import MapOptions, Mapper, predict_scene
-from geolulc.mapping.inference import to_device, widened
-from geolulc.mapping.precision import inference_type
+from geolulc.mapping.inference import inference_type, to_device, widened
 from geolulc.nets import Model, load_checkpoint, shipped_model
 
 #: Of probabilities, for a map to count as the same.
@@ -34,7 +33,7 @@ def shipped():
 @pytest.mark.parametrize("options", [{}, {"stride": 600, "overlap": "shared"}], ids=str)
 def test_probabilities_of_the_shipped_model_stay_close(product, shipped, precision, options):
     exact, half = (
-        predict_scene(product, shipped, device="cpu", precision=p, **options).probabilities
+        predict_scene(product, shipped, device="cpu", precision=p, **options).block.probabilities
         for p in ("float32", precision)
     )
     assert half.dtype == np.float32
@@ -44,7 +43,7 @@ def test_probabilities_of_the_shipped_model_stay_close(product, shipped, precisi
 
 def test_auto_is_float32_on_a_cpu(product, shipped):
     auto, exact = (
-        predict_scene(product, shipped, device="cpu", precision=p).probabilities
+        predict_scene(product, shipped, device="cpu", precision=p).block.probabilities
         for p in ("auto", "float32")
     )
     np.testing.assert_array_equal(auto, exact)
@@ -70,8 +69,8 @@ def test_what_fp16_cannot_hold_is_computed_in_float32(tmp_path, caplog):
         predict_scene(product, make_model(Large()), device="cpu", mask_scl=(), precision=p)
         for p in ("float32", "fp16")
     )
-    assert exact.probabilities[0, 0, 0] == pytest.approx(1 / (1 + np.exp(-0.18)), abs=1e-6)
-    np.testing.assert_array_equal(half.probabilities, exact.probabilities)
+    assert exact.block.probabilities[0, 0, 0] == pytest.approx(1 / (1 + np.exp(-0.18)), abs=1e-6)
+    np.testing.assert_array_equal(half.block.probabilities, exact.block.probabilities)
     assert "too large for torch.float16: in float32 again" in caplog.text
 
 

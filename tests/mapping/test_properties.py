@@ -15,10 +15,10 @@ from made_product import Means, make_model, make_product, random_bands
 
 from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.grid import MapGrid, TileGrid
-from geolulc.mapping import MapOptions, Mapper
-from geolulc.mapping.scene_run import SceneRun
-from geolulc.mapping.selection import plan_tile_rows
-from geolulc.mapping.shares import clear_share, valid_share
+from geolulc.mapping import MapOptions, predict_scene
+from geolulc.mapping.cells import PatchCells
+from geolulc.mapping.quality import clear_share, valid_share
+from geolulc.mapping.strips import plan_tile_rows
 from geolulc.products import Tiling, open_product
 
 sizes = st.integers(20, 120).map(lambda n: n * 60)
@@ -52,7 +52,8 @@ def test_windows_lie_inside_and_cover_the_same_ground(grid):
         top, bottom, left, right = grounds.pop()
         assert bottom - top == right - left == 1200
         # the patch holds its cell, as far as the tile goes
-        cell_left, cell_bottom, cell_right, cell_top = grid.bounds(row, column)
+        cell = grid.cells.part(row, column, 1, 1).extent
+        cell_left, cell_bottom, cell_right, cell_top = cell.bounds
         assert grid.tile.left + left <= cell_left
         assert cell_right <= grid.tile.left + right
         assert cell_top <= grid.tile.top - top
@@ -122,15 +123,6 @@ def land(tmp_path_factory):
     return make_product(folder, bands), folder, bands["B04"], valid
 
 
-class Counting(SceneRun):
-    """Counts how often each cell is written."""
-
-    def _place(self, rows, columns, result):
-        self.counts = getattr(self, "counts", Counter())
-        self.counts.update(zip(rows.tolist(), columns.tolist(), strict=True))
-        super()._place(rows, columns, result)
-
-
 @settings(max_examples=15, deadline=None)
 @given(
     strides,
@@ -152,13 +144,18 @@ def test_every_cell_is_written_once_and_where_it_belongs(land, stride, min_valid
         options["aoi"] = folder / "area.gpkg"
         geopandas.GeoSeries([box], crs=32632).to_file(options["aoi"])
     options = MapOptions(device="cpu", mask_scl=(), threads=2, **options)
-    with (
-        Mapper([make_model(Means())], options) as mapper,
-        Counting(mapper, open_product(path)) as run,
-    ):
-        made = run.map()
-        counts = getattr(run, "counts", Counter())
-    rows, columns = made.grid.shape
+    counts: Counter = Counter()
+    place = PatchCells._place
+
+    def counting(cells, row, columns, result):
+        counts.update((row, int(column)) for column in columns)
+        place(cells, row, columns, result)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PatchCells, "_place", counting)
+        made = predict_scene(path, make_model(Means()), options)
+    patches = MapGrid(open_product(path).grid, stride)
+    rows, columns = patches.shape
     for row, column in itertools.product(range(rows), range(columns)):
         inside = area is None or (
             area[0] < (column + 1) * stride
@@ -166,12 +163,12 @@ def test_every_cell_is_written_once_and_where_it_belongs(land, stride, min_valid
             and area[1] < (row + 1) * stride
             and area[3] > row * stride
         )
-        window = made.grid.window(row, column, 10)
+        window = patches.window(row, column, 10)
         share = valid[window].mean() if inside else 0.0
-        assert made.valid[row, column] == np.float32(share)
+        assert made.block.valid[row, column] == np.float32(share)
         mapped = np.float32(share) >= min_valid and share > 0
         assert counts[row, column] == mapped
-        found = made.probabilities[0, row, column]
+        found = made.block.probabilities[0, row, column]
         if mapped:
             mean = (b04[window] * valid[window]).mean() / 32768
             assert abs(found - mean) < 1e-6

@@ -84,11 +84,12 @@ class TestManyScenes:
             happened.append(f"decode {next(n for n in scenes if str(n) in path).stem}")
             decode_tile(path, *arguments)
 
-        def writing(landcover_map, *arguments, **options):
+        def writing(header, blocks, *arguments, **options):
+            rows = list(blocks)
             # what is queued by now shall have begun
             time.sleep(0.3)
-            happened.append(f"write {landcover_map.scene['name']}")
-            return write_map(landcover_map, *arguments, **options)
+            happened.append(f"write {header.scene['name']}")
+            return write_map(header, rows, *arguments, **options)
 
         monkeypatch.setattr(strips, "decode_tile", decoding)
         monkeypatch.setattr(scenes_module, "write_map", writing)

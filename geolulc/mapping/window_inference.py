@@ -15,10 +15,9 @@ from torch import Tensor
 from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble, turned
-from geolulc.mapping.memory import reuse_memory
-from geolulc.mapping.pixel_windows import WindowGrid
+from geolulc.mapping.windows import WindowGrid
+from geolulc.maps.encoding import FULL
 from geolulc.nets import Model
-from geolulc.pixel_map import FULL
 
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
 #: Four windows meet at most, each rounded to half a step.
@@ -27,7 +26,7 @@ ONE: Final = 260 * FULL
 _ROWS: Final = 12
 
 
-class PixelEnsemble(Ensemble):
+class WindowEnsemble(Ensemble):
     """Pixel models of the same classes, ready to run; their probabilities are averaged."""
 
     def __init__(
@@ -45,7 +44,6 @@ class PixelEnsemble(Ensemble):
                     expected="models of one kind",
                     remedy="Average pixel models, or patch models.",
                 )
-        reuse_memory()
         super().__init__(models, device, test_time_augmentation=test_time_augmentation)
 
     def windows(self, tile: TileGrid) -> WindowGrid:
@@ -96,7 +94,7 @@ class _Sum:
     Some rows at a time: all that happens to their values happens in the processor's cache.
 
     Attributes:
-        steps: when all have been added: what ``PixelEnsemble.weighted`` gives.
+        steps: when all have been added: what ``WindowEnsemble.weighted`` gives.
     """
 
     def __init__(

@@ -1,10 +1,14 @@
-"""How the C library keeps memory that is free: glibc only, elsewhere nothing happens."""
+"""How the C library keeps memory that is free: glibc only, elsewhere nothing happens.
+
+The command tunes its own process and its workers; a library import changes nothing.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import gc
+import os
 from typing import Any, Final
 
 #: Of glibc's malloc.h.
@@ -12,13 +16,17 @@ _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
 
 
-def reuse_memory() -> None:
-    """Keep what one window has freed for the next one.
+def tune_memory() -> None:
+    """Let windows of pixel models use memory again; for a whole process, when it starts.
 
-    By itself the library takes what is larger than 128 KiB from the system and gives it back, until
-    it has seen larger blocks freed, and cuts what is free at the end of a heap: every window pays
-    for its pages anew. Larger blocks than those of a window still go back at once. See mallopt(3).
+    By itself glibc takes what is larger than 128 KiB from the system and gives it back, until it
+    has seen larger blocks freed, and cuts what is free at the end of a heap: every window pays for
+    its pages anew. Larger blocks than those of a window still go back at once. See mallopt(3).
+
+    torch looks at the variable at its first large tensor, and then asks for huge pages: without
+    them windows spend much of their time on page faults.
     """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     library = _library()
     if hasattr(library, "mallopt"):
         library.mallopt(_M_MMAP_THRESHOLD, 24 * 2**20)

@@ -1,0 +1,460 @@
+"""How answers for windows become cells of a map: a cell a patch, cells inside patches, pixels.
+
+``Run`` decodes a scene and has windows computed; what differs between maps is here: the windows,
+the cells that each says something of, and when rows of cells are complete.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolulc.grid import PIXEL_SIZES, Grid, MapGrid
+from geolulc.mapping.area import Area, select_cells
+from geolulc.mapping.canvas import Canvas
+from geolulc.mapping.inference import Ensemble, NetworkStrip
+from geolulc.mapping.located_cells import LocatedCells, ShareCounts
+from geolulc.mapping.location import LocatedEnsemble
+from geolulc.mapping.options import MapOptions
+from geolulc.mapping.quality import clear_pixels, clear_share, valid_pixels, valid_share
+from geolulc.mapping.strips import Strip, Windows
+from geolulc.mapping.window_inference import ONE, WindowEnsemble, cut
+from geolulc.maps.encoding import FULL, NODATA
+from geolulc.maps.header import MapBlock, MapHeader
+from geolulc.products import Product
+
+#: Metres that patches share a trunk over: higher and wider waste less at the edges, but take
+#: more memory (a stretch is worth 24 patches).
+_STRETCH_HEIGHT: Final = 3600
+_STRETCH_WIDTH: Final = 9600
+#: Rows of cells that leave at once, at most.
+_MOST_ROWS: Final = 128
+_PIXEL: Final = PIXEL_SIZES[0]
+#: Steps of a sum of pixels that are one step of a map's probabilities.
+_STEP: Final = ONE // FULL
+#: Rows of 10 m that leave at once, a multiple of 6: 10 MB of a tile with 19 classes.
+_ROWS: Final = 24
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some windows to compute, or none.
+
+    Attributes:
+        place: takes the result of ``work``.
+        work: the computation; None where there is only something to say of rows.
+        complete: rows of cells above this one are complete with this task; None: no others are.
+    """
+
+    place: Callable[[Any], None] | None = None
+    work: Callable[[], Any] | None = None
+    complete: int | None = None
+
+
+class Cells(Protocol):
+    """The cells of a map of one scene, and the windows that say something of them."""
+
+    @property
+    def header(self) -> MapHeader:
+        """The map."""
+
+    @property
+    def windows(self) -> Windows:
+        """Windows over the tile."""
+
+    @property
+    def selected(self) -> NDArray[np.bool_]:
+        """bool (row, column): windows that are wanted."""
+
+    @property
+    def ahead(self) -> int:
+        """Tasks that are queued for each thread, at most."""
+
+    def groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """Rows of windows in groups, each of which is read and computed together."""
+
+    def tasks(self, rows: Sequence[int], strip: Strip) -> Iterator[Task]:
+        """The tasks of a group of rows, whose pixels are ``strip``; taken one by one."""
+
+    def leave(self, complete: int | None, *, shares: bool) -> Iterator[MapBlock]:
+        """The rows above ``complete`` that have not left yet; None: all.
+
+        ``shares``: probabilities are float32, also where they are computed in finer steps.
+        """
+
+
+class PatchCells:
+    """One cell for each patch of a patch model."""
+
+    ahead = 1
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        product: Product,
+        options: MapOptions,
+        *,
+        batch_size: int,
+        shared: bool = False,
+        selected: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """``shared``: overlapping patches share a trunk; ``selected``: cells, in place of aoi."""
+        self._ensemble, self._options = ensemble, options
+        self._batch_size, self._shared = batch_size, shared
+        self.windows = MapGrid(product.grid, options.stride, ensemble.patch_size)
+        grid = self._grid(product)
+        self._wanted = np.ones(grid.shape, bool) if selected is None else selected
+        if options.aoi is not None and selected is None:
+            self._wanted = select_cells(grid, options.aoi)
+        self.selected = self._wanted
+        self.header = MapHeader(
+            grid=grid,
+            classes=ensemble.classes,
+            nomenclature=ensemble.nomenclature,
+            patch_size=ensemble.patch_size,
+            thresholds=ensemble.thresholds,
+            scene=product.scene,
+            model=ensemble.origin,
+        )
+        self._offsets = ensemble.offsets(product.offsets)
+        columns = self.windows.shape[1]
+        self._lefts = np.array([self.windows.patch_left(column) for column in range(columns)])
+        self._valid = np.zeros(grid.shape, np.float32)
+        known = bool(options.mask_scl) and product.scl_file is not None
+        self._clear = np.zeros(grid.shape, np.float32) if known else None
+        self._next = 0
+        #: Rows of patches that are computed together.
+        self._together = 1
+        if shared:
+            self._together += (_STRETCH_HEIGHT - self.windows.patch_size) // self.windows.stride
+        self._canvas = self._new_canvas(self._together)
+
+    def _grid(self, product: Product) -> Grid:
+        return self.windows.cells
+
+    def _new_canvas(self, rows: int) -> Canvas:
+        shape = len(self.header.classes), rows, self.header.grid.shape[1]
+        return Canvas(shape, np.float32, weighted=True)
+
+    def groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """Each row by itself, or those that share a stretch."""
+        groups: list[list[int]] = []
+        for row in rows:
+            if groups and len(groups[-1]) < self._together and groups[-1][-1] == row - 1:
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return groups
+
+    def tasks(self, rows: Sequence[int], strip: Strip) -> Iterator[Task]:
+        """Batches of patches of one row, or stretches over several."""
+        grid, size = self.windows, self.windows.patch_size
+        tops = [grid.patch_top(row) - grid.patch_top(rows[0]) for row in rows]
+        parts = [{r: dn[:, _lines(top, size, r)] for r, dn in strip.dn.items()} for top in tops]
+        valid = np.stack([valid_share(part, self._lefts, size) for part in parts])
+        self._note(rows, tops, valid, strip)
+        enough = (valid >= self._options.min_valid) & (valid > 0)
+        wanted = enough & self.selected[rows]
+        yield from self._before(rows)
+        if wanted.any():
+            strips = self._ensemble.prepare(strip.dn, self._offsets)
+            yield from self._batches(np.array(rows), tops, wanted, strips)
+        yield from self._after(rows)
+
+    def _before(self, rows: Sequence[int]) -> Iterator[Task]:
+        """What is complete before the windows of ``rows`` are computed."""
+        yield from ()
+
+    def _after(self, rows: Sequence[int]) -> Iterator[Task]:
+        """What is complete once they are."""
+        yield Task(complete=rows[-1] + 1)
+
+    def _note(
+        self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
+    ) -> None:
+        """Keep the valid and clear shares of the cells."""
+        size = self.windows.patch_size
+        self._valid[rows] = valid * self._wanted[rows]
+        for row, top in zip(rows, tops, strict=True):
+            if self._clear is not None and strip.scl is not None:
+                scl = strip.scl[_lines(top, size, 20)]
+                clear = clear_share(scl, self._lefts, size, self._options.mask_scl)
+                self._clear[row] = clear * self._wanted[row]
+
+    def _batches(
+        self,
+        rows: NDArray[np.intp],
+        tops: Sequence[int],
+        wanted: NDArray[np.bool_],
+        strips: list[NetworkStrip],
+    ) -> Iterator[Task]:
+        if self._shared:
+            most = 1 + (_STRETCH_WIDTH - self.windows.patch_size) // self.windows.stride
+            for start in range(0, self.windows.shape[1], most):
+                part = wanted[:, start : start + most]
+                if part.any():
+                    lefts = self._lefts[start : start + most].tolist()
+                    work = partial(self._ensemble.shared_probabilities, strips, tops, lefts)
+                    yield Task(partial(self._place_shared, int(rows[0]), start, part), work)
+            return
+        columns = np.flatnonzero(wanted[0])
+        for batch in np.array_split(columns, -(-columns.size // self._batch_size)):
+            yield self._batch(int(rows[0]), batch, strips)
+
+    def _batch(self, row: int, columns: NDArray[np.intp], strips: list[NetworkStrip]) -> Task:
+        lefts = self._lefts[columns].tolist()
+        return Task(
+            partial(self._place, row, columns),
+            partial(self._ensemble.probabilities, strips, lefts),
+        )
+
+    def _place(self, row: int, columns: NDArray[np.intp], result: NDArray[np.float32]) -> None:
+        """Take over the probabilities (patches, classes) of some patches of a row."""
+        self._canvas.move(row)
+        one = np.ones((1, 1), np.float32)
+        for column, values in zip(columns, result, strict=True):
+            self._canvas.add(row, int(column), values[:, None, None], one)
+
+    def _place_shared(
+        self, row: int, column: int, wanted: NDArray[np.bool_], result: NDArray[np.float32]
+    ) -> None:
+        """Take over the probabilities (rows, columns, classes) of the patches of a stretch."""
+        self._canvas.move(row)
+        values = np.where(wanted, np.moveaxis(result, -1, 0), np.float32(0))
+        self._canvas.add(row, column, values, wanted.astype(np.float32))
+
+    def leave(self, complete: int | None, *, shares: bool) -> Iterator[MapBlock]:
+        """Rows with probabilities where a patch was computed, and with valid and clear shares."""
+        end = self.header.grid.shape[0] if complete is None else complete
+        while self._next < end:
+            last = min(self._next + _MOST_ROWS, end)
+            rows = slice(self._next, last)
+            probabilities = self._canvas.means(self._next, last)
+            valid, clear = self._shares(rows)
+            known = self._wanted[rows] & (valid > 0) & (valid >= self._options.min_valid)
+            probabilities[:, ~known] = np.nan
+            yield MapBlock(self._next, 0, probabilities, valid, clear)
+            self._next = last
+
+    def _shares(self, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Valid and clear shares of rows of cells."""
+        return self._valid[rows], None if self._clear is None else self._clear[rows]
+
+
+class InnerCells(PatchCells):
+    """Cells inside patches: the answer of a patch is placed on the cells that lie in it."""
+
+    _ensemble: LocatedEnsemble
+
+    def __init__(
+        self, ensemble: LocatedEnsemble, product: Product, options: MapOptions, *, batch_size: int
+    ) -> None:
+        super().__init__(ensemble, product, options, batch_size=batch_size)
+        grid = self.header.grid
+        self._geometry = LocatedCells(self.windows, grid)
+        self.selected = self._geometry.patches_of(self._wanted)
+        rows = [self._geometry.row(row).cells for row in range(self.windows.shape[0])]
+        self._canvas = self._new_canvas(max(cells.stop - cells.start for cells in rows))
+        self._counts = [ShareCounts(grid, 10) for _ in range(1 if self._clear is None else 2)]
+
+    def _grid(self, product: Product) -> Grid:
+        return Grid.over(product.grid, self._options.resolution or self.windows.stride)
+
+    def _before(self, rows: Sequence[int]) -> Iterator[Task]:
+        # cells across the border between two rows of patches are counted with the lower one
+        yield Task(complete=self._geometry.row(rows[0]).cells.start)
+
+    def _after(self, rows: Sequence[int]) -> Iterator[Task]:
+        yield from ()
+
+    def _note(
+        self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
+    ) -> None:
+        top = self.windows.patch_top(rows[0])
+        self._counts[0].add(top, valid_pixels(strip.dn))
+        if self._clear is not None and strip.scl is not None:
+            self._counts[1].add(top, clear_pixels(strip.scl, self._options.mask_scl))
+
+    def _batch(self, row: int, columns: NDArray[np.intp], strips: list[NetworkStrip]) -> Task:
+        lefts = self._lefts[columns].tolist()
+        lines = [self._geometry.column(int(column)) for column in columns]
+        down = self._geometry.row(row)
+        return Task(
+            partial(self._place_inner, row, columns),
+            partial(self._ensemble.located, strips, lefts, down, lines),
+        )
+
+    def _place_inner(
+        self, row: int, columns: NDArray[np.intp], result: list[NDArray[np.float32]]
+    ) -> None:
+        """Take over the cells (classes, rows, columns) of each patch of a batch."""
+        down = self._geometry.row(row)
+        self._canvas.move(down.cells.start)
+        for column, cells in zip(columns, result, strict=True):
+            across = self._geometry.column(int(column))
+            weights = np.outer(down.weights, across.weights)
+            self._canvas.add(down.cells.start, across.cells.start, cells * weights, weights)
+
+    def _shares(self, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        valid, *clear = (counts.shares(rows) * self._wanted[rows] for counts in self._counts)
+        return valid, clear[0] if clear else None
+
+
+class PixelCells:
+    """The pixels of a pixel model, from overlapping windows whose weights add up to one."""
+
+    #: Enough to do while the rows above are ranked and written; 10 MB a window.
+    ahead = 3
+
+    def __init__(
+        self, ensemble: WindowEnsemble, product: Product, options: MapOptions, *, batch_size: int
+    ) -> None:
+        self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
+        self._name = product.name
+        self.windows = ensemble.windows(product.grid)
+        self._area = Area.of(product.grid, options.aoi)
+        self.selected = self._area.select(self.windows)
+        grid = self._area.grid(options.resolution or _PIXEL)
+        self.header = MapHeader(
+            grid=grid,
+            classes=ensemble.classes,
+            nomenclature=ensemble.nomenclature,
+            exclusive=True,
+            scene=product.scene,
+            model=ensemble.origin,
+            masked_scl=options.mask_scl if product.scl_file is not None else (),
+        )
+        self._offsets = ensemble.offsets(product.offsets)
+        top, left = (metres // _PIXEL for metres in grid.inset)
+        #: The map's rows and columns of 10 m, from the tile's corner.
+        self._rows = slice(top, top + grid.extent.height // _PIXEL)
+        self._columns = slice(left, left + grid.extent.width // _PIXEL)
+        self._factor = grid.cell // _PIXEL
+        rows = (self.windows.step + 2 * self.windows.ramp) // _PIXEL
+        shape = len(ensemble.classes), rows, self._columns.stop - left
+        self._canvas = Canvas(shape, np.uint16, weighted=False)
+        #: Of the rows of windows under way: first row of 10 m, and the usable pixels from it on.
+        self._usable: deque[tuple[int, NDArray[np.bool_]]] = deque()
+        #: First row of 10 m that has not left yet.
+        self._next = top
+
+    def groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """Each row by itself."""
+        return [[row] for row in rows]
+
+    def tasks(self, rows: Sequence[int], strip: Strip) -> Iterator[Task]:
+        """Batches of the windows of a row that have a usable pixel."""
+        (row,) = rows
+        tile = self.windows.tile
+        support = self.windows.support(row, tile.height)
+        usable = self._usable_pixels(row, strip)
+        self._usable.append((support.start, usable))
+        touched = np.atleast_1d(usable.any(axis=0))
+        columns = [
+            int(column)
+            for column in np.flatnonzero(self.selected[row])
+            if touched[self.windows.support(int(column), tile.width)].any()
+        ]
+        for start in range(0, len(columns), self._batch_size):
+            batch = columns[start : start + self._batch_size]
+            windows = [cut(strip.dn, self.windows, row, column) for column in batch]
+            work = partial(
+                self._ensemble.weighted, windows, self._offsets, self.windows, row, batch
+            )
+            yield Task(partial(self._place, row, batch), work)
+        end = support.stop
+        if (row + 1) * self.windows.step < tile.height:
+            end = ((row + 1) * self.windows.step - self.windows.ramp) // _PIXEL
+        yield Task(complete=end)
+
+    def _usable_pixels(self, row: int, strip: Strip) -> NDArray[np.bool_]:
+        """Pixels of 10 m in the support of a row of windows that have data and are clear."""
+        usable = valid_pixels(strip.dn)
+        if strip.scl is not None:
+            usable &= clear_pixels(strip.scl, self._options.mask_scl)
+        top = self.windows.window(row, 0, _PIXEL)[0].start
+        support = self.windows.support(row, self.windows.tile.height)
+        return usable[support.start - top : support.stop - top]
+
+    def _place(self, row: int, columns: Sequence[int], parts: Sequence[NDArray[np.uint16]]) -> None:
+        """Add what windows of a row say of the pixels in their support."""
+        tile, shown = self.windows.tile, self._columns
+        first = self.windows.support(row, tile.height).start
+        self._canvas.move(first)
+        for column, part in zip(columns, parts, strict=True):
+            support = self.windows.support(column, tile.width)
+            left, right = max(support.start, shown.start), min(support.stop, shown.stop)
+            if left < right:
+                inside = part[:, :, left - support.start : right - support.start]
+                self._canvas.add(first, left - shown.start, inside)
+
+    def leave(self, complete: int | None, *, shares: bool) -> Iterator[MapBlock]:
+        """Rows of pixels; ``complete`` counts rows of 10 m from the tile's corner."""
+        if complete is None:
+            yield from self._empty(self._rows.stop, shares=shares)
+            return
+        first, usable = self._usable.popleft()
+        self._canvas.move(first)
+        yield from self._empty(min(first, self._rows.stop), shares=shares)
+        end = min(complete, self._rows.stop)
+        for start in range(max(first, self._next), end, _ROWS):
+            stop = min(start + _ROWS, end)
+            mask = usable[start - first : stop - first, self._columns]
+            yield self._block(start, self._canvas.sums(start, stop), mask, shares=shares)
+            self._next = stop
+
+    def _empty(self, end: int, *, shares: bool) -> Iterator[MapBlock]:
+        """Rows without data, down to ``end``."""
+        columns = self._columns.stop - self._columns.start
+        while self._next < end:
+            stop = min(self._next + _ROWS, end)
+            nothing = np.zeros((len(self.header.classes), stop - self._next, columns), np.uint16)
+            mask = np.zeros(nothing.shape[1:], bool)
+            yield self._block(self._next, nothing, mask, shares=shares)
+            self._next = stop
+
+    def _block(
+        self, start: int, sums: NDArray[Any], mask: NDArray[np.bool_], *, shares: bool
+    ) -> MapBlock:
+        """Rows from ``start`` on, from sums in steps of ``ONE`` and the pixels that have data."""
+        row = (start - self._rows.start) // self._factor
+        if self._factor > 1:
+            sums, mask = _coarser(sums, mask, self._factor, self._options.min_valid)
+        mask = mask & self._area.mask(self.header.grid, row, row + mask.shape[0])
+        if shares:
+            share = sums * np.float32(1 / ONE)
+            share[:, ~mask] = np.nan
+            return MapBlock(row, 0, share)
+        if sums.dtype == np.uint16:
+            steps = sums + np.uint16(_STEP // 2)
+            steps //= np.uint16(_STEP)
+            codes = steps.astype(np.uint8)
+        else:
+            codes = np.rint(sums * np.float32(1 / _STEP)).astype(np.uint8)
+        if not mask.all():
+            codes[:, ~mask] = NODATA
+        return MapBlock(row, 0, codes)
+
+
+def _coarser(
+    part: NDArray[np.uint16], mask: NDArray[np.bool_], factor: int, min_valid: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Means over the usable ones of factor × factor pixels, and where enough of them are."""
+    rows, columns = part.shape[1:]
+    blocks = rows // factor, factor, columns // factor, factor
+    weights = mask.reshape(blocks).astype(np.float32)
+    counts = weights.sum(axis=(1, 3))
+    sums = np.stack([(layer.reshape(blocks) * weights).sum(axis=(1, 3)) for layer in part])
+    enough = (counts > 0) & (counts >= min_valid * factor**2)
+    means: NDArray[np.float32] = sums / np.maximum(counts, 1)
+    return means, enough
+
+
+def _lines(top: int, height: int, resolution: int) -> slice:
+    return slice(top // resolution, (top + height) // resolution)

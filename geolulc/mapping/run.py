@@ -1,0 +1,155 @@
+"""One scene on a mapper: windows in, blocks of the map out, while the next ones are decoded."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from geolulc.mapping.cells import Cells, Task
+from geolulc.mapping.strips import StripReader
+from geolulc.mapping.workers import Workers
+from geolulc.maps.encoding import NODATA
+from geolulc.maps.header import MapBlock
+from geolulc.memory import give_back_memory
+from geolulc.products import Product, unpacked
+from geolulc.progress import Progress
+
+_LOG: Final = logging.getLogger(__name__)
+#: Inference comes before decoding: it frees the memory that decoding ahead takes.
+INFERENCE: Final = 0
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A task under way; ``windows`` are done with it."""
+
+    task: Task
+    future: Future[Any] | None = None
+    windows: int = 0
+
+
+class Run:
+    """One scene on a mapper: a context manager that holds the product open.
+
+    Attributes:
+        product: the scene.
+        header: the map.
+        reader: decodes the product.
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        product: Product,
+        *,
+        decoders: Workers,
+        networks: Workers,
+        mask_scl: bool,
+    ) -> None:
+        """``mask_scl``: read the scene classification, which tells what is not clear."""
+        self.product, self.header = product, cells.header
+        self._cells, self._networks = cells, networks
+        self._under_way: deque[_Step] = deque()
+        self._stack = ExitStack()
+        if mask_scl and product.scl_file is None:
+            _LOG.warning("%s has no scene classification: clouds are not known", product.name)
+        try:
+            self.reader = self._stack.enter_context(
+                StripReader(
+                    self._stack.enter_context(unpacked(product)),
+                    cells.windows,
+                    decoders,
+                    selected=cells.selected,
+                    scl=mask_scl,
+                )
+            )
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for step in self._under_way:
+            if step.future is not None:
+                step.future.cancel()
+        self._stack.close()
+
+    def blocks(
+        self,
+        progress: Progress | None = None,
+        when_decoded: Callable[[], None] | None = None,
+        *,
+        shares: bool = False,
+    ) -> Iterator[MapBlock]:
+        """The map from top to bottom in blocks of whole rows, while the next are computed.
+
+        Args:
+            progress: called with (windows done, windows in all).
+            when_decoded: called when there is nothing left to decode.
+            shares: probabilities are float32 in all maps; else those of pixels are steps of 1/250.
+        """
+        empty = True
+        for block in self._blocks(progress, when_decoded, shares=shares):
+            first = block.probabilities[0]
+            missing = first == NODATA if first.dtype == "uint8" else first != first
+            empty = empty and bool(missing.all())
+            yield block
+        if empty:
+            unit = self.header.unit.one
+            _LOG.warning("%s: no %s has enough data, the map is empty", self.product.name, unit)
+
+    def _blocks(
+        self,
+        progress: Progress | None,
+        when_decoded: Callable[[], None] | None,
+        *,
+        shares: bool,
+    ) -> Iterator[MapBlock]:
+        total, done = int(self._cells.selected.sum()), 0
+        for step in self._steps(when_decoded):
+            if step.future is not None and step.task.place is not None:
+                step.task.place(self._networks.result(step.future))
+            if step.task.complete is not None:
+                yield from self._cells.leave(step.task.complete, shares=shares)
+            done += step.windows
+            if step.windows and progress is not None:
+                progress(done, total)
+        # writing goes on for a while: what decoding and inference took is free for it
+        self._stack.close()
+        give_back_memory()
+        yield from self._cells.leave(None, shares=shares)
+
+    def _steps(self, when_decoded: Callable[[], None] | None) -> Iterator[_Step]:
+        """All tasks in their order, each when it is time to wait for it."""
+        rows = self.reader.rows
+        for group in self._cells.groups(rows):
+            strip = self.reader.read(group[0], group[-1])
+            if group[-1] == rows[-1] and when_decoded is not None:
+                when_decoded()
+            tasks = self._cells.tasks(group, strip)
+            del strip  # not beside the next one
+            while True:
+                # there is room before the next task is made: it takes memory
+                while len(self._under_way) > self._cells.ahead * len(self._networks):
+                    yield self._under_way.popleft()
+                task = next(tasks, None)
+                if task is None:
+                    break
+                self._under_way.append(_Step(task, self._submit(task, group[0])))
+            windows = int(self._cells.selected[group].sum())
+            self._under_way.append(_Step(Task(), windows=windows))
+        while self._under_way:
+            yield self._under_way.popleft()
+
+    def _submit(self, task: Task, row: int) -> Future[Any] | None:
+        if task.work is None:
+            return None
+        what = f"inference on windows of row {row} of {self.product.name}"
+        return self._networks.submit(INFERENCE, what, task.work)
