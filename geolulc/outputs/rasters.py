@@ -110,6 +110,8 @@ class ScratchRaster:
             crs=plan.grid.extent.crs,
             transform=plan.grid.transform,
         )
+        if plan.colors:  # before the first block: libtiff cannot add it to a file with pixels
+            self.dataset.write_colormap(1, dict(plan.colors))
 
     def __enter__(self) -> ScratchRaster:
         return self
@@ -172,8 +174,6 @@ class RasterWriter:
             if band.unit:
                 dataset.set_band_unit(i, band.unit)
             dataset.update_tags(i, **band.tags, **_statistics_tags(found, rows * columns))
-        if plan.colors:
-            dataset.write_colormap(1, dict(plan.colors))
         self._scratch.close()
         with raster_memory():
             rasterio.shutil.copy(

@@ -64,7 +64,7 @@ def _cell_tags(header: MapHeader) -> dict[str, str]:
 def _pixel_tags(header: MapHeader) -> dict[str, str]:
     return {
         PIXEL_SIZE_TAG: str(header.grid.cell),
-        "EXTENT": _json(_bounds(header.grid.extent)),
+        "EXTENT": _json([float(edge) for edge in header.grid.extent.bounds]),
         "MASKED_SCL": _json(list(header.masked_scl)),
     }
 

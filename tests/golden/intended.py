@@ -6,4 +6,52 @@ are those of ``fnmatch``. All of it goes when the outcome is frozen again.
 
 from __future__ import annotations
 
-INTENDED: dict[str, dict[str, str]] = {}
+_LAYERS = "layers of cells say AREA_HA_BY_CLASS and GEOLULC_FILES, as those of pixels did"
+_DIGEST = "made of the maps' tags, their statistics included, which are summed up in another order"
+_WORDS = (
+    "the page of a mosaic speaks of pixels where it holds pixels (a bug), and names the classes"
+)
+_SAMPLE = "pages show at most 800 cells a side, of all maps; mosaics had 730 and whole maps all"
+_UNIT = "a mosaic of pixels said that it holds cells (a bug)"
+_ENTROPY = "probabilities are decoded by one function: some are one step of 1/250 off"
+_ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
+_FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
+_CHANGE = "change.tif says all tags of both maps, also of cells"
+
+INTENDED: dict[str, dict[str, str]] = {
+    "cells-*": {
+        "/map.gpkg/*/tags:*": _LAYERS,
+        "/map_*.parquet//tags:*": _LAYERS,
+        "/map_*.fgb//tags:*": _LAYERS,
+        "/map.html/data/entropy/*": _ENTROPY,
+    },
+    "pixels-*": {"/map.html/data/entropy/*": _ENTROPY},
+    "mosaic-*": {
+        "*/file tags/MOSAIC_DIGEST": _DIGEST,
+        "/info/mosaic/digest": _DIGEST,
+        "/info, text:*": _DIGEST,
+        "/map.html/words:*": _WORDS,
+        "/map.html/data/classes/*/p/*": _SAMPLE,
+        "/map.html/data/entropy/*": _SAMPLE,
+        "/map.html/data/margin/*": _SAMPLE,
+        "/map_collection.json/json/description": "cells or pixels, not both",
+        "/collection.json/json/description": "cells or pixels, not both",
+    },
+    "mosaic-pixels-*": {
+        "/map.html/data/unit": _UNIT,
+        "/map.html/data/exclusive": _UNIT,
+        "/map.html/data/doubt": _UNIT,
+        "/*.json/json/properties/description": _UNIT,
+        "/*.tif/file tags/MOSAIC_DIGEST": _DIGEST,
+    },
+    "zones-cells": {
+        "*/file tags/*": _FILE_TAGS,
+        "*//tags:*": _FILE_TAGS,
+        "*/tags:*": _FILE_TAGS,
+        "/zones.csv/text:*": _ZONES,
+        "*/share_*": _ZONES,
+        "*/mean_probability": _ZONES,
+        "*/columns/*": _ZONES,
+    },
+    "change-cells": {"/map.tif/tags:*": _CHANGE},
+}
