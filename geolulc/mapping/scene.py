@@ -70,5 +70,5 @@ def predict_scene(
             probabilities[:, block.row : block.row + block.shape[0]] = block.probabilities
             valid += [] if block.valid is None else [block.valid]
             clear += [] if block.clear is None else [block.clear]
-        layers = (np.concatenate(parts) if parts else None for parts in (valid, clear))
-        return LandCoverMap(header, MapBlock(0, 0, probabilities, *layers))
+        shares = [np.concatenate(parts) if parts else None for parts in (valid, clear)]
+        return LandCoverMap(header, MapBlock(0, 0, probabilities, shares[0], shares[1]))

@@ -264,7 +264,7 @@ def _scene_work(
         models,
         out,
         MapOptions(device="cpu", threads=1),
-        Writing(output, pixels=pixels),
+        Writing(output, exclusive=pixels),
         single=True,
         # any file that is there
         marker=out.parent,
