@@ -26,11 +26,10 @@ import rasterio
 from pixel_outputs import strips
 from rasterio.transform import from_origin
 
-from geolulc.grid import MapGrid, TileGrid
-from geolulc.landcover_map import LandCoverMap
+from geolulc.grid import Grid, TileGrid
+from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, write_map, write_pixel_map
-from geolulc.pixel_map import PixelGrid, PixelMapHeader
+from geolulc.outputs import OutputOptions, SceneStory, write_map
 
 SIZE = 109_800
 #: Metres along a tile of pixels, and from one to the next: they overlap by 3 km.
@@ -42,11 +41,24 @@ OUTPUTS = {
 LEFT, TOP = 499_980.0, 5_200_020.0
 
 
-def make_template(folder: Path, dtype: str) -> Path:
+def make_header(size: int, cell: int) -> MapHeader:
+    """A map of ``size`` metres in cells of 120 m, or pixels of 10 m."""
+    return MapHeader(
+        Grid.over(TileGrid("EPSG:32632", LEFT, TOP, size, size), cell),
+        BEN19.names,
+        "ben19",
+        exclusive=cell == 10,
+        patch_size=None if cell == 10 else 1200,
+        scene={"name": "template", "sensing_time": "2024-01-01T10:00:00Z"},
+        model={"name": "made", "sha256": "0" * 64},
+    )
+
+
+def make_template(folder: Path, dtype: str) -> None:
     """One map with smooth probabilities and clouds, and its shares."""
-    grid = MapGrid(TileGrid("EPSG:32632", LEFT, TOP, SIZE, SIZE), 120)
+    header = make_header(SIZE, 120)
     rng = np.random.default_rng(0)
-    rows, columns = grid.shape
+    rows, columns = header.grid.shape
     y, x = np.mgrid[:rows, :columns] / 915
     waves = [
         np.sin(rng.uniform(5, 40) * x + rng.uniform(0, 6)) * np.cos(rng.uniform(5, 40) * y)
@@ -54,39 +66,17 @@ def make_template(folder: Path, dtype: str) -> Path:
     ]
     p = np.clip(0.4 + 0.4 * np.stack(waves) + rng.normal(0, 0.02, (19, rows, columns)), 0, 1)
     clear = np.clip(1.2 + np.sin(9 * x + 5 * y), 0, 1).astype(np.float32)
-    made = LandCoverMap(
-        grid,
-        BEN19.names,
-        "ben19",
-        p.astype(np.float32),
-        np.ones(grid.shape, np.float32),
-        clear,
-        scene={"name": "template", "sensing_time": "2024-01-01T10:00:00Z"},
-        model={"name": "made", "sha256": "0" * 64},
-    )
-    path = folder / "template.tif"
-    write_map(made, path, options=OutputOptions(("probabilities", "uncertainty"), dtype))
-    return path
+    block = MapBlock(0, 0, p.astype(np.float32), np.ones((rows, columns), np.float32), clear)
+    options = OutputOptions(("probabilities", "uncertainty"), dtype=dtype)
+    write_map(header, [block], folder / "template.tif", story=SceneStory(), options=options)
 
 
-def make_pixel_template(folder: Path) -> Path:
+def make_pixel_template(folder: Path) -> None:
     """One map of pixels: patches and speckle."""
-    tile = TileGrid("EPSG:32632", LEFT, TOP, PIXELS_SIZE, PIXELS_SIZE)
-    header = PixelMapHeader(
-        PixelGrid.of_tile(tile, 10),
-        BEN19.names,
-        "ben19",
-        {"name": "template", "sensing_time": "2024-01-01T10:00:00Z"},
-        {"name": "made", "sha256": "0" * 64},
-    )
-    path = folder / "template.tif"
-    write_pixel_map(
-        header,
-        strips(PIXELS_SIZE // 10),
-        path,
-        options=OutputOptions(("classes", "confidence", "top3")),
-    )
-    return path
+    blocks = strips(PIXELS_SIZE // 10)
+    options = OutputOptions(("classes", "confidence", "top3"))
+    header = make_header(PIXELS_SIZE, 10)
+    write_map(header, blocks, folder / "template.tif", story=SceneStory(), options=options)
 
 
 def copy_map(template: Path, out: Path, name: str, day: int, place: tuple[int, int]) -> None:

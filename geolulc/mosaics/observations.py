@@ -12,6 +12,7 @@ to 1. They weigh how far the pixel lies inside its tile.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -118,8 +119,9 @@ class MapReader:
         return self._open[path]
 
     def _read_cells(self, source: MapSource, window: Window) -> Observation:
-        order = [source.header.classes.index(name) for name in self._classes]
-        p = self._file(source.path).shares(window)[order]
+        p = self._file(source.path).shares(window)
+        if source.header.classes != self._classes:
+            p = p[[source.header.classes.index(name) for name in self._classes]]
         mapped = np.isfinite(p[0])
         valid, clear = (
             np.where(mapped, s, np.float32(np.nan)) for s in self._shares(source, window)
@@ -192,9 +194,14 @@ def patch_offsets(header: MapHeader, axis: int) -> NDArray[np.float32]:
     grid = header.grid
     if grid.cell in LOCATED_CELLS or not isinstance(grid.tile, TileGrid):
         return np.zeros(grid.shape[axis], np.float32)
-    patches = MapGrid(grid.tile, grid.cell, header.patch_size or grid.cell)
+    return _moved(MapGrid(grid.tile, grid.cell, header.patch_size or grid.cell), axis)
+
+
+@functools.lru_cache(maxsize=64)  # every block of a map asks for them
+def _moved(patches: MapGrid, axis: int) -> NDArray[np.float32]:
     start = patches.patch_left if axis else patches.patch_top
-    moved = [abs(start(i) - i * grid.cell + patches.patch_lead) for i in range(grid.shape[axis])]
+    along = range(patches.shape[axis])
+    moved = [abs(start(i) - i * patches.stride + patches.patch_lead) for i in along]
     return np.array(moved, np.float32)
 
 
