@@ -12,10 +12,8 @@ from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.shallow import SHALLOW_STRIDE
 from geolulc.nets.stages import keep_modules, open_stages, run_modules
-
-#: The encoder of the 60 m bands ends with the stage of this stride: 20 pixels are 2 or 3 there.
-SHALLOW_STRIDE = 8
 
 
 class Encoder(nn.Module):
@@ -46,7 +44,10 @@ class Encoder(nn.Module):
 
 
 class ShallowEncoder(nn.Module):
-    """The first stages of a timm model, averaged over the patch: bands → features."""
+    """The first stages of a timm model, averaged over the patch: bands → features.
+
+    Of the 60 m bands: at ``SHALLOW_STRIDE`` their 20 pixels are 2 or 3.
+    """
 
     def __init__(self, config: NetConfig, bands: int) -> None:
         super().__init__()

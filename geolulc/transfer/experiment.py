@@ -90,7 +90,7 @@ def run_transfer(
             "identity": store_identity(store),
         },
         "regions_from": regions_from,
-        "settings": config.as_json(),
+        "settings": config.as_mapping(),
         "jobs": [job.as_json() for job in plan.jobs],
     }
     begin_experiment(out, manifest, overwrite=overwrite)

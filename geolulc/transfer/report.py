@@ -60,7 +60,7 @@ def write_results(
         {
             "store": store.path.name,
             "regions_from": regions_from,
-            "settings": config.as_json(),
+            "settings": config.as_mapping(),
             "runs": list(rows),
             "trainings": [{k: r[k] for k in ("job", "training", "seconds")} for r in training],
             "estimates": estimates,
