@@ -120,6 +120,12 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all; replaces what is there."""
+    with staged([path], overwrite=True) as (partial,):
+        partial.write_text(text, encoding="utf-8")
+
+
 def _publish(folder: Path, targets: Sequence[Path]) -> None:
     usual = _usual_mode(folder)
     for target in targets:

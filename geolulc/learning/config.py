@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from geolulc.errors import OutputError, ParameterError
 from geolulc.nets.config import NetConfig
-from geolulc.staging import staged
+from geolulc.staging import write_text
 from geolulc.validated import STRICT
 
 # settings that say nothing for the other task
@@ -205,5 +205,4 @@ def write_config(config: TrainConfig, path: Path) -> None:
             expected="a file to write",
             remedy="Remove it or give another run folder.",
         )
-    with staged([path], overwrite=True) as (partial,):
-        partial.write_text(config.as_toml(), encoding="utf-8")
+    write_text(path, config.as_toml())

@@ -23,8 +23,7 @@ from geolulc.learning.losses import make_loss
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import make_pixel_loss
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
-from geolulc.learning.pixel_scoring import score_pixels
-from geolulc.learning.scoring import score
+from geolulc.learning.scoring import score, score_pixels
 from geolulc.learning.selection import class_average_precision, validation_figures
 from geolulc.nets import LandCoverNet
 

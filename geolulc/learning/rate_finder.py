@@ -26,7 +26,7 @@ from geolulc.learning.plan import make_plan
 from geolulc.learning.plots import plot_rates, write_figure
 from geolulc.learning.run_folder import RunFolder, begin_run
 from geolulc.nets.devices import autocast, autocast_type, choose_device
-from geolulc.staging import staged
+from geolulc.staging import write_text
 
 #: From the lowest to the highest rate.
 RATES: Final = (1e-6, 1.0)
@@ -118,9 +118,8 @@ def write_curve(curve: RateCurve, config: TrainConfig, folder: Path) -> tuple[Pa
     """Write rates.csv and rates.png into ``folder`` (made with its config.toml)."""
     begin_run(RunFolder(folder), config)
     table, picture = folder / "rates.csv", folder / "rates.png"
-    with staged([table], overwrite=True) as (partial,):
-        rows = [f"{r:.6e},{v:.6f}" for r, v in zip(curve.rates, curve.losses, strict=True)]
-        partial.write_text("\n".join(["learning_rate,loss", *rows, ""]), encoding="utf-8")
+    rows = [f"{r:.6e},{v:.6f}" for r, v in zip(curve.rates, curve.losses, strict=True)]
+    write_text(table, "\n".join(["learning_rate,loss", *rows, ""]))
     write_figure(plot_rates(curve), picture)
     return table, picture
 

@@ -30,7 +30,7 @@ from torch.optim import Optimizer
 
 from geolulc.errors import CheckpointError, OutputError
 from geolulc.learning.config import TrainConfig, read_config, write_config
-from geolulc.staging import require_free, staged
+from geolulc.staging import require_free, staged, write_text
 
 _CONFIG: Final = "config.toml"
 _MODEL: Final = "model.safetensors"
@@ -118,16 +118,12 @@ class RunFolder:
         writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-        self._write(_HISTORY, text.getvalue())
+        write_text(self.path / _HISTORY, text.getvalue())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary and remove what resuming needed."""
-        self._write(_SUMMARY, json.dumps(summary, indent=2) + "\n")
+        write_text(self.path / _SUMMARY, json.dumps(summary, indent=2) + "\n")
         self.state.unlink(missing_ok=True)
-
-    def _write(self, name: str, text: str) -> None:
-        with staged([self.path / name], overwrite=True) as (partial,):
-            partial.write_text(text, encoding="utf-8")
 
 
 def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import OutputError
-from geolulc.staging import require_free, staged
+from geolulc.staging import require_free, write_text
 from geolulc.transfer.plan import Job
 
 #: A claim is renewed at every step of training and batch of a test.
@@ -176,6 +176,4 @@ def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool)
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON, whole or not at all; replaces what is there."""
-    with staged([path], overwrite=True) as (partial,):
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.datasets import SPLITS, Store
+from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import write_figure
+from geolulc.staging import write_text
 from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json
 from geolulc.transfer.plan import FINE_TUNING_VALIDATION, POOLED, SCRATCH, Plan
@@ -18,12 +20,10 @@ from geolulc.transfer.tables import (
     FIGURES,
     LOWER_IS_BETTER,
     Cell,
-    markdown_table,
     measure,
     source_order,
     write_classes,
     write_runs,
-    write_text,
 )
 
 #: With fewer test patches in a target, figures are chance: the report calls itself a smoke test.
