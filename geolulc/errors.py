@@ -32,6 +32,17 @@ class GeolulcError(Exception):
             f"{self.subject}: found {self.found}; expected {self.expected}. {self.remedy}"
         )
 
+    def within(
+        self, subject: object, kind: type[GeolulcError] | None = None, *, remedy: str = ""
+    ) -> GeolulcError:
+        """This error as one of ``subject``, a file in which its own subject stands."""
+        return (kind or type(self))(
+            subject,
+            found=f"{self.subject}: {self.found}",
+            expected=self.expected,
+            remedy=remedy or self.remedy,
+        )
+
     def __reduce__(self) -> tuple[object, ...]:
         # keyword-only arguments do not survive the default pickling between processes
         return (_rebuild, (type(self), self.subject, self.found, self.expected, self.remedy))

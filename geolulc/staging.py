@@ -198,7 +198,7 @@ def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
         if not leftover.name.endswith(tuple(f"-{process}" for process in gone)):
             host, _, pid = leftover.name.rpartition("-")
             here = host.endswith(f"-{socket.gethostname()}") and pid.isdigit()
-            if not here or _alive(int(pid)):
+            if not here or is_alive(int(pid)):
                 continue
         _retract(leftover, targets)
         shutil.rmtree(leftover, ignore_errors=True)
@@ -208,7 +208,8 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -44,7 +44,7 @@ class BandStatistics:
         """JSON form: NaN as None, percentiles under string keys."""
         plain = asdict(self)
         plain["percentiles"] = {str(k): v for k, v in self.percentiles.items()}
-        return {name: _without_nan(value) for name, value in plain.items()}
+        return {name: without_nan(value) for name, value in plain.items()}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> BandStatistics:
@@ -64,10 +64,13 @@ class BandStatistics:
         )
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """``value`` with None in place of NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class BandHistograms:

@@ -24,9 +24,9 @@ import pyarrow as pa
 from geolulc.datasets.geotiffs import LARGEST_FILE, BandFile
 from geolulc.datasets.reading import file_role
 from geolulc.errors import DatasetError
+from geolulc.progress import Progress
 
 #: Called with (done, in all).
-Progress = Callable[[int, int], None]
 
 #: Compression by the file's name; None is a plain tar.
 _COMPRESSIONS: Final[dict[str, str | None]] = {

@@ -167,12 +167,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         TrainConfig.require_known(values)
     except ParameterError as error:
-        raise ParameterError(
-            f"{path}: {error.subject}",
-            found=error.found,
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from None
+        raise error.within(path) from None
     return values
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from geolulc.datasets import Store
+from geolulc.datasets.statistics import without_nan
 from geolulc.errors import CheckpointError, DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.patches import SplitPatches
@@ -133,8 +133,8 @@ def predict(
 
 def patch_losses(predictions: Predictions) -> NDArray[np.float64]:
     """Mean binary cross-entropy of each patch with calibrated probabilities, float64 (n,)."""
-    z = predictions.logits.astype(np.float64) / predictions.model.temperature
-    return np.asarray(np.mean(np.logaddexp(0, z) - predictions.targets * z, axis=1))
+    logits = predictions.logits.astype(np.float64) / predictions.model.temperature
+    return np.asarray(metrics.log_losses(predictions.targets, logits).mean(axis=1))
 
 
 def evaluate(
@@ -252,12 +252,3 @@ def class_order(model: Model, store: Store) -> list[int]:
             remedy=f"Prepare one with --nomenclature {model.net.nomenclature}.",
         )
     return [names.index(name) for name in model.net.classes]
-
-
-def without_nan(value: Any) -> Any:
-    """``value`` with None in place of NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {k: without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

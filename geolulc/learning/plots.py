@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from geolulc.learning.rate_finder import RateCurve
-
 _DPI: Final = 110
 
 
@@ -94,12 +92,14 @@ def plot_by_class(
     return figure
 
 
-def plot_rates(curve: RateCurve) -> Figure:
-    """Loss over learning rate, the suggestion marked."""
+def plot_rates(
+    rates: NDArray[np.float64], losses: NDArray[np.float64], suggestion: float
+) -> Figure:
+    """Loss over learning rate, (n,) each, with the suggested rate marked."""
     figure = new_figure(6, 4)
     axes = figure.subplots()
-    axes.plot(curve.rates, curve.losses)
-    axes.axvline(curve.suggestion, color="tab:orange", label=f"steepest: {curve.suggestion:.1e}")
+    axes.plot(rates, losses)
+    axes.axvline(suggestion, color="tab:orange", label=f"steepest: {suggestion:.1e}")
     axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss (smoothed)")
     axes.legend(frameon=False)
     return figure

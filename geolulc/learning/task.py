@@ -1,4 +1,4 @@
-"""What a run learns, where that is not all of a store's train split, from fresh weights."""
+"""The task of a run: which patches and classes it learns, and which weights it starts from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import nn
 from geolulc.datasets import Store
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.networks import make_net, memory_format, net_config
+from geolulc.learning.networks import make_net, memory_format, net_config, output_layer
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet, load_checkpoint
@@ -126,11 +126,8 @@ def head_layer(net: LandCoverNet) -> nn.Linear:
     Raises:
         ParameterError: the backbone ends with something else.
     """
-    found = None
-    for module in net.fusion.modules():
-        if isinstance(module, nn.Linear) and module.out_features == len(net.classes):
-            found = module
-    if found is None or found.bias is None:
+    found = output_layer(net, nn.Linear)
+    if not isinstance(found, nn.Linear) or found.bias is None:
         raise ParameterError(
             f"backbone {net.config.backbone}",
             found="no linear layer with a bias at its end",

@@ -1,4 +1,4 @@
-"""Who is told how training goes: the terminal, TensorBoard, MLflow."""
+"""What follows a training: the terminal, TensorBoard, MLflow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from geolulc.errors import ParameterError
 
 
 class Tracker(Protocol):
-    """Told of every step and epoch; closed at the end, also of a run that fails."""
+    """It hears of every step and epoch, and is closed at the end, also of a run that fails."""
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """``done`` of ``total`` optimiser steps; loss (mean of the epoch), learning_rate, epoch."""
@@ -26,7 +25,7 @@ class Tracker(Protocol):
 
 
 class Trackers:
-    """Several trackers as one, closed on leaving."""
+    """Several trackers as one."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = tuple(trackers)
@@ -46,17 +45,6 @@ class Trackers:
         with contextlib.ExitStack() as stack:
             for tracker in self._trackers:
                 stack.callback(tracker.close)
-
-    def __enter__(self) -> Trackers:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class TensorBoardTracker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -68,11 +69,11 @@ def train(
         store: a store with train and val splits.
         run_folder: where model.safetensors, config.toml and history.csv go.
         config: the settings.
-        task: other patches than the splits, weights to start from, what of them to learn.
+        task: other patches than the splits, weights to start from, the part of them to learn.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: go on with the run in ``run_folder`` where there is one.
         overwrite: replace the run in ``run_folder``.
-        trackers: told of every step and epoch, in the process that writes.
+        trackers: they hear of every step and epoch, in the process that writes.
 
     Returns:
         The summary of the run: best epoch and its validation figures, JSON-able.
@@ -91,9 +92,9 @@ def train(
             require_free_run(run, config, resume=resume, overwrite=overwrite)
         opened = open_store(store)
         devices = [place] if place.type == "cuda" else []
-        telling = Trackers(trackers if processes.leads else ())
-        with torch.random.fork_rng(devices=devices), telling as told:
-            return _train(opened, run, config, task or Task(), place, processes, told)
+        tracker = Trackers(trackers if processes.leads else ())
+        with torch.random.fork_rng(devices=devices), closing(tracker):
+            return _train(opened, run, config, task or Task(), place, processes, tracker)
     finally:
         leave_processes()
 

@@ -193,16 +193,7 @@ def _explained(file: Path) -> Iterator[None]:
     except CheckpointError as error:
         if error.subject == str(file):
             raise
-        raise CheckpointError(
-            file,
-            found=f"{error.subject}: {error.found}",
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from error
+        raise error.within(file) from error
     except GeolulcError as error:
-        raise CheckpointError(
-            file,
-            found=f"{error.subject}: {error.found}",
-            expected=error.expected,
-            remedy="The file is damaged or needs another version of geolulc or timm.",
-        ) from error
+        remedy = "The file is damaged or needs another version of geolulc or timm."
+        raise error.within(file, CheckpointError, remedy=remedy) from error

@@ -127,12 +127,8 @@ def _build(file: Path, config: NetConfig) -> EarlyFusion:
     try:
         return EarlyFusion(config, _BANDS, len(CLASS_ORDER))
     except GeolulcError as error:
-        raise CheckpointError(
-            file,
-            found=f"{error.subject}: {error.found}",
-            expected=error.expected,
-            remedy="The installed timm cannot rebuild it; update timm.",
-        ) from error
+        remedy = "The installed timm cannot rebuild it; update timm."
+        raise error.within(file, CheckpointError, remedy=remedy) from error
 
 
 def _sorted_by_name(

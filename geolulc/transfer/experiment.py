@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geolulc
 from geolulc.datasets import Store
+from geolulc.progress import Progress
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.job_folders import JobFolder, begin_experiment
 from geolulc.transfer.plan import Plan, make_plan, store_identity
@@ -18,9 +19,6 @@ from geolulc.transfer.running import Bench
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.subsets import write_subsets
 from geolulc.transfer.workers import work_together
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import OutputError
-from geolulc.staging import require_free, write_text
+from geolulc.staging import is_alive, require_free, write_text
 from geolulc.transfer.plan import Job
 
 #: A claim is renewed at every step of training and batch of a test.
@@ -127,17 +127,7 @@ class Claim:
             return age > _RENEW_SECONDS
         if host != socket.gethostname():
             return age > STALE_SECONDS
-        return process != os.getpid() and not _is_alive(process)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return process != os.getpid() and not is_alive(process)
 
 
 def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool) -> None:

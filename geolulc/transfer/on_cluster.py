@@ -15,12 +15,13 @@ from geolulc.cluster.engine import run_items
 from geolulc.cluster.worker import Attempt
 from geolulc.datasets import open_store
 from geolulc.errors import OutputError
+from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
 from geolulc.transfer.regions import Region
 from geolulc.transfer.running import Bench
 from geolulc.transfer.settings import TransferConfig
-from geolulc.transfer.workers import Progress, still_failed, work
+from geolulc.transfer.workers import still_failed, work
 
 #: A network share shows a new file to other hosts after some seconds.
 _VISIBLE_SECONDS: Final = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -53,11 +53,6 @@ class Remedy:
 
     def __str__(self) -> str:
         return "+".join(name for name in REMEDIES if getattr(self, name)) or "none"
-
-    @property
-    def in_training(self) -> Remedy:
-        """What of it a source model is trained with; the prior is corrected afterwards."""
-        return replace(self, prior=False)
 
 
 def repeat_rare(

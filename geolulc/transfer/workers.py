@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
@@ -14,14 +14,12 @@ import torch
 from geolulc.datasets import open_store
 from geolulc.errors import GeolulcError
 from geolulc.learning.interruption import TrainingInterrupted
+from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
 from geolulc.transfer.regions import Region
 from geolulc.transfer.running import Bench, run_job
 from geolulc.transfer.settings import TransferConfig
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
 
 _WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT: Final = 10.0
