@@ -25,11 +25,15 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "dict_type": "a mapping of names to values",
     "dataclass_type": "a mapping of names to values",
     "tuple_type": "a list",
+    "missing": "a value",
     "finite_number": "a finite number",
-    "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "a number from {ge:g} on",
-    "less_than": "a number below {lt:g}",
-    "less_than_equal": "a number up to {le:g}",
+}
+# limits of a field, the lower one first
+_LIMITS: Final[Mapping[str, str]] = {
+    "gt": "above {:g}",
+    "ge": "from {:g}",
+    "lt": "to below {:g}",
+    "le": "to {:g}",
 }
 
 
@@ -51,7 +55,7 @@ class Validated:
             first = error.errors()[0]
             if first["type"] == "unexpected_keyword_argument":
                 cls.require_known([str(first["loc"][-1])])
-            subject, found, expected = explain(error)
+            subject, found, expected = explain(error, cls)
             raise ParameterError(
                 subject, found=found, expected=expected, remedy="Correct the value."
             ) from None
@@ -80,8 +84,11 @@ class Validated:
         return asdict(self)
 
 
-def explain(error: ValidationError) -> tuple[str, str, str]:
-    """What is wrong first: where ("B02 of std"), what was found, what was expected."""
+def explain(error: ValidationError, kind_of: type) -> tuple[str, str, str]:
+    """What is wrong first: where ("B02 of std"), what was found, what was expected.
+
+    ``kind_of`` is the dataclass whose fields have the limits of numbers.
+    """
     first = error.errors()[0]
     kind, context = first["type"], first.get("ctx", {})
     names = [str(part) for part in first["loc"] if not isinstance(part, int)]
@@ -93,5 +100,12 @@ def explain(error: ValidationError) -> tuple[str, str, str]:
         choices = str(context["expected"]).replace(" or ", ", ").replace("'", "")
         return subject, found, f"one of {choices}"
     if kind in _EXPECTED:
-        return subject, found, _EXPECTED[kind].format(**context)
+        return subject, found, _EXPECTED[kind]
+    limits = {name: value for name, value in context.items() if name in _LIMITS}
+    if limits:
+        field = getattr(kind_of, "__pydantic_fields__")[first["loc"][0]]  # noqa: B009
+        for limit in field.metadata:
+            limits |= {name: getattr(limit, name) for name in _LIMITS if hasattr(limit, name)}
+        words = [text.format(limits[name]) for name, text in _LIMITS.items() if name in limits]
+        return subject, found, f"a number {' '.join(words)}"
     return subject, found, first["msg"][:1].lower() + first["msg"][1:]

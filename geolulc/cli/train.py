@@ -20,6 +20,7 @@ from geolulc.cli.options import (
     settings_options,
 )
 from geolulc.cli.progress import progress_bar
+from geolulc.learning.trackers import Tracker
 
 if TYPE_CHECKING:
     from geolulc.learning.config import TrainConfig
@@ -78,7 +79,7 @@ def command(
         _find_rate(store, run, resolved, device, overwrite, quiet)
         return
 
-    from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker, Tracker
+    from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker
     from geolulc.learning.training import train
 
     trackers: list[Tracker] = [] if quiet else [TerminalTracker()]
@@ -129,7 +130,7 @@ def _find_rate(
     click.echo(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
 
 
-class TerminalTracker:
+class TerminalTracker(Tracker):
     """A bar with loss, rate and time left, and a line an epoch, on stderr."""
 
     def __init__(self, name: str = "train") -> None:

@@ -63,15 +63,15 @@ class Work(Protocol[Item_, Result_]):
 
 @dataclass(frozen=True)
 class Answer(Generic[Result]):
-    """What came of an item: its ``result`` or its ``error``; what was ``told`` on the way.
+    """What came of an item: its ``result`` or its ``error``.
 
-    ``unfit``: the error is one of the worker, not of the item.
+    ``unfit``: the error is one of the worker, not of the item. ``warnings``: logged meanwhile.
     """
 
     result: Result | None = None
     error: GeolulcError | None = None
     unfit: bool = False
-    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def run_item(version: str, run: str, number: int, item: bytes, retries: int) -> Answer[Any]:
@@ -114,13 +114,13 @@ def run_item(version: str, run: str, number: int, item: bytes, retries: int) -> 
             do = stack.enter_context(_PREPARED.borrowed(worker, run))
         except GeolulcError as error:
             return _unfit(error)
-        told = stack.enter_context(_listening())
+        warnings = stack.enter_context(_listening())
         try:
             attempt = Attempt(earlier, lambda: _require_wanted(worker, key))
             answer = Answer(do(pickle.loads(item), attempt))  # noqa: S301 - likewise
         except GeolulcError as error:
             answer = Answer(error=error)
-    answer = Answer(answer.result, answer.error, told=tuple(told))
+    answer = Answer(answer.result, answer.error, warnings=tuple(warnings))
     ledger.write({"answer": pickle.dumps(answer)})
     return answer
 
@@ -225,10 +225,10 @@ def _cores() -> int:
 class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.told.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 @contextmanager
@@ -238,7 +238,7 @@ def _listening() -> Iterator[list[str]]:
     logger.addHandler(listener)
     logger.propagate = False
     try:
-        yield listener.told
+        yield listener.messages
     finally:
         logger.propagate = True
         logger.removeHandler(listener)

@@ -40,7 +40,7 @@ _SUMMARY: Final = "summary.json"
 
 
 @dataclass
-class Standing:
+class RunState:
     """Where a run stands: everything but tensors.
 
     Attributes:
@@ -169,7 +169,7 @@ def _remove_run(path: Path) -> None:
 
 def save_state(
     run: RunFolder,
-    standing: Standing,
+    at: RunState,
     nets: Mapping[str, nn.Module],
     optimizer: Optimizer,
     scaler: GradScaler,
@@ -184,9 +184,9 @@ def save_state(
         for name, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{number}.{name}"] = value.detach().cpu().contiguous()
-    standing.scaler = scaler.state_dict()
+    at.scaler = scaler.state_dict()
     with staged([run.state], overwrite=True) as (partial,):
-        save_file(tensors, partial, metadata={"standing": json.dumps(asdict(standing))})
+        save_file(tensors, partial, metadata={"standing": json.dumps(asdict(at))})
 
 
 def load_state(
@@ -195,7 +195,7 @@ def load_state(
     nets: Mapping[str, nn.Module],
     optimizer: Optimizer,
     scaler: GradScaler,
-) -> Standing:
+) -> RunState:
     """Bring ``nets``, ``optimizer`` and ``scaler`` to where the run stood.
 
     Raises:
@@ -204,7 +204,7 @@ def load_state(
     """
     try:
         with safe_open(run.state, framework="pt", device="cpu") as file:
-            standing = Standing(**json.loads((file.metadata() or {})["standing"]))
+            at = RunState(**json.loads((file.metadata() or {})["standing"]))
             tensors: dict[str, Tensor] = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
         for kind, net in nets.items():
             net.load_state_dict(_below(kind, tensors))
@@ -214,7 +214,7 @@ def load_state(
             state.setdefault(int(number), {})[part] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-        scaler.load_state_dict(standing.scaler)
+        scaler.load_state_dict(at.scaler)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(
             run.state,
@@ -222,14 +222,14 @@ def load_state(
             expected="the state of this run",
             remedy="Begin the run again with --overwrite.",
         ) from error
-    if standing.data != data:
+    if at.data != data:
         raise OutputError(
             run.path,
-            found=f"a run on other patches ({standing.data})",
+            found=f"a run on other patches ({at.data})",
             expected=f"those it was begun with ({data})",
             remedy="Resume with the same stores, or begin a new run.",
         )
-    return standing
+    return at
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,12 +6,12 @@ import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from geolulc.errors import ParameterError
 
 
-class Tracker(Protocol):
+class Tracker:
     """It hears of every step and epoch, and is closed at the end, also of a run that fails."""
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
@@ -24,7 +24,7 @@ class Tracker(Protocol):
         """No more will come."""
 
 
-class Trackers:
+class Trackers(Tracker):
     """Several trackers as one."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
@@ -47,7 +47,7 @@ class Trackers:
                 stack.callback(tracker.close)
 
 
-class TensorBoardTracker:
+class TensorBoardTracker(Tracker):
     """Writes event files into ``folder``, from the first step on."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,8 +83,10 @@ class TensorBoardTracker:
             self._opened.close()
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """Logs to the MLflow server that MLFLOW_TRACKING_URI names, as a run called ``name``.
+
+    Only epochs: a call over the network at every step would slow training down.
 
     Raises:
         ParameterError: mlflow is not installed.
@@ -104,9 +106,6 @@ class MlflowTracker:
         self._name = name
         self._settings = dict(settings)
         self._begun = False
-
-    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Nothing: a call over the network a step would slow training down."""
 
     def epoch(self, figures: Mapping[str, float]) -> None:
         """The row at the epoch; a run that fails before its first one is not logged."""

@@ -32,7 +32,7 @@ from geolulc.learning.processes import (
 )
 from geolulc.learning.run_folder import (
     RunFolder,
-    Standing,
+    RunState,
     begin_run,
     load_state,
     require_free_run,
@@ -141,7 +141,7 @@ def _train(
     if (finished := run.summary()) is not None:
         return finished
     data = {"train": patches.identity(), "val": held_out.identity(), **task.identity()}
-    at = Standing(data=data)
+    at = RunState(data=data)
     if run.state.is_file():
         at = load_state(run, at.data, {"net": net, "average": average}, optimizer, scaler)
     total, saved = config.epochs * plan.steps, time.monotonic()

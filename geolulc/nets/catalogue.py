@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import importlib.resources
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +17,6 @@ from geolulc.nets.published_encoders import ENCODERS, PREFIX
 from geolulc.nets.shipped import shipped_models
 from geolulc.nets.snapshots import WEIGHTS_NAME
 
-_ORG: Final = "BIFOLD-BigEarthNetv2-0"
 _CARD: Final = "README.md"
 
 
@@ -30,32 +31,17 @@ class PublishedModel:
     source: str = ""
 
 
-_ROWS: Final = (
-    PublishedModel(f"{_ORG}/resnet18-s2-v0.2.0", "resnet18", 44.9),
-    PublishedModel(f"{_ORG}/resnet50-s2-v0.2.0", "resnet50", 94.5),
-    PublishedModel(f"{_ORG}/resnet101-s2-v0.2.0", "resnet101", 170.7),
-    PublishedModel(f"{_ORG}/convnextv2_base-s2-v0.2.0", "convnextv2_base", 350.9),
-    PublishedModel(f"{_ORG}/vit_base_patch8_224-s2-v0.2.0", "vit_base_patch8_224", 342.9),
-    PublishedModel(f"{_ORG}/mobilevit_s-s2-v0.2.0", "mobilevit_s", 19.9),
-    PublishedModel(f"{_ORG}/convmixer_768_32-s2-v0.2.0", "convmixer_768_32", 82.9),
-    PublishedModel(
-        f"{_ORG}/mixer_b16_224-s2-v0.1.1",
-        "mixer_b16_224",
-        0.0,
-        "AP macro 0.678, micro 0.844; F1 macro 0.616, micro 0.744",
-        "its card; BigEarthNet v2 test split",
-    ),
-    PublishedModel(
-        "hackelle/rdnet_base-s2-v0.2.0",
-        "rdnet_base",
-        0.0,
-        "AP macro 0.689, micro 0.854; F1 macro 0.623, micro 0.755",
-        "its card; BigEarthNet v2 test split",
-    ),
-)
+def _read_published() -> Iterator[PublishedModel]:
+    table = importlib.resources.files("geolulc.nets").joinpath("published_models.csv")
+    with table.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            yield PublishedModel(megabytes=float(row.pop("megabytes") or 0), **row)
 
-#: Name → published model of Sentinel-2 bands alone.
-PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType({m.name: m for m in _ROWS})
+
+#: Name → published model of Sentinel-2 bands alone, of the table ``published_models.csv``.
+PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType(
+    {model.name: model for model in _read_published()}
+)
 
 
 def list_models() -> list[dict[str, Any]]:

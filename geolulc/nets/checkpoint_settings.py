@@ -98,7 +98,7 @@ def parse_settings(text: str) -> Settings:
     try:
         return _READER.validate_json(text)
     except ValidationError as error:
-        subject, found, expected = explain(error)
+        subject, found, expected = explain(error, Settings)
         if subject == "version":
             raise CheckpointError(
                 "format version",

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import Stage, open_stages, run_modules
+from geolulc.nets.stages import Stage, open_trunk, run_modules
 
 #: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
 JOIN_STRIDES = {20: 2, 60: 4}
@@ -57,14 +56,7 @@ class IntermediateFusion(nn.Module):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=len(bands[10]),
-            num_classes=num_classes,
-            drop_rate=config.drop_rate,
-            drop_path_rate=config.drop_path_rate,
-        )
-        layout = open_stages(config.backbone, opened, len(bands[10]))
+        opened, layout = open_trunk(config, len(bands[10]), num_classes=num_classes)
         self.backbone = opened.model
         self.stages: dict[int, Stage] = {r: layout.at(s) for r, s in JOIN_STRIDES.items()}
         first, second = self.stages[20].end, self.stages[60].end

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import EncoderInput
 from geolulc.nets.shallow import SHALLOW_STRIDE
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
+from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 
 class Encoder(nn.Module):
@@ -21,14 +20,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: NetConfig, bands: int, *, pixels: int) -> None:
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-            pixels=pixels,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, bands, pixels=pixels)
         self.backbone = opened.model
         self.attention = attention_block(config, opened.model)
         self.num_features = int(
@@ -52,13 +44,7 @@ class ShallowEncoder(nn.Module):
     def __init__(self, config: NetConfig, bands: int) -> None:
         super().__init__()
         # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, bands)
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model

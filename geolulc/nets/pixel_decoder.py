@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
+from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 #: Channels of the pyramid's maps.
 _WIDTH: Final = 64
@@ -56,14 +56,7 @@ class PixelTrunk(nn.Module):
     ) -> None:
         """``deepest``: the stride that no map is coarser than; 0 for all stages."""
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-            pixels=pixels,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, bands, pixels=pixels)
         stages = {s.stride: s for s in layout.stages if not deepest or s.stride <= deepest}
         if not stages:
             stages = {layout.stages[0].stride: layout.stages[0]}

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.early import join_bands
 from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
+from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 #: The trunk ends after the stage of this stride.
 SHALLOW_STRIDE: Final = 8
@@ -34,15 +34,12 @@ class ShallowFusion(nn.Module):
     ) -> None:
         super().__init__()
         self._bands = tuple(name for names in bands.values() for name in names)
-        opened = open_backbone(
-            config.backbone,
-            in_chans=len(self._bands),
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
+        opened, layout = open_trunk(
+            config,
+            len(self._bands),
             pixels=config.image_size or PATCH_PIXELS,
             exact=config.image_size > 0,
         )
-        layout = open_stages(config.backbone, opened, len(self._bands))
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model

@@ -15,6 +15,7 @@ from geolulc.transfer.job_folders import write_json
 from geolulc.transfer.plan import FINE_TUNING_VALIDATION, POOLED, SCRATCH, Plan
 from geolulc.transfer.plots import plot_curves, plot_matrix
 from geolulc.transfer.regions import Region
+from geolulc.transfer.running import Experiment
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.tables import (
     FIGURES,
@@ -35,10 +36,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write_results(
-    out: Path,
-    store: Store,
-    regions: Mapping[str, Region],
-    config: TransferConfig,
+    experiment: Experiment,
     plan: Plan,
     results: Rows,
     rows: Rows,
@@ -46,11 +44,13 @@ def write_results(
     failed: Mapping[str, str],
     regions_from: str,
 ) -> dict[str, Path]:
-    """Write runs.csv, classes.csv, runs.json, pictures and report.md into ``out``.
+    """Write runs.csv, classes.csv, runs.json, pictures and report.md into the experiment's folder.
 
     Returns:
         Name → path.
     """
+    store, regions, config = experiment.store, experiment.regions, experiment.config
+    out = experiment.folder
     pictures = _write_pictures(out, config, rows)
     training = [r for r in results if r.get("training")]
     write_runs(out / "runs.csv", rows)

@@ -112,8 +112,8 @@ class TestLosses:
         ({"loss": "focal"}, "loss: found 'focal' with the task pixel"),
         ({"mixup": 0.2}, "mixup"),
         ({"pixel_loss": "dice"}, "one of ce, ce"),
-        ({"ignore_border": -1}, "a number from 0"),
-        ({"ignore_border": 601}, "a number up to 600"),
+        ({"ignore_border": -1}, "0 to 600"),
+        ({"ignore_border": 601}, "0 to 600"),
     ])  # fmt: skip
     def test_settings_of_the_other_task_are_refused(self, settings, message) -> None:
         with pytest.raises(ParameterError, match=message):
