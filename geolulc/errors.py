@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _LONGEST_PART = 500
 
@@ -80,3 +81,17 @@ class ClusterError(GeolulcError):
 
 class ParameterError(GeolulcError):
     """A parameter's value cannot be used (a stride off the grid, an unknown band)."""
+
+
+def require_one_of(
+    what: str, value: str, choices: Iterable[str], *, remedy: str = "Use one of these."
+) -> None:
+    """``ParameterError`` unless ``value``, the name of a ``what`` ("split"), is of ``choices``."""
+    known = tuple(choices)
+    if value not in known:
+        raise ParameterError(
+            f"{what} {value!r}",
+            found=f"no such {what}",
+            expected=f"one of {', '.join(known)}",
+            remedy=remedy,
+        )

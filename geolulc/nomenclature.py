@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.errors import ParameterError
+from geolulc.errors import ParameterError, require_one_of
 
 #: Code of a cell or pixel without a class.
 NO_CLASS: Final = 0
@@ -125,15 +125,8 @@ _BEN19_OF_CLC: Final = {code: c.name for c in BEN19.classes for code in c.clc}
 
 def nomenclature(identifier: str) -> Nomenclature:
     """The nomenclature with that ``id``; ``ParameterError`` for any other."""
-    try:
-        return NOMENCLATURES[identifier]
-    except KeyError:
-        raise ParameterError(
-            f"nomenclature {identifier!r}",
-            found="no such nomenclature",
-            expected=f"one of {', '.join(NOMENCLATURES)}",
-            remedy="Use one of these.",
-        ) from None
+    require_one_of("nomenclature", identifier, NOMENCLATURES)
+    return NOMENCLATURES[identifier]
 
 
 def convert_to_ben19(clc43_names: Iterable[str]) -> tuple[str, ...]:

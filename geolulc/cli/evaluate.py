@@ -13,10 +13,8 @@ from geolulc.cli.options import PATH, device_option, json_option, overwrite_opti
 from geolulc.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from geolulc.datasets import Store
     from geolulc.learning.evaluation import Evaluation
     from geolulc.learning.pixel_evaluation import PixelEvaluation
-    from geolulc.nets import Model
 
 
 @click.command("evaluate")
@@ -58,8 +56,14 @@ def command(
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:
             raise click.UsageError("--seed-compat and --predictions are for models of patches.")
-        found = _evaluate_pixels(loaded, opened, split, report, overwrite, device, quiet)
-        click.echo(json.dumps(found.as_json()) if as_json else _text(found))
+        from geolulc.learning.pixel_evaluation import evaluate_pixels
+        from geolulc.learning.pixel_report import write_pixel_report
+
+        with progress_bar("evaluate", "patches", quiet=quiet) as progress:
+            pixels = evaluate_pixels(loaded, opened, split, device=device, progress=progress)
+        if report is not None:
+            write_pixel_report(loaded, opened, pixels, report, device=device, overwrite=overwrite)
+        click.echo(json.dumps(pixels.as_json()) if as_json else _text(pixels))
         return
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
         predicted = predict(loaded, opened, split, device=device, progress=progress)
@@ -73,26 +77,6 @@ def command(
 
         write_footprints(predicted, predictions, overwrite=overwrite)
     click.echo(json.dumps(evaluation.as_json()) if as_json else _text(evaluation))
-
-
-def _evaluate_pixels(
-    model: Model,
-    store: Store,
-    split: str,
-    report: Path | None,
-    overwrite: bool,
-    device: str,
-    quiet: bool,
-) -> PixelEvaluation:
-    from geolulc.learning.pixel_evaluation import evaluate_pixels
-
-    with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-        evaluation = evaluate_pixels(model, store, split, device=device, progress=progress)
-    if report is not None:
-        from geolulc.learning.pixel_report import write_pixel_report
-
-        write_pixel_report(model, store, evaluation, report, device=device, overwrite=overwrite)
-    return evaluation
 
 
 def _text(evaluation: Evaluation | PixelEvaluation) -> str:

@@ -53,14 +53,10 @@ class BandStatistics:
         def number(value: Any) -> float:
             return math.nan if value is None else float(value)
 
+        mean, std, low, high = (number(plain[n]) for n in ("mean", "std", "minimum", "maximum"))
+        percentiles = {int(k): number(v) for k, v in plain["percentiles"].items()}
         return cls(
-            number(plain["mean"]),
-            number(plain["std"]),
-            number(plain["minimum"]),
-            number(plain["maximum"]),
-            {int(k): number(v) for k, v in plain["percentiles"].items()},
-            int(plain["pixels"]),
-            int(plain["nodata_pixels"]),
+            mean, std, low, high, percentiles, int(plain["pixels"]), int(plain["nodata_pixels"])
         )
 
 

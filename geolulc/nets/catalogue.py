@@ -46,58 +46,41 @@ PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType(
 
 def list_models() -> list[dict[str, Any]]:
     """Shipped, published and encoder models, JSON-able: name, kind, where, size, scores, source."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     for name, file in shipped_models().items():
         settings = read_settings(file)
-        rows.append(
-            {
-                "name": name,
-                "kind": "shipped",
-                "task": settings.config.task,
-                "where": str(file),
-                "backbone": settings.config.backbone,
-                "bands": sum(map(len, settings.bands.values())),
-                "classes": len(settings.classes),
-                "megabytes": round(file.stat().st_size / 1e6, 1),
-                "licence": str(settings.provenance.get("licence", "see its card")),
-                "scores": "see its card",
-                "source": f"models/{name}.md",
-            }
-        )
+        row = _row(name, "shipped", file, settings.config.backbone, task=settings.config.task)
+        row |= {"bands": sum(map(len, settings.bands.values())), "classes": len(settings.classes)}
+        row |= {"megabytes": round(file.stat().st_size / 1e6, 1), "source": f"models/{name}.md"}
+        rows.append(row | {"licence": str(settings.provenance.get("licence", "see its card"))})
     for model in PUBLISHED.values():
         cached = cached_file(model.name, WEIGHTS_NAME)
-        rows.append(
-            {
-                "name": model.name,
-                "kind": "published",
-                "task": "patch",
-                "where": str(cached) if cached else "hub",
-                "backbone": model.backbone,
-                "bands": 10,
-                "classes": 19,
-                "megabytes": model.megabytes or None,
-                "licence": "see its card",
-                "scores": model.scores or "see its card",
-                "source": model.source,
-            }
-        )
+        row = _row(model.name, "published", cached, model.backbone, task="patch")
+        row |= {"bands": 10, "classes": 19, "megabytes": model.megabytes or None}
+        rows.append(row | {"scores": model.scores or "see its card", "source": model.source})
     for encoder in ENCODERS.values():
         cached = cached_file(encoder.repository, encoder.file)
-        rows.append(
-            {
-                "name": PREFIX + encoder.name,
-                "kind": "encoder for --pretrained",
-                "where": str(cached) if cached else "hub",
-                "backbone": encoder.backbone,
-                "bands": len(encoder.convention.bands),
-                "classes": 0,
-                "megabytes": None,
-                "licence": "see its card",
-                "scores": "",
-                "source": encoder.paper,
-            }
-        )
+        row = _row(PREFIX + encoder.name, "encoder for --pretrained", cached, encoder.backbone)
+        row |= {"bands": len(encoder.convention.bands), "scores": "", "source": encoder.paper}
+        rows.append(row)
     return rows
+
+
+def _row(name: str, kind: str, file: Path | None, backbone: str, **task: str) -> dict[str, Any]:
+    """What is known of any model, with the columns in their order."""
+    return {
+        "name": name,
+        "kind": kind,
+        **task,
+        "where": str(file or "hub"),
+        "backbone": backbone,
+        "bands": 0,
+        "classes": 0,
+        "megabytes": None,
+        "licence": "see its card",
+        "scores": "see its card",
+        "source": "",
+    }
 
 
 def show_model(name: str) -> str:

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from geolulc.errors import CheckpointError, GeolulcError, ParameterError
+from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
 from geolulc.nets.hub import fetch_snapshot, hub_name
@@ -58,13 +58,7 @@ def save_checkpoint(
         OutputError: it cannot be written there.
         ParameterError: an unknown dtype, or weights that are not finite in it.
     """
-    if dtype not in _DTYPES:
-        raise ParameterError(
-            "dtype of a checkpoint",
-            found=repr(dtype),
-            expected=f"one of {', '.join(_DTYPES)}",
-            remedy="Use one of these.",
-        )
+    require_one_of("dtype of a checkpoint", dtype, _DTYPES)
     tensors = {
         name: _stored(name, tensor, _DTYPES[dtype])
         for name, tensor in model.net.state_dict().items()

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
-from geolulc.errors import ParameterError
+from geolulc.errors import ParameterError, require_one_of
 from geolulc.nets.model import Model
 from geolulc.nets.network import SIDES
 from geolulc.staging import staged
@@ -103,13 +103,7 @@ def export_onnx(
         OutputError: it cannot be written there.
         ParameterError: no such form, or the packages for it are not installed.
     """
-    if form not in FORMS:
-        raise ParameterError(
-            "form of the ONNX graph",
-            found=repr(form),
-            expected=" or ".join(FORMS),
-            remedy="Use one of these.",
-        )
+    require_one_of("form of the ONNX graph", form, FORMS)
     try:
         import onnx
         import onnxscript  # noqa: F401 – torch's exporter needs it

@@ -17,7 +17,7 @@ from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.early import join_bands
-from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.pretrained import OneEncoder
 from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 #: The trunk ends after the stage of this stride.
@@ -26,7 +26,7 @@ SHALLOW_STRIDE: Final = 8
 EPSILON: Final = 1e-5
 
 
-class ShallowFusion(nn.Module):
+class ShallowFusion(OneEncoder):
     """Bands at one size, the trunk up to stride 8, mean and deviation over the patch, a head."""
 
     def __init__(
@@ -55,14 +55,14 @@ class ShallowFusion(nn.Module):
             if names
         }
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm model inside, with the bands that it takes."""
-        return (EncoderInput(self.backbone, self._bands),)
+    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """The last map (N, features, rows, columns) of normalised bands."""
+        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
+        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, images)))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
-        features = self.attention(run_modules(self.backbone, self.modules_used, images))
+        features = self.features(x10, x20, x60)
         mean = features.mean(dim=(2, 3))
         # a constant map has no slope in its deviation: the epsilon keeps gradients finite
         deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()
