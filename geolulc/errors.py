@@ -1,4 +1,4 @@
-"""What can be wrong with what a user gave, said in one line.
+"""Errors of a user's input, each explained in one line.
 
 Every error names the path or value, what was found, what was expected and the remedy.
 The command line prints it and exits with 1; anything else that is raised is a bug and stays

@@ -142,7 +142,7 @@ class TerminalTracker(Tracker):
         if self._bar is None:
             from tqdm import tqdm
 
-            # a resumed run starts where it stood: its rate counts from there
+            # a resumed run begins at its saved step: its rate counts from there
             self._bar = tqdm(
                 desc=self._name, unit=" steps", total=total, initial=done - 1, file=sys.stderr
             )
@@ -167,7 +167,7 @@ class TerminalTracker(Tracker):
 
 
 def _scores(figures: Mapping[str, Any], between: str) -> str:
-    """The first two validation scores of whichever task the run has."""
+    """The first two validation scores of the run's task."""
     from geolulc.learning.task_figures import TASK_FIGURES
 
     (shown,) = (n.shown for n in TASK_FIGURES.values() if n.score in figures)

@@ -26,7 +26,7 @@ _ALL_BANDS: Final = tuple(name for names in GROUPS.values() for name in names)
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
-    """Of the pixels with data (DN ≠ 0) of one band, in DN.
+    """Statistics of the pixels with data (DN ≠ 0) of one band, in DN.
 
     ``std`` is the population's (divided by n). ``percentiles`` are numpy's (linear between the
     two nearest values). With no pixel at all everything is NaN.

@@ -68,7 +68,7 @@ class TrainConfig(NetConfig):
         spectral_jitter: standard deviation of a random gain and offset by patch and band, in
             standard deviations of the band.
         band_dropout: share of the bands of a patch that are blanked (set to their mean), so that
-            no class hangs on one band.
+            no class depends on one band alone.
 
     Run:
         threshold_beta: decision thresholds maximise F-beta on the validation split.

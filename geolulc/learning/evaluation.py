@@ -23,7 +23,7 @@ from geolulc.progress import Progress
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of the patches of a split.
+    """A model's logits for the patches of a split.
 
     Attributes:
         model: the model.
@@ -103,7 +103,7 @@ def predict(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Predictions:
-    """What ``model`` says of every patch of a split.
+    """The logits of ``model`` for every patch of a split.
 
     Raises:
         DatasetError: the split has no patch, or the store's classes are not the model's.

@@ -31,7 +31,6 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
     )
-    # what a network says that knows nothing: how frequent each class is
     if config.task == "pixel":
         start_at(net, nn.Conv2d, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))
     else:
@@ -44,7 +43,7 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
 def start_at(
     net: LandCoverNet, kind: type[nn.Linear | nn.Conv2d], bias: NDArray[np.float32]
 ) -> None:
-    """Let the logits of a fresh network be ``bias``, float32 (C,), at first.
+    """Set the last bias of a fresh network to ``bias``, float32 (C,): its first logits.
 
     At the log-odds of the classes (Lin et al. 2017, section 3.3), or of pixels at the logarithm of
     their shares: otherwise the first hundred steps only learn that most classes are rare.

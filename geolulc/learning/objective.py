@@ -32,7 +32,7 @@ Calibration = tuple[float, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Validation:
-    """How a network does on the held-out patches.
+    """The figures of a network on the held-out patches.
 
     Attributes:
         figures: columns of the history.
@@ -72,7 +72,7 @@ def make_objective(
 
 
 class PatchObjective:
-    """Which classes are present in a patch."""
+    """The objective of a network that says which classes are present in a patch."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class PatchObjective:
 
 
 class PixelObjective:
-    """The class of every pixel."""
+    """The objective of a network that says the class of every pixel."""
 
     def __init__(
         self,

@@ -99,7 +99,7 @@ def evaluate_pixels(
 
 @dataclass(frozen=True)
 class MappedPatches:
-    """Some patches of a split and what a model says of them.
+    """Some patches of a split with their references and maps.
 
     Attributes:
         places: int64 (N,), their places in the split.
@@ -155,7 +155,7 @@ class _Tally:
         self._agreement = np.full(len(patches), np.nan)
 
     def add(self, found: MappedPatches) -> None:
-        """Take up some patches."""
+        """Count some patches."""
         truth, mapped = found.truth, found.mapped
         known = truth != IGNORED
         self._count(("all", ""), mapped, truth)
@@ -189,7 +189,7 @@ class _Tally:
         return np.asarray(self._matrices[kind, name].compute().cpu().numpy(), np.int64)
 
     def evaluation(self) -> PixelEvaluation:
-        """What all patches amount to."""
+        """The evaluation of all patches that were counted."""
         model, patches = self._model, self._patches
         confusion = self._confusion("all")
         rows = rows_by_class(model, class_figures(confusion))

@@ -41,7 +41,7 @@ _SUMMARY: Final = "summary.json"
 
 @dataclass
 class RunState:
-    """Where a run stands: everything but tensors.
+    """How far a run is: everything but its tensors.
 
     Attributes:
         step: optimiser steps done.
@@ -64,7 +64,7 @@ class RunState:
     data: dict[str, Any] = field(default_factory=dict)
 
     def end_epoch(self, row: dict[str, float], score: float, select: str) -> bool:
-        """Take up the figures of an epoch; whether it is the one to keep ("best" or "last")."""
+        """Add the figures of an epoch; True if it is the one to keep ("best" or "last")."""
         self.loss_sum = 0.0
         self.history.append(row)
         chosen = select == "last" or score > self.best_score
@@ -77,7 +77,7 @@ class RunState:
         return bool(patience) and len(self.history) - self.best_epoch >= patience
 
     def summary(self, epochs: int, by_class: str) -> dict[str, Any]:
-        """What came out: epochs, the chosen one and its figures; ``by_class`` names those."""
+        """The result: epochs, the chosen one and its figures; ``by_class`` names those by class."""
         chosen = self.history[self.best_epoch - 1]
         return {
             "epochs": len(self.history),
@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """What resuming needs."""
+        """The state that resuming needs."""
         return self.path / _STATE
 
     def summary(self) -> dict[str, Any] | None:

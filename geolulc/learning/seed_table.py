@@ -124,7 +124,7 @@ def make_seed_table(
         changes: settings that differ from the defaults, for all six.
         split: what is evaluated.
         device: as for ``train``.
-        trackers: name of a run → those that are told of it.
+        trackers: name of a run → its trackers.
 
     Raises:
         OutputError, DatasetError, ParameterError, TrainingError: as ``train`` and ``evaluate`` do.

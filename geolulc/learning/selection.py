@@ -1,4 +1,4 @@
-"""Which epoch is kept, and what is kept of it."""
+"""The epoch that is kept: its validation figures, and its model with provenance."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Task:
     plots: bool = True
 
     def patches(self, store: Store, *, masks: bool = False) -> tuple[SplitPatches, SplitPatches]:
-        """Those to train on, and those to validate on; ``masks`` as for ``SplitPatches``."""
+        """The patches to train on and those to validate on; ``masks`` as for ``SplitPatches``."""
         both = (
             SplitPatches(store, "train", self.train, masks=masks),
             SplitPatches(store, "val", self.val, masks=masks),
@@ -87,7 +87,7 @@ class Task:
         return net.to(device).to(memory_format=memory_format(device))
 
     def identity(self) -> dict[str, str]:
-        """What a resumed run must have in common besides its patches; empty for the defaults."""
+        """The parts of a task that a resumed run must share, besides patches; {} by default."""
         digest = hashlib.sha256()
         if self.start is not None:
             digest.update(load_checkpoint(self.start).sha256.encode())
@@ -139,9 +139,9 @@ def head_layer(net: LandCoverNet) -> nn.Linear:
 
 @torch.no_grad()
 def close_classes(net: LandCoverNet, classes: NDArray[np.bool_]) -> None:
-    """Let ``net`` say of ``classes``, bool (C,), that they are absent, whatever it sees.
+    """Make ``net`` say that ``classes``, bool (C,), are absent from every patch.
 
-    Out of the loss they get no gradient, and weight decay leaves zeros: they stay closed.
+    The loss leaves them out, so they get no gradient, and weight decay keeps zeros at 0.
     """
     head = head_layer(net)
     closed = torch.from_numpy(classes).to(head.weight.device)
@@ -150,7 +150,7 @@ def close_classes(net: LandCoverNet, classes: NDArray[np.bool_]) -> None:
 
 
 def head_modules(net: LandCoverNet) -> list[nn.Module]:
-    """What learns when only the head does: the last layer, and label correlation behind it."""
+    """The modules of the head: the last layer, and the label correlation behind it."""
     modules: list[nn.Module] = [head_layer(net)]
     if net.label_correlation is not None:
         modules.append(net.label_correlation)

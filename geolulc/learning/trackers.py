@@ -1,4 +1,4 @@
-"""What follows a training: the terminal, TensorBoard, MLflow."""
+"""Trackers of a training run: several as one, TensorBoard, MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from geolulc.errors import ParameterError
 
 
 class Tracker:
-    """It hears of every step and epoch, and is closed at the end, also of a run that fails."""
+    """Called at every step and epoch, and closed at the end, also when the run fails."""
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """``done`` of ``total`` optimiser steps; loss (mean of the epoch), learning_rate, epoch."""
@@ -21,7 +21,7 @@ class Tracker:
         """A row of the history."""
 
     def close(self) -> None:
-        """No more will come."""
+        """The run has ended."""
 
 
 class Trackers(Tracker):
@@ -31,17 +31,17 @@ class Trackers(Tracker):
         self._trackers = tuple(trackers)
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Pass it on."""
+        """Call each tracker."""
         for tracker in self._trackers:
             tracker.step(done, total, figures)
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """Pass it on."""
+        """Call each tracker."""
         for tracker in self._trackers:
             tracker.epoch(figures)
 
     def close(self) -> None:
-        """Close all, whatever one of them says."""
+        """Close each tracker, even if closing another one fails."""
         with contextlib.ExitStack() as stack:
             for tracker in self._trackers:
                 stack.callback(tracker.close)
@@ -73,12 +73,12 @@ class TensorBoardTracker(Tracker):
             self._writer.add_scalar(f"step/{name}", figures[name], done)
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """The row at the epoch."""
+        """Every figure of the epoch."""
         for name, value in figures.items():
             self._writer.add_scalar(f"epoch/{name}", value, int(figures["epoch"]))
 
     def close(self) -> None:
-        """Flush."""
+        """Write what is left and close the files."""
         if self._opened is not None:
             self._opened.close()
 

@@ -69,11 +69,11 @@ def train(
         store: a store with train and val splits.
         run_folder: where model.safetensors, config.toml and history.csv go.
         config: the settings.
-        task: other patches than the splits, weights to start from, the part of them to learn.
+        task: patches other than the splits, weights to start from, classes to learn.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: go on with the run in ``run_folder`` where there is one.
         overwrite: replace the run in ``run_folder``.
-        trackers: they hear of every step and epoch, in the process that writes.
+        trackers: called at every step and epoch, in the process that writes.
 
     Returns:
         The summary of the run: best epoch and its validation figures, JSON-able.

@@ -67,7 +67,7 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def _row(name: str, kind: str, file: Path | None, backbone: str, **task: str) -> dict[str, Any]:
-    """What is known of any model, with the columns in their order."""
+    """The row of a model, every column in its order; unknown ones have a default."""
     return {
         "name": name,
         "kind": kind,

@@ -75,7 +75,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
         path: a ``*.safetensors`` file, a run's folder that holds ``model.safetensors``, the name
             of a shipped model, the folder of a published BigEarthNet v2 model, or its name on
             the Hugging Face hub ("BIFOLD-BigEarthNetv2-0/resnet50-s2-v0.2.0", "hf://owner/name").
-        band_order: for a published model whose name does not tell its version: see
+        band_order: for a published model whose name does not contain its version: see
             ``load_snapshot``.
 
     Raises:
@@ -107,7 +107,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
 
 
 def read_settings(file: Path) -> Settings:
-    """What the metadata of a checkpoint says; ``CheckpointError`` if it is not sound."""
+    """The settings in the metadata of a checkpoint; ``CheckpointError`` if they are not sound."""
     with _explained(file):
         return parse_settings(read_header(file).metadata.get(METADATA_KEY, ""))
 
@@ -181,7 +181,7 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def _explained(file: Path) -> Iterator[None]:
-    """What the metadata asks for in vain is an error of the file."""
+    """An error of the settings in ``file`` becomes an error of the file."""
     try:
         yield
     except CheckpointError as error:

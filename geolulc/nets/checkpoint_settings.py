@@ -1,4 +1,4 @@
-"""The text in a checkpoint: what rebuilds the network, by name, checked value by value."""
+"""The text in a checkpoint, which rebuilds the network; checked value by value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMAT_VERSION: Final = 1
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
 class Settings:
-    """What the metadata of a checkpoint says; ``thresholds`` by class name.
+    """The settings in the metadata of a checkpoint; ``thresholds`` by class name.
 
     Raises:
         GeolulcError: a band, class or threshold that the network cannot have.

@@ -1,4 +1,4 @@
-"""Which network: a few names and numbers, each with its reason. No torch here."""
+"""The settings of a network, each with its reason. No torch here."""
 
 from __future__ import annotations
 

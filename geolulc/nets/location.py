@@ -161,7 +161,7 @@ def _head_of(backbone: Any) -> Head:
 
 
 def _part_of(head: nn.Linear, start: int, end: int, pooled: Head) -> Head:
-    """What some features add to the logits of a linear head."""
+    """The part of a linear head that takes the features ``start`` to ``end``."""
     return lambda mean: functional.linear(pooled(mean), head.weight[:, start:end])
 
 

@@ -31,7 +31,7 @@ from geolulc.staging import staged
 
 #: Digital numbers to one step of the 8-bit raster of the Deepness form: 255 is DN 5100.
 DN_PER_STEP: Final = 20
-#: Overlap of tiles that Deepness is told, in percent.
+#: Overlap of tiles in the metadata for Deepness, in percent.
 OVERLAP: Final = 0
 FORMS: Final = ("raw", "deepness")
 

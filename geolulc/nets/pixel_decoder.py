@@ -83,7 +83,7 @@ class PixelTrunk(nn.Module):
 
 @dataclass(frozen=True)
 class Pyramid:
-    """What a decoder has made of the maps.
+    """The decoder's result for the coarser maps of a trunk.
 
     Attributes:
         narrowed: (N, channels, rows, columns).
@@ -116,7 +116,7 @@ class PixelDecoder(nn.Module):
         self.features = _FINE
 
     def pyramid(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Pyramid:
-        """What ``fine`` needs for a region, and all parts of it.
+        """The pyramid that ``fine`` needs for a region and all parts of it.
 
         Args:
             maps: of the trunk, (N, channels, rows, columns) each; their strides grow.

@@ -127,7 +127,7 @@ class PixelIntermediateFusion(OnTrunk):
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder has made of its bands, which are ``x`` at ``place``."""
+    """The pyramid of an encoder, and its padded bands ``x``, which lie at ``place``."""
 
     x: Tensor
     place: Region

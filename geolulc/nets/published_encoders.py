@@ -33,7 +33,7 @@ L2A: Final = BAND_NAMES
 
 @dataclass(frozen=True)
 class InputConvention:
-    """What a file of weights expects of its input: ``(DN - mean) / std`` for each of ``bands``.
+    """The input that a file of weights expects: ``(DN - mean) / std`` for each of ``bands``.
 
     ``mean`` and ``std`` empty: standardised by the statistics of its own data, which ours stand
     in for (ImageNet weights).
@@ -138,7 +138,7 @@ def fetch_encoder(name: str) -> Path:
 
 
 def convention_of(file: Path, channels: int) -> InputConvention:
-    """What a file of weights with ``channels`` input bands expects.
+    """The input convention of a file of weights with ``channels`` input bands.
 
     Raises:
         CheckpointError: which bands they are is not known.

@@ -1,8 +1,8 @@
 """Early fusion on the first stages of a trunk: for stores of few patches.
 
 A whole trunk has millions of weights and sees objects; a few dozen patches cannot teach it those.
-Up to stride 8 it has some hundred thousand and sees spectra and texture, and what tells classes
-apart then is how these are spread over the patch: their mean and their deviation.
+Up to stride 8 it has some hundred thousand and sees spectra and texture; classes then
+differ in how these are spread over the patch: in their mean and their deviation.
 """
 
 from __future__ import annotations

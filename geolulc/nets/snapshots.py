@@ -3,7 +3,7 @@
 A snapshot is a folder with ``config.json`` and ``model.safetensors``, as ConfigILM writes to the
 Hugging Face hub. The config names a timm architecture and the number of channels; bands, their
 order, statistics and class names are conventions of the training code (reben-training-scripts,
-ConfigILM), told by the version in the folder's name. The band order changed from v0.1.1 to
+ConfigILM); the version in the folder's name says which hold. The band order changed from v0.1.1 to
 v0.2.0 with nothing in the files to show it, so an unknown version is refused.
 
 Here the input channels are sorted into our groups and the head's rows into our class order, both

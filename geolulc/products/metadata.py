@@ -1,4 +1,4 @@
-"""What a product's two XML files say: name, time, grid, offsets. No pixels are touched.
+"""The metadata in a product's two XML files: name, time, grid, offsets. No pixels are read.
 
 Elements are matched by local name: the namespace changes with the format's version, and
 comparing versions has cost others the radiometric offset.

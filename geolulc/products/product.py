@@ -89,7 +89,7 @@ def open_product(path: Path) -> Product:
 
 
 def describe_product(path: Path) -> dict[str, Any]:
-    """What a product is, from its metadata alone: JSON-able; images may be missing.
+    """A JSON-able description of a product from its metadata alone; images may be missing.
 
     Raises:
         ProductError: it is no L2A product or its metadata cannot be used.

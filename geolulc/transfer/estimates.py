@@ -1,4 +1,4 @@
-"""Which estimate foresees transfer: distances between regions against what was measured."""
+"""Estimates of transfer: distances between regions, compared with measured transfer."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from geolulc.transfer.workers import work_together
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment gave.
+    """The results of an experiment.
 
     Attributes:
         plan: its jobs.

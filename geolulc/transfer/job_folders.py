@@ -1,4 +1,4 @@
-"""Jobs on disk: who works on which, and what came out.
+"""Jobs on disk: which process works on which job, and the results.
 
     DIR/manifest.json          settings, regions and jobs of the experiment
     DIR/runs/JOB/claim.json    the process that works on it
@@ -51,7 +51,7 @@ class JobFolder:
         return self.path / "run"
 
     def result(self) -> dict[str, Any] | None:
-        """What came out, None before the end."""
+        """The result of the job, None before the end."""
         file = self.path / "result.json"
         if not file.is_file():
             return None
@@ -67,7 +67,7 @@ class JobFolder:
             ) from None
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write what came out: the job is finished."""
+        """Write the result: the job is finished."""
         write_json(self.path / "result.json", result)
 
     @contextlib.contextmanager

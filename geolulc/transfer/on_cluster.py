@@ -26,7 +26,7 @@ _VISIBLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class TransferWork:
-    """What a worker needs to know to do jobs."""
+    """The experiment and the jobs, as they are sent to every worker."""
 
     experiment: Experiment
     jobs: tuple[Job, ...]

@@ -1,4 +1,4 @@
-"""Which trainings and tests an experiment takes: jobs, each named by what goes into it."""
+"""The trainings and tests of an experiment: jobs, each named by a hash of its inputs."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def subset(region: Region, size: int, seed: int) -> NDArray[np.int64]:
 
 
 def training_positions(store: Store, regions: Mapping[str, Region], job: Job) -> NDArray[np.int64]:
-    """What ``job`` trains on: positions in the store, patches of rare classes perhaps repeated."""
+    """Positions in the store that ``job`` trains on; patches of rare classes may be repeated."""
     if job.kind == "adapt":
         positions = subset(regions[job.target], job.size, job.seed)
     else:
@@ -144,7 +144,7 @@ def training_positions(store: Store, regions: Mapping[str, Region], job: Job) ->
 
 
 def validation_positions(regions: Mapping[str, Region], job: Job) -> NDArray[np.int64]:
-    """What chooses the epoch of ``job`` and calibrates it: positions in the store.
+    """Positions in the store of the patches that choose the epoch of ``job`` and calibrate it.
 
     Whole val splits for a source; for fine-tuning with a hundred patches, every epoch of which
     would else be followed by a hundred thousand, ``FINE_TUNING_VALIDATION`` of them at most.
@@ -256,7 +256,7 @@ class _Planning:
         )
 
     def _add(self, job: Job) -> Job:
-        """``job`` with its id, once."""
+        """Add ``job`` under its id, unless it is there already."""
         used = sorted({*job.members, *job.validation, job.target} - {""})
         settings: dict[str, Any] = {"training": self._config.training.as_mapping()}
         if job.kind == "adapt":

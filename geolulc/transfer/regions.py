@@ -21,7 +21,7 @@ from geolulc.datasets import SPLITS, Store
 from geolulc.errors import DatasetError, ParameterError, require_one_of
 from geolulc.grid import PATCH_SIZE
 
-#: What regions can be told by, besides polygons: columns of a store's index.
+#: Columns of a store's index that can name regions, in place of polygons.
 REGION_COLUMNS: Final = ("country", "season", "tile")
 
 
@@ -67,7 +67,7 @@ def find_regions(
         column: of the file, with the names; None for the first one that holds text.
 
     Raises:
-        ParameterError: no such way to tell regions, or a file that cannot be used.
+        ParameterError: no such column of regions, or a file that cannot be used.
         DatasetError: no patch has a region; a patch lies in two.
     """
     if polygons is not None:

@@ -1,4 +1,4 @@
-"""What an experiment leaves for people and machines: report.md with pictures, CSV and JSON."""
+"""The results of an experiment as files: report.md with pictures, CSV and JSON."""
 
 from __future__ import annotations
 

@@ -218,9 +218,9 @@ class _Renewing(Tracker):
         self._claim = claim
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Renew it."""
+        """Renew the claim."""
         self._claim.renew()
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """Renew it."""
+        """Renew the claim."""
         self._claim.renew()

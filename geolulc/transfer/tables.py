@@ -33,7 +33,7 @@ _COLUMNS: Final = (
 
 
 class Cell(NamedTuple):
-    """What a row of results is about, but for the seed."""
+    """The keys of a row of results, except its seed."""
 
     source: str
     target: str

@@ -116,7 +116,7 @@ def work_together(
 def still_failed(
     experiment: Experiment, jobs: tuple[Job, ...], failed: Mapping[str, str]
 ) -> dict[str, str]:
-    """Those of ``failed`` without a result: what fails in one process, another may have done."""
+    """The jobs of ``failed`` without a result: another process may have done one since."""
     return {
         job.id: failed[job.id]
         for job in jobs
@@ -133,7 +133,7 @@ def _device_of(device: str, number: int) -> str:
 def _work_alone(
     experiment: Experiment, jobs: tuple[Job, ...], threads: int
 ) -> tuple[dict[str, str], int]:
-    """What failed, and the signal that came (0 for none): an exception of it cannot travel."""
+    """Failed jobs, and the signal that came (0 for none): its exception cannot be pickled."""
     torch.set_num_threads(threads)
     try:
         return work(experiment, jobs), 0
