@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 WORST: Final = 12
 # DN of reflectance 0.25: land fills the range and clouds and snow are white
 _WHITE: Final = 2500.0
+# figures of a country or season
+_BY_GROUP: Final = ("ap_macro", "ap_micro", "f1_macro", "f1_micro", "lrap", "ece")
 # what fits above a thumbnail
 _TITLE_WIDTH, _TITLE_LINES = 54, 5
 
@@ -115,14 +117,7 @@ _REPORT: Final = TaskReport(
         "f2": "F2",
         "threshold": "threshold",
     },
-    {
-        "ap_macro": "ap macro",
-        "ap_micro": "ap micro",
-        "f1_macro": "f1 macro",
-        "f1_micro": "f1 micro",
-        "lrap": "lrap",
-        "ece": "ece",
-    },
+    {name: name.replace("_", " ") for name in _BY_GROUP},
     "classes have no positive here and are left out of the macro means",
 )
 
