@@ -107,5 +107,5 @@ def explain(error: ValidationError, kind_of: type) -> tuple[str, str, str]:
         for limit in field.metadata:
             limits |= {name: getattr(limit, name) for name in _LIMITS if hasattr(limit, name)}
         words = [text.format(limits[name]) for name, text in _LIMITS.items() if name in limits]
-        return subject, found, f"a number {' '.join(words)}"
+        return subject, found, f"a number {' '.join(words)}".replace("number to", "number up to")
     return subject, found, first["msg"][:1].lower() + first["msg"][1:]

@@ -53,13 +53,15 @@ def classify_patches(
     )
     layout, training = memory_format(device), net.training
     net.eval()
-    for batch in loader:
-        b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
-        inputs = net.preprocess(b10, b20, b60)
-        with autocast(dtype, device):
-            logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
-        yield patches.places(batch), truth, logits
-    net.train(training)
+    try:
+        for batch in loader:
+            b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
+            inputs = net.preprocess(b10, b20, b60)
+            with autocast(dtype, device):
+                logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
+            yield patches.places(batch), truth, logits
+    finally:
+        net.train(training)
 
 
 @torch.inference_mode()
