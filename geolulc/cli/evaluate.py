@@ -117,12 +117,8 @@ def _layout(
             f"  {evaluation.caution}"
         )
         groups = {"miou": "mIoU", "agreement": "agreement"}
-        return (
-            {"support": "pixels", "iou": "IoU", **scores},
-            facts,
-            "absent, out of the means",
-            groups,
-        )
+        columns = {"support": "pixels", "iou": "IoU", **scores}
+        return columns, facts, "absent, out of the means", groups
     groups = {"ap_macro": "AP macro", "ap_micro": "micro"}
     columns = {"support": "support", "ap": "AP", **scores, "threshold": "threshold"}
     return columns, patches, "without a positive, out of macro", groups

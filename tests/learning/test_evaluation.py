@@ -226,5 +226,6 @@ def test_range_test_finds_where_the_loss_falls(made, quick, tmp_path) -> None:
 def test_tables_of_markdown() -> None:
     lines = markdown_table(["a|b", "n"], [["x", 1], ["y", float("nan")], ["z", 0.5], ["w", None]])
     assert lines == [
-        "| a\\|b | n |", "| --- | ---: |", "| x | 1 |", "| y | – |", "| z | 0.500 |", "| w | – |", "",
+        "| a\\|b | n |", "| --- | ---: |",
+        "| x | 1 |", "| y | – |", "| z | 0.500 |", "| w | – |", "",
     ]  # fmt: skip
