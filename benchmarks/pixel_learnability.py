@@ -34,7 +34,7 @@ from geolulc.datasets import Lists, open_store, prepare_store
 from geolulc.datasets.loader import PatchLoader
 from geolulc.learning import TrainConfig, train
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
-from geolulc.learning.pixel_scoring import confusion_of
+from geolulc.learning.scoring import confusion_of
 from geolulc.nets import Model, load_checkpoint
 from geolulc.nomenclature import BEN19
 

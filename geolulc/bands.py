@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from geolulc.errors import ParameterError
+from geolulc.errors import require_one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,5 @@ _BY_NAME: Final = {b.name: b for b in BANDS} | {b.physical: b for b in BANDS}
 
 def band(name: str) -> Band:
     """The band called ``name`` ("B02", "B2", "b8a"); ``ParameterError`` for any other name."""
-    try:
-        return _BY_NAME[name.upper()]
-    except KeyError:
-        raise ParameterError(
-            f"band {name!r}",
-            found="no such band in Sentinel-2 L2A",
-            expected=f"one of {', '.join(BAND_NAMES)}",
-            remedy="Use a name of this list.",
-        ) from None
+    require_one_of("band", name.upper(), _BY_NAME)
+    return _BY_NAME[name.upper()]

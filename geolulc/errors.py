@@ -1,4 +1,4 @@
-"""What can be wrong with what a user gave, said in one line.
+"""Errors of a user's input, each explained in one line.
 
 Every error names the path or value, what was found, what was expected and the remedy.
 The command line prints it and exits with 1; anything else that is raised is a bug and stays
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _LONGEST_PART = 500
 
@@ -30,6 +31,17 @@ class GeolulcError(Exception):
         self.remedy = one_line(remedy)
         super().__init__(
             f"{self.subject}: found {self.found}; expected {self.expected}. {self.remedy}"
+        )
+
+    def within(
+        self, subject: object, kind: type[GeolulcError] | None = None, *, remedy: str = ""
+    ) -> GeolulcError:
+        """This error as one of ``subject``, a file in which its own subject stands."""
+        return (kind or type(self))(
+            subject,
+            found=f"{self.subject}: {self.found}",
+            expected=self.expected,
+            remedy=remedy or self.remedy,
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -69,3 +81,17 @@ class ClusterError(GeolulcError):
 
 class ParameterError(GeolulcError):
     """A parameter's value cannot be used (a stride off the grid, an unknown band)."""
+
+
+def require_one_of(
+    what: str, value: str, choices: Iterable[str], *, remedy: str = "Use one of these."
+) -> None:
+    """``ParameterError`` unless ``value``, the name of a ``what`` ("split"), is of ``choices``."""
+    known = tuple(choices)
+    if value not in known:
+        raise ParameterError(
+            f"{what} {value!r}",
+            found=f"no such {what}",
+            expected=f"one of {', '.join(known)}",
+            remedy=remedy,
+        )

@@ -1,4 +1,4 @@
-"""The type of functions that are told how far long work has come."""
+"""How a long piece of work reports how far it is."""
 
 from __future__ import annotations
 

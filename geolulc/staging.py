@@ -21,9 +21,9 @@ from geolulc.errors import OutputError
 _MARK = ".partial-"
 #: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
 _ELSEWHERE = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
-#: In the folder from the first rename on.
+#: This file is in the hidden folder once the first rename has begun.
 _PUBLISHING = ".publishing"
-#: In the folder, to see how files are made.
+#: An empty file in the hidden folder: its mode is the one that the umask gives new files.
 _PROBE = ".probe"
 
 
@@ -44,7 +44,7 @@ def require_file_system(path: Path) -> None:
 def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
     """``OutputError`` if one of ``paths`` cannot be written: asked before any work is done.
 
-    What a run left that was killed while it wrote the same paths goes first.
+    The leftovers of a killed run that wrote the same paths are removed first.
     """
     for path in paths:
         require_file_system(path)
@@ -120,6 +120,12 @@ def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all; replaces what is there."""
+    with staged([path], overwrite=True) as (partial,):
+        partial.write_text(text, encoding="utf-8")
+
+
 def _publish(folder: Path, targets: Sequence[Path]) -> None:
     usual = _usual_mode(folder)
     for target in targets:
@@ -139,7 +145,7 @@ def _publish(folder: Path, targets: Sequence[Path]) -> None:
 
 
 def _retract(folder: Path, targets: Sequence[Path]) -> None:
-    """Remove what was given its name already where the last one was not."""
+    """Remove the targets that have their names already, unless the last one has it too."""
     if (folder / _PUBLISHING).exists() and (folder / targets[-1].name).exists():
         for target in targets:
             if not (folder / target.name).exists():
@@ -179,20 +185,19 @@ def this_process() -> str:
 
 
 def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
-    """Folders of runs that were killed while they wrote ``targets``.
+    """Remove the hidden folders of runs that were killed while they wrote ``targets``.
 
-    Those whose process, on this host, is gone; and those of the processes ``gone`` ("host-pid"),
-    on whatever host, which somebody knows to be.
-
-    One that was killed between its renames has left files under their final names without the
-    last one, which says that all are there: they go too.
+    A run was killed if its process ran on this host and does not run any more, or if its process
+    ("host-pid", on any host) is among ``gone``. A run that was killed between its renames has left
+    some files under their final names, but not the last one, which says that all are complete:
+    these files are removed too.
     """
     last = targets[-1]
     for leftover in last.parent.glob(f".{_escaped(last.name)}{_MARK}*"):
         if not leftover.name.endswith(tuple(f"-{process}" for process in gone)):
             host, _, pid = leftover.name.rpartition("-")
             here = host.endswith(f"-{socket.gethostname()}") and pid.isdigit()
-            if not here or _alive(int(pid)):
+            if not here or is_alive(int(pid)):
                 continue
         _retract(leftover, targets)
         shutil.rmtree(leftover, ignore_errors=True)
@@ -202,7 +207,8 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, device_option, json_option, quiet_option
+from geolulc.cli.options import (
+    PATH,
+    device_option,
+    json_option,
+    quiet_option,
+    read_settings,
+    settings_options,
+)
 
 if TYPE_CHECKING:
     from geolulc.learning.trackers import Tracker
@@ -19,9 +26,8 @@ if TYPE_CHECKING:
 @click.argument("store", type=PATH)
 @click.argument("runs", type=PATH)
 @click.option("--split", default="test", show_default=True, metavar="train|val|test")
-@click.option("--config", type=PATH, metavar="TOML", help="Settings of all six.")
 @click.option("--epochs", type=int, default=None, help="Passes over the train split.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@settings_options("Settings of all six.")
 @device_option
 @quiet_option
 @json_option
@@ -40,18 +46,12 @@ def command(
 
     The runs go into the folder RUNS; the same command goes on where it was stopped.
     """
-    from geolulc.learning.config import parse_setting, read_config
-
-    changes: dict[str, Any] = {} if config is None else read_config(config)
-    if epochs is not None:
-        changes["epochs"] = epochs
-    changes |= dict(parse_setting(text) for text in settings)
-
     from geolulc.cli.train import TerminalTracker
     from geolulc.learning.seed_table import make_seed_table
 
     def trackers(name: str) -> Sequence[Tracker]:
         return () if quiet else (TerminalTracker(name),)
 
+    changes = read_settings(config, settings, {"epochs": epochs})
     table = make_seed_table(store, runs, changes, split=split, device=device, trackers=trackers)
     click.echo(json.dumps(table.as_json()) if as_json else table.as_markdown())

@@ -13,10 +13,8 @@ from geolulc.cli.options import PATH, device_option, json_option, overwrite_opti
 from geolulc.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from geolulc.datasets import Store
     from geolulc.learning.evaluation import Evaluation
     from geolulc.learning.pixel_evaluation import PixelEvaluation
-    from geolulc.nets import Model
 
 
 @click.command("evaluate")
@@ -58,8 +56,14 @@ def command(
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:
             raise click.UsageError("--seed-compat and --predictions are for models of patches.")
-        found = _evaluate_pixels(loaded, opened, split, report, overwrite, device, quiet)
-        click.echo(json.dumps(found.as_json()) if as_json else _pixel_text(found))
+        from geolulc.learning.pixel_evaluation import evaluate_pixels
+        from geolulc.learning.pixel_report import write_pixel_report
+
+        with progress_bar("evaluate", "patches", quiet=quiet) as progress:
+            pixels = evaluate_pixels(loaded, opened, split, device=device, progress=progress)
+        if report is not None:
+            write_pixel_report(loaded, opened, pixels, report, device=device, overwrite=overwrite)
+        click.echo(json.dumps(pixels.as_json()) if as_json else _text(pixels))
         return
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
         predicted = predict(loaded, opened, split, device=device, progress=progress)
@@ -75,77 +79,49 @@ def command(
     click.echo(json.dumps(evaluation.as_json()) if as_json else _text(evaluation))
 
 
-def _evaluate_pixels(
-    model: Model,
-    store: Store,
-    split: str,
-    report: Path | None,
-    overwrite: bool,
-    device: str,
-    quiet: bool,
-) -> PixelEvaluation:
-    from geolulc.learning.pixel_evaluation import evaluate_pixels
-
-    with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-        evaluation = evaluate_pixels(model, store, split, device=device, progress=progress)
-    if report is not None:
-        from geolulc.learning.pixel_report import write_pixel_report
-
-        write_pixel_report(model, store, evaluation, report, device=device, overwrite=overwrite)
-    return evaluation
-
-
-def _pixel_text(evaluation: PixelEvaluation) -> str:
-    lines = [
-        f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}: "
-        f"{evaluation.patches} patches, {evaluation.pixels:,} pixels "
-        f"({100 * evaluation.ignored:.1f} % without a class, not counted)",
-        f"  {evaluation.caution}",
-    ]
+def _text(evaluation: Evaluation | PixelEvaluation) -> str:
+    columns, facts, absent, group_columns = _layout(evaluation)
+    lines = [f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}: {facts}"]
     width = max(len(name) for name in evaluation.figures)
     lines += [f"  {name:<{width}}  {_number(v)}" for name, v in evaluation.figures.items()]
-    lines.append(f"  {'class':<40}      pixels    IoU     F1  precision  recall")
+    lines.append(f"  {'class':<40}" + "".join(f"{title:>11}" for title in columns.values()))
     lines += [
-        f"  {row['name'][:40]:<40} {row['support']:11,.0f}  {_number(row['iou'])}"
-        f"  {_number(row['f1'])}  {_number(row['precision']):>9}   {_number(row['recall'])}"
+        f"  {row['name'][:40]:<40}{row['support']:11,.0f}"
+        + "".join(f"{_number(row[key]):>11}" for key in list(columns)[1:])
         for row in evaluation.classes
         if row["support"]
     ]
-    if evaluation.absent:
-        lines.append(f"  absent, out of the means: {'; '.join(evaluation.absent)}")
+    if evaluation.missing:
+        lines.append(f"  {absent}: {'; '.join(evaluation.missing)}")
     for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
         lines += [
-            f"  {title} {name}: {group['patches']:.0f} patches, mIoU {_number(group['miou'])}, "
-            f"agreement {_number(group['agreement'])}"
+            f"  {title} {name}: {group['patches']:.0f} patches, "
+            + ", ".join(f"{text} {_number(group[key])}" for key, text in group_columns.items())
             for name, group in groups.items()
         ]
     return "\n".join(lines)
 
 
-def _text(evaluation: Evaluation) -> str:
-    lines = [f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}"]
-    lines[0] += f": {evaluation.patches} patches"
-    width = max(len(name) for name in evaluation.figures)
-    lines += [f"  {name:<{width}}  {_number(v)}" for name, v in evaluation.figures.items()]
-    rows = [r for r in evaluation.classes if r["support"]]
-    lines.append(f"  {'class':<40} support     AP   precision  recall     F1  threshold")
-    for row in rows:
-        lines.append(
-            f"  {row['name'][:40]:<40} {row['support']:7.0f}  {_number(row['ap'])}"
-            f"  {_number(row['precision']):>9}  {_number(row['recall'])}  {_number(row['f1'])}"
-            f"  {row['threshold']:9.3f}"
+def _layout(
+    evaluation: Evaluation | PixelEvaluation,
+) -> tuple[dict[str, str], str, str, dict[str, str]]:
+    """Columns by class, what was evaluated, what is said of absent classes, columns by group."""
+    from geolulc.learning.pixel_evaluation import PixelEvaluation
+
+    scores = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    patches = f"{evaluation.patches} patches"
+    if isinstance(evaluation, PixelEvaluation):
+        facts = (
+            f"{patches}, {evaluation.pixels:,} pixels "
+            f"({100 * evaluation.ignored:.1f} % without a class, not counted)\n"
+            f"  {evaluation.caution}"
         )
-    if evaluation.without_positive:
-        lines.append(
-            f"  without a positive, out of macro: {'; '.join(evaluation.without_positive)}"
-        )
-    for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
-        lines += [
-            f"  {title} {name}: {group['patches']:.0f} patches, AP macro "
-            f"{_number(group['ap_macro'])}, micro {_number(group['ap_micro'])}"
-            for name, group in groups.items()
-        ]
-    return "\n".join(lines)
+        groups = {"miou": "mIoU", "agreement": "agreement"}
+        columns = {"support": "pixels", "iou": "IoU", **scores}
+        return columns, facts, "absent, out of the means", groups
+    groups = {"ap_macro": "AP macro", "ap_micro": "micro"}
+    columns = {"support": "support", "ap": "AP", **scores, "threshold": "threshold"}
+    return columns, patches, "without a positive, out of macro", groups
 
 
 def _number(value: float) -> str:

@@ -46,17 +46,8 @@ def fetch(name: str) -> None:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    columns = {
-        "name": "name",
-        "kind": "kind",
-        "bands": "bands",
-        "classes": "classes",
-        "MB": "megabytes",
-        "licence": "licence",
-        "where": "where",
-        "scores": "scores",
-        "source": "source",
-    }
+    columns = {name: name for name in ("name", "kind", "bands", "classes", "MB", "licence")}
+    columns |= {"MB": "megabytes", "where": "where", "scores": "scores", "source": "source"}
     cells = [list(columns)]
     for row in rows:
         here = row["where"] if row["where"] == "hub" else "here"

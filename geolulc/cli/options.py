@@ -2,16 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 #: A path that is not checked by click: what is wrong with it is the library's to say (exit code 1).
 PATH = click.Path(path_type=Path)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The type of "A, B" → ("A", "B")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """The type of "0, 100" → (0, 100)."""
+    try:
+        return tuple(int(part) for part in names(text))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers") from None
+
+
+def take_fields(kind: Callable[..., T], options: dict[str, Any]) -> T:
+    """The dataclass ``kind`` of the options that are called like its fields; they leave the rest.
+
+    A field without an option keeps its default.
+    """
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: options.pop(name) for name in fields if name in options})
+
+
+def settings_options(of_what: str) -> Callable[[F], F]:
+    """``--config`` and ``--set``: settings of training; ``read_settings`` reads them."""
+
+    def add(command: F) -> F:
+        for option in (
+            click.option(
+                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting."
+            ),
+            click.option("--config", type=PATH, metavar="TOML", help=of_what),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def read_settings(
+    config: Path | None, settings: Sequence[str], flags: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Settings of the file ``config``, then of ``flags`` that are given, then of ``--set``."""
+    from geolulc.learning.config import parse_setting, read_config
+
+    given = {} if config is None else read_config(config)
+    given |= {name: value for name, value in (flags or {}).items() if value is not None}
+    return given | dict(parse_setting(text) for text in settings)
 
 
 def json_option(command: F) -> F:

@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.options import (
+    PATH,
+    json_option,
+    names,
+    overwrite_option,
+    quiet_option,
+    take_fields,
+)
 from geolulc.cli.progress import progress_bar
 
 
@@ -24,13 +31,15 @@ from geolulc.cli.progress import progress_bar
 @click.option("--keep-cloud", is_flag=True, help="Keep patches with cloud or cloud shadow.")
 @click.option(
     "--nomenclature",
+    "nomenclature_id",
     type=click.Choice(["ben19", "clc43"]),
     default="ben19",
     show_default=True,
     help="Classes of the targets.",
 )
-@click.option("--countries", metavar="A,B", help="Only these countries.")
-@click.option("--seasons", metavar="A,B", help="Only these seasons: Winter,Spring,Summer,Fall.")
+@click.option("--countries", type=names, metavar="A,B", help="Only these countries.")
+@click.option("--seasons", type=names, metavar="A,B",
+              help="Only these seasons: Winter,Spring,Summer,Fall.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="N patches, drawn by seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For --limit.")
 @click.option("--reference-maps", is_flag=True, help="v2: store the CORINE maps too.")
@@ -42,23 +51,10 @@ from geolulc.cli.progress import progress_bar
 def command(
     archives: tuple[Path, ...],
     store: Path,
-    splits: Path | None,
-    snow_list: Path | None,
-    cloud_list: Path | None,
-    metadata: Path | None,
-    keep_snow: bool,
-    keep_cloud: bool,
-    nomenclature: str,
-    countries: str | None,
-    seasons: str | None,
-    limit: int | None,
-    seed: int,
-    reference_maps: bool,
     workers: int | None,
-    skip_broken: bool,
-    overwrite: bool,
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Write one or more BigEarthNet archives (v1 or v2) into STORE.
 
@@ -76,15 +72,10 @@ def command(
             manifest = prepare_store(
                 archives,
                 store,
-                lists=Lists(splits, snow_list, cloud_list, metadata),
-                selection=Selection(
-                    keep_snow, keep_cloud, _names(countries), _names(seasons), limit, seed
-                ),
-                nomenclature_id=nomenclature,
-                reference_maps=reference_maps,
+                lists=take_fields(Lists, options),
+                selection=take_fields(Selection, options),
                 workers=workers or available_cores(),
-                skip_broken=skip_broken,
-                overwrite=overwrite,
+                **options,
                 listing=listing and (lambda done, all_: listing(done // 10**6, all_ // 10**6)),
                 progress=progress,
             )
@@ -94,10 +85,6 @@ def command(
                 click.echo(f"broken: {text}", err=True)
             raise
     click.echo(json.dumps(manifest) if as_json else _summary(store, manifest))
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else None
 
 
 def _summary(store: Path, manifest: dict[str, Any]) -> str:

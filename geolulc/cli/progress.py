@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-#: Called with (done, total): what library functions take to report progress.
-Progress = Callable[[int, int], None]
+from geolulc.progress import Progress
 
 
 @contextlib.contextmanager

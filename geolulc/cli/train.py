@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geolulc.cli.options import PATH, F, device_option, overwrite_option, quiet_option
+from geolulc.cli.options import (
+    PATH,
+    F,
+    device_option,
+    overwrite_option,
+    quiet_option,
+    read_settings,
+    settings_options,
+)
 from geolulc.cli.progress import progress_bar
+from geolulc.learning.trackers import Tracker
 
 if TYPE_CHECKING:
     from geolulc.learning.config import TrainConfig
@@ -24,7 +33,6 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @click.command("train")
 @click.argument("store", type=PATH)
 @click.argument("run", type=PATH)
-@click.option("--config", type=PATH, metavar="TOML", help="Settings that differ from the defaults.")
 @_flag("task", str, "patch (classes present) or pixel (the class of every pixel).")
 @_flag("fusion", str, "early, intermediate or late.")
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
@@ -38,7 +46,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("pixel_loss", str, "ce or ce+dice, of pixels.")
 @_flag("ignore_border", int, "Metres around borders of reference maps to leave out, of pixels.")
 @_flag("seed", int, "Everything random follows from it.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@settings_options("Settings that differ from the defaults.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, if any.")
 @click.option("--find-lr", is_flag=True, help="Only try learning rates: RUN gets a curve.")
 @click.option("--mlflow", is_flag=True, help="Log to MLflow too (MLFLOW_TRACKING_URI).")
@@ -59,12 +67,10 @@ def command(
     **flags: Any,
 ) -> None:
     """Train a network on STORE; RUN gets model.safetensors (best epoch), config, history."""
-    from geolulc.learning.config import TrainConfig, parse_setting, read_config
+    from geolulc.learning.config import TrainConfig, read_config
     from geolulc.learning.interruption import TrainingInterrupted
 
-    given: dict[str, Any] = {} if config is None else read_config(config)
-    given |= {name: value for name, value in flags.items() if value is not None}
-    given |= dict(parse_setting(text) for text in settings)
+    given = read_settings(config, settings, flags)
     if resume and not given and (run / "config.toml").is_file():
         given = read_config(run / "config.toml")
     resolved = TrainConfig.from_mapping(given)
@@ -73,7 +79,7 @@ def command(
         _find_rate(store, run, resolved, device, overwrite, quiet)
         return
 
-    from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker, Tracker
+    from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker
     from geolulc.learning.training import train
 
     trackers: list[Tracker] = [] if quiet else [TerminalTracker()]
@@ -105,7 +111,7 @@ def command(
 
 
 def _leads() -> bool:
-    """Whether this is the one of torchrun's processes that tells."""
+    """Whether this is the process of torchrun that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -124,7 +130,7 @@ def _find_rate(
     click.echo(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
 
 
-class TerminalTracker:
+class TerminalTracker(Tracker):
     """A bar with loss, rate and time left, and a line an epoch, on stderr."""
 
     def __init__(self, name: str = "train") -> None:
@@ -136,7 +142,7 @@ class TerminalTracker:
         if self._bar is None:
             from tqdm import tqdm
 
-            # a resumed run starts where it stood: its rate counts from there
+            # a resumed run begins at its saved step: its rate counts from there
             self._bar = tqdm(
                 desc=self._name, unit=" steps", total=total, initial=done - 1, file=sys.stderr
             )
@@ -161,7 +167,7 @@ class TerminalTracker:
 
 
 def _scores(figures: Mapping[str, Any], between: str) -> str:
-    """The first two validation scores of whichever task the run has."""
+    """The first two validation scores of the run's task."""
     from geolulc.learning.task_figures import TASK_FIGURES
 
     (shown,) = (n.shown for n in TASK_FIGURES.values() if n.score in figures)

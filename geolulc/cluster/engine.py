@@ -54,14 +54,14 @@ def run_items(
     """
     run = uuid.uuid4().hex
     client.set_metadata([LEDGERS, run, WORK], pickle.dumps(work))
-    flight = _Flight(client, run, items, retries)
+    dispatch = _Dispatch(client, run, items, retries)
     try:
-        yield from flight.answers()
+        yield from dispatch.answers()
     finally:
-        flight.cancel()
+        dispatch.cancel()
 
 
-class _Flight:
+class _Dispatch:
     def __init__(self, client: Client, run: str, items: Sequence[object], retries: int) -> None:
         self._client, self._run, self._items, self._retries = client, run, items, retries
         self._waiting = iter(range(len(items)))
@@ -74,12 +74,12 @@ class _Flight:
 
     def answers(self) -> Iterator[tuple[int, Answer[Any]]]:
         self._fill()
-        patience = _Patience(self._client)
+        watch = _WorkerWatch(self._client)
         while self._under_way:
             try:
                 future = self._done.get(timeout=1.0)
             except queue.Empty:
-                patience.look()
+                watch.look()
                 self._overlooked()
                 continue
             number = self._under_way.pop(future, None)
@@ -94,7 +94,7 @@ class _Flight:
             self._forget(number)
             if answer.unfit and answer.error is not None:
                 raise answer.error
-            for text in answer.told:
+            for text in answer.warnings:
                 _LOG.warning("%s", text)
             yield number, answer
             self._fill()
@@ -168,17 +168,17 @@ class _Flight:
         self._client.set_metadata([LEDGERS, self._run, str(number)], None)
 
 
-class _Patience:
-    """Tells once that there are no workers, so that nobody wonders."""
+class _WorkerWatch:
+    """Logs once that there are no workers, so that nobody wonders."""
 
     def __init__(self, client: Client) -> None:
-        self._client, self._since, self._told = client, time.monotonic(), False
+        self._client, self._since, self._warned = client, time.monotonic(), False
 
     def look(self) -> None:
         if _slots(self._client):
-            self._since, self._told = time.monotonic(), False
-        elif not self._told and time.monotonic() - self._since > _PATIENCE_SECONDS:
-            self._told = True
+            self._since, self._warned = time.monotonic(), False
+        elif not self._warned and time.monotonic() - self._since > _PATIENCE_SECONDS:
+            self._warned = True
             _LOG.warning("%s has no workers: waiting", self._client.scheduler.address)
 
 

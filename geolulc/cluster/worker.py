@@ -1,4 +1,4 @@
-"""What runs on a worker: it prepares once, then does one item after another.
+"""The code that runs on a worker: it prepares once, then does one item after another.
 
 Task arguments are plain texts and bytes, so that a worker of another version can say so before
 it unpickles what it may not know. A ledger of attempts and answers lies on the scheduler, which
@@ -51,10 +51,10 @@ class Attempt:
 
 
 class Work(Protocol[Item_, Result_]):
-    """What is done with each item; pickled to the workers."""
+    """A function of items that is pickled to the workers."""
 
     def prepare(self, threads: int) -> Callable[[Item_, Attempt], Result_]:
-        """What does an item, made once a worker, with so many ``threads`` of its own.
+        """The function that does an item; made once a worker, with ``threads`` of its own.
 
         A ``GeolulcError`` here stops the whole run. If it has a ``close``, that is called when
         the worker gets other work.
@@ -63,15 +63,15 @@ class Work(Protocol[Item_, Result_]):
 
 @dataclass(frozen=True)
 class Answer(Generic[Result]):
-    """What came of an item: its ``result`` or its ``error``; what was ``told`` on the way.
+    """The ``result`` of an item, or its ``error``.
 
-    ``unfit``: the error is one of the worker, not of the item.
+    ``unfit``: the error is one of the worker, not of the item. ``warnings``: logged meanwhile.
     """
 
     result: Result | None = None
     error: GeolulcError | None = None
     unfit: bool = False
-    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def run_item(version: str, run: str, number: int, item: bytes, retries: int) -> Answer[Any]:
@@ -114,13 +114,13 @@ def run_item(version: str, run: str, number: int, item: bytes, retries: int) -> 
             do = stack.enter_context(_PREPARED.borrowed(worker, run))
         except GeolulcError as error:
             return _unfit(error)
-        told = stack.enter_context(_listening())
+        warnings = stack.enter_context(_listening())
         try:
             attempt = Attempt(earlier, lambda: _require_wanted(worker, key))
             answer = Answer(do(pickle.loads(item), attempt))  # noqa: S301 - likewise
         except GeolulcError as error:
             answer = Answer(error=error)
-    answer = Answer(answer.result, answer.error, told=tuple(told))
+    answer = Answer(answer.result, answer.error, warnings=tuple(warnings))
     ledger.write({"answer": pickle.dumps(answer)})
     return answer
 
@@ -142,7 +142,7 @@ class Ledger:
         self._worker, self._keys = worker, [LEDGERS, run, str(number)]
 
     def read(self) -> Mapping[str, Any]:
-        """What is known of the item: "attempts" and "answer"."""
+        """The entry of the item: its "attempts" and "answer"."""
         found = sync(
             self._worker.loop,
             self._worker.scheduler.get_metadata,
@@ -152,7 +152,7 @@ class Ledger:
         return found if isinstance(found, dict) else {}
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Replace it."""
+        """Replace the entry."""
         sync(
             self._worker.loop,
             self._worker.scheduler.set_metadata,
@@ -173,7 +173,7 @@ def _require_wanted(worker: Worker, key: str) -> None:
 
 
 class _Cache:
-    """What is prepared on this worker: of one kind of work, so that memory does not grow.
+    """The functions prepared on this worker, of one work only, so that memory does not grow.
 
     One function for each item that the worker does at a time.
     """
@@ -225,20 +225,20 @@ def _cores() -> int:
 class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.told.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
-    """What geolulc logs meanwhile is for the client, not for this worker's stderr."""
+    """Collects what geolulc logs meanwhile, for the client, not for this worker's stderr."""
     logger, listener = logging.getLogger("geolulc"), _Listener()
     logger.addHandler(listener)
     logger.propagate = False
     try:
-        yield listener.told
+        yield listener.messages
     finally:
         logger.propagate = True
         logger.removeHandler(listener)

@@ -10,8 +10,9 @@ from typing import Final
 
 from geolulc.datasets.entries import V1, V2, V2_NAME, Entry, Metadata, describe_v1, find_metadata
 from geolulc.datasets.lists import V1_NAME, find_lists
-from geolulc.datasets.tars import Progress, is_tar, list_patches
+from geolulc.datasets.tars import is_tar, list_patches
 from geolulc.errors import DatasetError
+from geolulc.progress import Progress
 
 _REMEDY: Final = "Give the archive's folder, or its .tar, .tar.gz or .tar.zst."
 

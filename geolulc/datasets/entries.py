@@ -1,4 +1,4 @@
-"""What is known of a patch before its pixels are read, in both versions of BigEarthNet.
+"""The facts of a patch before its pixels are read, in both versions of BigEarthNet.
 
 v1 has lists (``lists.py``). v2 (reBEN) has ``metadata.parquet`` and, for the patches that are not
 recommended, ``metadata_for_patches_with_snow_cloud_or_shadow.parquet``.
@@ -55,7 +55,7 @@ class Entry:
 
 
 def describe_v1(name: str, place: str | tuple[int, int], lists: PatchLists) -> Entry:
-    """What the lists say of a v1 patch, and the season of its date."""
+    """The entry of a v1 patch: from the lists, and the season from its date."""
     return Entry(
         name=name,
         dataset=V1,
@@ -105,9 +105,9 @@ class Metadata:
         return ", ".join(file.name for file in self.files)
 
     def describe(self, name: str, place: str | tuple[int, int]) -> Entry | None:
-        """What the metadata say of a v2 patch; None where they do not know it.
+        """The entry of a v2 patch from the metadata; None for a patch that is not in them.
 
-        ``DatasetError`` for a split that is none.
+        ``DatasetError`` for a name that is not one of a split.
         """
         number = self._row_of.get(name)
         if number is None:

@@ -9,6 +9,7 @@ manifest), because 600,000 lists of names take seconds to read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,7 +113,7 @@ def multi_hot(bits: NDArray[np.uint64], classes: int) -> NDArray[np.uint8]:
     return np.unpackbits(bytes_first, axis=1, bitorder="little", count=classes)
 
 
-class IndexWriter:
+class IndexWriter(AbstractContextManager["IndexWriter"]):
     """Writes an index of any length, row group by row group; the same rows give the same bytes.
 
     A context manager: the file is complete at its end.
@@ -121,9 +122,6 @@ class IndexWriter:
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self._waiting: list[pa.Table] = []
-
-    def __enter__(self) -> IndexWriter:
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self._writer:

@@ -33,7 +33,7 @@ _PLACES_FILE: Final = "s1_s2_name_country_season.csv"
 
 @dataclass(frozen=True)
 class PatchLists:
-    """What lists say about v1 patches. None: no such list was found.
+    """The lists of v1 patches. None: no such list was found.
 
     ``splits``: patch → "train", "val" or "test". ``origin``: what → where it comes from.
     """

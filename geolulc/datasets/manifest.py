@@ -1,4 +1,4 @@
-"""What goes into the manifest of a store: counts, classes, statistics and checksums.
+"""The manifest of a store: counts, classes, statistics and checksums.
 
 It holds no time and no path, so the same input gives the same bytes.
 """

@@ -29,10 +29,11 @@ from geolulc.datasets.reading import locate_v1
 from geolulc.datasets.reference_maps import MapPlace, ReferenceMaps, open_reference_maps
 from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
-from geolulc.datasets.tars import ForwardReader, Progress, is_plain_tar
+from geolulc.datasets.tars import ForwardReader, is_plain_tar
 from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.nomenclature import nomenclature
+from geolulc.progress import Progress
 from geolulc.staging import require_free
 
 _SMALLEST_SHARD: Final = 64

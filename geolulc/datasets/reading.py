@@ -26,7 +26,7 @@ from geolulc.nomenclature import BEN19, convert_to_ben19
 _BAND_SUFFIX: Final = re.compile(r"_(B\d[\dA])\.tif$")
 _LABELS_SUFFIX: Final = "_labels_metadata.json"
 _REFERENCE_SUFFIX: Final = "_reference_map.tif"
-#: Bytes of a labels file beyond which it is none.
+#: A longer file is not a labels file.
 _LONGEST_JSON: Final = 1 << 20
 
 
@@ -43,7 +43,7 @@ def find_files(root: Path, entry: Entry) -> dict[str, BandFile]:
 
 
 def file_role(patch_name: str, name: str) -> str | None:
-    """What a patch's file holds, by its name: a band, "labels", "reference" or nothing of use."""
+    """The role of a patch's file by its name: a band, "labels", "reference"; None for others."""
     if not name.startswith(patch_name):
         return None
     ending = name[len(patch_name) :]
@@ -121,10 +121,10 @@ def locate_v1(root: Path, entry: Entry) -> Entry:
 
 
 def _acquisition(name: str, written: str) -> str | None:
-    """ISO 8601 of "2017-06-13 10:10:31"; None where not even the day is one.
+    """ISO 8601 of "2017-06-13 10:10:31"; None where not even the day is valid.
 
-    Some copies carry a time of day that is none ("95:03:2", of names like T95032, which lack a
-    leading zero): there the name's time is taken, and where that is none either the day alone.
+    Some copies have an impossible time of day ("95:03:2", of names like T95032, which lack a
+    leading zero): then the time in the name counts, and if that is impossible too, the day alone.
     """
     day, _, time = written.partition(" ")
     of_name = name.split("_")[2].partition("T")[2].rjust(6, "0")

@@ -1,4 +1,4 @@
-"""Which patches of an archive go into a store."""
+"""The selection of an archive's patches for a store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geolulc.errors import DatasetError, ParameterError
 
 @dataclass(frozen=True)
 class Selection:
-    """What to keep.
+    """The patches to keep.
 
     ``countries`` and ``seasons``: only these (None: all). ``limit``: this many patches, drawn by
     ``seed``; the same for the same seed, and a larger limit keeps those of a smaller one.

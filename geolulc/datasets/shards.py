@@ -47,7 +47,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What came of a shard; ``written`` is false where broken patches forbid it."""
+    """The result of a shard; ``written`` is false where broken patches forbid it."""
 
     number: int
     broken: tuple[Broken, ...]
@@ -126,7 +126,7 @@ def _write_parts(
 
 
 def read_parts(store: Path, number: int) -> tuple[pa.Table, BandHistograms, tuple[Broken, ...]]:
-    """What a finished shard left beside its records."""
+    """Index, histograms and broken patches of a finished shard."""
     folder = store / PARTS_FOLDER
     table = read_index(folder / f"{number}.parquet")
     with np.load(folder / f"{number}.npz", allow_pickle=False) as sparse:

@@ -26,7 +26,7 @@ _ALL_BANDS: Final = tuple(name for names in GROUPS.values() for name in names)
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
-    """Of the pixels with data (DN ≠ 0) of one band, in DN.
+    """Statistics of the pixels with data (DN ≠ 0) of one band, in DN.
 
     ``std`` is the population's (divided by n). ``percentiles`` are numpy's (linear between the
     two nearest values). With no pixel at all everything is NaN.
@@ -44,7 +44,7 @@ class BandStatistics:
         """JSON form: NaN as None, percentiles under string keys."""
         plain = asdict(self)
         plain["percentiles"] = {str(k): v for k, v in self.percentiles.items()}
-        return {name: _without_nan(value) for name, value in plain.items()}
+        return {name: without_nan(value) for name, value in plain.items()}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> BandStatistics:
@@ -53,21 +53,20 @@ class BandStatistics:
         def number(value: Any) -> float:
             return math.nan if value is None else float(value)
 
+        mean, std, low, high = (number(plain[n]) for n in ("mean", "std", "minimum", "maximum"))
+        percentiles = {int(k): number(v) for k, v in plain["percentiles"].items()}
         return cls(
-            number(plain["mean"]),
-            number(plain["std"]),
-            number(plain["minimum"]),
-            number(plain["maximum"]),
-            {int(k): number(v) for k, v in plain["percentiles"].items()},
-            int(plain["pixels"]),
-            int(plain["nodata_pixels"]),
+            mean, std, low, high, percentiles, int(plain["pixels"]), int(plain["nodata_pixels"])
         )
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """``value`` with None in place of NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class BandHistograms:

@@ -19,7 +19,7 @@ from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.patch import SPLITS, Patch
 from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
-from geolulc.errors import DatasetError, GeolulcError, ParameterError
+from geolulc.errors import DatasetError, ParameterError, require_one_of
 from geolulc.nomenclature import Nomenclature, nomenclature
 
 _Column = TypeVar("_Column", list[Any], NDArray[Any])
@@ -32,6 +32,8 @@ class Store:
         path: the folder.
         manifest: counts, classes, statistics and checksums, as ``manifest.json`` has them.
         nomenclature: the classes of ``targets``.
+        shard_files: the datadings file of each shard.
+        target_bytes: ``targets`` as uint8, a quarter of the memory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +41,7 @@ class Store:
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         try:
             self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
-            self._shard_files: Final = tuple(
+            self.shard_files: Final = tuple(
                 self._shard_file(shard) for shard in self.manifest["shards"]
             )
             total = int(self.manifest["patches"]["total"])
@@ -52,7 +54,7 @@ class Store:
         self._offsets: Final = self._numbers("offset")
         self._sizes: Final = self._numbers("size")
         self._check(total)
-        self._hot: Final = multi_hot(self._numbers("classes"), len(names))
+        self.target_bytes: NDArray[np.uint8] = multi_hot(self._numbers("classes"), len(names))
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path,)
@@ -107,12 +109,7 @@ class Store:
     @functools.cached_property
     def targets(self) -> NDArray[np.float32]:
         """float32 (patches, classes): 1 where the patch has the class."""
-        return self._hot.astype(np.float32)
-
-    @property
-    def target_bytes(self) -> NDArray[np.uint8]:
-        """``targets`` as uint8, a quarter of the memory."""
-        return self._hot
+        return self.target_bytes.astype(np.float32)
 
     @functools.cached_property
     def splits(self) -> tuple[str | None, ...]:
@@ -136,13 +133,7 @@ class Store:
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Positions of the patches of "train", "val" or "test", ascending."""
-        if name not in SPLITS:
-            raise ParameterError(
-                f"split {name!r}",
-                found="no such split",
-                expected=f"one of {', '.join(SPLITS)}",
-                remedy="Use one of these.",
-            )
+        require_one_of("split", name, SPLITS)
         parts = [
             pc.fill_null(pc.equal(batch.column(0).cast(pa.string()), name), False).to_numpy(
                 zero_copy_only=False
@@ -175,11 +166,6 @@ class Store:
         """Whether each patch has a reference map (``prepare_store(reference_maps=True)``)."""
         return np.array(self.column("has_reference"), np.bool_)
 
-    @property
-    def shard_files(self) -> tuple[Path, ...]:
-        """The datadings file of each shard."""
-        return self._shard_files
-
     @functools.cached_property
     def pixel_hashes(self) -> NDArray[np.uint64]:
         """XXH3 of each patch's pixels (``records.pixel_hash``)."""
@@ -193,7 +179,7 @@ class Store:
             DatasetError: the record is damaged.
         """
         position = range(len(self))[index]
-        file = self._shard_files[self._shards[position]]
+        file = self.shard_files[self._shards[position]]
         size = int(self._sizes[position])
         try:
             with file.open("rb") as stream:
@@ -214,9 +200,5 @@ def open_store(path: str | Path) -> Store:
     """
     try:
         return Store(Path(path))
-    except GeolulcError as error:
-        if isinstance(error, ParameterError):  # a nomenclature that does not exist
-            raise DatasetError(
-                path, found=error.found, expected=error.expected, remedy="Prepare it again."
-            ) from error
-        raise
+    except ParameterError as error:  # a nomenclature that does not exist
+        raise error.within(path, DatasetError, remedy="Prepare it again.") from error

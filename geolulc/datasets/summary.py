@@ -1,4 +1,4 @@
-"""What a store holds, and whether its bytes are still those that were written."""
+"""A summary of a store, and the check that its bytes are those that were written."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -29,13 +30,7 @@ def fit_temperature(logits: Array, targets: Array) -> float:
         return 1.0
     z, y = logits.astype(np.float64), targets.astype(np.float64)
 
-    def cross_entropy(log_temperature: float) -> float:
-        scaled = z / math.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0, scaled) - y * scaled))
-
-    low, high = (math.log(t) for t in _TEMPERATURES)
-    found = minimize_scalar(cross_entropy, bounds=(low, high), method="bounded")
-    return math.exp(float(found.x))
+    return _minimizing(lambda scale: np.logaddexp(0, z * scale) - y * (z * scale))
 
 
 def fit_softmax_temperature(logits: Array, truth: NDArray[np.int64]) -> float:
@@ -50,12 +45,17 @@ def fit_softmax_temperature(logits: Array, truth: NDArray[np.int64]) -> float:
     z = logits.astype(np.float64)
     at_truth = z[np.arange(len(z)), truth]
 
-    def cross_entropy(log_temperature: float) -> float:
-        scale = math.exp(-log_temperature)
-        return float(np.mean(logsumexp(z * scale, axis=1) - at_truth * scale))
+    return _minimizing(lambda scale: logsumexp(z * scale, axis=1) - at_truth * scale)
 
+
+def _minimizing(losses: Callable[[float], NDArray[np.float64]]) -> float:
+    """The temperature of the lowest mean of ``losses``, which take 1 / temperature."""
     low, high = (math.log(t) for t in _TEMPERATURES)
-    found = minimize_scalar(cross_entropy, bounds=(low, high), method="bounded")
+    found = minimize_scalar(
+        lambda log_temperature: float(np.mean(losses(math.exp(-log_temperature)))),
+        bounds=(low, high),
+        method="bounded",
+    )
     return math.exp(float(found.x))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,20 +11,19 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from geolulc.datasets import Store
+from geolulc.datasets.statistics import without_nan
 from geolulc.errors import CheckpointError, DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast_type, choose_device
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
+from geolulc.progress import Progress
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of the patches of a split.
+    """A model's logits for the patches of a split.
 
     Attributes:
         model: the model.
@@ -50,17 +48,16 @@ class Predictions:
         return np.asarray(self.probabilities >= np.asarray(self.model.thresholds))
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of a model on a split; NaN where there is nothing to compute one from.
+@dataclass(frozen=True, kw_only=True)
+class SplitFigures:
+    """Figures of a model on a split, of either task; NaN where there is nothing to compute one of.
 
     Attributes:
         model: name, sha256, temperature and config.
         store, split: what it was evaluated on.
         patches: their number.
         figures: name → value over all patches.
-        classes: one mapping a class: name, support, predicted, threshold, ap, precision, …
-        without_positive: names of the classes that no patch has; out of every macro mean.
+        classes: one mapping a class: name, support and its figures.
         countries, seasons: name → patches and the main figures; empty where not known.
     """
 
@@ -70,14 +67,30 @@ class Evaluation:
     patches: int
     figures: Mapping[str, float]
     classes: Sequence[Mapping[str, Any]]
-    without_positive: Sequence[str]
     countries: Mapping[str, Mapping[str, float]]
     seasons: Mapping[str, Mapping[str, float]]
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the classes that the split does not have; they are left out of every mean."""
+        return [row["name"] for row in self.classes if not row["support"]]
 
     def as_json(self) -> dict[str, Any]:
         """Everything as JSON has it: NaN is None."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(SplitFigures):
+    """Figures of a model of patches.
+
+    Attributes:
+        classes: name, support, predicted, threshold, ap, precision, recall, f1, f2 of each class.
+        without_positive: names of the classes that no patch has; they are in no macro mean.
+    """
+
+    without_positive: Sequence[str]
 
 
 def predict(
@@ -90,7 +103,7 @@ def predict(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Predictions:
-    """What ``model`` says of every patch of a split.
+    """The logits of ``model`` for every patch of a split.
 
     Raises:
         DatasetError: the split has no patch, or the store's classes are not the model's.
@@ -120,8 +133,8 @@ def predict(
 
 def patch_losses(predictions: Predictions) -> NDArray[np.float64]:
     """Mean binary cross-entropy of each patch with calibrated probabilities, float64 (n,)."""
-    z = predictions.logits.astype(np.float64) / predictions.model.temperature
-    return np.asarray(np.mean(np.logaddexp(0, z) - predictions.targets * z, axis=1))
+    logits = predictions.logits.astype(np.float64) / predictions.model.temperature
+    return np.asarray(metrics.log_losses(predictions.targets, logits).mean(axis=1))
 
 
 def evaluate(
@@ -145,34 +158,21 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
         predictions: as ``predict`` gives them.
         seed_compat: add the ranking figures as the seed's code computed them.
     """
-    model, store = predictions.model, predictions.patches.store
+    model, patches = predictions.model, predictions.patches
     targets, scores = predictions.targets, predictions.probabilities
     by_class = metrics.class_figures(targets, scores, predictions.decisions)
     figures = _figures(targets, scores, predictions.decisions)
     figures["ece_uncalibrated"] = metrics.calibration_error(targets, expit(predictions.logits))
     if seed_compat:
         figures |= metrics.seed_ranking_figures(targets, scores)
+    rows = rows_by_class(model, {"threshold": np.array(model.thresholds), **by_class})
     return Evaluation(
-        model=evaluated_model(model),
-        store=store.path.name,
-        split=predictions.patches.split,
-        patches=len(targets),
+        **subject_of(model, patches),
         figures=figures,
-        classes=[
-            {
-                "name": name,
-                "threshold": model.thresholds[c],
-                **{figure: float(values[c]) for figure, values in by_class.items()},
-            }
-            for c, name in enumerate(model.net.classes)
-        ],
-        without_positive=[
-            name
-            for name, support in zip(model.net.classes, by_class["support"], strict=True)
-            if not support
-        ],
-        countries=_by_group(predictions, store.countries),
-        seasons=_by_group(predictions, store.seasons),
+        classes=rows,
+        without_positive=[row["name"] for row in rows if not row["support"]],
+        countries=_by_group(predictions, patches.store.countries),
+        seasons=_by_group(predictions, patches.store.seasons),
     )
 
 
@@ -218,14 +218,27 @@ def patches_of_split(store: Store, split: str, *, masks: bool = False) -> SplitP
     return patches
 
 
-def evaluated_model(model: Model) -> dict[str, Any]:
-    """What an evaluation says of the model: name, sha256, temperature and config."""
+def subject_of(model: Model, patches: SplitPatches) -> dict[str, Any]:
+    """The fields of ``SplitFigures`` that name the model and the split."""
     return {
-        "name": model.name,
-        "sha256": model.sha256,
-        "temperature": model.temperature,
-        "config": model.net.config.as_mapping(),
+        "model": {
+            "name": model.name,
+            "sha256": model.sha256,
+            "temperature": model.temperature,
+            "config": model.net.config.as_mapping(),
+        },
+        "store": patches.store.path.name,
+        "split": patches.split,
+        "patches": len(patches),
     }
+
+
+def rows_by_class(model: Model, figures: Mapping[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
+    """One mapping a class, with its name, of figures float64 (C,)."""
+    return [
+        {"name": name, **{key: float(values[c]) for key, values in figures.items()}}
+        for c, name in enumerate(model.net.classes)
+    ]
 
 
 def class_order(model: Model, store: Store) -> list[int]:
@@ -239,12 +252,3 @@ def class_order(model: Model, store: Store) -> list[int]:
             remedy=f"Prepare one with --nomenclature {model.net.nomenclature}.",
         )
     return [names.index(name) for name in model.net.classes]
-
-
-def without_nan(value: Any) -> Any:
-    """``value`` with None for every number that is none, as JSON has it."""
-    if isinstance(value, dict):
-        return {k: without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The losses of an epoch, looked at now and then, and stopped at when one is not a number."""
+"""The losses of an epoch; training stops when one of them is not finite."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LossMeter:
         return self.total / max(self.steps, 1)
 
     def look(self) -> None:
-        """Take up the waiting losses; ``TrainingError`` with the patches of one that is no number.
+        """Add the waiting losses; ``TrainingError`` names the patches whose loss is not finite.
 
         All processes call this at the same steps.
         """

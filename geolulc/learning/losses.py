@@ -1,4 +1,8 @@
-"""Losses of multi-label classification, for targets anywhere in 0..1."""
+"""Losses of multi-label classification, for targets anywhere in 0..1.
+
+Smoothed and blended targets lie between 0 and 1: torchvision's focal loss and timm's asymmetric
+loss are for targets of 0 and 1, and so not used here.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -31,38 +32,36 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         seed=config.seed,
     )
     if config.task == "pixel":
-        start_at_shares(net, patches.pixel_shares)
+        start_at(net, nn.Conv2d, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))
     else:
-        start_at_frequencies(net, patches.targets.mean(axis=0))
+        start_at(net, nn.Linear, logit(np.clip(patches.targets.mean(axis=0), 0.01, 0.99)))
     # two steps: together, mypy knows no such overload
     return net.to(device).to(memory_format=memory_format(device))
 
 
 @torch.no_grad()
-def start_at_frequencies(net: LandCoverNet, frequencies: NDArray[np.float32]) -> None:
-    """Let a network that knows nothing say how frequent each class (C,) is.
+def start_at(
+    net: LandCoverNet, kind: type[nn.Linear | nn.Conv2d], bias: NDArray[np.float32]
+) -> None:
+    """Set the last bias of a fresh network to ``bias``, float32 (C,): its first logits.
 
-    The bias of the last layer starts at the log-odds (Lin et al. 2017, section 3.3): otherwise
-    the first hundred steps only learn that most classes are absent most of the time.
+    At the log-odds of the classes (Lin et al. 2017, section 3.3), or of pixels at the logarithm of
+    their shares: otherwise the first hundred steps only learn that most classes are rare.
     """
-    last = None
-    for module in net.fusion.modules():
-        if isinstance(module, nn.Linear) and module.out_features == len(net.classes):
-            last = module
+    last = output_layer(net, kind)
     if last is not None and last.bias is not None:
-        shares = torch.from_numpy(np.clip(frequencies, 0.01, 0.99))
-        last.bias.copy_(torch.logit(shares))
+        last.bias.copy_(torch.from_numpy(bias))
 
 
-@torch.no_grad()
-def start_at_shares(net: LandCoverNet, shares: NDArray[np.float32]) -> None:
-    """The same for pixels: the last bias starts at the logarithm of each class's share, (C,)."""
-    last = None
+def output_layer(
+    net: LandCoverNet, kind: type[nn.Linear | nn.Conv2d]
+) -> nn.Linear | nn.Conv2d | None:
+    """The last layer of ``kind`` with an output for each class; None where there is none."""
+    found = None
     for module in net.fusion.modules():
-        if isinstance(module, nn.Conv2d) and module.out_channels == len(net.classes):
-            last = module
-    if last is not None and last.bias is not None:
-        last.bias.copy_(torch.log(torch.from_numpy(np.clip(shares, 1e-4, 1.0))))
+        if isinstance(module, kind) and len(module.weight) == len(net.classes):
+            found = module
+    return found
 
 
 def net_config(config: TrainConfig) -> NetConfig:

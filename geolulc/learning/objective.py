@@ -1,8 +1,7 @@
-"""What training does by task: the loss of a batch, the figures of an epoch, what is kept of it."""
+"""What training does by task: the loss of a batch, the figures of an epoch, its calibration."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,9 +22,8 @@ from geolulc.learning.losses import make_loss
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import make_pixel_loss
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
-from geolulc.learning.pixel_scoring import score_pixels
-from geolulc.learning.scoring import score
-from geolulc.learning.selection import class_average_precision, validation_figures
+from geolulc.learning.scoring import score, score_pixels
+from geolulc.learning.selection import class_average_precision, named_figures, validation_figures
 from geolulc.nets import LandCoverNet
 
 #: (temperature, thresholds) that were fitted on validation; no thresholds for pixels.
@@ -34,7 +32,7 @@ Calibration = tuple[float, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Validation:
-    """How a network does on the held-out patches.
+    """The figures of a network on the held-out patches.
 
     Attributes:
         figures: columns of the history.
@@ -74,7 +72,7 @@ def make_objective(
 
 
 class PatchObjective:
-    """Which classes are present in a patch."""
+    """The objective of a network that says which classes are present in a patch."""
 
     def __init__(
         self,
@@ -91,11 +89,11 @@ class PatchObjective:
         self._beta = config.threshold_beta
 
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """As ``Objective`` has it; both (N, C)."""
+        """Loss of each patch, (N,), of logits and targets (N, C)."""
         return self._loss(logits, truth)
 
     def validate(self, net: LandCoverNet, **scoring: Any) -> Validation:
-        """As ``Objective`` has it."""
+        """Figures on the held-out patches; ``scoring`` as for ``score``."""
         logits, truth = score(net, self._held_out, **scoring), self._held_out.targets
 
         def calibrate() -> Calibration:
@@ -111,7 +109,7 @@ class PatchObjective:
 
 
 class PixelObjective:
-    """The class of every pixel."""
+    """The objective of a network that says the class of every pixel."""
 
     def __init__(
         self,
@@ -124,16 +122,15 @@ class PixelObjective:
         self._held_out = held_out
 
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """As ``Objective`` has it; (N, C, rows, columns) and uint8 (N, rows, columns)."""
+        """Loss of each patch, (N,), of (N, C, rows, columns) and uint8 (N, rows, columns)."""
         return self._loss(logits, truth)
 
     def validate(self, net: LandCoverNet, **scoring: Any) -> Validation:
-        """As ``Objective`` has it; borders count here."""
+        """Figures of all labelled pixels of the held-out patches, borders among them."""
         scores = score_pixels(net, self._held_out, **scoring)
-        iou = class_figures(scores.confusion)["iou"].tolist()
         figures = overall_figures(scores.confusion)
         return Validation(
             {"val_loss": scores.loss, **{f"val_{k}": v for k, v in figures.items()}},
-            {n: v if math.isfinite(v) else None for n, v in zip(net.classes, iou, strict=True)},
+            named_figures(net, class_figures(scores.confusion)["iou"]),
             lambda: (fit_softmax_temperature(scores.logits, scores.truth), ()),
         )

@@ -45,7 +45,8 @@ def update_average(average: nn.Module, net: nn.Module, decay: float, step: int) 
 
     The decay starts small, (1 + step) / (10 + step), so that the first random weights are soon
     forgotten (the rule of TensorFlow's ExponentialMovingAverage); 0 copies ``net``. Buffers
-    (batch statistics) are averaged as weights are; whole numbers are copied.
+    (batch statistics) are averaged as weights are; whole numbers are copied. torch's AveragedModel
+    copies at its first step and puts "module." before the names that saved states have.
     """
     decay = min(decay, (1 + step) / (10 + step))
     pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))

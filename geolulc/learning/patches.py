@@ -1,4 +1,4 @@
-"""The patches of one split of a store, and what training takes from all of them at once."""
+"""The patches of one split of a store, with statistics over all of them."""
 
 from __future__ import annotations
 

@@ -3,14 +3,17 @@
 The reference is CORINE: units of 25 ha and more, drawn by people from images of other days. What
 is smaller is not in it, and its borders are not exact to the pixel. The figures are agreement with
 that map, not accuracy on the ground; near its borders they are given apart.
+
+It shares its frame with ``evaluation``, but not its way to the figures: the predictions of all
+pixels would not fit into memory, so that each batch is counted into confusion matrices.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,22 +23,21 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from geolulc.datasets import Store
 from geolulc.learning.evaluation import (
+    SplitFigures,
     class_order,
-    evaluated_model,
     patches_of_split,
-    without_nan,
+    rows_by_class,
+    subject_of,
 )
 from geolulc.learning.metrics import CALIBRATION_BINS
-from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_borders import near_borders
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
+from geolulc.learning.scoring import classify_patches
 from geolulc.nets import Model
-from geolulc.nets.devices import autocast, autocast_type, choose_device
+from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.nomenclature import IGNORED
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
+from geolulc.progress import Progress
 
 #: Distances in metres from a border of the reference map at which agreement is given apart.
 BORDERS: Final = (20, 50)
@@ -46,44 +48,27 @@ CAUTION: Final = (
 )
 
 
-@dataclass(frozen=True)
-class PixelEvaluation:
-    """Figures of a pixel model on a split; NaN where there is nothing to compute one from.
+@dataclass(frozen=True, kw_only=True)
+class PixelEvaluation(SplitFigures):
+    """Figures of a model of pixels, on the patches of a split that have a reference map.
 
     Attributes:
-        model: name, sha256, temperature and config.
-        store, split: what it was evaluated on.
-        patches: those with a reference map.
         pixels: those whose code has a class.
         ignored: share of the pixels whose code has none.
         caution: what the figures do not say.
-        figures: name → value over all pixels; see ``pixel_metrics`` and ``BORDERS``.
-        classes: one mapping a class: name, support and mapped (pixels), iou, f1, precision, recall.
-        absent: names of the classes that the reference does not have; out of every mean.
+        figures: see ``pixel_metrics`` and ``BORDERS``.
+        classes: name, support and mapped (pixels), iou, f1, precision and recall of each class.
+        absent: names of the classes that the reference does not have; they are in no mean.
         confusion: pixels by class of the reference (rows) and of the map, in the order of classes.
-        countries, seasons: name → patches and figures; empty where not known.
         agreement: patch name → share of its pixels with the class of the reference.
     """
 
-    model: Mapping[str, Any]
-    store: str
-    split: str
-    patches: int
     pixels: int
     ignored: float
     caution: str
-    figures: Mapping[str, float]
-    classes: Sequence[Mapping[str, Any]]
     absent: Sequence[str]
     confusion: Sequence[Sequence[int]]
-    countries: Mapping[str, Mapping[str, float]]
-    seasons: Mapping[str, Mapping[str, float]]
     agreement: Mapping[str, float]
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything as JSON has it: NaN is None."""
-        plain: dict[str, Any] = without_nan(asdict(self))
-        return plain
 
 
 def evaluate_pixels(
@@ -114,7 +99,7 @@ def evaluate_pixels(
 
 @dataclass(frozen=True)
 class MappedPatches:
-    """Some patches of a split and what a model says of them.
+    """Some patches of a split with their references and maps.
 
     Attributes:
         places: int64 (N,), their places in the split.
@@ -136,27 +121,26 @@ def map_patches(
     *,
     batch_size: int = 32,
     workers: int = 0,
-) -> Any:
+) -> Iterator[MappedPatches]:
     """Yield ``MappedPatches`` of all ``patches`` (with masks), in their order."""
     # the store's positions → the model's: by name
     order = torch.full((256,), IGNORED, dtype=torch.int64)
     order[class_order(model, patches.store)] = torch.arange(len(model.net.classes))
     order = order.to(device)
-    net = model.net.to(device).eval()
-    dtype, layout = autocast_type("auto", device), memory_format(device)
-    for batch in patches.loader(batch_size, device=device, workers=workers):
-        with torch.inference_mode():
-            b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
-            inputs = net.preprocess(b10, b20, b60)
-            with autocast(dtype, device):
-                logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
-            confidence, mapped = model.probabilities(logits).max(dim=1)
-            found = MappedPatches(patches.places(batch), order[truth.long()], mapped, confidence)
-        yield found
+    for places, truth, logits in classify_patches(
+        model.net.to(device),
+        patches,
+        device=device,
+        dtype=autocast_type("auto", device),
+        batch_size=batch_size,
+        workers=workers,
+    ):
+        confidence, mapped = model.probabilities(logits).max(dim=1)
+        yield MappedPatches(places, order[truth.long()], mapped, confidence)
 
 
 class _Tally:
-    """Confusion matrices of everything that is told apart, and what else is summed up."""
+    """Confusion matrices by group and distance from a border, and the other sums of a pass."""
 
     def __init__(self, model: Model, patches: SplitPatches, device: torch.device) -> None:
         self.done = 0
@@ -171,7 +155,7 @@ class _Tally:
         self._agreement = np.full(len(patches), np.nan)
 
     def add(self, found: MappedPatches) -> None:
-        """Take up some patches."""
+        """Count some patches."""
         truth, mapped = found.truth, found.mapped
         known = truth != IGNORED
         self._count(("all", ""), mapped, truth)
@@ -205,29 +189,19 @@ class _Tally:
         return np.asarray(self._matrices[kind, name].compute().cpu().numpy(), np.int64)
 
     def evaluation(self) -> PixelEvaluation:
-        """What all patches amount to."""
+        """The evaluation of all patches that were counted."""
         model, patches = self._model, self._patches
         confusion = self._confusion("all")
-        by_class = class_figures(confusion)
+        rows = rows_by_class(model, class_figures(confusion))
         pixels = int(confusion.sum())
         return PixelEvaluation(
-            model=evaluated_model(model),
-            store=patches.store.path.name,
-            split=patches.split,
-            patches=len(patches),
+            **subject_of(model, patches),
             pixels=pixels,
             ignored=1 - pixels / (len(patches) * 120 * 120),
             caution=CAUTION,
             figures=overall_figures(confusion) | self._border_figures(confusion) | self._ece(),
-            classes=[
-                {"name": name, **{key: float(values[c]) for key, values in by_class.items()}}
-                for c, name in enumerate(model.net.classes)
-            ],
-            absent=[
-                name
-                for name, support in zip(model.net.classes, by_class["support"], strict=True)
-                if not support
-            ],
+            classes=rows,
+            absent=[row["name"] for row in rows if not row["support"]],
             confusion=confusion.tolist(),
             countries=self._by_group("country"),
             seasons=self._by_group("season"),

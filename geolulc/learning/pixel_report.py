@@ -1,10 +1,13 @@
-"""The evaluation of a pixel model for people: Markdown with tables, plots and maps, and JSON."""
+"""The evaluation of a pixel model for people: the frame of ``report``, with maps.
+
+Its pictures cannot be shared: it shows maps beside their references, made again for the patches
+that are shown, where ``report`` shows which labels are wrong.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +18,11 @@ from numpy.typing import NDArray
 from geolulc.datasets import Store
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_evaluation import BORDERS, PixelEvaluation, map_patches
-from geolulc.learning.plots import new_figure, plot_by_class
-from geolulc.learning.report import true_colour
-from geolulc.learning.task_figures import TASK_FIGURES
+from geolulc.learning.plots import new_figure
+from geolulc.learning.report import Section, TaskReport, true_colour, write_folder
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.nomenclature import IGNORED, Nomenclature
-from geolulc.staging import staged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,22 +34,42 @@ _NO_CLASS: Final = (255, 255, 255)
 _AGREES: Final = (225, 225, 225)
 _DIFFERS: Final = (190, 30, 45)
 
-#: What each figure is called.
-FIGURES: Final[Mapping[str, str]] = {
-    "miou": "Mean IoU (classes of the reference)",
-    "f1_macro": "F1, macro",
-    "agreement": "Overall agreement (share of pixels)",
-    "ece": "Expected calibration error of the most probable class (best: 0)",
-} | {
-    name: text
-    for m in BORDERS
-    for name, text in (
-        (f"share_within_{m}m", f"Share of pixels within {m} m of a border of the reference"),
-        (f"agreement_within_{m}m", f"Agreement within {m} m of a border"),
-        (f"agreement_beyond_{m}m", f"Agreement further inside than {m} m"),
-        (f"miou_beyond_{m}m", f"Mean IoU further inside than {m} m"),
-    )
-}
+_REPORT: Final = TaskReport(
+    "pixel",
+    {
+        "miou": "Mean IoU (classes of the reference)",
+        "f1_macro": "F1, macro",
+        "agreement": "Overall agreement (share of pixels)",
+        "ece": "Expected calibration error of the most probable class (best: 0)",
+    }
+    | {
+        name: text
+        for m in BORDERS
+        for name, text in (
+            (f"share_within_{m}m", f"Share of pixels within {m} m of a border of the reference"),
+            (f"agreement_within_{m}m", f"Agreement within {m} m of a border"),
+            (f"agreement_beyond_{m}m", f"Agreement further inside than {m} m"),
+            (f"miou_beyond_{m}m", f"Mean IoU further inside than {m} m"),
+        )
+    },
+    {
+        "support": "pixels",
+        "mapped": "mapped",
+        "iou": "IoU",
+        "f1": "F1",
+        "precision": "precision",
+        "recall": "recall",
+    },
+    {"miou": "mIoU", "f1_macro": "F1 macro", "agreement": "agreement"},
+    "classes are absent from the reference and left out of the means",
+    absent="absent",
+)
+
+_REMARK: Final = """\
+**{}**
+
+{:.1f} % of the pixels have a code without a class and are not counted. A border is where the
+class of the reference changes; distances are from pixel centre to pixel centre."""
 
 
 def write_pixel_report(
@@ -65,26 +86,33 @@ def write_pixel_report(
     Raises:
         OutputError: the folder exists or cannot be written.
     """
-    looks = [store.nomenclature[name] for name in model.net.classes]
-    names = TASK_FIGURES["pixel"]
-    iou = np.array([row["iou"] for row in evaluation.classes])
     shown = _choose(evaluation)
-    figures = {
-        "class_iou.png": plot_by_class(
-            [c.short for c in looks], [c.color for c in looks], iou, names.class_title, names.absent
+    short = [store.nomenclature[name].short for name in model.net.classes]
+    sections = [
+        Section(
+            "Which classes are taken for which",
+            "confusion.png",
+            "Confusion matrix",
+            plot_confusion(np.array(evaluation.confusion, np.int64), short),
         ),
-        "confusion.png": plot_confusion(
-            np.array(evaluation.confusion, np.int64), [c.short for c in looks]
+        Section(
+            "Patches",
+            "patches.png",
+            "Patches with map, reference and difference",
+            _plot_patches(model, store, evaluation, shown, device),
+            [
+                f"The {LOWEST} of the lowest agreement, then {STEPS} in equal steps up to the "
+                "highest: true colour, map, reference, and in red where they differ."
+            ],
+            [
+                f"{n}. `{name}`: {100 * evaluation.agreement[name]:.1f} %"
+                for n, name in enumerate(shown, start=1)
+            ],
         ),
-        "patches.png": _plot_patches(model, store, evaluation, shown, device),
-    }
-    with staged([folder], overwrite=overwrite) as (partial,):
-        partial.mkdir()
-        for name, figure in figures.items():
-            figure.savefig(partial / name, format="png")
-        text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False)
-        (partial / "evaluation.json").write_text(text + "\n", encoding="utf-8")
-        (partial / "report.md").write_text(_markdown(evaluation, shown), encoding="utf-8")
+    ]
+    facts = f"{evaluation.patches} patches, {evaluation.pixels:,} pixels of 10 m."
+    remark = _REMARK.format(evaluation.caution, 100 * evaluation.ignored)
+    write_folder(folder, _REPORT, evaluation, store, facts, remark, sections, overwrite=overwrite)
 
 
 def plot_confusion(confusion: NDArray[np.int64], short_names: Sequence[str]) -> Figure:
@@ -184,90 +212,3 @@ def _differences(mapped: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.uint8]
     picture[mapped != truth] = _DIFFERS
     picture[truth == IGNORED] = _NO_CLASS
     return picture
-
-
-def _markdown(evaluation: PixelEvaluation, shown: Sequence[str]) -> str:
-    config = ", ".join(f"{k} {v}" for k, v in evaluation.model["config"].items())
-    columns = ("iou", "f1", "precision", "recall")
-    lines = [
-        f"# {evaluation.model['name']} on {evaluation.store}, split {evaluation.split}",
-        "",
-        f"{evaluation.patches} patches, {evaluation.pixels:,} pixels of 10 m. Network: {config}.",
-        f"Temperature {evaluation.model['temperature']:.3f}; model file "
-        f"{evaluation.model['sha256'][:12] or 'not saved'}.",
-        "",
-        f"**{evaluation.caution}**",
-        "",
-        f"{100 * evaluation.ignored:.1f} % of the pixels have a code without a class and are not",
-        "counted. A border is where the class of the reference changes; distances are from pixel",
-        "centre to pixel centre.",
-        "",
-        "| figure | value |",
-        "|---|---:|",
-        *(f"| {FIGURES.get(k, k)} | {_number(v)} |" for k, v in evaluation.figures.items()),
-        "",
-    ]
-    if evaluation.absent:
-        lines += [
-            f"{len(evaluation.absent)} classes are absent from the reference and left out of the "
-            f"means: {'; '.join(evaluation.absent)}.",
-            "",
-        ]
-    lines += [
-        "## Classes",
-        "",
-        "| class | pixels | mapped | IoU | F1 | precision | recall |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *(
-            f"| {r['name']} | {r['support']:.0f} | {r['mapped']:.0f} | "
-            f"{' | '.join(_number(r[c]) if r['support'] else 'absent' for c in columns)} |"
-            for r in evaluation.classes
-        ),
-        "",
-        "![IoU by class](class_iou.png)",
-        "",
-        "## Which classes are taken for which",
-        "",
-        "![Confusion matrix](confusion.png)",
-        "",
-    ]
-    for title, groups in (("Countries", evaluation.countries), ("Seasons", evaluation.seasons)):
-        lines += _group_table(title, groups)
-    return "\n".join(
-        [
-            *lines,
-            "## Patches",
-            "",
-            f"The {LOWEST} of the lowest agreement, then {STEPS} in equal steps up to the highest:",
-            "true colour, map, reference, and in red where they differ.",
-            "",
-            "![Patches with map, reference and difference](patches.png)",
-            "",
-            *(
-                f"{n}. `{name}`: {100 * evaluation.agreement[name]:.1f} %"
-                for n, name in enumerate(shown, start=1)
-            ),
-            "",
-        ]
-    )
-
-
-def _group_table(title: str, groups: Mapping[str, Mapping[str, float]]) -> list[str]:
-    if not groups:
-        return []
-    columns = ("miou", "f1_macro", "agreement")
-    return [
-        f"## {title}",
-        "",
-        "| | patches | mIoU | F1 macro | agreement |",
-        "|---|---:|---:|---:|---:|",
-        *(
-            f"| {name} | {g['patches']:.0f} | {' | '.join(_number(g[c]) for c in columns)} |"
-            for name, g in groups.items()
-        ),
-        "",
-    ]
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"

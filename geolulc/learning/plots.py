@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from geolulc.learning.rate_finder import RateCurve
-
 _DPI: Final = 110
 
 
@@ -50,11 +48,8 @@ def write_run_plots(
 ) -> None:
     """Write history.png and class_ap.png (or class_iou.png) of a run into its ``folder``."""
     write_figure(plot_history(history, best_epoch, tuple(names.shown)), folder / "history.png")
-    looks = [nomenclature[name] for name in by_class]
     values = np.array([np.nan if v is None else v for v in by_class.values()])
-    figure = plot_by_class(
-        [c.short for c in looks], [c.color for c in looks], values, names.class_title, names.absent
-    )
+    figure = plot_by_class(nomenclature, tuple(by_class), values, names)
     write_figure(figure, folder / f"{names.by_class}.png")
 
 
@@ -79,32 +74,32 @@ def plot_history(
 
 
 def plot_by_class(
-    names: Sequence[str],
-    colors: Sequence[str],
-    values: NDArray[np.float64],
-    title: str,
-    absent: str,
+    nomenclature: Nomenclature, names: Sequence[str], values: NDArray[np.float64], task: TaskFigures
 ) -> Figure:
-    """A figure in 0..1 by class; classes without one are called ``absent`` and left empty."""
+    """The task's figure by class, in 0..1, in the class's colour; empty for an absent class."""
     figure = new_figure(7, 0.28 * len(names) + 1)
     axes = figure.subplots()
-    places = np.arange(len(names))
+    places, looks = np.arange(len(names)), [nomenclature[name] for name in names]
+    colors = [look.color for look in looks]
     axes.barh(places, np.nan_to_num(values), color=colors, edgecolor="0.4", linewidth=0.5)
     labels = [
-        n if np.isfinite(v) else f"{n} ({absent})" for n, v in zip(names, values, strict=True)
+        look.short if np.isfinite(v) else f"{look.short} ({task.absent})"
+        for look, v in zip(looks, values, strict=True)
     ]
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel=title)
+    axes.set(xlim=(0, 1), xlabel=task.class_title)
     return figure
 
 
-def plot_rates(curve: RateCurve) -> Figure:
-    """Loss over learning rate, the suggestion marked."""
+def plot_rates(
+    rates: NDArray[np.float64], losses: NDArray[np.float64], suggestion: float
+) -> Figure:
+    """Loss over learning rate, (n,) each, with the suggested rate marked."""
     figure = new_figure(6, 4)
     axes = figure.subplots()
-    axes.plot(curve.rates, curve.losses)
-    axes.axvline(curve.suggestion, color="tab:orange", label=f"steepest: {curve.suggestion:.1e}")
+    axes.plot(rates, losses)
+    axes.axvline(suggestion, color="tab:orange", label=f"steepest: {suggestion:.1e}")
     axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss (smoothed)")
     axes.legend(frameon=False)
     return figure

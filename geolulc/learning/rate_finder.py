@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,8 @@ from geolulc.learning.plan import make_plan
 from geolulc.learning.plots import plot_rates, write_figure
 from geolulc.learning.run_folder import RunFolder, begin_run
 from geolulc.nets.devices import autocast, autocast_type, choose_device
-from geolulc.staging import staged
+from geolulc.progress import Progress
+from geolulc.staging import write_text
 
 #: From the lowest to the highest rate.
 RATES: Final = (1e-6, 1.0)
@@ -57,7 +58,7 @@ def find_rate(
     *,
     steps: int = 100,
     device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> RateCurve:
     """Train for ``steps`` with a rate that grows from 1e-6 to 1, or until the loss diverges.
 
@@ -106,7 +107,7 @@ def find_rate(
     if len(losses) < 3:
         raise TrainingError(
             store,
-            found=f"a loss that is no number at a rate of {rates[len(losses)]:.1e}",
+            found=f"a loss of NaN or infinity at a rate of {rates[len(losses)]:.1e}",
             expected="a loss that falls at small rates",
             remedy="Look at the store's statistics (geolulc info) and at the network.",
         )
@@ -118,10 +119,9 @@ def write_curve(curve: RateCurve, config: TrainConfig, folder: Path) -> tuple[Pa
     """Write rates.csv and rates.png into ``folder`` (made with its config.toml)."""
     begin_run(RunFolder(folder), config)
     table, picture = folder / "rates.csv", folder / "rates.png"
-    with staged([table], overwrite=True) as (partial,):
-        rows = [f"{r:.6e},{v:.6f}" for r, v in zip(curve.rates, curve.losses, strict=True)]
-        partial.write_text("\n".join(["learning_rate,loss", *rows, ""]), encoding="utf-8")
-    write_figure(plot_rates(curve), picture)
+    rows = [f"{r:.6e},{v:.6f}" for r, v in zip(curve.rates, curve.losses, strict=True)]
+    write_text(table, "\n".join(["learning_rate,loss", *rows, ""]))
+    write_figure(plot_rates(curve.rates, curve.losses, curve.suggestion), picture)
     return table, picture
 
 

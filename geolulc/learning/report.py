@@ -6,6 +6,7 @@ import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from geolulc.bands import GROUPS
-from geolulc.datasets import Patch
-from geolulc.learning.evaluation import Evaluation, Predictions, patch_losses
+from geolulc.datasets import Patch, Store
+from geolulc.learning.evaluation import Evaluation, Predictions, SplitFigures, patch_losses
+from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import (
     new_figure,
     plot_by_class,
@@ -33,36 +35,95 @@ if TYPE_CHECKING:
 WORST: Final = 12
 # DN of reflectance 0.25: land fills the range and clouds and snow are white
 _WHITE: Final = 2500.0
+# figures of a country or season
+_BY_GROUP: Final = ("ap_macro", "ap_micro", "f1_macro", "f1_micro", "lrap", "ece")
 # what fits above a thumbnail
 _TITLE_WIDTH, _TITLE_LINES = 54, 5
 
-#: What each figure is called, and what is best.
-FIGURES: Final[Mapping[str, str]] = {
-    "ap_macro": "Average precision, macro",
-    "ap_micro": "Average precision, micro",
-    "f1_macro": "F1, macro",
-    "f1_micro": "F1, micro",
-    "f1_samples": "F1, samples",
-    "f2_macro": "F2, macro",
-    "f2_micro": "F2, micro",
-    "f2_samples": "F2, samples",
-    "precision_macro": "Precision, macro",
-    "precision_micro": "Precision, micro",
-    "precision_samples": "Precision, samples",
-    "recall_macro": "Recall, macro",
-    "recall_micro": "Recall, micro",
-    "recall_samples": "Recall, samples",
-    "coverage_error": "Coverage error (best: labels a patch)",
-    "ranking_loss": "Ranking loss (best: 0)",
-    "lrap": "Label ranking average precision",
-    "hamming_loss": "Hamming loss (best: 0)",
-    "exact_match": "Exact match",
-    "ece": "Expected calibration error (best: 0)",
-    "ece_uncalibrated": "Expected calibration error before temperature scaling",
-    "coverage_error_seed": "Coverage error as the seed computed it (of 0/1 predictions)",
-    "ranking_loss_seed": "Ranking loss as the seed computed it (of 0/1 predictions)",
-    "lrap_seed": "LRAP as the seed computed it (of 0/1 predictions)",
-}
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What the report of a task has in the frame that all reports share.
+
+    Attributes:
+        task: as in ``TASK_FIGURES``.
+        titles: figure → what it is called.
+        columns: figure by class → title of its column.
+        group_columns: figure of a country or season → title of its column.
+        missing: what is said of classes that the split does not have.
+        absent: the figures of such a class in the table.
+    """
+
+    task: str
+    titles: Mapping[str, str]
+    columns: Mapping[str, str]
+    group_columns: Mapping[str, str]
+    missing: str
+    absent: str = "–"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A picture of a report: its file, its words, and lines before and after it."""
+
+    title: str
+    file: str
+    caption: str
+    figure: Figure
+    before: Sequence[str] = ()
+    after: Sequence[str] = ()
+
+    def lines(self) -> list[str]:
+        """The section as Markdown."""
+        lines = [f"## {self.title}", "", *self.before, *([""] if self.before else [])]
+        lines += [f"![{self.caption}]({self.file})", ""]
+        return [*lines, *self.after, *([""] if self.after else [])]
+
+
+_REPORT: Final = TaskReport(
+    "patch",
+    {
+        "ap_macro": "Average precision, macro",
+        "ap_micro": "Average precision, micro",
+        "f1_macro": "F1, macro",
+        "f1_micro": "F1, micro",
+        "f1_samples": "F1, samples",
+        "f2_macro": "F2, macro",
+        "f2_micro": "F2, micro",
+        "f2_samples": "F2, samples",
+        "precision_macro": "Precision, macro",
+        "precision_micro": "Precision, micro",
+        "precision_samples": "Precision, samples",
+        "recall_macro": "Recall, macro",
+        "recall_micro": "Recall, micro",
+        "recall_samples": "Recall, samples",
+        "coverage_error": "Coverage error (best: labels a patch)",
+        "ranking_loss": "Ranking loss (best: 0)",
+        "lrap": "Label ranking average precision",
+        "hamming_loss": "Hamming loss (best: 0)",
+        "exact_match": "Exact match",
+        "ece": "Expected calibration error (best: 0)",
+        "ece_uncalibrated": "Expected calibration error before temperature scaling",
+        "coverage_error_seed": "Coverage error as the seed computed it (of 0/1 predictions)",
+        "ranking_loss_seed": "Ranking loss as the seed computed it (of 0/1 predictions)",
+        "lrap_seed": "LRAP as the seed computed it (of 0/1 predictions)",
+    },
+    {
+        "support": "support",
+        "ap": "AP",
+        "precision": "precision",
+        "recall": "recall",
+        "f1": "F1",
+        "f2": "F2",
+        "threshold": "threshold",
+    },
+    {name: name.replace("_", " ") for name in _BY_GROUP},
+    "classes have no positive here and are left out of the macro means",
+)
+
+_REMARK: Final = """\
+Ranking figures, average precision and calibration are computed on scores; F, precision,
+recall, Hamming loss and exact match on the decisions of the model's thresholds."""
 
 
 def write_report(
@@ -73,111 +134,122 @@ def write_report(
     Raises:
         OutputError: the folder exists or cannot be written.
     """
-    names, names_of = predictions.model.net.classes, TASK_FIGURES["patch"]
-    nomenclature = predictions.patches.store.nomenclature
-    looks = [nomenclature[name] for name in names]
-    short = [look.short for look in looks]
+    store, names = predictions.patches.store, predictions.model.net.classes
+    short = [store.nomenclature[name].short for name in names]
     targets, scores = predictions.targets, predictions.probabilities
-    ap = np.array([row["ap"] for row in evaluation.classes])
     worst = np.argsort(-patch_losses(predictions), kind="stable")[:WORST]
-    figures = {
-        "class_ap.png": plot_by_class(
-            short, [look.color for look in looks], ap, names_of.class_title, names_of.absent
+    sections = [
+        Section(
+            "Precision and recall",
+            "precision_recall.png",
+            "Precision over recall by class",
+            plot_precision_recall(targets, scores, store.nomenclature, names),
         ),
-        "precision_recall.png": plot_precision_recall(targets, scores, nomenclature, names),
-        "reliability.png": plot_reliability(targets, expit(predictions.logits), scores),
-        "cooccurrence.png": plot_cooccurrence(targets, predictions.decisions, short),
-        "worst.png": _plot_patches(predictions, worst, short),
-    }
+        Section(
+            "Calibration",
+            "reliability.png",
+            "Reliability before and after temperature scaling",
+            plot_reliability(targets, expit(predictions.logits), scores),
+        ),
+        Section(
+            "Which classes come together",
+            "cooccurrence.png",
+            "Co-occurrence in labels and predictions",
+            plot_cooccurrence(targets, predictions.decisions, short),
+        ),
+        Section(
+            "Worst errors",
+            "worst.png",
+            "Patches of the highest loss",
+            _plot_patches(predictions, worst, short),
+            [f"The {len(worst)} patches of the highest loss, worst first, in true colour."],
+            [f"{n}. {_patch_line(predictions, int(p))}" for n, p in enumerate(worst, start=1)],
+        ),
+    ]
+    facts = f"{evaluation.patches} patches."
+    write_folder(folder, _REPORT, evaluation, store, facts, _REMARK, sections, overwrite=overwrite)
+
+
+def write_folder(
+    folder: Path,
+    report: TaskReport,
+    evaluation: SplitFigures,
+    store: Store,
+    facts: str,
+    remark: str,
+    sections: Sequence[Section],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write the report of either task into ``folder``: report.md, pictures and evaluation.json.
+
+    Args:
+        folder: it appears whole or not at all.
+        report: titles and columns of the task.
+        evaluation: all figures.
+        store: the store that was evaluated.
+        facts: how much was evaluated, in a sentence.
+        remark: what is said before the figures.
+        sections: pictures after the tables.
+        overwrite: replace the folder.
+
+    Raises:
+        OutputError: the folder exists or cannot be written.
+    """
+    task, classes = TASK_FIGURES[report.task], evaluation.classes
+    by_class = f"{task.by_class}.png"
+    values = np.array([row[task.by_class.removeprefix("class_")] for row in classes])
+    names = [row["name"] for row in classes]
+    plots = {by_class: plot_by_class(store.nomenclature, names, values, task)}
+    plots |= {section.file: section.figure for section in sections}
+    model = evaluation.model
+    config = ", ".join(f"{k} {v}" for k, v in model["config"].items())
+    file = model["sha256"][:12] or "not saved"
+    lines = [
+        f"# {model['name']} on {evaluation.store}, split {evaluation.split}",
+        "",
+        f"{facts} Network: {config}.",
+        f"Temperature {model['temperature']:.3f}; model file {file}.",
+        "",
+        remark,
+        "",
+        *markdown_table(
+            ["figure", "value"],
+            [[report.titles.get(k, k), v] for k, v in evaluation.figures.items()],
+        ),
+    ]
+    if evaluation.missing:
+        named = "; ".join(evaluation.missing)
+        lines += [f"{len(evaluation.missing)} {report.missing}: {named}.", ""]
+    rows = [
+        [r["name"], *(_counted(k, r[k], report.absent) for k in report.columns)] for r in classes
+    ]
+    lines += ["## Classes", "", *markdown_table(["class", *report.columns.values()], rows)]
+    lines += [f"![{task.class_title} by class]({by_class})", ""]
+    for title, groups in (("Countries", evaluation.countries), ("Seasons", evaluation.seasons)):
+        if groups:
+            rows = [
+                [name, *(_counted(k, group[k]) for k in ("patches", *report.group_columns))]
+                for name, group in groups.items()
+            ]
+            header = ["", "patches", *report.group_columns.values()]
+            lines += [f"## {title}", "", *markdown_table(header, rows)]
+    for section in sections:
+        lines += section.lines()
     with staged([folder], overwrite=overwrite) as (partial,):
         partial.mkdir()
-        for name, figure in figures.items():
+        for name, figure in plots.items():
             figure.savefig(partial / name, format="png")
         text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False)
         (partial / "evaluation.json").write_text(text + "\n", encoding="utf-8")
-        text = _markdown(evaluation, [_patch_line(predictions, int(p)) for p in worst])
-        (partial / "report.md").write_text(text, encoding="utf-8")
+        (partial / "report.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-def _markdown(evaluation: Evaluation, worst: Sequence[str]) -> str:
-    config = ", ".join(f"{k} {v}" for k, v in evaluation.model["config"].items())
-    lines = [
-        f"# {evaluation.model['name']} on {evaluation.store}, split {evaluation.split}",
-        "",
-        f"{evaluation.patches} patches. Network: {config}.",
-        f"Temperature {evaluation.model['temperature']:.3f}; model file "
-        f"{evaluation.model['sha256'][:12] or 'not saved'}.",
-        "",
-        "Ranking figures, average precision and calibration are computed on scores; F, precision,",
-        "recall, Hamming loss and exact match on the decisions of the model's thresholds.",
-        "",
-        "| figure | value |",
-        "|---|---:|",
-        *(f"| {FIGURES.get(k, k)} | {_number(v)} |" for k, v in evaluation.figures.items()),
-        "",
-    ]
-    if evaluation.without_positive:
-        lines += [
-            f"{len(evaluation.without_positive)} classes have no positive here and are left out of "
-            f"the macro means: {'; '.join(evaluation.without_positive)}.",
-            "",
-        ]
-    lines += [
-        "## Classes",
-        "",
-        "| class | support | AP | precision | recall | F1 | F2 | threshold |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    columns = ("ap", "precision", "recall", "f1", "f2", "threshold")
-    lines += [
-        f"| {r['name']} | {r['support']:.0f} | {' | '.join(_number(r[c]) for c in columns)} |"
-        for r in evaluation.classes
-    ]
-    lines += ["", "![Average precision by class](class_ap.png)", ""]
-    for title, groups in (("Countries", evaluation.countries), ("Seasons", evaluation.seasons)):
-        lines += _group_table(title, groups)
-    return "\n".join(
-        [
-            *lines,
-            "## Precision and recall",
-            "",
-            "![Precision over recall by class](precision_recall.png)",
-            "",
-            "## Calibration",
-            "",
-            "![Reliability before and after temperature scaling](reliability.png)",
-            "",
-            "## Which classes come together",
-            "",
-            "![Co-occurrence in labels and predictions](cooccurrence.png)",
-            "",
-            "## Worst errors",
-            "",
-            f"The {len(worst)} patches of the highest loss, worst first, in true colour.",
-            "",
-            "![Patches of the highest loss](worst.png)",
-            "",
-            *(f"{n}. {line}" for n, line in enumerate(worst, start=1)),
-            "",
-        ]
-    )
-
-
-def _group_table(title: str, groups: Mapping[str, Mapping[str, float]]) -> list[str]:
-    if not groups:
-        return []
-    columns = ("ap_macro", "ap_micro", "f1_macro", "f1_micro", "lrap", "ece")
-    return [
-        f"## {title}",
-        "",
-        f"| | patches | {' | '.join(c.replace('_', ' ') for c in columns)} |",
-        f"|---|---:|{'---:|' * len(columns)}",
-        *(
-            f"| {name} | {g['patches']:.0f} | {' | '.join(_number(g[c]) for c in columns)} |"
-            for name, g in groups.items()
-        ),
-        "",
-    ]
+def _counted(name: str, value: float, absent: str = "–") -> float | str:
+    """A figure in a table: numbers of patches and pixels are whole."""
+    if math.isnan(value):
+        return absent
+    return int(value) if name in ("support", "mapped", "patches") else value
 
 
 def _patch_line(predictions: Predictions, place: int) -> str:
@@ -225,7 +297,3 @@ def true_colour(patch: Patch) -> NDArray[np.uint8]:
     dn = patch.dn[10][[red, green, blue]].astype(np.float32)
     bright = np.clip(dn / _WHITE, 0, 1) ** (1 / 1.5)
     return np.asarray((bright * 255).round().astype(np.uint8).transpose(1, 2, 0))
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"

@@ -30,7 +30,7 @@ from torch.optim import Optimizer
 
 from geolulc.errors import CheckpointError, OutputError
 from geolulc.learning.config import TrainConfig, read_config, write_config
-from geolulc.staging import require_free, staged
+from geolulc.staging import require_free, staged, write_text
 
 _CONFIG: Final = "config.toml"
 _MODEL: Final = "model.safetensors"
@@ -40,8 +40,8 @@ _SUMMARY: Final = "summary.json"
 
 
 @dataclass
-class Standing:
-    """Where a run stands: everything but tensors.
+class RunState:
+    """How far a run is: everything but its tensors.
 
     Attributes:
         step: optimiser steps done.
@@ -64,7 +64,7 @@ class Standing:
     data: dict[str, Any] = field(default_factory=dict)
 
     def end_epoch(self, row: dict[str, float], score: float, select: str) -> bool:
-        """Take up the figures of an epoch; whether it is the one to keep ("best" or "last")."""
+        """Add the figures of an epoch; True if it is the one to keep ("best" or "last")."""
         self.loss_sum = 0.0
         self.history.append(row)
         chosen = select == "last" or score > self.best_score
@@ -77,7 +77,7 @@ class Standing:
         return bool(patience) and len(self.history) - self.best_epoch >= patience
 
     def summary(self, epochs: int, by_class: str) -> dict[str, Any]:
-        """What came out: epochs, the chosen one and its figures; ``by_class`` names those."""
+        """The result: epochs, the chosen one and its figures; ``by_class`` names those by class."""
         chosen = self.history[self.best_epoch - 1]
         return {
             "epochs": len(self.history),
@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """What resuming needs."""
+        """The state that resuming needs."""
         return self.path / _STATE
 
     def summary(self) -> dict[str, Any] | None:
@@ -118,16 +118,12 @@ class RunFolder:
         writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-        self._write(_HISTORY, text.getvalue())
+        write_text(self.path / _HISTORY, text.getvalue())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary and remove what resuming needed."""
-        self._write(_SUMMARY, json.dumps(summary, indent=2) + "\n")
+        write_text(self.path / _SUMMARY, json.dumps(summary, indent=2) + "\n")
         self.state.unlink(missing_ok=True)
-
-    def _write(self, name: str, text: str) -> None:
-        with staged([self.path / name], overwrite=True) as (partial,):
-            partial.write_text(text, encoding="utf-8")
 
 
 def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
@@ -173,7 +169,7 @@ def _remove_run(path: Path) -> None:
 
 def save_state(
     run: RunFolder,
-    standing: Standing,
+    at: RunState,
     nets: Mapping[str, nn.Module],
     optimizer: Optimizer,
     scaler: GradScaler,
@@ -188,9 +184,9 @@ def save_state(
         for name, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{number}.{name}"] = value.detach().cpu().contiguous()
-    standing.scaler = scaler.state_dict()
+    at.scaler = scaler.state_dict()
     with staged([run.state], overwrite=True) as (partial,):
-        save_file(tensors, partial, metadata={"standing": json.dumps(asdict(standing))})
+        save_file(tensors, partial, metadata={"standing": json.dumps(asdict(at))})
 
 
 def load_state(
@@ -199,7 +195,7 @@ def load_state(
     nets: Mapping[str, nn.Module],
     optimizer: Optimizer,
     scaler: GradScaler,
-) -> Standing:
+) -> RunState:
     """Bring ``nets``, ``optimizer`` and ``scaler`` to where the run stood.
 
     Raises:
@@ -208,7 +204,7 @@ def load_state(
     """
     try:
         with safe_open(run.state, framework="pt", device="cpu") as file:
-            standing = Standing(**json.loads((file.metadata() or {})["standing"]))
+            at = RunState(**json.loads((file.metadata() or {})["standing"]))
             tensors: dict[str, Tensor] = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
         for kind, net in nets.items():
             net.load_state_dict(_below(kind, tensors))
@@ -218,7 +214,7 @@ def load_state(
             state.setdefault(int(number), {})[part] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-        scaler.load_state_dict(standing.scaler)
+        scaler.load_state_dict(at.scaler)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(
             run.state,
@@ -226,14 +222,14 @@ def load_state(
             expected="the state of this run",
             remedy="Begin the run again with --overwrite.",
         ) from error
-    if standing.data != data:
+    if at.data != data:
         raise OutputError(
             run.path,
-            found=f"a run on other patches ({standing.data})",
+            found=f"a run on other patches ({at.data})",
             expected=f"those it was begun with ({data})",
             remedy="Resume with the same stores, or begin a new run.",
         )
-    return standing
+    return at
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

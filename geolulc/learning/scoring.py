@@ -1,25 +1,35 @@
-"""Logits of a network for the patches of a split."""
+"""A network over the patches of a split: the logits of patches, or what sums up those of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from geolulc.datasets.patch import REFERENCE_SHAPE
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet
 from geolulc.nets.devices import autocast
+from geolulc.nomenclature import IGNORED
+from geolulc.progress import Progress
 
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
+#: Pixels whose logits are kept, to calibrate by: 20 MB.
+_SAMPLED: Final = 1 << 18
+#: At most so many of one patch: neighbours say the same.
+_SAMPLED_A_PATCH: Final = 64
 
 
 @torch.inference_mode()
-def score(
+def classify_patches(
     net: LandCoverNet,
     patches: SplitPatches,
     *,
@@ -28,12 +38,10 @@ def score(
     batch_size: int = 64,
     workers: int = 0,
     processes: Processes | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Logits float32 (n, classes) of all ``patches``, each exactly once, in their order.
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+    """Yield (places, targets, logits) of every batch: each patch once, in one of the processes.
 
-    ``net`` is on ``device``; it is left in the mode it was in. Several processes share the work,
-    and each has the whole result.
+    ``net`` is on ``device``; it is left in the mode it was in.
     """
     processes = processes or Processes()
     loader = patches.loader(
@@ -43,20 +51,112 @@ def score(
         rank=processes.rank,
         processes=processes.count,
     )
-    logits = torch.zeros(len(patches), len(net.classes), device=device)
-    layout = memory_format(device)
-    training = net.training
+    layout, training = memory_format(device), net.training
     net.eval()
+    try:
+        for batch in loader:
+            b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
+            inputs = net.preprocess(b10, b20, b60)
+            with autocast(dtype, device):
+                logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
+            yield patches.places(batch), truth, logits
+    finally:
+        net.train(training)
+
+
+@torch.inference_mode()
+def score(
+    net: LandCoverNet,
+    patches: SplitPatches,
+    *,
+    device: torch.device,
+    processes: Processes | None = None,
+    progress: Progress | None = None,
+    **loading: Any,
+) -> NDArray[np.float32]:
+    """Logits float32 (n, classes) of all ``patches``, each exactly once, in their order.
+
+    Several processes share the work, and each has the whole result. ``loading`` is as for
+    ``classify_patches``.
+    """
+    processes = processes or Processes()
+    logits = torch.zeros(len(patches), len(net.classes), device=device)
     done = 0
-    for batch in loader:
-        b10, b20, b60 = (b.to(device, non_blocking=True) for b in batch[:3])
-        inputs = net.preprocess(b10, b20, b60)
-        with autocast(dtype, device):
-            part = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
-        places = torch.from_numpy(patches.places(batch))
-        logits[places.to(device)] = part.float()
+    for places, _, found in classify_patches(
+        net, patches, device=device, processes=processes, **loading
+    ):
+        logits[torch.from_numpy(places).to(device)] = found.float()
         done += len(places)
         if progress is not None:
             progress(done * processes.count, len(patches))
-    net.train(training)
     return np.asarray(processes.sum(logits).cpu().numpy(), np.float32)
+
+
+@dataclass(frozen=True)
+class PixelScores:
+    """How a pixel network does on a split.
+
+    Attributes:
+        confusion: int64 (C, C), see ``pixel_metrics``.
+        loss: mean cross-entropy of the labelled pixels; NaN without one.
+        logits: float32 (n, C), of a sample of labelled pixels.
+        truth: int64 (n,), their classes.
+    """
+
+    confusion: NDArray[np.int64]
+    loss: float
+    logits: NDArray[np.float32]
+    truth: NDArray[np.int64]
+
+
+@torch.inference_mode()
+def score_pixels(
+    net: LandCoverNet,
+    patches: SplitPatches,
+    *,
+    device: torch.device,
+    processes: Processes | None = None,
+    **loading: Any,
+) -> PixelScores:
+    """Scores of all labelled pixels of ``patches`` (with masks), each exactly once; no map is kept.
+
+    Several processes share the work, and each has the whole result. ``loading`` is as for
+    ``classify_patches``.
+    """
+    processes, classes = processes or Processes(), len(net.classes)
+    # the same pixels in every patch: no random numbers to keep
+    count = min(_SAMPLED_A_PATCH, max(_SAMPLED // max(len(patches), 1), 1))
+    pixels = np.random.default_rng(0).choice(math.prod(REFERENCE_SHAPE), count, replace=False)
+    chosen = torch.from_numpy(np.sort(pixels)).to(device)
+    logits = torch.zeros(len(patches), count, classes, device=device)
+    truths = torch.zeros(len(patches), count, dtype=torch.int64, device=device)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    for at, truth, found in classify_patches(
+        net, patches, device=device, processes=processes, **loading
+    ):
+        confusion += confusion_of(found.argmax(dim=1), truth, classes)
+        loss += torch.nn.functional.cross_entropy(
+            found, truth.long(), ignore_index=IGNORED, reduction="sum"
+        )
+        places = torch.from_numpy(at).to(device)
+        logits[places] = found.flatten(2)[:, :, chosen].transpose(1, 2)
+        truths[places] = truth.flatten(1)[:, chosen].long()
+    for tensor in (confusion, loss, logits, truths):
+        processes.sum(tensor)
+    labelled = truths != IGNORED
+    total = int(confusion.sum())
+    return PixelScores(
+        confusion.cpu().numpy(),
+        float(loss) / total if total else math.nan,
+        logits[labelled].cpu().numpy(),
+        truths[labelled].cpu().numpy(),
+    )
+
+
+def confusion_of(mapped: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """int64 (C, C) of a map and its reference, (N, rows, columns) each; 255 is not counted."""
+    matrix: Tensor = multiclass_confusion_matrix(
+        mapped, truth.long(), classes, ignore_index=IGNORED, validate_args=False
+    )
+    return matrix

@@ -12,6 +12,7 @@ from typing import Any, Final
 from geolulc.datasets import open_store
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.evaluation import Evaluation, evaluate
+from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
 from geolulc.nets import load_checkpoint
@@ -79,10 +80,7 @@ class SeedTable:
     def as_markdown(self) -> str:
         """The table: our figure, and the seed's in brackets."""
         titles = [c[0] for c in (*COLUMNS, *HONEST)]
-        lines = [
-            f"| model | {' | '.join(titles)} |",
-            f"|---|{'---:|' * len(titles)}",
-        ]
+        rows = []
         for key, evaluation in self.rows.items():
             figures = evaluation.figures
             theirs = [
@@ -90,9 +88,9 @@ class SeedTable:
                 for (_, name, percent), seed in zip(COLUMNS, PUBLISHED[key], strict=True)
             ]
             ours = [_value(figures, name, percent) for _, name, percent in HONEST]
-            lines.append(f"| {key[0]} {key[1]} | {' | '.join([*theirs, *ours])} |")
+            rows.append([" ".join(key), *theirs, *ours])
+        lines = markdown_table(["model", *titles], rows)
         lines += [
-            "",
             f"Trained on {self.train_patches} patches of {self.store}, evaluated on the "
             f"{self.patches} of {self.split}. In brackets: the seed's README.",
             "Columns with * are computed on predictions cut at 0.5, as the seed did; the last four "
@@ -126,7 +124,7 @@ def make_seed_table(
         changes: settings that differ from the defaults, for all six.
         split: what is evaluated.
         device: as for ``train``.
-        trackers: name of a run → those that are told of it.
+        trackers: name of a run → its trackers.
 
     Raises:
         OutputError, DatasetError, ParameterError, TrainingError: as ``train`` and ``evaluate`` do.

@@ -1,4 +1,4 @@
-"""Which epoch is kept, and what is kept of it."""
+"""The epoch that is kept: its validation figures, and its model with provenance."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ def validation_figures(
     if not len(targets):
         return dict.fromkeys(("val_loss", "val_ap_macro", "val_ap_micro", "val_f1_micro"), math.nan)
     scores = expit(logits)
-    loss = np.mean(np.logaddexp(0, logits) - targets * logits)
     return {
-        "val_loss": float(loss),
+        "val_loss": float(metrics.log_losses(targets, logits).mean()),
         "val_ap_macro": metrics.macro(metrics.average_precision(targets, scores)),
         "val_ap_micro": metrics.micro_average_precision(targets, scores),
         "val_f1_micro": metrics.micro_f1(targets, scores >= 0.5),
@@ -51,11 +50,13 @@ def class_average_precision(
     """Average precision by class name; None for a class without a positive."""
     if not len(targets):
         return dict.fromkeys(net.classes)
-    ap = metrics.average_precision(targets, expit(logits))
-    return {
-        name: float(value) if math.isfinite(value) else None
-        for name, value in zip(net.classes, ap, strict=True)
-    }
+    return named_figures(net, metrics.average_precision(targets, expit(logits)))
+
+
+def named_figures(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float | None]:
+    """Class name → figure, of figures float64 (C,); None for NaN."""
+    values = figures.tolist()
+    return {n: v if math.isfinite(v) else None for n, v in zip(net.classes, values, strict=True)}
 
 
 def kept_model(

@@ -1,4 +1,4 @@
-"""What a run learns, where that is not all of a store's train split, from fresh weights."""
+"""The task of a run: which patches and classes it learns, and which weights it starts from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import nn
 from geolulc.datasets import Store
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.networks import make_net, memory_format, net_config
+from geolulc.learning.networks import make_net, memory_format, net_config, output_layer
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet, load_checkpoint
@@ -48,7 +48,7 @@ class Task:
     plots: bool = True
 
     def patches(self, store: Store, *, masks: bool = False) -> tuple[SplitPatches, SplitPatches]:
-        """Those to train on, and those to validate on; ``masks`` as for ``SplitPatches``."""
+        """The patches to train on and those to validate on; ``masks`` as for ``SplitPatches``."""
         both = (
             SplitPatches(store, "train", self.train, masks=masks),
             SplitPatches(store, "val", self.val, masks=masks),
@@ -87,7 +87,7 @@ class Task:
         return net.to(device).to(memory_format=memory_format(device))
 
     def identity(self) -> dict[str, str]:
-        """What a resumed run must have in common besides its patches; empty for the defaults."""
+        """The parts of a task that a resumed run must share, besides patches; {} by default."""
         digest = hashlib.sha256()
         if self.start is not None:
             digest.update(load_checkpoint(self.start).sha256.encode())
@@ -126,11 +126,8 @@ def head_layer(net: LandCoverNet) -> nn.Linear:
     Raises:
         ParameterError: the backbone ends with something else.
     """
-    found = None
-    for module in net.fusion.modules():
-        if isinstance(module, nn.Linear) and module.out_features == len(net.classes):
-            found = module
-    if found is None or found.bias is None:
+    found = output_layer(net, nn.Linear)
+    if not isinstance(found, nn.Linear) or found.bias is None:
         raise ParameterError(
             f"backbone {net.config.backbone}",
             found="no linear layer with a bias at its end",
@@ -142,9 +139,9 @@ def head_layer(net: LandCoverNet) -> nn.Linear:
 
 @torch.no_grad()
 def close_classes(net: LandCoverNet, classes: NDArray[np.bool_]) -> None:
-    """Let ``net`` say of ``classes``, bool (C,), that they are absent, whatever it sees.
+    """Make ``net`` say that ``classes``, bool (C,), are absent from every patch.
 
-    Out of the loss they get no gradient, and weight decay leaves zeros: they stay closed.
+    The loss leaves them out, so they get no gradient, and weight decay keeps zeros at 0.
     """
     head = head_layer(net)
     closed = torch.from_numpy(classes).to(head.weight.device)
@@ -153,7 +150,7 @@ def close_classes(net: LandCoverNet, classes: NDArray[np.bool_]) -> None:
 
 
 def head_modules(net: LandCoverNet) -> list[nn.Module]:
-    """What learns when only the head does: the last layer, and label correlation behind it."""
+    """The modules of the head: the last layer, and the label correlation behind it."""
     modules: list[nn.Module] = [head_layer(net)]
     if net.label_correlation is not None:
         modules.append(net.label_correlation)

@@ -1,4 +1,4 @@
-"""What the figures of a run are called, by task: in its history, its summary and its plots."""
+"""Names of a run's figures by task, in its history, its summary and its plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told how training goes: the terminal, TensorBoard, MLflow."""
+"""Trackers of a training run: several as one, TensorBoard, MLflow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from geolulc.errors import ParameterError
 
 
-class Tracker(Protocol):
-    """Told of every step and epoch; closed at the end, also of a run that fails."""
+class Tracker:
+    """Called at every step and epoch, and closed at the end, also when the run fails."""
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """``done`` of ``total`` optimiser steps; loss (mean of the epoch), learning_rate, epoch."""
@@ -22,44 +21,33 @@ class Tracker(Protocol):
         """A row of the history."""
 
     def close(self) -> None:
-        """No more will come."""
+        """The run has ended."""
 
 
-class Trackers:
-    """Several trackers as one, closed on leaving."""
+class Trackers(Tracker):
+    """Several trackers as one."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = tuple(trackers)
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Pass it on."""
+        """Call each tracker."""
         for tracker in self._trackers:
             tracker.step(done, total, figures)
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """Pass it on."""
+        """Call each tracker."""
         for tracker in self._trackers:
             tracker.epoch(figures)
 
     def close(self) -> None:
-        """Close all, whatever one of them says."""
+        """Close each tracker, even if closing another one fails."""
         with contextlib.ExitStack() as stack:
             for tracker in self._trackers:
                 stack.callback(tracker.close)
 
-    def __enter__(self) -> Trackers:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class TensorBoardTracker:
+class TensorBoardTracker(Tracker):
     """Writes event files into ``folder``, from the first step on."""
 
     def __init__(self, folder: Path) -> None:
@@ -85,18 +73,20 @@ class TensorBoardTracker:
             self._writer.add_scalar(f"step/{name}", figures[name], done)
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """The row at the epoch."""
+        """Every figure of the epoch."""
         for name, value in figures.items():
             self._writer.add_scalar(f"epoch/{name}", value, int(figures["epoch"]))
 
     def close(self) -> None:
-        """Flush."""
+        """Write what is left and close the files."""
         if self._opened is not None:
             self._opened.close()
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """Logs to the MLflow server that MLFLOW_TRACKING_URI names, as a run called ``name``.
+
+    Only epochs: a call over the network at every step would slow training down.
 
     Raises:
         ParameterError: mlflow is not installed.
@@ -116,9 +106,6 @@ class MlflowTracker:
         self._name = name
         self._settings = dict(settings)
         self._begun = False
-
-    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Nothing: a call over the network a step would slow training down."""
 
     def epoch(self, figures: Mapping[str, float]) -> None:
         """The row at the epoch; a run that fails before its first one is not logged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,7 @@ from geolulc.learning.processes import (
 )
 from geolulc.learning.run_folder import (
     RunFolder,
-    Standing,
+    RunState,
     begin_run,
     load_state,
     require_free_run,
@@ -68,11 +69,11 @@ def train(
         store: a store with train and val splits.
         run_folder: where model.safetensors, config.toml and history.csv go.
         config: the settings.
-        task: other patches than the splits, weights to start from, what of them to learn.
+        task: patches other than the splits, weights to start from, classes to learn.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: go on with the run in ``run_folder`` where there is one.
         overwrite: replace the run in ``run_folder``.
-        trackers: told of every step and epoch, in the process that writes.
+        trackers: called at every step and epoch, in the process that writes.
 
     Returns:
         The summary of the run: best epoch and its validation figures, JSON-able.
@@ -91,9 +92,9 @@ def train(
             require_free_run(run, config, resume=resume, overwrite=overwrite)
         opened = open_store(store)
         devices = [place] if place.type == "cuda" else []
-        telling = Trackers(trackers if processes.leads else ())
-        with torch.random.fork_rng(devices=devices), telling as told:
-            return _train(opened, run, config, task or Task(), place, processes, told)
+        tracker = Trackers(trackers if processes.leads else ())
+        with torch.random.fork_rng(devices=devices), closing(tracker):
+            return _train(opened, run, config, task or Task(), place, processes, tracker)
     finally:
         leave_processes()
 
@@ -140,7 +141,7 @@ def _train(
     if (finished := run.summary()) is not None:
         return finished
     data = {"train": patches.identity(), "val": held_out.identity(), **task.identity()}
-    at = Standing(data=data)
+    at = RunState(data=data)
     if run.state.is_file():
         at = load_state(run, at.data, {"net": net, "average": average}, optimizer, scaler)
     total, saved = config.epochs * plan.steps, time.monotonic()

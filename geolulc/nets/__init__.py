@@ -1,25 +1,10 @@
-"""Networks: backbones opened up, the fusions, checkpoints."""
+"""Networks: backbones opened up, the fusions, checkpoints.
+
+The names of ``__init__.pyi``, and torch with them, are loaded when they are first used.
+"""
 
 from __future__ import annotations
 
-from geolulc.nets.building import build_net
-from geolulc.nets.checkpoint import load_checkpoint, save_checkpoint
-from geolulc.nets.config import NetConfig
-from geolulc.nets.description import describe_model, describe_net
-from geolulc.nets.model import Model
-from geolulc.nets.network import LandCoverNet
-from geolulc.nets.normalisation import Normalisation
-from geolulc.nets.shipped import shipped_model
+import lazy_loader
 
-__all__ = [
-    "LandCoverNet",
-    "Model",
-    "NetConfig",
-    "Normalisation",
-    "build_net",
-    "describe_model",
-    "describe_net",
-    "load_checkpoint",
-    "save_checkpoint",
-    "shipped_model",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

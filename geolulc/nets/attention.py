@@ -12,7 +12,7 @@ from geolulc.nets.config import NetConfig
 
 
 def attention_block(config: NetConfig, model: Any, channels: int | None = None) -> nn.Module:
-    """What ``config.attention`` puts on the last feature map of the timm ``model``.
+    """The block that ``config.attention`` names, for the last feature map of the timm ``model``.
 
     Args:
         config: its ``attention`` says which block.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from geolulc.bands import GROUPS
 from geolulc.errors import ParameterError
+from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
@@ -31,7 +32,7 @@ def build_net(
     classes: Sequence[str],
     nomenclature: str,
     normalisation: Normalisation,
-    patch_size: int = 1200,
+    patch_size: int = PATCH_SIZE,
     cooccurrence: NDArray[np.float64] | None = None,
     pretrained: Path | str | None = None,
     seed: int | None = None,

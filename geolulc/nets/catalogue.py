@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import importlib.resources
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +17,6 @@ from geolulc.nets.published_encoders import ENCODERS, PREFIX
 from geolulc.nets.shipped import shipped_models
 from geolulc.nets.snapshots import WEIGHTS_NAME
 
-_ORG: Final = "BIFOLD-BigEarthNetv2-0"
 _CARD: Final = "README.md"
 
 
@@ -30,88 +31,56 @@ class PublishedModel:
     source: str = ""
 
 
-_ROWS: Final = (
-    PublishedModel(f"{_ORG}/resnet18-s2-v0.2.0", "resnet18", 44.9),
-    PublishedModel(f"{_ORG}/resnet50-s2-v0.2.0", "resnet50", 94.5),
-    PublishedModel(f"{_ORG}/resnet101-s2-v0.2.0", "resnet101", 170.7),
-    PublishedModel(f"{_ORG}/convnextv2_base-s2-v0.2.0", "convnextv2_base", 350.9),
-    PublishedModel(f"{_ORG}/vit_base_patch8_224-s2-v0.2.0", "vit_base_patch8_224", 342.9),
-    PublishedModel(f"{_ORG}/mobilevit_s-s2-v0.2.0", "mobilevit_s", 19.9),
-    PublishedModel(f"{_ORG}/convmixer_768_32-s2-v0.2.0", "convmixer_768_32", 82.9),
-    PublishedModel(
-        f"{_ORG}/mixer_b16_224-s2-v0.1.1",
-        "mixer_b16_224",
-        0.0,
-        "AP macro 0.678, micro 0.844; F1 macro 0.616, micro 0.744",
-        "its card; BigEarthNet v2 test split",
-    ),
-    PublishedModel(
-        "hackelle/rdnet_base-s2-v0.2.0",
-        "rdnet_base",
-        0.0,
-        "AP macro 0.689, micro 0.854; F1 macro 0.623, micro 0.755",
-        "its card; BigEarthNet v2 test split",
-    ),
-)
+def _read_published() -> Iterator[PublishedModel]:
+    table = importlib.resources.files("geolulc.nets").joinpath("published_models.csv")
+    with table.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            yield PublishedModel(megabytes=float(row.pop("megabytes") or 0), **row)
 
-#: Name → published model of Sentinel-2 bands alone.
-PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType({m.name: m for m in _ROWS})
+
+#: Name → published model of Sentinel-2 bands alone, of the table ``published_models.csv``.
+PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType(
+    {model.name: model for model in _read_published()}
+)
 
 
 def list_models() -> list[dict[str, Any]]:
     """Shipped, published and encoder models, JSON-able: name, kind, where, size, scores, source."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     for name, file in shipped_models().items():
         settings = read_settings(file)
-        rows.append(
-            {
-                "name": name,
-                "kind": "shipped",
-                "task": settings.config.task,
-                "where": str(file),
-                "backbone": settings.config.backbone,
-                "bands": sum(map(len, settings.bands.values())),
-                "classes": len(settings.classes),
-                "megabytes": round(file.stat().st_size / 1e6, 1),
-                "licence": str(settings.provenance.get("licence", "see its card")),
-                "scores": "see its card",
-                "source": f"models/{name}.md",
-            }
-        )
+        row = _row(name, "shipped", file, settings.config.backbone, task=settings.config.task)
+        row |= {"bands": sum(map(len, settings.bands.values())), "classes": len(settings.classes)}
+        row |= {"megabytes": round(file.stat().st_size / 1e6, 1), "source": f"models/{name}.md"}
+        rows.append(row | {"licence": str(settings.provenance.get("licence", "see its card"))})
     for model in PUBLISHED.values():
         cached = cached_file(model.name, WEIGHTS_NAME)
-        rows.append(
-            {
-                "name": model.name,
-                "kind": "published",
-                "task": "patch",
-                "where": str(cached) if cached else "hub",
-                "backbone": model.backbone,
-                "bands": 10,
-                "classes": 19,
-                "megabytes": model.megabytes or None,
-                "licence": "see its card",
-                "scores": model.scores or "see its card",
-                "source": model.source,
-            }
-        )
+        row = _row(model.name, "published", cached, model.backbone, task="patch")
+        row |= {"bands": 10, "classes": 19, "megabytes": model.megabytes or None}
+        rows.append(row | {"scores": model.scores or "see its card", "source": model.source})
     for encoder in ENCODERS.values():
         cached = cached_file(encoder.repository, encoder.file)
-        rows.append(
-            {
-                "name": PREFIX + encoder.name,
-                "kind": "encoder for --pretrained",
-                "where": str(cached) if cached else "hub",
-                "backbone": encoder.backbone,
-                "bands": len(encoder.convention.bands),
-                "classes": 0,
-                "megabytes": None,
-                "licence": "see its card",
-                "scores": "",
-                "source": encoder.paper,
-            }
-        )
+        row = _row(PREFIX + encoder.name, "encoder for --pretrained", cached, encoder.backbone)
+        row |= {"bands": len(encoder.convention.bands), "scores": "", "source": encoder.paper}
+        rows.append(row)
     return rows
+
+
+def _row(name: str, kind: str, file: Path | None, backbone: str, **task: str) -> dict[str, Any]:
+    """The row of a model, every column in its order; unknown ones have a default."""
+    return {
+        "name": name,
+        "kind": kind,
+        **task,
+        "where": str(file or "hub"),
+        "backbone": backbone,
+        "bands": 0,
+        "classes": 0,
+        "megabytes": None,
+        "licence": "see its card",
+        "scores": "see its card",
+        "source": "",
+    }
 
 
 def show_model(name: str) -> str:

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from geolulc.errors import CheckpointError, GeolulcError, ParameterError
+from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
 from geolulc.nets.hub import fetch_snapshot, hub_name
@@ -58,13 +58,7 @@ def save_checkpoint(
         OutputError: it cannot be written there.
         ParameterError: an unknown dtype, or weights that are not finite in it.
     """
-    if dtype not in _DTYPES:
-        raise ParameterError(
-            "dtype of a checkpoint",
-            found=repr(dtype),
-            expected=f"one of {', '.join(_DTYPES)}",
-            remedy="Use one of these.",
-        )
+    require_one_of("dtype of a checkpoint", dtype, _DTYPES)
     tensors = {
         name: _stored(name, tensor, _DTYPES[dtype])
         for name, tensor in model.net.state_dict().items()
@@ -81,7 +75,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
         path: a ``*.safetensors`` file, a run's folder that holds ``model.safetensors``, the name
             of a shipped model, the folder of a published BigEarthNet v2 model, or its name on
             the Hugging Face hub ("BIFOLD-BigEarthNetv2-0/resnet50-s2-v0.2.0", "hf://owner/name").
-        band_order: for a published model whose name does not tell its version: see
+        band_order: for a published model whose name does not contain its version: see
             ``load_snapshot``.
 
     Raises:
@@ -113,7 +107,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
 
 
 def read_settings(file: Path) -> Settings:
-    """What the metadata of a checkpoint says; ``CheckpointError`` if it is not sound."""
+    """The settings in the metadata of a checkpoint; ``CheckpointError`` if they are not sound."""
     with _explained(file):
         return parse_settings(read_header(file).metadata.get(METADATA_KEY, ""))
 
@@ -187,22 +181,13 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def _explained(file: Path) -> Iterator[None]:
-    """What the metadata asks for in vain is an error of the file."""
+    """An error of the settings in ``file`` becomes an error of the file."""
     try:
         yield
     except CheckpointError as error:
         if error.subject == str(file):
             raise
-        raise CheckpointError(
-            file,
-            found=f"{error.subject}: {error.found}",
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from error
+        raise error.within(file) from error
     except GeolulcError as error:
-        raise CheckpointError(
-            file,
-            found=f"{error.subject}: {error.found}",
-            expected=error.expected,
-            remedy="The file is damaged or needs another version of geolulc or timm.",
-        ) from error
+        remedy = "The file is damaged or needs another version of geolulc or timm."
+        raise error.within(file, CheckpointError, remedy=remedy) from error

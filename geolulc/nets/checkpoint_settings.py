@@ -1,43 +1,68 @@
-"""The text in a checkpoint: what rebuilds the network, by name, checked value by value."""
+"""The text in a checkpoint, which rebuilds the network; checked value by value."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import from_json
 
 from geolulc.bands import GROUPS, RESOLUTIONS
-from geolulc.errors import CheckpointError, GeolulcError
+from geolulc.errors import CheckpointError
+from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nomenclature import nomenclature
+from geolulc.validated import explain
 
 #: Key of the text in the metadata of a safetensors file.
 METADATA_KEY: Final = "geolulc"
 #: Version of the format; a reader refuses a higher one.
 FORMAT_VERSION: Final = 1
-#: Side of a patch on the ground, in metres: the only size there are networks for.
-PATCH_SIZE: Final = 1200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
 class Settings:
-    """What the metadata of a checkpoint says; ``thresholds`` by class name."""
+    """The settings in the metadata of a checkpoint; ``thresholds`` by class name.
 
+    Raises:
+        GeolulcError: a band, class or threshold that the network cannot have.
+    """
+
+    version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)]
     name: str
     config: NetConfig
-    bands: Mapping[int, tuple[str, ...]]
-    patch_size: int
+    bands: dict[int, tuple[str, ...]]
+    patch_size: Annotated[int, Field(ge=PATCH_SIZE, le=PATCH_SIZE)]
     nomenclature: str
     classes: tuple[str, ...]
     normalisation: Normalisation
-    thresholds: Mapping[str, float]
-    temperature: float
-    provenance: Mapping[str, Any]
-    initialisation: Mapping[str, Any]
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]]
+    temperature: Annotated[float, Field(gt=0)]
+    provenance: dict[str, Any]
+    initialisation: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _require_network(self) -> Self:
+        for resolution in RESOLUTIONS:
+            names, allowed = self.bands.get(resolution), GROUPS[resolution]
+            if names is None or len(set(names)) != len(names) or not set(names) <= set(allowed):
+                raise _unsound(f"bands of {resolution} m", names, ", ".join(allowed))
+        if not any(self.bands.values()):
+            raise _unsound("bands", "none", "at least one band")
+        known = nomenclature(self.nomenclature)
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
+        for name in self.classes:
+            known[name]  # is a class
+        if set(self.thresholds) != set(self.classes):
+            raise _unsound("thresholds", f"{len(self.thresholds)} names", "each class once")
+        return self
+
+
+_READER: Final = TypeAdapter(Settings)
 
 
 def settings_of(model: Model) -> dict[str, Any]:
@@ -63,126 +88,28 @@ def settings_of(model: Model) -> dict[str, Any]:
 
 
 def parse_settings(text: str) -> Settings:
-    """Settings from the metadata of a checkpoint; ``CheckpointError`` for any that is not sound."""
+    """Settings from the metadata of a checkpoint; ``GeolulcError`` for any that is not sound."""
     if not text:
         raise _unsound("metadata", "nothing of geolulc", "the metadata that geolulc writes")
     try:
-        values = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise _unsound("metadata", f"a damaged text ({error})", "JSON") from error
-    values = _mapping(values, "metadata")
-    version = values.get("version")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        raise CheckpointError(
-            "format version",
-            found=repr(version),
-            expected=f"1 to {FORMAT_VERSION}",
-            remedy="Update geolulc: the file is from a newer version.",
-        )
+        from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise _unsound("metadata", f"a damaged text ({error})", "JSON") from None
     try:
-        classes = _classes(values)
-        return Settings(
-            name=_text(values, "name"),
-            config=NetConfig.from_mapping(_mapping(values.get("config"), "config")),
-            bands=_bands(values.get("bands")),
-            patch_size=_patch_size(values.get("patch_size")),
-            nomenclature=_text(values, "nomenclature"),
-            classes=classes,
-            normalisation=_normalisation(values.get("normalisation")),
-            thresholds=_thresholds(values.get("thresholds"), classes),
-            temperature=_temperature(values.get("temperature")),
-            provenance=_mapping(values.get("provenance"), "provenance"),
-            initialisation=_mapping(values.get("initialisation", {}), "initialisation"),
-        )
-    except GeolulcError:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        raise _unsound("metadata", f"unsound values ({error})", "what geolulc writes") from error
+        return _READER.validate_json(text)
+    except ValidationError as error:
+        subject, found, expected = explain(error, Settings)
+        if subject == "version":
+            raise CheckpointError(
+                "format version",
+                found=found,
+                expected=f"1 to {FORMAT_VERSION}",
+                remedy="Update geolulc: the file is from a newer version.",
+            ) from None
+        raise _unsound(subject, found, expected) from None
 
 
-def _classes(values: Mapping[str, Any]) -> tuple[str, ...]:
-    known = nomenclature(_text(values, "nomenclature"))
-    names = values.get("classes")
-    if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
-        raise _unsound("classes", _shown(names), f"class names of {known.id}, each once")
-    return tuple(known[str(name)].name for name in names)
-
-
-def _bands(value: object) -> dict[int, tuple[str, ...]]:
-    groups = _mapping(value, "bands")
-    bands = {}
-    for resolution in RESOLUTIONS:
-        names = groups.get(str(resolution))
-        allowed = GROUPS[resolution]
-        if (
-            not isinstance(names, list)
-            or len(set(map(str, names))) != len(names)
-            or not set(map(str, names)) <= set(allowed)
-        ):
-            raise _unsound(f"bands of {resolution} m", _shown(names), ", ".join(allowed))
-        bands[resolution] = tuple(names)
-    if not any(bands.values()):
-        raise _unsound("bands", "none", "at least one band")
-    return bands
-
-
-def _normalisation(value: object) -> Normalisation:
-    parts = _mapping(value, "normalisation")
-    return Normalisation(
-        mean=_mapping(parts.get("mean"), "normalisation mean"),
-        std=_mapping(parts.get("std"), "normalisation std"),
-    )
-
-
-def _thresholds(value: object, classes: tuple[str, ...]) -> dict[str, float]:
-    thresholds = _mapping(value, "thresholds")
-    if set(thresholds) != set(classes):
-        raise _unsound("thresholds", f"{len(thresholds)} names", "each class once")
-    for name, threshold in thresholds.items():
-        if not _is_number(threshold) or not 0 <= threshold <= 1:
-            raise _unsound(f"threshold of {name}", _shown(threshold), "a number in 0..1")
-    return {name: float(t) for name, t in thresholds.items()}
-
-
-def _temperature(value: object) -> float:
-    if not _is_number(value) or not isinstance(value, int | float) or value <= 0:
-        raise _unsound("temperature", _shown(value), "a number above 0")
-    return float(value)
-
-
-def _patch_size(value: object) -> int:
-    if value != PATCH_SIZE or not isinstance(value, int):
-        raise _unsound("patch size", _shown(value), f"{PATCH_SIZE} metres")
-    return value
-
-
-def _mapping(value: object, subject: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _unsound(subject, _shown(value), "a JSON object")
-    return value
-
-
-def _text(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key)
-    if not isinstance(value, str):
-        raise _unsound(key, _shown(value), "a text")
-    return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 120 else text[:119] + "…"
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
-
-
-def _unsound(subject: str, found: object, expected: object) -> CheckpointError:
+def _unsound(subject: str, found: object, expected: str) -> CheckpointError:
     return CheckpointError(
         subject,
         found=found,

@@ -1,35 +1,28 @@
-"""Which network: a few names and numbers, each with its reason."""
+"""The settings of a network, each with its reason. No torch here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
-from typing import Any, Final
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from geolulc.errors import ParameterError
+from geolulc.validated import STRICT, Validated
 
-#: What a network says: the classes present in a patch, or the class of every pixel of 10 m.
-TASKS: Final = ("patch", "pixel")
-#: How the three resolutions meet; the first is the default.
-FUSIONS: Final = ("early", "intermediate", "late")
-#: Attention on the last feature map.
-ATTENTIONS: Final = ("none", "cbam")
-#: Whether label co-occurrence refines the logits.
-LABEL_CORRELATIONS: Final = ("off", "on")
-#: How much of the backbone early fusion uses.
-TRUNKS: Final = ("whole", "shallow")
-#: How coarser bands are brought to the size of the images.
-UPSAMPLINGS: Final = ("bilinear", "nearest")
+_Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class NetConfig:
+@dataclass(frozen=True, config=STRICT)
+class NetConfig(Validated):
     """Architecture of a network.
 
     Attributes:
-        fusion: "early" (all bands at 120 × 120 from the start), "intermediate" (20 m and 60 m
-            bands join inside the trunk) or "late" (one encoder a resolution).
+        task: "patch" (which classes are present) or "pixel" (one class for every pixel of 10 m:
+            a decoder follows the trunk).
+        fusion: how the three resolutions meet: "early" (all bands at 120 × 120 from the start),
+            "intermediate" (20 m and 60 m bands join inside the trunk) or "late" (one encoder a
+            resolution).
         backbone: a timm architecture name without a weight tag.
         attention: "cbam" puts the block of Woo et al. (2018) on the last feature map.
         label_correlation: "on" lets the co-occurrence of labels refine the logits.
@@ -41,31 +34,26 @@ class NetConfig:
             up to stride 8, with mean and deviation over the patch before the head.
         image_size: side of the images of early fusion in pixels; 0 for 120, or the next size
             that the backbone's tokens divide.
-        task: "patch" (which classes are present) or "pixel" (one class for every pixel of 10 m:
-            a decoder follows the trunk).
 
     Raises:
-        ParameterError: an option is not one of its values or a rate is outside 0..1.
+        ParameterError: an option is not one of its values, a rate is outside 0..1, or two
+            options exclude each other.
     """
 
-    fusion: str = "early"
-    backbone: str = "resnet18"
-    attention: str = "none"
-    label_correlation: str = "off"
-    drop_rate: float = 0.0
-    drop_path_rate: float = 0.0
-    upsampling: str = "bilinear"
-    trunk: str = "whole"
-    image_size: int = 0
-    task: str = "patch"
+    task: Literal["patch", "pixel"] = "patch"
 
-    def __post_init__(self) -> None:
-        _require_choice("task", self.task, TASKS)
-        _require_choice("fusion", self.fusion, FUSIONS)
-        _require_choice("attention", self.attention, ATTENTIONS)
-        _require_choice("label_correlation", self.label_correlation, LABEL_CORRELATIONS)
-        _require_choice("upsampling", self.upsampling, UPSAMPLINGS)
-        _require_choice("trunk", self.trunk, TRUNKS)
+    fusion: Literal["early", "intermediate", "late"] = "early"
+    backbone: str = "resnet18"
+    attention: Literal["none", "cbam"] = "none"
+    label_correlation: Literal["off", "on"] = "off"
+    drop_rate: _Rate = 0.0
+    drop_path_rate: _Rate = 0.0
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    trunk: Literal["whole", "shallow"] = "whole"
+    image_size: Annotated[int, Field(ge=0, le=256)] = 0
+
+    @model_validator(mode="after")
+    def _require_network(self) -> Self:
         if self.trunk == "shallow" and self.fusion != "early":
             raise ParameterError(
                 "trunk",
@@ -73,12 +61,10 @@ class NetConfig:
                 expected="fusion early",
                 remedy="Use the whole trunk or early fusion.",
             )
-        if type(self.image_size) is not int or not (
-            self.image_size == 0 or 32 <= self.image_size <= 256
-        ):
+        if 0 < self.image_size < 32:
             raise ParameterError(
                 "image_size",
-                found=repr(self.image_size),
+                found=self.image_size,
                 expected="0, or pixels from 32 to 256",
                 remedy="0 takes the size that suits the backbone.",
             )
@@ -89,48 +75,4 @@ class NetConfig:
                 expected="neither: pixels keep their size, and have one class each",
                 remedy="Leave it out.",
             )
-        if not isinstance(self.backbone, str):
-            raise ParameterError(
-                "backbone",
-                found=repr(self.backbone),
-                expected="the name of a timm architecture",
-                remedy="Use a name such as resnet18.",
-            )
-        for name in ("drop_rate", "drop_path_rate"):
-            rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-                raise ParameterError(
-                    name,
-                    found=repr(rate),
-                    expected="a number from 0 to below 1",
-                    remedy="0 turns it off.",
-                )
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> NetConfig:
-        """A config from parsed TOML or JSON; ``ParameterError`` for a key it does not have."""
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = get_close_matches(str(key), known, n=1, cutoff=0.0)
-                raise ParameterError(
-                    f"network option {key!r}",
-                    found="no such option",
-                    expected=f"one of {', '.join(known)} (nearest: {near[0]})",
-                    remedy="Correct the name.",
-                )
-        return cls(**values)
-
-    def as_mapping(self) -> dict[str, Any]:
-        """The config as a JSON-able dictionary."""
-        return asdict(self)
-
-
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ParameterError(
-            name,
-            found=repr(value),
-            expected=f"one of {', '.join(choices)}",
-            remedy="Use one of these.",
-        )
+        return self

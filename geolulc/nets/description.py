@@ -1,4 +1,4 @@
-"""What a model is: for ``geolulc info``."""
+"""The description of a model for ``geolulc info``."""
 
 from __future__ import annotations
 

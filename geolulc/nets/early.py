@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
 from geolulc.nets.config import NetConfig
-from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.pretrained import OneEncoder
 
 
-class EarlyFusion(nn.Module):
+class EarlyFusion(OneEncoder):
     """Bands of every resolution brought to 120 × 120, concatenated (10 m, 20 m, 60 m), one trunk.
 
     The whole timm model serves, its head included. A backbone whose image size is fixed to
@@ -46,15 +46,14 @@ class EarlyFusion(nn.Module):
         self.joins = {r: "the input" for r, names in bands.items() if names}
         self._bands = tuple(name for names in bands.values() for name in names)
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm models inside, with the bands that they take."""
-        return (EncoderInput(self.backbone, self._bands),)
+    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """The last map (N, features, rows, columns) of normalised bands."""
+        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
+        return cast(Tensor, self.attention(self.backbone.forward_features(images)))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
-        features = self.attention(self.backbone.forward_features(images))
-        return cast(Tensor, self.backbone.forward_head(features))
+        return cast(Tensor, self.backbone.forward_head(self.features(x10, x20, x60)))
 
 
 def join_bands(x10: Tensor, x20: Tensor, x60: Tensor, pixels: int, upsampling: str) -> Tensor:

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
-from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import Stage, open_stages, run_modules
+from geolulc.nets.pretrained import OneEncoder
+from geolulc.nets.stages import Stage, open_trunk, run_modules
 
 #: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
 JOIN_STRIDES = {20: 2, 60: 4}
@@ -46,7 +45,7 @@ class Join(nn.Module):
         return cast(Tensor, features + self.lift(bands))
 
 
-class IntermediateFusion(nn.Module):
+class IntermediateFusion(OneEncoder):
     """The 10 m bands enter; 20 m bands join after the stage of stride 2, 60 m after stride 4.
 
     A backbone without such a stage takes a group at its first stage of a greater stride. The
@@ -57,14 +56,7 @@ class IntermediateFusion(nn.Module):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=len(bands[10]),
-            num_classes=num_classes,
-            drop_rate=config.drop_rate,
-            drop_path_rate=config.drop_path_rate,
-        )
-        layout = open_stages(config.backbone, opened, len(bands[10]))
+        opened, layout = open_trunk(config, len(bands[10]), num_classes=num_classes)
         self.backbone = opened.model
         self.stages: dict[int, Stage] = {r: layout.at(s) for r, s in JOIN_STRIDES.items()}
         first, second = self.stages[20].end, self.stages[60].end
@@ -82,15 +74,13 @@ class IntermediateFusion(nn.Module):
         }
         self._bands = bands[10]
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The trunk, with the bands that enter it."""
-        return (EncoderInput(self.backbone, self._bands),)
+    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """The last map (N, features, rows, columns) of normalised bands."""
+        features = run_modules(self.backbone, self.segments[0], x10)
+        features = run_modules(self.backbone, self.segments[1], self.join20(features, x20))
+        features = run_modules(self.backbone, self.segments[2], self.join60(features, x60))
+        return cast(Tensor, self.attention(features))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        features = run_modules(self.backbone, self.segments[0], x10)
-        features = self.join20(features, x20)
-        features = run_modules(self.backbone, self.segments[1], features)
-        features = self.join60(features, x60)
-        features = run_modules(self.backbone, self.segments[2], features)
-        return cast(Tensor, self.backbone.forward_head(self.attention(features)))
+        return cast(Tensor, self.backbone.forward_head(self.features(x10, x20, x60)))

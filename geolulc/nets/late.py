@@ -9,28 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
-from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
-
-#: The encoder of the 60 m bands ends with the stage of this stride: 20 pixels are 2 or 3 there.
-SHALLOW_STRIDE = 8
+from geolulc.nets.pretrained import EncoderInput, OneEncoder
+from geolulc.nets.shallow import SHALLOW_STRIDE
+from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 
-class Encoder(nn.Module):
+class Encoder(OneEncoder):
     """A whole timm model without its classifier: bands → pooled features."""
 
-    def __init__(self, config: NetConfig, bands: int, *, pixels: int) -> None:
+    def __init__(self, config: NetConfig, bands: tuple[str, ...], *, pixels: int) -> None:
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-            pixels=pixels,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        self._bands = bands
+        opened, layout = open_trunk(config, len(bands), pixels=pixels)
         self.backbone = opened.model
         self.attention = attention_block(config, opened.model)
         self.num_features = int(
@@ -39,25 +30,30 @@ class Encoder(nn.Module):
         last = layout.stages[-1]
         self.depth = f"all of {config.backbone} (stride {last.stride})"
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last map (N, features, rows, columns) of (N, bands, pixels, pixels)."""
+        return cast(Tensor, self.attention(self.backbone.forward_features(x)))
+
+    def pool(self, mean: Tensor) -> Tensor:
+        """(N, num_features) of the mean of the map, (N, features)."""
+        return cast(Tensor, self.backbone.forward_head(mean[:, :, None, None], pre_logits=True))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, bands, pixels, pixels) → (N, num_features)."""
-        features = self.attention(self.backbone.forward_features(x))
-        return cast(Tensor, self.backbone.forward_head(features, pre_logits=True))
+        return cast(Tensor, self.backbone.forward_head(self.features(x), pre_logits=True))
 
 
-class ShallowEncoder(nn.Module):
-    """The first stages of a timm model, averaged over the patch: bands → features."""
+class ShallowEncoder(OneEncoder):
+    """The first stages of a timm model, averaged over the patch: bands → features.
 
-    def __init__(self, config: NetConfig, bands: int) -> None:
+    Of the 60 m bands: at ``SHALLOW_STRIDE`` their 20 pixels are 2 or 3.
+    """
+
+    def __init__(self, config: NetConfig, bands: tuple[str, ...]) -> None:
         super().__init__()
+        self._bands = bands
         # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, len(bands))
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model
@@ -68,10 +64,17 @@ class ShallowEncoder(nn.Module):
         self.num_features = stage.channels
         self.depth = f"{config.backbone} up to {stage.name} (stride {stage.stride})"
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last map (N, features, rows, columns) of (N, bands, pixels, pixels)."""
+        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, x)))
+
+    def pool(self, mean: Tensor) -> Tensor:
+        """(N, num_features) of the mean of the map, (N, features)."""
+        return cast(Tensor, self.norm(mean))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, bands, pixels, pixels) → (N, num_features)."""
-        features = self.attention(run_modules(self.backbone, self.modules_used, x))
-        return cast(Tensor, self.norm(features.mean(dim=(2, 3))))
+        return self.pool(self.features(x).mean(dim=(2, 3)))
 
 
 class LateFusion(nn.Module):
@@ -81,9 +84,9 @@ class LateFusion(nn.Module):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        self.encoder10 = Encoder(config, len(bands[10]), pixels=120)
-        self.encoder20 = Encoder(config, len(bands[20]), pixels=60)
-        self.encoder60 = ShallowEncoder(config, len(bands[60]))
+        self.encoder10 = Encoder(config, bands[10], pixels=120)
+        self.encoder20 = Encoder(config, bands[20], pixels=60)
+        self.encoder60 = ShallowEncoder(config, bands[60])
         encoders: dict[int, Encoder | ShallowEncoder] = {
             10: self.encoder10,
             20: self.encoder20,
@@ -95,15 +98,11 @@ class LateFusion(nn.Module):
             r: f"before the head ({e.num_features} features of {e.depth})"
             for r, e in encoders.items()
         }
-        self._bands = dict(bands)
 
     def encoders(self) -> tuple[EncoderInput, ...]:
         """The timm models of the three resolutions, with the bands that they take."""
-        return (
-            EncoderInput(self.encoder10.backbone, self._bands[10]),
-            EncoderInput(self.encoder20.backbone, self._bands[20]),
-            EncoderInput(self.encoder60.backbone, self._bands[60]),
-        )
+        parts = (self.encoder10, self.encoder20, self.encoder60)
+        return tuple(encoder for part in parts for encoder in part.encoders())
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""

@@ -16,7 +16,7 @@ from geolulc.nets.network import LandCoverNet
 
 @dataclass(frozen=True)
 class Model:
-    """What a checkpoint holds.
+    """A network with its calibration and provenance, as a checkpoint holds it.
 
     Attributes:
         net: the network, in evaluation mode when it was loaded.

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.normalisation import Normalisation
 from geolulc.products.radiometry import has_data, reflectance_dn
 
 #: Side of a patch in pixels, by resolution.
-SIDES: Final = MappingProxyType({r: 1200 // r for r in RESOLUTIONS})
+SIDES: Final = MappingProxyType({r: PATCH_SIZE // r for r in RESOLUTIONS})
 
 
 class LandCoverNet(nn.Module):
@@ -40,7 +41,7 @@ class LandCoverNet(nn.Module):
         classes: Sequence[str],
         nomenclature: str,
         normalisation: Normalisation,
-        patch_size: int = 1200,
+        patch_size: int = PATCH_SIZE,
         bands: Mapping[int, tuple[str, ...]] = GROUPS,
         label_correlation: nn.Module | None = None,
         initialisation: Mapping[str, Any] = MappingProxyType({}),

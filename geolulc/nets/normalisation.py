@@ -12,7 +12,7 @@ from geolulc.errors import ParameterError
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What turns reflectance × 10,000 into network input: ``(x - mean) / std`` for each band.
+    """Mean and std of each band: network input is ``(reflectance × 10,000 - mean) / std``.
 
     Attributes:
         mean: band name → mean, in digital numbers without offset.

@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
-from geolulc.errors import ParameterError
+from geolulc.errors import ParameterError, require_one_of
 from geolulc.nets.model import Model
 from geolulc.nets.network import SIDES
 from geolulc.staging import staged
 
 #: Digital numbers to one step of the 8-bit raster of the Deepness form: 255 is DN 5100.
 DN_PER_STEP: Final = 20
-#: Overlap of tiles that Deepness is told, in percent.
+#: Overlap of tiles in the metadata for Deepness, in percent.
 OVERLAP: Final = 0
 FORMS: Final = ("raw", "deepness")
 
@@ -103,13 +103,7 @@ def export_onnx(
         OutputError: it cannot be written there.
         ParameterError: no such form, or the packages for it are not installed.
     """
-    if form not in FORMS:
-        raise ParameterError(
-            "form of the ONNX graph",
-            found=repr(form),
-            expected=" or ".join(FORMS),
-            remedy="Use one of these.",
-        )
+    require_one_of("form of the ONNX graph", form, FORMS)
     try:
         import onnx
         import onnxscript  # noqa: F401 – torch's exporter needs it

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
+from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 #: Channels of the pyramid's maps.
 _WIDTH: Final = 64
@@ -56,14 +56,7 @@ class PixelTrunk(nn.Module):
     ) -> None:
         """``deepest``: the stride that no map is coarser than; 0 for all stages."""
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-            pixels=pixels,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, bands, pixels=pixels)
         stages = {s.stride: s for s in layout.stages if not deepest or s.stride <= deepest}
         if not stages:
             stages = {layout.stages[0].stride: layout.stages[0]}
@@ -90,7 +83,7 @@ class PixelTrunk(nn.Module):
 
 @dataclass(frozen=True)
 class Pyramid:
-    """What a decoder has made of the maps.
+    """The decoder's result for the coarser maps of a trunk.
 
     Attributes:
         narrowed: (N, channels, rows, columns).
@@ -123,7 +116,7 @@ class PixelDecoder(nn.Module):
         self.features = _FINE
 
     def pyramid(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Pyramid:
-        """What ``fine`` needs for a region, and all parts of it.
+        """The pyramid that ``fine`` needs for a region and all parts of it.
 
         Args:
             maps: of the trunk, (N, channels, rows, columns) each; their strides grow.

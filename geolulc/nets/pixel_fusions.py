@@ -32,7 +32,7 @@ from geolulc.nets.pixel_decoder import (
     pad_to,
     whole,
 )
-from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.pretrained import EncoderInput, OneEncoder
 from geolulc.nets.shallow import SHALLOW_STRIDE
 from geolulc.nets.stages import run_modules
 
@@ -43,7 +43,18 @@ _STEP: Final = 60
 _ROWS: Final = 66
 
 
-class PixelEarlyFusion(nn.Module):
+class OnTrunk(OneEncoder):
+    """A part of a network that works on the maps of one ``trunk``."""
+
+    trunk: PixelTrunk
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The timm model inside."""
+        return cast(nn.Module, self.trunk.backbone)
+
+
+class PixelEarlyFusion(OnTrunk):
     """Bands of every resolution at 10 m, one trunk (whole, or up to stride 8), one decoder."""
 
     def __init__(
@@ -60,15 +71,6 @@ class PixelEarlyFusion(nn.Module):
         self.multiple, self.margin = _windows({10: trunk})
         self.joins = {r: f"the input of {trunk.name}" for r, names in bands.items() if names}
 
-    @property
-    def backbone(self) -> nn.Module:
-        """The timm model inside."""
-        return cast(nn.Module, self.trunk.backbone)
-
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm model inside, with the bands that it takes."""
-        return (EncoderInput(self.backbone, self._bands),)
-
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         size = x10.shape[-2:]
@@ -77,7 +79,7 @@ class PixelEarlyFusion(nn.Module):
         return _logits(self, self.trunk(images), images, _within(place, border, 10))
 
 
-class PixelIntermediateFusion(nn.Module):
+class PixelIntermediateFusion(OnTrunk):
     """The 10 m bands enter; 20 m bands join after the map of stride 2, 60 m after stride 4."""
 
     def __init__(
@@ -103,15 +105,6 @@ class PixelIntermediateFusion(nn.Module):
             for r, i in self.places.items()
         }
 
-    @property
-    def backbone(self) -> nn.Module:
-        """The timm model inside."""
-        return cast(nn.Module, self.trunk.backbone)
-
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The trunk, with the bands that enter it."""
-        return (EncoderInput(self.backbone, self._bands),)
-
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         size, stride = x10.shape[-2:], self.trunk.strides[-1]
@@ -134,25 +127,23 @@ class PixelIntermediateFusion(nn.Module):
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder has made of its bands, which are ``x`` at ``place``."""
+    """The pyramid of an encoder, and its padded bands ``x``, which lie at ``place``."""
 
     x: Tensor
     place: Region
     pyramid: Pyramid
 
 
-class PixelEncoder(nn.Module):
+class PixelEncoder(OnTrunk):
     """A trunk and a decoder on the grid of one resolution: bands → features of its pixels."""
 
-    def __init__(self, config: NetConfig, bands: int, *, pixels: int, deepest: int = 0) -> None:
+    def __init__(
+        self, config: NetConfig, bands: tuple[str, ...], *, pixels: int, deepest: int = 0
+    ) -> None:
         super().__init__()
-        self.trunk = PixelTrunk(config, bands, pixels=pixels, deepest=deepest)
-        self.decoder = PixelDecoder(self.trunk, bands)
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The timm model inside."""
-        return cast(nn.Module, self.trunk.backbone)
+        self._bands = bands
+        self.trunk = PixelTrunk(config, len(bands), pixels=pixels, deepest=deepest)
+        self.decoder = PixelDecoder(self.trunk, len(bands))
 
     def encode(self, x: Tensor, region: Region) -> Encoded:
         """What ``features`` needs for ``region`` of ``x`` (N, bands, rows, columns)."""
@@ -174,11 +165,10 @@ class PixelLateFusion(nn.Module):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        self._bands = dict(bands)
-        self.encoder10 = PixelEncoder(config, len(bands[10]), pixels=120)
-        self.encoder20 = PixelEncoder(config, len(bands[20]), pixels=60)
+        self.encoder10 = PixelEncoder(config, bands[10], pixels=120)
+        self.encoder20 = PixelEncoder(config, bands[20], pixels=60)
         # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
-        self.encoder60 = PixelEncoder(config, len(bands[60]), pixels=120, deepest=SHALLOW_STRIDE)
+        self.encoder60 = PixelEncoder(config, bands[60], pixels=120, deepest=SHALLOW_STRIDE)
         encoders = {10: self.encoder10, 20: self.encoder20, 60: self.encoder60}
         self.upsampling = config.upsampling
         self.head = PixelHead(
@@ -192,11 +182,8 @@ class PixelLateFusion(nn.Module):
 
     def encoders(self) -> tuple[EncoderInput, ...]:
         """The timm models of the three resolutions, with the bands that they take."""
-        return (
-            EncoderInput(self.encoder10.backbone, self._bands[10]),
-            EncoderInput(self.encoder20.backbone, self._bands[20]),
-            EncoderInput(self.encoder60.backbone, self._bands[60]),
-        )
+        parts = (self.encoder10, self.encoder20, self.encoder60)
+        return tuple(encoder for part in parts for encoder in part.encoders())
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -49,6 +49,16 @@ class EncoderInput:
 
     backbone: nn.Module
     bands: tuple[str, ...]
+
+
+class OneEncoder(nn.Module):
+    """A module around one timm model, ``backbone``, which takes the bands named ``_bands``."""
+
+    _bands: tuple[str, ...]
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm model inside, with the bands that it takes."""
+        return (EncoderInput(cast(nn.Module, self.backbone), self._bands),)
 
 
 def start_from(

@@ -6,7 +6,9 @@ All but one were trained on Level-1C products (top of atmosphere, with B10).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import importlib.resources
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,7 +33,7 @@ L2A: Final = BAND_NAMES
 
 @dataclass(frozen=True)
 class InputConvention:
-    """What a file of weights expects of its input: ``(DN - mean) / std`` for each of ``bands``.
+    """The input that a file of weights expects: ``(DN - mean) / std`` for each of ``bands``.
 
     ``mean`` and ``std`` empty: standardised by the statistics of its own data, which ours stand
     in for (ImageNet weights).
@@ -88,102 +90,25 @@ class PublishedEncoder:
     paper: str
 
 
-_ROWS: Final = (
-    (
-        "resnet18_sentinel2_all_moco",
-        "resnet18",
-        "torchgeo/resnet18_sentinel2_all_moco",
-        "5b8cddc9a14f3844350b7f40b85bcd32aed75918",
-        "resnet18_sentinel2_all_moco-59bfdff9.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet18_sentinel2_rgb_moco",
-        "resnet18",
-        "torchgeo/resnet18_sentinel2_rgb_moco",
-        "e1c032e7785fd0625224cdb6699aa138bb304eec",
-        "resnet18_sentinel2_rgb_moco-e3a335e3.pth",
-        _reflectance(RGB),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_all_moco",
-        "resnet50",
-        "torchgeo/resnet50_sentinel2_all_moco",
-        "da4f3c9dbe09272eb902f3b37f46635fa4726879",
-        "resnet50_sentinel2_all_moco-df8b932e.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_all_dino",
-        "resnet50",
-        "torchgeo/resnet50_sentinel2_all_dino",
-        "d7f14bf5530d70ac69d763e58e77e44dbecfec7c",
-        "resnet50_sentinel2_all_dino-d6c330e9.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_rgb_moco",
-        "resnet50",
-        "torchgeo/resnet50_sentinel2_rgb_moco",
-        "efd9723b59a88e9dc1420dc1e96afb25b0630a3c",
-        "resnet50_sentinel2_rgb_moco-2b57ba8b.pth",
-        _reflectance(RGB),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_all_decur",
-        "resnet50",
-        "torchgeo/decur",
-        "eba7ae5945d482a4319be046d34b552db5dd9950",
-        "rn50_ssl4eo-s12_ms_decur_ep100-fc6b09ff.pth",
-        _reflectance(L1C),
-        "arXiv:2309.05300",
-    ),
-    (
-        "resnet50_sentinel2_all_softcon",
-        "resnet50",
-        "wangyi111/softcon",
-        "62ff465b2e7467dbfc70758ec1e9d08ab87fc46b",
-        "B13_rn50_softcon.pth",
-        _SSL4EO,
-        "arXiv:2405.20462",
-    ),
-    (
-        "resnet50_sentinel2_all_seco_eco",
-        "resnet50",
-        "torchgeo/seco-eco",
-        "aea279ea46572cfca5876ac1f9d8d8595fcdeb3b",
-        "resnet50_sentinel2_all_seco_eco-90ec322f.pth",
-        _reflectance(L2A),
-        "arXiv:2504.18256",
-    ),
-    (
-        "vit_small_patch16_224_sentinel2_all_moco",
-        "vit_small_patch16_224",
-        "torchgeo/vit_small_patch16_224_sentinel2_all_moco",
-        "1cb683f6c14739634cdfaaceb076529adf898c74",
-        "vit_small_patch16_224_sentinel2_all_moco-67c9032d.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "vit_small_patch16_224_sentinel2_all_dino",
-        "vit_small_patch16_224",
-        "torchgeo/vit_small_patch16_224_sentinel2_all_dino",
-        "5b41dd418a79de47ac9f5be3e035405a83818a62",
-        "vit_small_patch16_224_sentinel2_all_dino-36bcc127.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-)
+_CONVENTIONS: Final[Mapping[str, InputConvention]] = {
+    "l1c": _reflectance(L1C),
+    "l2a": _reflectance(L2A),
+    "rgb": _reflectance(RGB),
+    "ssl4eo-s12": _SSL4EO,
+}
 
-#: Name → published encoder.
+
+def _read_encoders() -> Iterator[PublishedEncoder]:
+    table = importlib.resources.files("geolulc.nets").joinpath("published_encoders.csv")
+    with table.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            convention = _CONVENTIONS[row.pop("convention")]
+            yield PublishedEncoder(**row, convention=convention)
+
+
+#: Name → published encoder, of the table ``published_encoders.csv``.
 ENCODERS: Final[Mapping[str, PublishedEncoder]] = MappingProxyType(
-    {row[0]: PublishedEncoder(*row) for row in _ROWS}
+    {encoder.name: encoder for encoder in _read_encoders()}
 )
 
 
@@ -213,7 +138,7 @@ def fetch_encoder(name: str) -> Path:
 
 
 def convention_of(file: Path, channels: int) -> InputConvention:
-    """What a file of weights with ``channels`` input bands expects.
+    """The input convention of a file of weights with ``channels`` input bands.
 
     Raises:
         CheckpointError: which bands they are is not known.

@@ -66,15 +66,20 @@ def read_tensors(header: TensorFile) -> dict[str, Tensor]:
                 state[name] = tensor.float() if tensor.is_floating_point() else tensor
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(header.path, error) from error
+    require_finite(header.path, state)
+    return state
+
+
+def require_finite(file: Path, state: Mapping[str, Tensor]) -> None:
+    """``CheckpointError`` unless every number in the tensors of ``file`` is finite."""
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
-                header.path,
+                file,
                 found=f"values in {name} that are not finite",
                 expected="finite weights",
-                remedy="The training diverged or the file is damaged; use another checkpoint.",
+                remedy="The training diverged or the file is damaged; use another one.",
             )
-    return state
 
 
 def hash_file(file: Path) -> str:

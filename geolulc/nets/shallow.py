@@ -1,8 +1,8 @@
 """Early fusion on the first stages of a trunk: for stores of few patches.
 
 A whole trunk has millions of weights and sees objects; a few dozen patches cannot teach it those.
-Up to stride 8 it has some hundred thousand and sees spectra and texture, and what tells classes
-apart then is how these are spread over the patch: their mean and their deviation.
+Up to stride 8 it has some hundred thousand and sees spectra and texture; classes then
+differ in how these are spread over the patch: in their mean and their deviation.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.early import join_bands
-from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
+from geolulc.nets.pretrained import OneEncoder
+from geolulc.nets.stages import keep_modules, open_trunk, run_modules
 
 #: The trunk ends after the stage of this stride.
 SHALLOW_STRIDE: Final = 8
@@ -26,7 +26,7 @@ SHALLOW_STRIDE: Final = 8
 EPSILON: Final = 1e-5
 
 
-class ShallowFusion(nn.Module):
+class ShallowFusion(OneEncoder):
     """Bands at one size, the trunk up to stride 8, mean and deviation over the patch, a head."""
 
     def __init__(
@@ -34,15 +34,12 @@ class ShallowFusion(nn.Module):
     ) -> None:
         super().__init__()
         self._bands = tuple(name for names in bands.values() for name in names)
-        opened = open_backbone(
-            config.backbone,
-            in_chans=len(self._bands),
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
+        opened, layout = open_trunk(
+            config,
+            len(self._bands),
             pixels=config.image_size or PATCH_PIXELS,
             exact=config.image_size > 0,
         )
-        layout = open_stages(config.backbone, opened, len(self._bands))
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model
@@ -58,14 +55,14 @@ class ShallowFusion(nn.Module):
             if names
         }
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm model inside, with the bands that it takes."""
-        return (EncoderInput(self.backbone, self._bands),)
+    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """The last map (N, features, rows, columns) of normalised bands."""
+        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
+        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, images)))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
-        features = self.attention(run_modules(self.backbone, self.modules_used, images))
+        features = self.features(x10, x20, x60)
         mean = features.mean(dim=(2, 3))
         # a constant map has no slope in its deviation: the epsilon keeps gradients finite
         deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()

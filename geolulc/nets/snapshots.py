@@ -3,7 +3,7 @@
 A snapshot is a folder with ``config.json`` and ``model.safetensors``, as ConfigILM writes to the
 Hugging Face hub. The config names a timm architecture and the number of channels; bands, their
 order, statistics and class names are conventions of the training code (reben-training-scripts,
-ConfigILM), told by the version in the folder's name. The band order changed from v0.1.1 to
+ConfigILM); the version in the folder's name says which hold. The band order changed from v0.1.1 to
 v0.2.0 with nothing in the files to show it, so an unknown version is refused.
 
 Here the input channels are sorted into our groups and the head's rows into our class order, both
@@ -127,12 +127,8 @@ def _build(file: Path, config: NetConfig) -> EarlyFusion:
     try:
         return EarlyFusion(config, _BANDS, len(CLASS_ORDER))
     except GeolulcError as error:
-        raise CheckpointError(
-            file,
-            found=f"{error.subject}: {error.found}",
-            expected=error.expected,
-            remedy="The installed timm cannot rebuild it; update timm.",
-        ) from error
+        remedy = "The installed timm cannot rebuild it; update timm."
+        raise error.within(file, CheckpointError, remedy=remedy) from error
 
 
 def _sorted_by_name(

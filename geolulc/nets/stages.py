@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.errors import ParameterError
-from geolulc.nets.backbones import Backbone
+from geolulc.nets.backbones import PATCH_PIXELS, Backbone, open_backbone
+from geolulc.nets.config import NetConfig
 
 #: No group joins, and no shallow encoder ends, after a greater stride.
 _DEEPEST: Final = 8
@@ -59,6 +60,31 @@ class Stages:
                 self.backbone, f"no stage of stride {stride} to {_DEEPEST} that ends at a module"
             )
         return stage
+
+
+def open_trunk(
+    config: NetConfig,
+    bands: int,
+    *,
+    num_classes: int = 0,
+    pixels: int = PATCH_PIXELS,
+    exact: bool = False,
+) -> tuple[Backbone, Stages]:
+    """The backbone of ``config`` for so many bands, and its stages; options of ``open_backbone``.
+
+    Raises:
+        ParameterError: it cannot be built so, or has no stages.
+    """
+    opened = open_backbone(
+        config.backbone,
+        in_chans=bands,
+        num_classes=num_classes,
+        drop_rate=config.drop_rate if num_classes else 0.0,
+        drop_path_rate=config.drop_path_rate,
+        pixels=pixels,
+        exact=exact,
+    )
+    return opened, open_stages(config.backbone, opened, bands)
 
 
 def open_stages(name: str, backbone: Backbone, in_chans: int) -> Stages:

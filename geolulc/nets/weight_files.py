@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from geolulc.errors import CheckpointError
-from geolulc.nets.safetensors_files import read_header, read_tensors
+from geolulc.nets.safetensors_files import read_header, read_tensors, require_finite
 
 _EXPECTED = "weights as safetensors, or as torch.save writes a state dict (.pth)"
 #: Keys under which training scripts put the weights.
@@ -63,14 +63,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             expected=_EXPECTED,
             remedy="Save the state dict of the encoder.",
         )
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(
-                file,
-                found=f"values in {name} that are not finite",
-                expected="finite weights",
-                remedy="Use another file.",
-            )
+    require_finite(file, state)
     return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
 
 

@@ -51,7 +51,7 @@ class Member:
 
     @property
     def gdal_path(self) -> str:
-        """What GDAL opens. A stored member is a range of the zip, found by one zip reader only."""
+        """The name for GDAL. A stored member is a range of the zip, found by our zip reader."""
         if self.inside is None:
             return str(self.path)
         if self.packed:

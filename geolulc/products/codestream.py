@@ -2,8 +2,9 @@
 
 Walks the JP2 boxes and the chain of tile parts (``Psot``) without decoding: some hundred short
 reads a file. A decoder would notice a missing end only when it gets there, after minutes of
-work, and some decoders fill what is missing with a colour. Markers: ISO/IEC 15444-1, annex A
-(codestream) and annex I (boxes).
+work, and some decoders fill what is missing with a colour. glymur, which reads these headers too,
+stops at the first tile part and so does not see that a later one is missing. Markers:
+ISO/IEC 15444-1, annex A (codestream) and annex I (boxes).
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ class Frame:
     shape: tuple[int, int]
     tile_shape: tuple[int, int]
     components: int
-    bits: int
 
     @property
     def tile_count(self) -> int:
@@ -100,7 +100,7 @@ class _Walk:
                 break
             (length,) = struct.unpack(">H", self._at(offset + 2, 2))
             if marker == _SIZ:
-                frame = self._size_segment(self._at(offset + 4, 37))
+                frame = self._size_segment(self._at(offset + 4, 36))
             if marker == _SOT:
                 index, part = struct.unpack(">HI", self._at(offset + 4, 6))
                 seen.add(index)
@@ -120,12 +120,11 @@ class _Walk:
 
     @staticmethod
     def _size_segment(data: bytes) -> Frame:
-        _, x1, y1, x0, y0, width, height, left, top, count, depth = struct.unpack(">H8IHB", data)
+        x1, y1, x0, y0, width, height, left, top, count = struct.unpack(">2x8IH", data)
         if x0 or y0 or left or top or not width or not height:
             raise ValueError("an image grid that Sentinel-2 does not use")
         return Frame(
             shape=(y1, x1),
             tile_shape=(min(height, y1), min(width, x1)),
             components=count,
-            bits=(depth & 0x7F) + 1,
         )

@@ -1,4 +1,4 @@
-"""What a product's two XML files say: name, time, grid, offsets. No pixels are touched.
+"""The metadata in a product's two XML files: name, time, grid, offsets. No pixels are read.
 
 Elements are matched by local name: the namespace changes with the format's version, and
 comparing versions has cost others the radiometric offset.
@@ -38,9 +38,18 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 class Metadata:
     """A product as its XML describes it.
 
-    ``offsets``: ``BOA_ADD_OFFSET`` by band name, 0 where the product has no list (before
-    baseline 04.00). ``images``: ``IMAGE_FILE`` entries, relative to the product, without suffix.
-    ``granule``: the folder of the one granule.
+    Attributes:
+        name: ``PRODUCT_URI`` without ``.SAFE``.
+        platform: "Sentinel-2A".
+        sensing_time: start of the datatake, UTC.
+        baseline: "05.10".
+        tile_id: "32TPS".
+        grid: the ground it covers.
+        offsets: ``BOA_ADD_OFFSET`` by band name, 0 where the product has no list (before baseline
+            04.00).
+        quantification: 10000: (DN + offset) / quantification is reflectance.
+        images: ``IMAGE_FILE`` entries, relative to the product, without suffix.
+        granule: the folder of the one granule.
     """
 
     name: str
@@ -89,7 +98,7 @@ def parse_metadata(contents: Contents) -> Metadata:
     tile = _Document(contents, f"{granule}/MTD_TL.xml")
     name = product.text("PRODUCT_URI").removesuffix(".SAFE")
     if not _NAME.fullmatch(name):
-        raise product.error(f"PRODUCT_URI {name!r}", "a product name", "Use the original XML.")
+        raise product.error(f"PRODUCT_URI {name!r}", "a product name")
     tile_id = _TILE_ID.search(tile.text("TILE_ID")) or _TILE_ID.search(name)
     return Metadata(
         name=name,
@@ -124,7 +133,9 @@ class _Document:
                 "Download the product again.",
             ) from error
 
-    def error(self, found: str, expected: str, remedy: str) -> ProductError:
+    def error(
+        self, found: str, expected: str, remedy: str = "Use the original XML."
+    ) -> ProductError:
         return ProductError(self._subject, found=found, expected=expected, remedy=remedy)
 
     def all(self, name: str, within: Element | None = None) -> Iterator[Element]:
@@ -138,7 +149,7 @@ class _Document:
         for element in self.all(name, within):
             if text := (element.text or "").strip():
                 return text
-        raise self.error(f"no {name}", "the metadata of an L2A product", "Use the original XML.")
+        raise self.error(f"no {name}", "the metadata of an L2A product")
 
     def number(self, name: str, within: Element | None = None) -> int:
         return self.integer(name, self.text(name, within))
@@ -150,9 +161,7 @@ class _Document:
             if value != int(value):
                 raise ValueError
         except (ValueError, OverflowError):
-            raise self.error(
-                f"{name} {text!r}", "a whole number", "Use the original XML."
-            ) from None
+            raise self.error(f"{name} {text!r}", "a whole number") from None
         return int(value)
 
 
@@ -161,9 +170,7 @@ def _time(product: _Document) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise product.error(
-            f"DATATAKE_SENSING_START {text!r}", "a time", "Use the original XML."
-        ) from None
+        raise product.error(f"DATATAKE_SENSING_START {text!r}", "a time") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -178,9 +185,7 @@ def _quantification(product: _Document) -> int:
                 f"{QUANTIFICATION}, as in every product so far",
                 "Rescale the bands to 1/10000 reflectance and correct the XML.",
             )
-    raise product.error(
-        "no BOA_QUANTIFICATION_VALUE", "the metadata of an L2A product", "Use the original XML."
-    )
+    raise product.error("no BOA_QUANTIFICATION_VALUE", "the metadata of an L2A product")
 
 
 def _offsets(product: _Document) -> dict[str, int]:
@@ -192,7 +197,6 @@ def _offsets(product: _Document) -> dict[str, int]:
             raise product.error(
                 f"BOA_ADD_OFFSET {value} of band_id {band_id}",
                 "one offset a band, as a 16-bit number",
-                "Use the original XML.",
             )
     if not by_id:
         return {band.name: 0 for band in BANDS}
@@ -201,7 +205,6 @@ def _offsets(product: _Document) -> dict[str, int]:
         raise product.error(
             f"no BOA_ADD_OFFSET for {', '.join(missing)}",
             "an offset for every band, or none at all",
-            "Use the original XML.",
         )
     return {band.name: by_id[band.band_id] for band in BANDS}
 
@@ -209,9 +212,7 @@ def _offsets(product: _Document) -> dict[str, int]:
 def _grid(tile: _Document) -> TileGrid:
     crs = tile.text("HORIZONTAL_CS_CODE").upper()
     if not re.fullmatch(r"EPSG:32[67]\d\d", crs):
-        raise tile.error(
-            f"HORIZONTAL_CS_CODE {crs}", "a UTM zone (EPSG:326xx or 327xx)", "Use the original XML."
-        )
+        raise tile.error(f"HORIZONTAL_CS_CODE {crs}", "a UTM zone (EPSG:326xx or 327xx)")
     places = set()
     for resolution in RESOLUTIONS:
         size = _at(tile, "Size", resolution)
@@ -221,7 +222,6 @@ def _grid(tile: _Document) -> TileGrid:
             raise tile.error(
                 f"pixels of {steps} m at resolution {resolution}",
                 f"({resolution}, {-resolution})",
-                "Use the original XML.",
             )
         places.add(
             (
@@ -254,6 +254,4 @@ def _at(tile: _Document, name: str, resolution: int) -> Element:
     for element in tile.all(name):
         if element.get("resolution") == str(resolution):
             return element
-    raise tile.error(
-        f"no {name} of {resolution} m", "sizes and corners at 10, 20 and 60 m", "Use the original."
-    )
+    raise tile.error(f"no {name} of {resolution} m", "sizes and corners at 10, 20 and 60 m")

@@ -9,7 +9,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final
@@ -27,19 +26,11 @@ _TCI: Final = (("TCI", 10), ("TCI", 20), ("TCI", 60))
 
 
 @dataclass(frozen=True)
-class Product:
-    """One L2A product, its images checked against its metadata.
+class Product(Metadata):
+    """One L2A product: what its metadata say, and its images, which were checked against them.
 
     Attributes:
         path: the folder or zip.
-        name: ``PRODUCT_URI`` without ``.SAFE``.
-        platform: "Sentinel-2A".
-        sensing_time: start of the datatake, UTC.
-        baseline: "05.10".
-        tile_id: "32TPS".
-        grid: the ground it covers.
-        offsets: ``BOA_ADD_OFFSET`` by band name, 0 where the product has none.
-        quantification: 10000: (DN + offset) / quantification is reflectance.
         band_files: GDAL path of each band at its native resolution (B01 at 60 m).
         scl_file: GDAL path of the scene classification at 20 m, None where there is none.
         tci_file: GDAL path of the true-colour image, None where there is none.
@@ -47,14 +38,6 @@ class Product:
     """
 
     path: Path
-    name: str
-    platform: str
-    sensing_time: datetime
-    baseline: str
-    tile_id: str
-    grid: TileGrid
-    offsets: Mapping[str, int]
-    quantification: int
     band_files: Mapping[str, str]
     scl_file: str | None = None
     tci_file: str | None = None
@@ -99,21 +82,14 @@ def open_product(path: Path) -> Product:
             _require(name, member, metadata.grid)
     return Product(
         path=contents.path,
-        name=metadata.name,
-        platform=metadata.platform,
-        sensing_time=metadata.sensing_time,
-        baseline=metadata.baseline,
-        tile_id=metadata.tile_id,
-        grid=metadata.grid,
-        offsets=metadata.offsets,
-        quantification=metadata.quantification,
+        **vars(metadata),
         packed=MappingProxyType({n: m for n, m in images.items() if m.packed}),
         **_files({name: member.gdal_path for name, member in images.items()}),
     )
 
 
 def describe_product(path: Path) -> dict[str, Any]:
-    """What a product is, from its metadata alone: JSON-able; images may be missing.
+    """A JSON-able description of a product from its metadata alone; images may be missing.
 
     Raises:
         ProductError: it is no L2A product or its metadata cannot be used.

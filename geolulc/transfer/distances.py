@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy
 
 Array = NDArray[np.floating[Any]]
 
@@ -49,8 +50,7 @@ def relative_entropy(source: Array, target: Array) -> float:
     q = label_distribution(target)
     counts = source.sum(axis=0, dtype=np.float64) + 1 / source.shape[1]
     p = counts / counts.sum()
-    own = q > 0
-    return float(np.sum(q[own] * np.log2(q[own] / p[own])))
+    return float(entropy(q, p, base=2))
 
 
 def cooccurrence(source: Array, target: Array) -> float:

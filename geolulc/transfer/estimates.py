@@ -1,8 +1,9 @@
-"""Which estimate foresees transfer: distances between regions against what was measured."""
+"""Estimates of transfer: distances between regions, compared with measured transfer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,10 +134,7 @@ def _correlate(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
                     "estimate": name,
                     "against": against,
                     "expected_sign": sign,
-                    "rho": result.rho,
-                    "low": result.low,
-                    "high": result.high,
-                    "pairs": result.pairs,
+                    **asdict(result),
                 }
             )
     return found

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geolulc
 from geolulc.datasets import Store
+from geolulc.progress import Progress
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.job_folders import JobFolder, begin_experiment
 from geolulc.transfer.plan import Plan, make_plan, store_identity
 from geolulc.transfer.regions import Region
 from geolulc.transfer.report import write_results
-from geolulc.transfer.running import Bench
+from geolulc.transfer.running import Experiment
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.subsets import write_subsets
 from geolulc.transfer.workers import work_together
 
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment gave.
+    """The results of an experiment.
 
     Attributes:
         plan: its jobs.
@@ -64,13 +62,13 @@ def run_transfer(
         regions: of ``find_regions``.
         config: of the experiment.
         out: folder for everything; an experiment on the same store there is gone on with.
-        regions_from: what tells the regions, for the report.
+        regions_from: the column or file that names the regions, for the report.
         encoder: a checkpoint whose features regions are compared in.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         processes: that work on jobs; with several GPUs each takes one.
         scheduler: of a Dask cluster whose workers do the jobs instead.
         overwrite: begin anew.
-        progress: told of the jobs done.
+        progress: called with the jobs done and all of them.
 
     Returns:
         Every result. Jobs that failed are in ``failed``; the report is on the others.
@@ -90,20 +88,20 @@ def run_transfer(
             "identity": store_identity(store),
         },
         "regions_from": regions_from,
-        "settings": config.as_json(),
+        "settings": config.as_mapping(),
         "jobs": [job.as_json() for job in plan.jobs],
     }
     begin_experiment(out, manifest, overwrite=overwrite)
     for seed in config.seeds:
         for target in config.targets:
             write_subsets(out / "subsets", store, regions[target], config.target_sizes, seed)
-    bench = Bench(store, regions, config, out, device)
+    experiment = Experiment(store, dict(regions), config, out, device)
     if scheduler is None:
-        failed = work_together(bench, plan.jobs, processes, progress=progress)
+        failed = work_together(experiment, plan.jobs, processes, progress=progress)
     else:
         from geolulc.transfer.on_cluster import work_on_cluster  # loads Dask
 
-        failed = work_on_cluster(bench, plan.jobs, scheduler, progress=progress)
+        failed = work_on_cluster(experiment, plan.jobs, scheduler, progress=progress)
     results = []
     for job in plan.jobs:
         result = JobFolder(out, job).result()
@@ -111,7 +109,5 @@ def run_transfer(
             results.append(result)
     rows = [row | {"job": r["job"]["id"]} for r in results for row in r["rows"]]
     estimates = estimate_transfer(store, regions, config, rows, encoder=encoder, device=device)
-    files = write_results(
-        out, store, regions, config, plan, results, rows, estimates, failed, regions_from
-    )
+    files = write_results(experiment, plan, results, rows, estimates, failed, regions_from)
     return Outcome(plan, tuple(rows), failed, files)

@@ -1,4 +1,4 @@
-"""What patches look like, as vectors: plain band statistics, or the features of an encoder."""
+"""Vectors that describe patches: plain band statistics, or the features of an encoder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def spectral_features(store: Store, positions: NDArray[np.int64]) -> NDArray[np.
 def encoder_features(
     net: LandCoverNet, store: Store, positions: NDArray[np.int64], device: str = "auto"
 ) -> NDArray[np.float64]:
-    """What enters the last layer of ``net`` for each patch, (n, features)."""
+    """The input of the last layer of ``net`` for each patch, float64 (n, features)."""
     place = choose_device(device)
     net = net.to(place).eval()
     caught: list[Tensor] = []

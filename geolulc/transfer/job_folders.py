@@ -1,4 +1,4 @@
-"""Jobs on disk: who works on which, and what came out.
+"""Jobs on disk: which process works on which job, and the results.
 
     DIR/manifest.json          settings, regions and jobs of the experiment
     DIR/runs/JOB/claim.json    the process that works on it
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import OutputError
-from geolulc.staging import require_free, staged
+from geolulc.staging import is_alive, require_free, write_text
 from geolulc.transfer.plan import Job
 
 #: A claim is renewed at every step of training and batch of a test.
@@ -51,7 +51,7 @@ class JobFolder:
         return self.path / "run"
 
     def result(self) -> dict[str, Any] | None:
-        """What came out, None before the end."""
+        """The result of the job, None before the end."""
         file = self.path / "result.json"
         if not file.is_file():
             return None
@@ -67,7 +67,7 @@ class JobFolder:
             ) from None
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write what came out: the job is finished."""
+        """Write the result: the job is finished."""
         write_json(self.path / "result.json", result)
 
     @contextlib.contextmanager
@@ -127,17 +127,7 @@ class Claim:
             return age > _RENEW_SECONDS
         if host != socket.gethostname():
             return age > STALE_SECONDS
-        return process != os.getpid() and not _is_alive(process)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return process != os.getpid() and not is_alive(process)
 
 
 def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool) -> None:
@@ -176,6 +166,4 @@ def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool)
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON, whole or not at all; replaces what is there."""
-    with staged([path], overwrite=True) as (partial,):
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

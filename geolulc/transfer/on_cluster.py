@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -15,12 +14,11 @@ from geolulc.cluster.engine import run_items
 from geolulc.cluster.worker import Attempt
 from geolulc.datasets import open_store
 from geolulc.errors import OutputError
+from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
-from geolulc.transfer.regions import Region
-from geolulc.transfer.running import Bench
-from geolulc.transfer.settings import TransferConfig
-from geolulc.transfer.workers import Progress, still_failed, work
+from geolulc.transfer.running import Experiment
+from geolulc.transfer.workers import still_failed, work
 
 #: A network share shows a new file to other hosts after some seconds.
 _VISIBLE_SECONDS: Final = 10.0
@@ -28,38 +26,38 @@ _VISIBLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class TransferWork:
-    """What a worker needs to know to do jobs: a ``Bench`` that travels."""
+    """The experiment and the jobs, as they are sent to every worker."""
 
-    store: Path
-    regions: dict[str, Region]
-    config: TransferConfig
-    folder: Path
-    device: str
+    experiment: Experiment
     jobs: tuple[Job, ...]
 
     def prepare(self, threads: int) -> Callable[[int, Attempt], dict[str, str]]:
-        """Open the store; what does jobs and tells which failed."""
+        """A function that does jobs and gives those that failed, with the reasons."""
+        folder = self.experiment.folder
         until = time.monotonic() + _VISIBLE_SECONDS
-        while not (self.folder / "manifest.json").is_file():
+        while not (folder / "manifest.json").is_file():
             if time.monotonic() > until:
                 raise OutputError(
-                    self.folder,
+                    folder,
                     found="no experiment there, seen from a worker",
                     expected="the folder that the client sees",
                     remedy="Mount it under the same path on every machine.",
                 )
             time.sleep(0.2)
         torch.set_num_threads(threads)
-        bench = Bench(open_store(self.store), self.regions, self.config, self.folder, self.device)
 
         def do(_: int, attempt: Attempt) -> dict[str, str]:
-            return work(bench, self.jobs, progress=lambda done, total: attempt.go_on())
+            return work(self.experiment, self.jobs, progress=lambda done, total: attempt.go_on())
 
         return do
 
 
 def work_on_cluster(
-    bench: Bench, jobs: tuple[Job, ...], scheduler: str, *, progress: Progress | None = None
+    experiment: Experiment,
+    jobs: tuple[Job, ...],
+    scheduler: str,
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, str]:
     """``work`` on the workers of a running cluster, which share a file system with us.
 
@@ -70,21 +68,18 @@ def work_on_cluster(
     Raises:
         ClusterError: the scheduler does not answer or is lost.
     """
-    shared = TransferWork(
-        bench.store.path.absolute(),
-        dict(bench.regions),
-        bench.config,
-        bench.folder.absolute(),
-        bench.device,
-        jobs,
+    there = replace(
+        experiment,
+        store=open_store(experiment.store.path.absolute()),
+        folder=experiment.folder.absolute(),
     )
     failed: dict[str, str] = {}
     with running_cluster(scheduler) as client:
-        for _, answer in run_items(client, shared, range(len(jobs))):
+        for _, answer in run_items(client, TransferWork(there, jobs), range(len(jobs))):
             failed |= answer.result or {}
             if answer.error is not None:
                 raise answer.error
             if progress is not None:
-                done = [JobFolder(bench.folder, job).path / "result.json" for job in jobs]
+                done = [JobFolder(experiment.folder, job).path / "result.json" for job in jobs]
                 progress(sum(file.is_file() for file in done), len(jobs))
-    return still_failed(bench, jobs, failed)
+    return still_failed(experiment, jobs, failed)

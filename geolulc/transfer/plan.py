@@ -1,4 +1,4 @@
-"""Which trainings and tests an experiment takes: jobs, each named by what goes into it."""
+"""The trainings and tests of an experiment: jobs, each named by a hash of its inputs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.datasets import Store
-from geolulc.errors import DatasetError, ParameterError
+from geolulc.errors import DatasetError, ParameterError, require_one_of
 from geolulc.transfer.regions import Region
 from geolulc.transfer.remedies import Remedy, repeat_rare
 from geolulc.transfer.settings import TransferConfig
@@ -25,7 +25,7 @@ SCRATCH: Final = "scratch"
 FINE_TUNING_VALIDATION: Final = 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One piece of work.
 
@@ -44,17 +44,17 @@ class Job:
         seed: of weights, order and subsets.
     """
 
-    id: str
+    id: str = ""
     kind: str
-    needs: str | None
+    needs: str | None = None
     source: str
-    members: tuple[str, ...]
+    members: tuple[str, ...] = ()
     validation: tuple[str, ...]
-    target: str
-    remedies: tuple[str, ...]
-    masked: tuple[str, ...]
+    target: str = ""
+    remedies: tuple[str, ...] = ("none",)
+    masked: tuple[str, ...] = ()
     mode: str
-    size: int
+    size: int = 0
     seed: int
 
     def as_json(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def subset(region: Region, size: int, seed: int) -> NDArray[np.int64]:
 
 
 def training_positions(store: Store, regions: Mapping[str, Region], job: Job) -> NDArray[np.int64]:
-    """What ``job`` trains on: positions in the store, patches of rare classes perhaps repeated."""
+    """Positions in the store that ``job`` trains on; patches of rare classes may be repeated."""
     if job.kind == "adapt":
         positions = subset(regions[job.target], job.size, job.seed)
     else:
@@ -144,7 +144,7 @@ def training_positions(store: Store, regions: Mapping[str, Region], job: Job) ->
 
 
 def validation_positions(regions: Mapping[str, Region], job: Job) -> NDArray[np.int64]:
-    """What chooses the epoch of ``job`` and calibrates it: positions in the store.
+    """Positions in the store of the patches that choose the epoch of ``job`` and calibrate it.
 
     Whole val splits for a source; for fine-tuning with a hundred patches, every epoch of which
     would else be followed by a hundred thousand, ``FINE_TUNING_VALIDATION`` of them at most.
@@ -190,7 +190,18 @@ class _Planning:
                     for mode in self._config.fine_tuning:
                         self._adapt(trained, target, remedy, mode, size)
         for size in sizes:
-            self._adapt(None, target, Remedy(), SCRATCH, size, seed)
+            self._add(
+                Job(
+                    kind="adapt",
+                    source=SCRATCH,
+                    # without a source, only the target can calibrate
+                    validation=(target,),
+                    target=target,
+                    mode=SCRATCH,
+                    size=size,
+                    seed=seed,
+                )
+            )
 
     def _train(
         self, source: str, members: tuple[str, ...], target: str, remedy: Remedy, seed: int
@@ -200,17 +211,16 @@ class _Planning:
         masked = source_only(self._store, self._regions, members, target) if remedy.mask else ()
         trained_with = Remedy(bool(masked), False, remedy.balanced)
         return self._add(
-            kind="train",
-            needs=None,
-            source=source,
-            members=members,
-            validation=(target,) if on_target else members,
-            target="",
-            remedies=(str(trained_with),),
-            masked=masked,
-            mode="train",
-            size=0,
-            seed=seed,
+            Job(
+                kind="train",
+                source=source,
+                members=members,
+                validation=(target,) if on_target else members,
+                remedies=(str(trained_with),),
+                masked=masked,
+                mode="train",
+                seed=seed,
+            )
         )
 
     def _test(self, trained: Job, target: str) -> None:
@@ -222,47 +232,31 @@ class _Planning:
             == trained.id
         ]
         self._add(
-            kind="test",
-            needs=trained.id,
-            source=trained.source,
-            members=trained.members,
-            validation=trained.validation,
-            target=target,
-            remedies=tuple(fitting),
-            masked=trained.masked,
-            mode="zero-shot",
-            size=0,
-            seed=trained.seed,
+            replace(
+                trained,
+                kind="test",
+                needs=trained.id,
+                target=target,
+                remedies=tuple(fitting),
+                mode="zero-shot",
+            )
         )
 
-    def _adapt(
-        self,
-        trained: Job | None,
-        target: str,
-        remedy: Remedy,
-        mode: str,
-        size: int,
-        seed: int = 0,
-    ) -> None:
-        on_target = self._config.validate_on == "target" or trained is None
+    def _adapt(self, trained: Job, target: str, remedy: Remedy, mode: str, size: int) -> None:
         self._add(
-            kind="adapt",
-            needs=trained.id if trained else None,
-            source=trained.source if trained else SCRATCH,
-            members=trained.members if trained else (),
-            # without a source, only the target can calibrate
-            validation=(target,) if on_target or trained is None else trained.members,
-            target=target,
-            remedies=(str(remedy),),
-            masked=trained.masked if trained else (),
-            mode=mode,
-            size=size,
-            seed=trained.seed if trained else seed,
+            replace(
+                trained,
+                kind="adapt",
+                needs=trained.id,
+                target=target,
+                remedies=(str(remedy),),
+                mode=mode,
+                size=size,
+            )
         )
 
-    def _add(self, **fields: Any) -> Job:
-        job = Job(id="", **fields)
-        named = _name(job)
+    def _add(self, job: Job) -> Job:
+        """Add ``job`` under its id, unless it is there already."""
         used = sorted({*job.members, *job.validation, job.target} - {""})
         settings: dict[str, Any] = {"training": self._config.training.as_mapping()}
         if job.kind == "adapt":
@@ -277,7 +271,7 @@ class _Planning:
         }
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-        job = Job(id=f"{named}-{digest}", **fields)
+        job = replace(job, id=f"{_name(job)}-{digest}")
         return self.jobs.setdefault(job.id, job)
 
 
@@ -294,13 +288,7 @@ def _has(store: Store, names: Sequence[str], regions: Mapping[str, Region]) -> N
 
 def _require_regions(store: Store, regions: Mapping[str, Region], config: TransferConfig) -> None:
     for name in (*config.sources, *config.targets):
-        if name not in regions:
-            raise ParameterError(
-                f"region {name!r}",
-                found="no such region in the store",
-                expected=f"of {', '.join(regions)}",
-                remedy="Correct the name.",
-            )
+        require_one_of("region", name, regions)
     for name in (POOLED, SCRATCH):
         if name in regions:
             raise ParameterError(

@@ -18,10 +18,10 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from geolulc.datasets import SPLITS, Store
-from geolulc.errors import DatasetError, ParameterError
+from geolulc.errors import DatasetError, ParameterError, require_one_of
 from geolulc.grid import PATCH_SIZE
 
-#: What regions can be told by, besides polygons: columns of a store's index.
+#: Columns of a store's index that can name regions, in place of polygons.
 REGION_COLUMNS: Final = ("country", "season", "tile")
 
 
@@ -67,20 +67,15 @@ def find_regions(
         column: of the file, with the names; None for the first one that holds text.
 
     Raises:
-        ParameterError: no such way to tell regions, or a file that cannot be used.
+        ParameterError: no such column of regions, or a file that cannot be used.
         DatasetError: no patch has a region; a patch lies in two.
     """
     if polygons is not None:
         names = _polygon_of(store, polygons, column)
-    elif by in REGION_COLUMNS:
-        names = np.array([name or "" for name in store.column(by)], dtype=object)
     else:
-        raise ParameterError(
-            f"regions by {by!r}",
-            found="no such column",
-            expected=f"one of {', '.join(REGION_COLUMNS)}",
-            remedy="Use one of these, or a file of polygons.",
-        )
+        remedy = "Use one of these, or a file of polygons."
+        require_one_of("column of regions", by, REGION_COLUMNS, remedy=remedy)
+        names = np.array([name or "" for name in store.column(by)], dtype=object)
     own = {split: store.split(split) for split in SPLITS}
     found = sorted(set(names.tolist()) - {""})
     if not found:
@@ -145,12 +140,7 @@ def _read_polygons(path: Path, column: str | None) -> tuple[Any, str]:
         raise _unusable(path, "no column of text")
     chosen = column or texts[0]
     if chosen not in frame.columns:
-        raise ParameterError(
-            f"column {chosen!r} of {path}",
-            found="no such column",
-            expected=f"one of {', '.join(texts) or 'none there is'}",
-            remedy="Use one of these.",
-        )
+        require_one_of("column", chosen, texts)
     frame = frame[frame[chosen].notna()]
     return frame.assign(**{chosen: frame[chosen].astype(str)}), chosen
 

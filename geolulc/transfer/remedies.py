@@ -1,8 +1,8 @@
-"""Remedies for negative transfer: what is done about classes and their frequencies."""
+"""Remedies for negative transfer: they act on classes and their frequencies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,7 +26,7 @@ _LARGEST_SHIFT: Final = 4.0
 
 @dataclass(frozen=True)
 class Remedy:
-    """Which remedies are used together.
+    """Remedies that are used together.
 
     Attributes:
         mask: classes that the target does not have stay out of the loss, and are absent.
@@ -40,7 +40,7 @@ class Remedy:
 
     @classmethod
     def parse(cls, text: str) -> Remedy:
-        """Of "none", "mask", "prior", "balanced", or several joined by "+"."""
+        """The remedies named in ``text``: "none", "mask", "prior", "balanced", joined by "+"."""
         parts = set() if text == "none" else set(text.split("+"))
         if unknown := parts - set(REMEDIES):
             raise ParameterError(
@@ -53,11 +53,6 @@ class Remedy:
 
     def __str__(self) -> str:
         return "+".join(name for name in REMEDIES if getattr(self, name)) or "none"
-
-    @property
-    def in_training(self) -> Remedy:
-        """What of it a source model is trained with; the prior is corrected afterwards."""
-        return replace(self, prior=False)
 
 
 def repeat_rare(
@@ -84,7 +79,7 @@ def repeat_rare(
 
 
 def prior_shift(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What to add to calibrated logits so that they fit the target's class frequencies: (C,).
+    """The shift of calibrated logits that fits them to the target's class frequencies: (C,).
 
     For each class ``logit(π_target) - logit(π_source)``: the posterior of a binary classifier
     under another prior (Saerens et al. 2002, eq. 2.4; logit adjustment, Menon et al. 2021), right

@@ -1,4 +1,4 @@
-"""What an experiment leaves for people and machines: report.md with pictures, CSV and JSON."""
+"""The results of an experiment as files: report.md with pictures, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.datasets import SPLITS, Store
+from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import write_figure
+from geolulc.staging import write_text
 from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json
 from geolulc.transfer.plan import FINE_TUNING_VALIDATION, POOLED, SCRATCH, Plan
 from geolulc.transfer.plots import plot_curves, plot_matrix
 from geolulc.transfer.regions import Region
+from geolulc.transfer.running import Experiment
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.tables import (
     FIGURES,
     LOWER_IS_BETTER,
     Cell,
-    markdown_table,
     measure,
     source_order,
     write_classes,
     write_runs,
-    write_text,
 )
 
 #: With fewer test patches in a target, figures are chance: the report calls itself a smoke test.
@@ -35,10 +36,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write_results(
-    out: Path,
-    store: Store,
-    regions: Mapping[str, Region],
-    config: TransferConfig,
+    experiment: Experiment,
     plan: Plan,
     results: Rows,
     rows: Rows,
@@ -46,11 +44,13 @@ def write_results(
     failed: Mapping[str, str],
     regions_from: str,
 ) -> dict[str, Path]:
-    """Write runs.csv, classes.csv, runs.json, pictures and report.md into ``out``.
+    """Write runs.csv, classes.csv, runs.json, pictures and report.md into the experiment's folder.
 
     Returns:
         Name → path.
     """
+    store, regions, config = experiment.store, experiment.regions, experiment.config
+    out = experiment.folder
     pictures = _write_pictures(out, config, rows)
     training = [r for r in results if r.get("training")]
     write_runs(out / "runs.csv", rows)
@@ -60,7 +60,7 @@ def write_results(
         {
             "store": store.path.name,
             "regions_from": regions_from,
-            "settings": config.as_json(),
+            "settings": config.as_mapping(),
             "runs": list(rows),
             "trainings": [{k: r[k] for k in ("job", "training", "seconds")} for r in training],
             "estimates": estimates,

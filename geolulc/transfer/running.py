@@ -15,6 +15,7 @@ from geolulc.datasets import Store
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.learning.task import Task
+from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
 from geolulc.nets.devices import autocast_type, choose_device
@@ -27,8 +28,8 @@ from geolulc.transfer.settings import TransferConfig
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What jobs are done with.
+class Experiment:
+    """An experiment under way, as its jobs need it; it can be pickled.
 
     Attributes:
         store: the store.
@@ -49,41 +50,43 @@ class Bench:
         return self.folder / "runs" / job_id / "run" / "model.safetensors"
 
 
-def run_job(bench: Bench, job: Job, claim: Claim) -> dict[str, Any]:
+def run_job(experiment: Experiment, job: Job, claim: Claim) -> dict[str, Any]:
     """Do ``job``, write its result and give it back.
 
     Raises:
         GeolulcError: what training, loading or testing has to say.
         TrainingInterrupted: a signal came; the state was saved.
     """
-    folder = JobFolder(bench.folder, job)
+    folder = JobFolder(experiment.folder, job)
     started = time.monotonic()
     if job.kind == "test":
-        result: dict[str, Any] = {"rows": _test(bench, job, claim)}
+        result: dict[str, Any] = {"rows": _test(experiment, job, claim)}
     else:
-        steps = _learn(bench, job, folder, claim)
+        steps = _learn(experiment, job, folder, claim)
         result = {"training": steps, "rows": []}
         if job.kind == "adapt":
             model = load_checkpoint(folder.run / "model.safetensors")
-            result["rows"] = [_row(bench, job, model, job.remedies[0], claim)]
-            if not bench.config.keep_models:
+            result["rows"] = [_row(experiment, job, model, job.remedies[0], claim)]
+            if not experiment.config.keep_models:
                 shutil.rmtree(folder.run)
     result |= {"job": job.as_json(), "seconds": time.monotonic() - started}
     folder.write_result(result)
     return result
 
 
-def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict[str, Any]]:
+def _learn(
+    experiment: Experiment, job: Job, folder: JobFolder, claim: Claim
+) -> list[dict[str, Any]]:
     """Train the source, or adapt it, phase after phase; what each phase took."""
-    store, config = bench.store, bench.config
-    positions = training_positions(store, bench.regions, job)
-    val = validation_positions(bench.regions, job)
+    store, config = experiment.store, experiment.config
+    positions = training_positions(store, experiment.regions, job)
+    val = validation_positions(experiment.regions, job)
     masked = np.isin(np.array(store.nomenclature.names), job.masked)
     start: Path | None = None
     if job.needs is not None:
-        start = bench.model_of(job.needs)
+        start = experiment.model_of(job.needs)
         if Remedy.parse(job.remedies[0]).prior:
-            start = _corrected_start(bench, job, folder, start)
+            start = _corrected_start(experiment, job, folder, start)
     phases = [(config.training, False)] if job.kind == "train" else config.adapting(job.mode)
     done = []
     for number, (settings, head_only) in enumerate(phases):
@@ -113,7 +116,7 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
             run,
             settings,
             task=task,
-            device=bench.device,
+            device=experiment.device,
             resume=True,
             trackers=[_Renewing(claim)],
         )
@@ -131,53 +134,55 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
             }
         )
         start = run / "model.safetensors"
-    _say_where_from(bench, job, folder.run / "model.safetensors")
+    _record_regions(experiment, job, folder.run / "model.safetensors")
     return done
 
 
-def _corrected_start(bench: Bench, job: Job, folder: JobFolder, source: Path) -> Path:
+def _corrected_start(experiment: Experiment, job: Job, folder: JobFolder, source: Path) -> Path:
     """The source model corrected to the target's priors, as a checkpoint to start from."""
     path = folder.path / "corrected.safetensors"
-    model = _corrected(bench, job, load_checkpoint(source))
+    model = _corrected(experiment, job, load_checkpoint(source))
     save_checkpoint(path, model, overwrite=True)
     return path
 
 
-def _corrected(bench: Bench, job: Job, model: Model) -> Model:
+def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
     # what the source model saw, patches as often as it saw them
     balanced = Remedy(balanced=any(Remedy.parse(r).balanced for r in job.remedies))
     trained = replace(job, kind="train", remedies=(str(balanced),))
-    store = bench.store
-    seen = store.target_bytes[training_positions(store, bench.regions, trained)]
-    own = store.target_bytes[bench.regions[job.target]["train"]]
+    store = experiment.store
+    seen = store.target_bytes[training_positions(store, experiment.regions, trained)]
+    own = store.target_bytes[experiment.regions[job.target]["train"]]
     shift = prior_shift(seen.astype(np.float32), own.astype(np.float32))
     # closed classes stay closed
     shift[np.isin(np.array(store.nomenclature.names), job.masked)] = 0.0
     return correct_prior(model, shift)
 
 
-def _test(bench: Bench, job: Job, claim: Claim) -> list[dict[str, Any]]:
+def _test(experiment: Experiment, job: Job, claim: Claim) -> list[dict[str, Any]]:
     if job.needs is None:
         raise ValueError(f"the job {job.id} has no model to test")
     rows = []
     for remedy in job.remedies:
-        model = load_checkpoint(bench.model_of(job.needs))
+        model = load_checkpoint(experiment.model_of(job.needs))
         if Remedy.parse(remedy).prior:
-            model = _corrected(bench, job, model)
-        rows.append(_row(bench, job, model, remedy, claim))
+            model = _corrected(experiment, job, model)
+        rows.append(_row(experiment, job, model, remedy, claim))
     return rows
 
 
-def _row(bench: Bench, job: Job, model: Model, remedy: str, claim: Claim) -> dict[str, Any]:
-    device = choose_device(bench.device)
-    patches = SplitPatches(bench.store, "test", bench.regions[job.target]["test"])
+def _row(
+    experiment: Experiment, job: Job, model: Model, remedy: str, claim: Claim
+) -> dict[str, Any]:
+    device = choose_device(experiment.device)
+    patches = SplitPatches(experiment.store, "test", experiment.regions[job.target]["test"])
     logits = score(
         model.net.to(device),
         patches,
         device=device,
-        dtype=autocast_type(bench.config.training.precision, device),
-        batch_size=min(bench.config.training.batch_size, 512),
-        workers=bench.config.training.workers,
+        dtype=autocast_type(experiment.config.training.precision, device),
+        batch_size=min(experiment.config.training.batch_size, 512),
+        workers=experiment.config.training.workers,
         progress=claim.renew,
     )
     return {
@@ -195,30 +200,27 @@ def _row(bench: Bench, job: Job, model: Model, remedy: str, claim: Claim) -> dic
     }
 
 
-def _say_where_from(bench: Bench, job: Job, path: Path) -> None:
-    """Let a checkpoint tell which regions it is from."""
+def _record_regions(experiment: Experiment, job: Job, path: Path) -> None:
+    """Write the job into a checkpoint's provenance: which regions it was trained on."""
     model = load_checkpoint(path)
     if "transfer" in model.provenance:
         return
-    told = {k: v for k, v in job.as_json().items() if v not in ("", None, ())}
-    provenance = {**model.provenance, "transfer": told | {"store": bench.store.path.name}}
+    fields = {k: v for k, v in job.as_json().items() if v not in ("", None, ())}
+    provenance = {**model.provenance, "transfer": fields | {"store": experiment.store.path.name}}
     named = replace(model, provenance=provenance, name=job.id)
     save_checkpoint(path, named, overwrite=True)
 
 
-class _Renewing:
+class _Renewing(Tracker):
     """Renews a claim at every step."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Renew it."""
+        """Renew the claim."""
         self._claim.renew()
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """Renew it."""
+        """Renew the claim."""
         self._claim.renew()
-
-    def close(self) -> None:
-        """Nothing to end."""

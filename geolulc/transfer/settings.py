@@ -1,24 +1,25 @@
-"""What a transfer experiment is told. No torch here."""
+"""The settings of a transfer experiment. No torch here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from geolulc.errors import ParameterError
 from geolulc.learning.config import TrainConfig
+from geolulc.validated import STRICT, Validated
 
-#: How a source model learns from target patches.
-FINE_TUNINGS: Final = ("head", "full", "linear-probe-first")
 #: Remedies, in the order in which their names are joined.
 REMEDIES: Final = ("mask", "prior", "balanced")
-VALIDATE_ON: Final = ("source", "target")
-POOLINGS: Final = ("without-target", "all", "none")
 
 
-@dataclass(frozen=True)
-class TransferConfig:
+_Natural = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class TransferConfig(Validated):
     """A transfer experiment.
 
     Attributes:
@@ -45,44 +46,35 @@ class TransferConfig:
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
-    target_sizes: tuple[int, ...] = (0,)
-    fine_tuning: tuple[str, ...] = ("full",)
-    validate_on: str = "source"
+    target_sizes: tuple[_Natural, ...] = (0,)
+    fine_tuning: tuple[Literal["head", "full", "linear-probe-first"], ...] = ("full",)
+    validate_on: Literal["source", "target"] = "source"
     remedies: tuple[str, ...] = ("none",)
-    pooled: str = "without-target"
-    seeds: tuple[int, ...] = (0,)
-    training: TrainConfig = field(default_factory=TrainConfig)
-    fine_tune_epochs: int = 0
-    fine_tune_rate: float = 0.0
+    pooled: Literal["without-target", "all", "none"] = "without-target"
+    seeds: tuple[_Natural, ...] = (0,)
+    training: TrainConfig = Field(default_factory=TrainConfig)
+    fine_tune_epochs: _Natural = 0
+    fine_tune_rate: Annotated[float, Field(ge=0)] = 0.0
     keep_models: bool = False
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _require_experiment(self) -> Self:
         for name in ("sources", "targets", "target_sizes", "fine_tuning", "remedies", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ParameterError(
-                    name.replace("_", "-"),
-                    found="nothing" if not values else f"{', '.join(map(str, values))}",
+                    name,
+                    found=", ".join(map(str, values)) or "nothing",
                     expected="one value or more, each once",
                     remedy="Correct the list.",
                 )
-        _require("task", [self.training.task], ("patch",))
-        _require("fine-tuning", self.fine_tuning, FINE_TUNINGS)
-        _require("validate-on", [self.validate_on], VALIDATE_ON)
-        _require("pooled", [self.pooled], POOLINGS)
-        for name, values, lowest in (
-            ("target-sizes", self.target_sizes, 0),
-            ("seeds", self.seeds, 0),
-            ("fine-tune-epochs", (self.fine_tune_epochs,), 0),
-            ("fine-tune-rate", (self.fine_tune_rate,), 0),
-        ):
-            if min(values) < lowest:
-                raise ParameterError(
-                    name,
-                    found=min(values),
-                    expected=f"{lowest} or more",
-                    remedy="Correct the value.",
-                )
+        if self.training.task != "patch":
+            raise ParameterError(
+                "task",
+                found=self.training.task,
+                expected="patch",
+                remedy="Transfer is measured on models of patches.",
+            )
         if any("prior" in r for r in self.remedies) and self.training.label_correlation == "on":
             raise ParameterError(
                 "remedy prior",
@@ -90,6 +82,7 @@ class TransferConfig:
                 expected="a head whose bias is the last word",
                 remedy="Set label_correlation=off, or leave the remedy out.",
             )
+        return self
 
     def adapting(self, mode: str) -> list[tuple[TrainConfig, bool]]:
         """The trainings of fine-tuning ``mode`` ("scratch" too): settings, head alone or not."""
@@ -108,18 +101,3 @@ class TransferConfig:
         first = {"epochs": max(epochs // 2, 1), "select": "last"}
         rest = {"epochs": max(epochs - epochs // 2, 1)}
         return [(plain.changed(head | first), True), (plain.changed(full | rest), False)]
-
-    def as_json(self) -> dict[str, Any]:
-        """Every setting."""
-        return asdict(self)
-
-
-def _require(name: str, values: Iterable[str], choices: tuple[str, ...]) -> None:
-    for value in values:
-        if value not in choices:
-            raise ParameterError(
-                name,
-                found=repr(value),
-                expected=f"of {', '.join(choices)}",
-                remedy="Use one of these.",
-            )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from geolulc.staging import staged
+from geolulc.staging import write_text
 from geolulc.transfer.plan import POOLED, SCRATCH
 
 #: Figure → what it is called.
@@ -33,7 +33,7 @@ _COLUMNS: Final = (
 
 
 class Cell(NamedTuple):
-    """What a row of results is about, but for the seed."""
+    """The keys of a row of results, except its seed."""
 
     source: str
     target: str
@@ -98,25 +98,6 @@ def write_classes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             figures = [found["name"], found["support"], found["ap"], found["f1"]]
             writer.writerow([*cell_of(row), row["seed"], *figures])
     write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; replaces what is there."""
-    with staged([path], overwrite=True) as (partial,):
-        partial.write_text(text, encoding="utf-8")
-
-
-def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of a Markdown table and an empty one; None is a dash."""
-    lines = [header, ["---"] * len(header), *rows]
-    return [*("| " + " | ".join(_cell(v) for v in line) + " |" for line in lines), ""]
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|")
 
 
 def _plain(value: object) -> object:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import torch
 
-from geolulc.datasets import open_store
 from geolulc.errors import GeolulcError
 from geolulc.learning.interruption import TrainingInterrupted
+from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
-from geolulc.transfer.regions import Region
-from geolulc.transfer.running import Bench, run_job
-from geolulc.transfer.settings import TransferConfig
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
+from geolulc.transfer.running import Experiment, run_job
 
 _WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT: Final = 10.0
 
 
 def work(
-    bench: Bench, jobs: tuple[Job, ...], *, progress: Progress | None = None
+    experiment: Experiment, jobs: tuple[Job, ...], *, progress: Progress | None = None
 ) -> dict[str, str]:
     """Do what of ``jobs`` no other process does, and wait for the rest.
 
@@ -38,13 +33,13 @@ def work(
         Id of each job that failed or could not be begun → why.
     """
     failed: dict[str, str] = {}
-    open_jobs = [job for job in jobs if JobFolder(bench.folder, job).result() is None]
+    open_jobs = [job for job in jobs if JobFolder(experiment.folder, job).result() is None]
     done, wait = len(jobs) - len(open_jobs), _WAIT_SECONDS
     while open_jobs:
         left = []
         moved = False
         for job in open_jobs:
-            outcome = _attempt(bench, job, failed)
+            outcome = _attempt(experiment, job, failed)
             if outcome:
                 failed[job.id] = outcome
             if outcome is None:
@@ -63,15 +58,15 @@ def work(
     return failed
 
 
-def _attempt(bench: Bench, job: Job, failed: Mapping[str, str]) -> str | None:
+def _attempt(experiment: Experiment, job: Job, failed: Mapping[str, str]) -> str | None:
     """ "" for a job that is done, a reason for one that failed, None for one to come back to."""
-    folder = JobFolder(bench.folder, job)
+    folder = JobFolder(experiment.folder, job)
     if folder.result() is not None:
         return ""
     if job.needs is not None:
         if job.needs in failed:
             return f"not begun: {job.needs} failed"
-        if not (bench.folder / "runs" / job.needs / "result.json").is_file():
+        if not (experiment.folder / "runs" / job.needs / "result.json").is_file():
             return None
     with folder.claimed() as claim:
         if claim is None:
@@ -79,14 +74,14 @@ def _attempt(bench: Bench, job: Job, failed: Mapping[str, str]) -> str | None:
         if folder.result() is not None:
             return ""
         try:
-            run_job(bench, job, claim)
+            run_job(experiment, job, claim)
         except GeolulcError as error:
             return str(error)
     return ""
 
 
 def work_together(
-    bench: Bench,
+    experiment: Experiment,
     jobs: tuple[Job, ...],
     processes: int,
     *,
@@ -94,7 +89,7 @@ def work_together(
 ) -> dict[str, str]:
     """``work`` in so many processes; with several GPUs and device "auto" each takes its own."""
     if processes == 1:
-        return work(bench, jobs, progress=progress)
+        return work(experiment, jobs, progress=progress)
     failed: dict[str, str] = {}
     # fork would copy torch's threads and a CUDA context
     context = multiprocessing.get_context("spawn")
@@ -102,11 +97,7 @@ def work_together(
         futures = [
             pool.submit(
                 _work_alone,
-                bench.store.path,
-                dict(bench.regions),
-                bench.config,
-                bench.folder,
-                _device_of(bench.device, number),
+                replace(experiment, device=_device_of(experiment.device, number)),
                 jobs,
                 max(torch.get_num_threads() // processes, 1),
             )
@@ -119,15 +110,17 @@ def work_together(
             failed |= reasons
             if progress is not None:
                 progress(len(jobs) * (number + 1) // processes, len(jobs))
-    return still_failed(bench, jobs, failed)
+    return still_failed(experiment, jobs, failed)
 
 
-def still_failed(bench: Bench, jobs: tuple[Job, ...], failed: Mapping[str, str]) -> dict[str, str]:
-    """Those of ``failed`` without a result: what fails in one process, another may have done."""
+def still_failed(
+    experiment: Experiment, jobs: tuple[Job, ...], failed: Mapping[str, str]
+) -> dict[str, str]:
+    """The jobs of ``failed`` without a result: another process may have done one since."""
     return {
         job.id: failed[job.id]
         for job in jobs
-        if job.id in failed and JobFolder(bench.folder, job).result() is None
+        if job.id in failed and JobFolder(experiment.folder, job).result() is None
     }
 
 
@@ -138,17 +131,11 @@ def _device_of(device: str, number: int) -> str:
 
 
 def _work_alone(
-    store: Path,
-    regions: dict[str, Region],
-    config: TransferConfig,
-    folder: Path,
-    device: str,
-    jobs: tuple[Job, ...],
-    threads: int,
+    experiment: Experiment, jobs: tuple[Job, ...], threads: int
 ) -> tuple[dict[str, str], int]:
-    """What failed, and the signal that came (0 for none): an exception of it cannot travel."""
+    """Failed jobs, and the signal that came (0 for none): its exception cannot be pickled."""
     torch.set_num_threads(threads)
     try:
-        return work(Bench(open_store(store), regions, config, folder, device), jobs), 0
+        return work(experiment, jobs), 0
     except TrainingInterrupted as stop:
         return {}, stop.number

@@ -3,6 +3,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -11,7 +12,6 @@ from geolulc.learning import TrainConfig
 from geolulc.learning.config import parse_setting, read_config, write_config
 from geolulc.learning.networks import net_config
 from geolulc.nets import NetConfig
-from geolulc.nets import config as nets
 
 
 def test_every_setting_survives_toml(tmp_path) -> None:
@@ -83,13 +83,25 @@ def test_the_network_has_the_same_settings_and_defaults() -> None:
     assert net_config(TrainConfig()) == NetConfig()
     for field in fields(NetConfig):
         assert getattr(TrainConfig(), field.name) == field.default
-    for fusion in nets.FUSIONS:
-        for attention in nets.ATTENTIONS:
-            for correlation in nets.LABEL_CORRELATIONS:
+    choices = {name: get_args(kind) for name, kind in get_type_hints(NetConfig).items()}
+    for fusion in choices["fusion"]:
+        for attention in choices["attention"]:
+            for correlation in choices["label_correlation"]:
                 TrainConfig(fusion=fusion, attention=attention, label_correlation=correlation)
-    for upsampling in nets.UPSAMPLINGS:
-        for trunk in nets.TRUNKS:
+    for upsampling in choices["upsampling"]:
+        for trunk in choices["trunk"]:
             TrainConfig(upsampling=upsampling, trunk=trunk)
+
+
+def test_what_toml_can_hold_at_the_worst(tmp_path) -> None:
+    for text in ("epochs = " + "1" * 5000, "epochs = " + "[" * 100_000, 'epochs = "\\q"'):
+        (tmp_path / "bad.toml").write_text(text)
+        with pytest.raises(ParameterError, match=r"bad\.toml: found .*expected TOML"):
+            read_config(tmp_path / "bad.toml")
+    for value in ([1], {"a": 1}, 10**400, tomllib.loads("a = 2020-01-01")["a"]):
+        for name in ("epochs", "learning_rate", "d4", "loss", "backbone"):
+            with pytest.raises(ParameterError, match=f"{name}: found "):
+                TrainConfig.from_mapping({name: value})
 
 
 def test_integers_are_taken_for_numbers() -> None:

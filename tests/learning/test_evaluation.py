@@ -17,6 +17,7 @@ from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.learning import TrainConfig, evaluate, metrics
 from geolulc.learning.evaluation import evaluate_predictions, patch_losses, predict
 from geolulc.learning.footprints import write_footprints
+from geolulc.learning.markdown import markdown_table
 from geolulc.learning.networks import make_net
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.rate_finder import find_rate, write_curve
@@ -220,3 +221,11 @@ def test_range_test_finds_where_the_loss_falls(made, quick, tmp_path) -> None:
     assert float(rows[0]["learning_rate"]) == 1e-6
     assert float(rows[-1]["loss"]) == pytest.approx(curve.losses[-1], abs=1e-6)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tables_of_markdown() -> None:
+    lines = markdown_table(["a|b", "n"], [["x", 1], ["y", float("nan")], ["z", 0.5], ["w", None]])
+    assert lines == [
+        "| a\\|b | n |", "| --- | ---: |",
+        "| x | 1 |", "| y | – |", "| z | 0.500 |", "| w | – |", "",
+    ]  # fmt: skip

@@ -21,7 +21,7 @@ from geolulc.learning.calibration import fit_softmax_temperature
 from geolulc.learning.pixel_borders import near_borders
 from geolulc.learning.pixel_losses import make_pixel_loss, pixel_weights, presence_loss
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
-from geolulc.learning.pixel_scoring import confusion_of
+from geolulc.learning.scoring import confusion_of
 
 SHARES = torch.tensor([0.7, 0.2, 0.1, 0.0])
 
@@ -113,6 +113,7 @@ class TestLosses:
         ({"mixup": 0.2}, "mixup"),
         ({"pixel_loss": "dice"}, "one of ce, ce"),
         ({"ignore_border": -1}, "0 to 600"),
+        ({"ignore_border": 601}, "0 to 600"),
     ])  # fmt: skip
     def test_settings_of_the_other_task_are_refused(self, settings, message) -> None:
         with pytest.raises(ParameterError, match=message):

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pickle
 
-from geolulc.errors import GeolulcError, ProductError, one_line
+import pytest
+
+from geolulc.errors import (
+    CheckpointError,
+    GeolulcError,
+    ParameterError,
+    ProductError,
+    one_line,
+    require_one_of,
+)
 
 
 def test_the_four_parts_are_said() -> None:
@@ -27,3 +36,19 @@ def test_errors_travel_between_processes() -> None:
     assert isinstance(copy, GeolulcError)
     assert str(copy) == str(error)
     assert copy.remedy == "r"
+
+
+def test_an_error_in_a_file_is_one_of_the_file() -> None:
+    inner = ParameterError("drop_rate", found="7", expected="a number below 1", remedy="Correct.")
+    outer = inner.within("model.safetensors", CheckpointError, remedy="Train it again.")
+    assert type(outer) is CheckpointError
+    assert str(outer) == (
+        "model.safetensors: found drop_rate: 7; expected a number below 1. Train it again."
+    )
+    assert type(inner.within("my.toml")) is ParameterError
+
+
+def test_one_of_some_choices() -> None:
+    require_one_of("split", "val", ("train", "val"))
+    with pytest.raises(ParameterError, match="split 'dev': found no such split; expected one of"):
+        require_one_of("split", "dev", ("train", "val"))

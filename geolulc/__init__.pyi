@@ -1,0 +1,13 @@
+from .errors import GeolulcError as GeolulcError
+from .mapping.arrays import (
+    open_scene as open_scene,
+)
+from .mapping.arrays import (
+    predict_pixels as predict_pixels,
+)
+from .mapping.arrays import (
+    predict_scene as predict_scene,
+)
+from .products import open_product as open_product
+
+__version__: str

@@ -1,0 +1,11 @@
+from .archives import Lists as Lists
+from .patch import GROUP_SHAPES as GROUP_SHAPES
+from .patch import SPLITS as SPLITS
+from .patch import Patch as Patch
+from .prepare import BrokenPatchesError as BrokenPatchesError
+from .prepare import prepare_store as prepare_store
+from .selection import Selection as Selection
+from .statistics import BandStatistics as BandStatistics
+from .store import Store as Store
+from .store import open_store as open_store
+from .summary import describe_store as describe_store

@@ -1,0 +1,10 @@
+from .building import build_net as build_net
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import save_checkpoint as save_checkpoint
+from .config import NetConfig as NetConfig
+from .description import describe_model as describe_model
+from .description import describe_net as describe_net
+from .model import Model as Model
+from .network import LandCoverNet as LandCoverNet
+from .normalisation import Normalisation as Normalisation
+from .shipped import shipped_model as shipped_model
