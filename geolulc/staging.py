@@ -253,7 +253,9 @@ def explained(path: Path) -> Iterator[None]:
     except GeolulcError:
         raise
     except Exception as error:
-        if not isinstance(error, OSError) and _library(error) not in _WRITERS:
+        library = type(error).__module__.partition(".")[0]
+        known = library in _WRITERS and not isinstance(error, ValueError | TypeError)
+        if not known and not isinstance(error, OSError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
         raise OutputError(
@@ -262,10 +264,6 @@ def explained(path: Path) -> Iterator[None]:
             expected="to write the whole output",
             remedy="Free some space or give another path; nothing incomplete was left behind.",
         ) from error
-
-
-def _library(error: Exception) -> str:
-    return type(error).__module__.partition(".")[0]
 
 
 def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:
