@@ -1,30 +1,52 @@
 """Write beside, then rename: no reader ever sees a half-written file or folder.
 
 Work goes into a hidden ``.NAME.partial-…`` folder beside the target (the same file system, so
-that the last step is a rename). A crash leaves at most such a folder; the next run removes it.
+that the last step is a rename). A crash leaves at most such a folder; the next run of the same
+output removes it, and first brings back the files that a crash between two renames left there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import json
 import os
 import re
 import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from geolulc.errors import OutputError
+from geolulc.errors import GeolulcError, OutputError
 
-_MARK = ".partial-"
+_MARK: Final = ".partial-"
 #: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
-_ELSEWHERE = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
-#: This file is in the hidden folder once the first rename has begun.
-_PUBLISHING = ".publishing"
-#: An empty file in the hidden folder: its mode is the one that the umask gives new files.
-_PROBE = ".probe"
+_ELSEWHERE: Final = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
+#: In the hidden folder: what is being published, what that replaces, and how files are made.
+_JOURNAL, _OLD, _PROBE = ".publishing", ".old", ".probe"
+_MARKER: Final = ".geolulc.json"
+#: What folders hold that were made before they had a marker: (kind, what must be, all that may be).
+_UNMARKED: Final = (
+    ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
+    (
+        "store",
+        {"manifest.json", "index.parquet"},
+        r"(manifest|plan)\.json|index\.parquet|shard-\d+",
+    ),
+    (
+        "run",
+        {"config.toml"},
+        r"config\.toml|(model|state)\.safetensors|summary\.json|(history|rates)\.csv|\w+\.png"
+        r"|tensorboard|events\.out\.tfevents\..+",
+    ),
+)
+#: Libraries whose errors are no OSError where they cannot write.
+_WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
+_NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def require_file_system(path: Path) -> None:
@@ -41,38 +63,92 @@ def require_file_system(path: Path) -> None:
         )
 
 
-def require_free(paths: Sequence[Path], *, overwrite: bool) -> None:
+def require_free(paths: Sequence[Path], *, overwrite: bool, kind: str = "") -> None:
     """``OutputError`` if one of ``paths`` cannot be written: asked before any work is done.
 
-    The leftovers of a killed run that wrote the same paths are removed first.
+    What a run left that was killed while it wrote the same paths goes first. A folder is replaced
+    only if geolulc made it (``kind_of``), as a folder of ``kind`` where that is given.
     """
     for path in paths:
         require_file_system(path)
+        _require_short(path)
     if paths:
         remove_leftovers([Path(path) for path in paths])
     for path in paths:
-        if path.exists() and not overwrite:
-            raise OutputError(
-                path,
-                found="it exists",
-                expected="a new path",
-                remedy="Give another path, or --overwrite to replace it.",
-            )
-        parent = path.parent
-        if not parent.is_dir():
-            raise OutputError(
-                path,
-                found=f"no folder {parent}",
-                expected="a folder to write into",
-                remedy="Create the folder or give another path.",
-            )
-        if not os.access(parent, os.W_OK | os.X_OK) or _is_read_only(parent):
-            raise OutputError(
-                path,
-                found=f"the folder {parent} is read-only",
-                expected="a folder to write into",
-                remedy="Change its permissions or give another path.",
-            )
+        with explained(path):
+            if os.path.lexists(path):
+                _require_replaceable(path, overwrite, kind)
+            _require_folder(path)
+
+
+def _require_folder(path: Path) -> None:
+    parent = path.parent
+    if not parent.is_dir():
+        found, remedy = f"no folder {parent}", "Create the folder or give another path."
+    elif not os.access(parent, os.W_OK | os.X_OK) or _is_read_only(parent):
+        found = f"the folder {parent} is read-only"
+        remedy = "Change its permissions or give another path."
+    else:
+        return
+    raise OutputError(path, found=found, expected="a folder to write into", remedy=remedy)
+
+
+def _require_short(path: Path) -> None:
+    """Also with what is added to the name while the file is written."""
+    folder = path.with_name(_hidden(path.name) + "x" * 8 + f"-{this_process()}")
+    for longest in (folder, folder / path.name):
+        try:
+            longest.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(
+                    path,
+                    found=f"a name of {len(os.fsencode(path.name))} bytes",
+                    expected="some 50 fewer than the file system takes, as writing adds to it",
+                    remedy="Give a shorter name.",
+                ) from error
+
+
+def _require_replaceable(path: Path, overwrite: bool, kind: str) -> None:
+    found, remedy = "it exists", "Give another path, or --overwrite to replace it."
+    if path.is_dir() and not _is_own(path, kind):
+        found = f"something that is no {kind}" if kind else "a folder that geolulc did not make"
+        remedy = "Give another path; geolulc removes no folder of others."
+    elif path.exists() and not path.is_dir() and not path.is_file():
+        found, remedy = "neither a file nor a folder", "Give another path."
+    elif overwrite:
+        return
+    raise OutputError(path, found=found, expected="a new path", remedy=remedy)
+
+
+def _is_own(folder: Path, kind: str) -> bool:
+    found = kind_of(folder)
+    return not any(folder.iterdir()) if found is None else kind in ("", found)
+
+
+def kind_of(folder: Path) -> str | None:
+    """What geolulc made ``folder`` as ("report", "store", "run"), None for a folder of others.
+
+    Its marker says so; a folder from before there were markers is known by its contents, if it
+    holds nothing else.
+    """
+    names = {path.name for path in folder.iterdir()}
+    if _MARKER in names:
+        try:
+            marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+            return str(marker["kind"]) if marker["version"] == 1 else None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+    for kind, needed, allowed in _UNMARKED:
+        if needed <= names and all(re.fullmatch(allowed, name) for name in names):
+            return kind
+    return None
+
+
+def mark(folder: Path, kind: str) -> None:
+    """Write into ``folder`` that geolulc made it, and as what: it may be replaced as a whole."""
+    text = json.dumps({"kind": kind, "version": 1})
+    (folder / _MARKER).write_text(text + "\n", encoding="utf-8")
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -82,42 +158,91 @@ def _is_read_only(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def staged(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
+def claimed(path: Path) -> Iterator[None]:
+    """Hold the output ``path`` for one run, from before its work to its end.
+
+    Raises:
+        OutputError: another run has it, on this machine or another one that shares the folder.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    with explained(path):
+        handle = _lock(lock)
+    if handle is None:
+        raise OutputError(
+            path,
+            found="another run at work on it",
+            expected="one run an output",
+            remedy="Wait until it ends, or give another path.",
+        )
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(path: Path) -> int | None:
+    """A handle of the locked file, None where another process has locked it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except OSError:  # a file system without locks
+            return handle
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)  # the run that had it removed the file in between
+
+
+@contextlib.contextmanager
+def staged(
+    paths: Sequence[Path],
+    *,
+    overwrite: bool = False,
+    kind: str = "",
+    superseded: Collection[Path] = (),
+) -> Iterator[tuple[Path, ...]]:
     """Temporary paths for files or folders that appear together, under their names, at the end.
 
     The last of ``paths`` is the one whose presence says that all are complete: where it is
-    replaced, the old one goes first and the new one comes last. Files get the permissions that the
-    process gives new files, whatever the library that wrote them chose.
+    replaced, the old one goes first and the new one comes last. Killed in between, the next run
+    finds the old ones and brings them back. Files get the permissions that the process gives new
+    files, whatever the library that wrote them chose.
 
     Args:
         paths: the final paths, all in one folder.
-        overwrite: replace what is there.
+        overwrite: replace what is there; else what has come since is an error at the end too.
+        kind: what folders among them are, for their marker: only such a folder is replaced.
+        superseded: further old files, in the same folder, that go when the new ones come.
 
     Yields:
         One path for each of ``paths``, with the same name, in a hidden folder beside them.
 
     Raises:
-        OutputError: a path exists (without ``overwrite``), its folder is missing or read-only,
-            or the disk is full.
+        OutputError: a path exists (without ``overwrite``), is a folder that geolulc did not make,
+            its folder is missing or read-only, or the disk is full.
     """
     targets = [Path(p) for p in paths]
-    require_free(targets, overwrite=overwrite)
+    require_free(targets, overwrite=overwrite, kind=kind)
     parent = targets[0].parent
-    if any(t.parent != parent for t in targets):
+    if any(t.parent != parent for t in [*targets, *superseded]):
         raise ValueError("staged paths must share one folder")
-    name = targets[-1].name
-    folder = Path(
-        tempfile.mkdtemp(prefix=f".{name}{_MARK}", suffix=f"-{this_process()}", dir=parent)
-    )
-    try:
+    with explained(targets[-1]):
+        folder = Path(
+            tempfile.mkdtemp(
+                prefix=_hidden(targets[-1].name), suffix=f"-{this_process()}", dir=parent
+            )
+        )
         try:
             yield tuple(folder / t.name for t in targets)
-            _publish(folder, targets)
-        except OSError as error:
-            raise _as_output_error(targets[-1], error) from error
-    finally:
-        _retract(folder, targets)
-        shutil.rmtree(folder, ignore_errors=True)
+            _complete(folder, targets, kind)
+            _publish(folder, targets, [*targets, *superseded] if overwrite else [])
+        finally:
+            _settle(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -126,30 +251,125 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _publish(folder: Path, targets: Sequence[Path]) -> None:
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """What the system, or a library that writes files, says of a full disk, as ``OutputError``."""
+    try:
+        yield
+    except GeolulcError:
+        raise
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        known = library in _WRITERS and not isinstance(error, ValueError | TypeError)
+        if not known and not isinstance(error, OSError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise OutputError(
+            path,
+            found=reason or f"{type(error).__name__}: {error}",
+            expected="to write the whole output",
+            remedy="Free some space or give another path; nothing incomplete was left behind.",
+        ) from error
+
+
+def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:
+    """Have what was written on the disk, with the usual permissions; folders with their marker."""
     usual = _usual_mode(folder)
     for target in targets:
         written = folder / target.name
+        if written.is_dir() and kind:
+            mark(written, kind)
+        if target.is_dir() and not written.is_dir():
+            raise _exists(target, "a folder where a file is to be written")
         for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
             if path.is_file() and stat.S_IMODE(path.stat().st_mode) != usual:
                 path.chmod(usual)
             sync(path)
-    (folder / _PUBLISHING).touch()
-    if targets[-1].exists() and len(targets) > 1:
-        _remove(targets[-1])
-    for target in targets:
-        if target.is_dir():
-            _remove(target)
-        (folder / target.name).replace(target)
-    sync(targets[-1].parent)
 
 
-def _retract(folder: Path, targets: Sequence[Path]) -> None:
-    """Remove the targets that have their names already, unless the last one has it too."""
-    if (folder / _PUBLISHING).exists() and (folder / targets[-1].name).exists():
+def _publish(folder: Path, targets: Sequence[Path], replaced: Sequence[Path]) -> None:
+    """Give the files their names; ``replaced`` are moved into ``folder`` first, the last first."""
+    main = targets[-1]
+    written = folder / main.name
+    if len(targets) == 1 and written.is_file() and replaced == [main]:
+        written.replace(main)  # at once: the old one or the new one
+    else:
+        identities = {t.name: _identity(folder / t.name) for t in targets}
+        journal = folder / _JOURNAL
+        journal.write_text(json.dumps({"main": main.name, "new": identities}), encoding="utf-8")
+        sync(journal)
+        old = folder / _OLD
+        old.mkdir()
+        for path in sorted(set(replaced), key=lambda path: path != main):
+            if os.path.lexists(path):
+                path.rename(old / path.name)
         for target in targets:
-            if not (folder / target.name).exists():
-                _remove(target)
+            _name(folder / target.name, target)
+    sync(main.parent)
+
+
+def _name(written: Path, target: Path) -> None:
+    """Rename, but over nothing: a run that ended in between is not replaced in silence."""
+    try:
+        if written.is_dir():
+            written.rename(target)
+            return
+        os.link(written, target)
+    except OSError as error:
+        if error.errno in _NO_LINKS and not os.path.lexists(target):
+            written.rename(target)
+            return
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, *_NO_LINKS):
+            raise _exists(target, "it exists: it came while this run was at work") from error
+        raise
+    written.unlink()
+
+
+def _exists(target: Path, found: str) -> OutputError:
+    return OutputError(
+        target, found=found, expected="a new path", remedy="Give another path; nothing was changed."
+    )
+
+
+def _settle(folder: Path) -> None:
+    """Remove a hidden folder; take a publication back first that did not come to its end."""
+    try:
+        journal = json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        journal = {}  # it is on the disk before the first rename: nothing was published
+    if journal:
+        try:
+            _take_back(folder, journal["main"], journal["new"])
+        except OSError:
+            return  # old files may be in it: the next run tries again
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take_back(folder: Path, main: str, new: Mapping[str, object]) -> None:
+    """Remove new files that have their name, known by what they are, and bring the old ones back.
+
+    Not where the last one has its name, and over nobody's files.
+    """
+    parent = folder.parent
+    if not (folder / main).exists() or _identity(parent / main) == new[main]:
+        return
+    for name, identity in new.items():
+        if _identity(parent / name) == identity:
+            _remove(parent / name)
+    if not os.path.lexists(parent / main):
+        for old in sorted((folder / _OLD).glob("*"), key=lambda path: path.name == main):
+            if not os.path.lexists(parent / old.name):
+                old.rename(parent / old.name)
+
+
+def _identity(path: Path) -> list[int] | None:
+    """What a file keeps when it is renamed, and shares with no other."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    whole = [found.st_ino, found.st_size, found.st_mtime_ns]
+    return whole[:1] if stat.S_ISDIR(found.st_mode) else whole
 
 
 def _usual_mode(folder: Path) -> int:
@@ -184,23 +404,27 @@ def this_process() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
+def _hidden(name: str) -> str:
+    return f".{name}{_MARK}"
+
+
 def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
     """Remove the hidden folders of runs that were killed while they wrote ``targets``.
 
     A run was killed if its process ran on this host and does not run any more, or if its process
-    ("host-pid", on any host) is among ``gone``. A run that was killed between its renames has left
-    some files under their final names, but not the last one, which says that all are complete:
-    these files are removed too.
+    ("host-pid", on any host) is among ``gone``. What such a run had published goes, and the files
+    that it was to replace come back, unless the last one, which says that all are complete, has
+    its name.
     """
     last = targets[-1]
-    for leftover in last.parent.glob(f".{_escaped(last.name)}{_MARK}*"):
-        if not leftover.name.endswith(tuple(f"-{process}" for process in gone)):
-            host, _, pid = leftover.name.rpartition("-")
-            here = host.endswith(f"-{socket.gethostname()}") and pid.isdigit()
-            if not here or is_alive(int(pid)):
-                continue
-        _retract(leftover, targets)
-        shutil.rmtree(leftover, ignore_errors=True)
+    pattern = re.compile(re.escape(_hidden(last.name)) + r"\w{8}-(.+)-(\d+)")
+    for leftover in last.parent.glob(f"{_escaped(_hidden(last.name))}*"):
+        found = pattern.fullmatch(leftover.name)
+        if found is None or leftover.is_symlink() or leftover.stat().st_uid != os.geteuid():
+            continue  # another user's could name any file as one that it has published
+        here = found[1] == socket.gethostname()
+        if f"{found[1]}-{found[2]}" in gone or (here and not is_alive(int(found[2]))):
+            _settle(leftover)
 
 
 def _escaped(name: str) -> str:
@@ -213,15 +437,6 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (PermissionError, OverflowError):
         return True
     return True
-
-
-def _as_output_error(target: Path, error: OSError) -> OutputError:
-    return OutputError(
-        target,
-        found=error.strerror or type(error).__name__,
-        expected="to write the whole output",
-        remedy="Free some space or give another path; nothing incomplete was left behind.",
-    )

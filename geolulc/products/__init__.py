@@ -4,7 +4,13 @@ from geolulc.products.decoding import Tiling, decode_tile, read_tiling
 from geolulc.products.images import image_settings, open_image
 from geolulc.products.listing import list_products
 from geolulc.products.metadata import Metadata, read_metadata
-from geolulc.products.product import Product, describe_product, open_product, unpacked
+from geolulc.products.product import (
+    Product,
+    describe_product,
+    open_product,
+    unpacked,
+    verify_product,
+)
 from geolulc.products.truecolour import true_colour
 
 __all__ = [
@@ -21,4 +27,5 @@ __all__ = [
     "read_tiling",
     "true_colour",
     "unpacked",
+    "verify_product",
 ]

@@ -1,7 +1,8 @@
 """Where the files of a product lie: in a ``.SAFE`` folder, or inside a ``.zip``, read in place.
 
 A zip comes from a stranger: a member that would leave its folder, a link, an encrypted or a
-doubled member refuses the whole zip. Stored members are read where they are (JPEG 2000 does not
+doubled member refuses the whole zip. Names are read as unzip reads them ("./", "//" and the "\\"
+of Windows say nothing more). Stored members are read where they are (JPEG 2000 does not
 compress further, so distributors store it); deflated ones are unpacked first, because seeking in
 a deflated stream inflates it again from the start.
 """
@@ -13,7 +14,8 @@ import os
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -26,11 +28,34 @@ if TYPE_CHECKING:
 
 #: The file that makes a folder an L2A product in the compact format (since 2016).
 PRODUCT_XML: Final = "MTD_MSIL2A.xml"
+#: The list of its files, by which other programs open it.
+MANIFEST: Final = "manifest.safe"
 _L1C_XML: Final = "MTD_MSIL1C.xml"
 #: A product has some 200 files.
 _MOST_MEMBERS: Final = 100_000
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _READABLE: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: Encrypted, patched, strongly encrypted, masked (PKWARE APPNOTE, 4.4.4).
+_UNREADABLE_FLAGS: Final = 0x1 | 0x20 | 0x40 | 0x2000
+#: What reading a member of a zip raises where it is damaged or hostile.
+ZIP_ERRORS: Final = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError),
+    *(NotImplementedError, RuntimeError),
+)
+_EXPECTED: Final = "a Sentinel-2 L2A product: a .SAFE folder or a .zip of one"
+_UNPACK: Final = "Unpack it and give the .SAFE folder."
+_WHOLE: Final = "Give the .SAFE folder that it belongs to."
+_ANSWER: Final = "Log in where it comes from and download the product again."
+#: (bytes that a file begins with, what it is, the remedy); a tar's are at 257.
+_OTHER_FILES: Final = (
+    *((magic, "an archive of another format than zip", _UNPACK) for magic in (
+        b"\x1f\x8b", b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")),
+    *((magic, "a single image", _WHOLE) for magic in (
+        b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"II*\0", b"MM\0*", b"\x89PNG")),
+    *((magic, "a web page", _ANSWER) for magic in (b"<!DOCTYPE", b"<!doctype", b"<html")),
+    (b"{", "JSON, as a server answers", _ANSWER),
+    (b"<", "an XML file", _WHOLE),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +63,8 @@ class Member:
     """One file of a product.
 
     ``name`` is relative to the product's folder, with ``/``. Its ``size`` bytes start at
-    ``start`` of the file ``path``; ``inside`` is its name in the zip, None in a folder.
-    ``packed``: it must be inflated first.
+    ``start`` of the file ``path``; ``inside`` is its name in the zip and ``crc`` its CRC-32 there,
+    None in a folder. ``packed``: it must be inflated first.
     """
 
     name: str
@@ -48,6 +73,7 @@ class Member:
     start: int = 0
     inside: str | None = None
     packed: bool = False
+    crc: int | None = None
 
     @property
     def gdal_path(self) -> str:
@@ -82,32 +108,39 @@ class Contents:
         try:
             with open_member(member) as file:
                 data = file.read(limit + 1)
-        except (OSError, zipfile.BadZipFile, EOFError, ValueError) as error:
+        except (OSError, *ZIP_ERRORS) as error:
             raise damaged(member, error) from error
         if len(data) != member.size:
             raise damaged(member, f"{len(data):,} of {member.size:,} bytes")
+        if member.crc not in (None, zlib.crc32(data)):
+            raise damaged(member, "its CRC is not that of the zip")
         return data
 
 
 def list_contents(path: Path) -> Contents:
     """The files of the product at ``path``: a ``.SAFE`` folder, a zip of one, or its XML file.
 
+    The product may lie one folder deeper, and links are followed.
+
     Raises:
-        ProductError: nothing there, not a product, a Level-1C product, a damaged or hostile zip.
+        ProductError: nothing there, not a product, a Level-1C product, several products, a
+            damaged or hostile zip, a folder that cannot be read.
     """
     path = Path(path)
-    if path.name == PRODUCT_XML and path.is_file():
-        path = path.parent
-    if path.is_dir():
-        return _list_folder(path)
-    if path.is_file():
-        return _list_zip(path)
-    raise ProductError(
-        path,
-        found="nothing there",
-        expected="a Sentinel-2 L2A product: a .SAFE folder or a .zip of one",
-        remedy="Check the path.",
-    )
+    try:
+        if path.name in (PRODUCT_XML, MANIFEST) and (path.parent / PRODUCT_XML).is_file():
+            path = path.parent
+        if path.is_dir():
+            return _list_folder(path)
+        if path.is_file():
+            return _list_zip(path)
+        found = "neither a file nor a folder" if path.exists() else "nothing there"
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise ProductError(
+            error.filename or path, found=found, expected=_EXPECTED, remedy="Make it readable."
+        ) from error
+    raise ProductError(path, found=found, expected=_EXPECTED, remedy="Check the path.")
 
 
 def open_member(member: Member) -> BinaryIO:
@@ -166,61 +199,85 @@ class _Range(io.RawIOBase):
 
 def _list_folder(root: Path) -> Contents:
     if not (root / PRODUCT_XML).is_file():
-        raise _not_a_product(root, [entry.name for entry in root.iterdir()])
+        inner = sorted(xml.parent for xml in root.glob(f"*/{PRODUCT_XML}"))
+        if len(inner) != 1:
+            raise _not_a_product(root, [entry.name for entry in root.iterdir()], inner)
+        root = inner[0]
     members = {}
-    for folder, _, files in os.walk(root):
-        for file in files:
-            path = Path(folder, file)
-            name = path.relative_to(root).as_posix()
-            if path.is_file():
-                members[name] = Member(name, path, path.stat().st_size)
+    for path in _walk(root):
+        name = path.relative_to(root).as_posix()
+        members[name] = Member(name, path, path.stat().st_size)
         if len(members) > _MOST_MEMBERS:
             raise _too_many(root)
     return Contents(root, MappingProxyType(members))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """The files below ``root``, behind links too; each folder once, as links may go in circles."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    seen = set()
+    for name, folders, files in os.walk(root, followlinks=True, onerror=stop):
+        folder = Path(name)
+        own = folder.stat()
+        if (own.st_dev, own.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((own.st_dev, own.st_ino))
+        yield from (path for file in files if (path := folder / file).is_file())
 
 
 def _list_zip(path: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise ProductError(
-            path,
-            found=f"not a whole zip ({error})",
-            expected="a Sentinel-2 L2A product: a .SAFE folder or a .zip of one",
-            remedy="Download it again; a download that stopped early looks like this.",
-        ) from error
+    except ZIP_ERRORS as error:
+        raise _no_zip(path, error) from error
     if len(infos) > _MOST_MEMBERS:
         raise _too_many(path)
-    names = set()
+    files = {}
     for info in infos:
-        _require_harmless(path, info)
-        if info.filename in names:
-            raise _hostile(path, f"two members called {info.filename}")
-        names.add(info.filename)
-    files = [info for info in infos if not info.is_dir()]
-    tops = [
-        str(name.parent)
-        for name in (PurePosixPath(info.filename) for info in files)
-        if name.name == PRODUCT_XML and len(name.parts) <= 2
-    ]
+        name = _plain_name(path, info)
+        if info.filename.endswith(("/", "\\")):
+            continue
+        if name in files:
+            raise _hostile(path, f"two members called {name}")
+        files[name] = info
+    tops = [n.removesuffix(PRODUCT_XML) for n in files if PurePosixPath(n).name == PRODUCT_XML]
+    tops = [top for top in tops if not any(top != t and top.startswith(t) for t in tops)]
     if len(tops) != 1:
-        if tops:
-            raise ProductError(
-                path,
-                found=f"{len(tops)} products",
-                expected="one product in a zip",
-                remedy="Unpack it and give the .SAFE folders.",
-            )
-        raise _not_a_product(path, [PurePosixPath(info.filename).name for info in files])
-    prefix = "" if tops[0] == "." else tops[0] + "/"
+        raise _not_a_product(path, [PurePosixPath(name).name for name in files], tops)
     members = {}
     with path.open("rb") as file:
-        for info in files:
-            if info.filename.startswith(prefix):
-                member = _zip_member(path, file, info, info.filename[len(prefix) :])
+        for name, info in files.items():
+            if name.startswith(tops[0]):
+                member = _zip_member(path, file, info, name.removeprefix(tops[0]))
                 members[member.name] = member
     return Contents(path, MappingProxyType(members))
+
+
+def _no_zip(path: Path, error: Exception) -> ProductError:
+    """Why a file is no zip, by what it begins with: most are no broken downloads."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    found, remedy = "a file of another kind", "Give the .SAFE folder or zip of a product."
+    if path.name == _L1C_XML:
+        return _not_a_product(path, [path.name])
+    if not start:
+        found, remedy = "an empty file", "Download it again."
+    elif start.startswith(b"PK"):
+        found = f"not a whole zip ({error})"
+        remedy = "Download it again; a download that stopped early looks like this."
+    elif start[257:262] == b"ustar":
+        found, remedy = "a tar archive", _UNPACK
+    else:
+        for magic, what, help_ in _OTHER_FILES:
+            if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(magic):
+                found, remedy = what, help_
+                break
+    return ProductError(path, found=found, expected=_EXPECTED, remedy=remedy)
 
 
 def _zip_member(path: Path, file: BinaryIO, info: zipfile.ZipInfo, name: str) -> Member:
@@ -234,21 +291,28 @@ def _zip_member(path: Path, file: BinaryIO, info: zipfile.ZipInfo, name: str) ->
         start = info.header_offset + 30 + name_length + extra_length
         whole = start + info.file_size <= path.stat().st_size
         if magic == b"PK\x03\x04" and whole and info.compress_size == info.file_size:
-            return Member(name, path, info.file_size, start, info.filename)
+            return Member(name, path, info.file_size, start, info.filename, crc=info.CRC)
     raise damaged(f"{path}/{info.filename}", "its bytes are not where the zip says")
 
 
-def _require_harmless(path: Path, info: zipfile.ZipInfo) -> None:
-    name = info.filename
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-        raise _hostile(path, f"a member that leaves its folder: {name}")
+def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
+    """A member's name as unzip makes it; ``ProductError`` for a member that it should not make."""
+    written = info.filename.replace("\\", "/")
+    parts = [part for part in written.split("/") if part not in ("", ".")]
+    if (
+        written.startswith("/")
+        or ".." in parts
+        or (parts and ":" in parts[0])
+        or not (parts or written.endswith("/"))
+    ):
+        raise _hostile(path, f"a member that leaves its folder: {info.filename}")
     if stat.S_ISLNK(info.external_attr >> 16):
-        raise _hostile(path, f"a link: {name}")
-    if info.flag_bits & 0x1:
-        raise _hostile(path, f"an encrypted member: {name}")
+        raise _hostile(path, f"a link: {info.filename}")
+    if info.flag_bits & _UNREADABLE_FLAGS:
+        raise _hostile(path, f"an encrypted or patched member: {info.filename}")
     if info.compress_type not in _READABLE:
-        raise _hostile(path, f"a member compressed by method {info.compress_type}: {name}")
+        raise _hostile(path, f"a member compressed by method {info.compress_type}: {written}")
+    return "/".join(parts)
 
 
 def _hostile(path: Path, found: str) -> ProductError:
@@ -269,25 +333,26 @@ def _too_many(path: Path) -> ProductError:
     )
 
 
-def _not_a_product(path: Path, names: list[str]) -> ProductError:
-    if _L1C_XML in names:
-        return ProductError(
-            path,
-            found=f"a Level-1C product ({_L1C_XML})",
-            expected="a Level-2A product (surface reflectance)",
-            remedy="Download the L2A product of the same scene, or make one with Sen2Cor.",
+def _not_a_product(path: Path, names: list[str], products: Collection[object] = ()) -> ProductError:
+    expected, remedy = _EXPECTED, "Give the .SAFE folder itself."
+    folders = sorted(name for name in names if name.endswith((".SAFE", ".zip")))
+    if products:
+        found, expected = f"{len(products)} products", "one product"
+        remedy = "Give each .SAFE folder by itself, or a .txt with a path a line."
+    elif _L1C_XML in names:
+        found = f"a Level-1C product ({_L1C_XML})"
+        expected = "a Level-2A product (surface reflectance)"
+        remedy = "Download the L2A product of the same scene, or make one with Sen2Cor."
+    elif any("_MTD_SAFL2A_" in name for name in names):
+        found, expected = (
+            "the product format of before December 2016",
+            f"the compact format ({PRODUCT_XML})",
         )
-    if any("_MTD_SAFL2A_" in name for name in names):
-        return ProductError(
-            path,
-            found="the product format of before December 2016",
-            expected=f"the compact format ({PRODUCT_XML})",
-            remedy="Download the reprocessed product (Collection 1).",
-        )
-    products = sorted(name for name in names if name.endswith(".SAFE"))
-    return ProductError(
-        path,
-        found=f"no {PRODUCT_XML}",
-        expected="a Sentinel-2 L2A product: a .SAFE folder or a .zip of one",
-        remedy=f"Give {path / products[0]}." if products else "Give the .SAFE folder itself.",
-    )
+        remedy = "Download the reprocessed product (Collection 1)."
+    else:
+        found = f"no {PRODUCT_XML}"
+        if folders and path.is_file():
+            remedy = f"Unpack it and give {folders[0]}."
+        elif folders:
+            remedy = f"Give {path / folders[0]}."
+    return ProductError(path, found=found, expected=expected, remedy=remedy)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geolulc.products.archive import damaged
-from geolulc.products.images import image_settings, open_image
+from geolulc.products.images import decoding, image_settings, open_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +36,8 @@ class Tiling:
 
 def read_tiling(path: str) -> Tiling:
     """The tiling of the image at a GDAL path; ``ProductError`` where it cannot be opened."""
-    with image_settings():
-        try:
-            with open_image(path) as image:
-                return Tiling(image.shape, image.block_shapes[0])
-        except RasterioError as error:
-            raise damaged(path, error) from error
+    with image_settings(), decoding(path), open_image(path) as image:
+        return Tiling(image.shape, image.block_shapes[0])
 
 
 def decode_tile(path: str, tiling: Tiling, row: int, column: int, out: NDArray[np.generic]) -> None:
@@ -57,9 +51,6 @@ def decode_tile(path: str, tiling: Tiling, row: int, column: int, out: NDArray[n
     """
     rows, columns = tiling.rows(row), tiling.columns(column)
     window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-    with image_settings():
-        try:
-            with open_image(path) as image:
-                image.read(1, window=window, out=out)
-        except RasterioError as error:
-            raise damaged(path, f"JP2 tile ({row}, {column}): {error}") from error
+    part = f"JP2 tile ({row}, {column}): "
+    with image_settings(), decoding(path, part), open_image(path) as image:
+        image.read(1, window=window, out=out)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from geolulc.errors import ProductError
+from geolulc.errors import ProductError, one_line
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Member, damaged
 from geolulc.products.codestream import read_frame
@@ -33,6 +36,7 @@ _SETTINGS: Final = {
     "GDAL_CACHEMAX": 64_000_000,
 }
 _OPENING: Final = threading.Lock()
+_LOG: Final = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -42,13 +46,50 @@ def image_settings() -> Iterator[None]:
         yield
 
 
-def open_image(path: str) -> Any:
-    """The rasterio dataset of a GDAL path; raises ``RasterioError``."""
-    # filters of warnings are one list for all threads
-    with _OPENING, warnings.catch_warnings():
-        # before baseline 02.07 images may lack a georeference: the XML has it
+def open_image(path: str, *, georeference: bool = False) -> Any:
+    """The rasterio dataset of a GDAL path, without its ``georeference`` unless that is asked for.
+
+    The XML has it too; wrap this in ``decoding``.
+    """
+    # filters of warnings, and the hook, are one for all threads
+    with _OPENING, warnings.catch_warnings(), _messages_shown(path):
+        # before baseline 02.07 images may lack one
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, driver=_driver())
+        options = {} if georeference else {"GEOREF_SOURCES": "NONE"}
+        return rasterio.open(path, driver=_driver(), **options)
+
+
+@contextlib.contextmanager
+def decoding(subject: object, part: str = "") -> Iterator[None]:
+    """What GDAL says of an image that it cannot read, as a ``ProductError`` on ``subject``."""
+    try:
+        yield
+    except UnicodeDecodeError as error:  # a message that quotes bytes of the file
+        raise damaged(subject, part + error.object.decode("utf-8", "replace")) from error
+    except (RasterioError, CPLE_BaseError, IndexError) as error:
+        raise damaged(subject, f"{part}{error}") from error
+
+
+@contextlib.contextmanager
+def _messages_shown(path: str) -> Iterator[None]:
+    """Warnings of GDAL that quote bytes of the file: rasterio has Python print a traceback."""
+    hooks = sys.excepthook, sys.unraisablehook
+
+    def keep_quiet(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, UnicodeDecodeError):
+            hooks[0](kind, error, trace)
+
+    def show(unraisable: sys.UnraisableHookArgs) -> None:
+        if isinstance(error := unraisable.exc_value, UnicodeDecodeError):
+            _LOG.warning("%s: %s", path, one_line(error.object.decode("utf-8", "replace")))
+        else:
+            hooks[1](unraisable)
+
+    sys.excepthook, sys.unraisablehook = keep_quiet, show  # each is called, in this order
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
 
 
 @functools.cache
@@ -74,12 +115,12 @@ def require_image(
             expected=f"{_size(expected, components)}, as MTD_TL.xml says",
             remedy="Download the product again; its files do not belong together.",
         )
-    with image_settings():
-        try:
-            with open_image(member.gdal_path) as image:
-                crs, transform, dtypes = image.crs, image.transform, image.dtypes
-        except RasterioError as error:
-            raise damaged(member, error) from error
+    with (
+        image_settings(),
+        decoding(member),
+        open_image(member.gdal_path, georeference=True) as image,
+    ):
+        crs, transform, dtypes = image.crs, image.transform, image.dtypes
     if set(dtypes) != {dtype}:
         raise ProductError(
             member,

@@ -1,7 +1,8 @@
 """The metadata in a product's two XML files: name, time, grid, offsets. No pixels are read.
 
 Elements are matched by local name: the namespace changes with the format's version, and
-comparing versions has cost others the radiometric offset.
+comparing versions has cost others the radiometric offset. Level-2Ap, the pilot of 2017 and early
+2018 (baselines 02.05 and 02.06), adds ``_2A`` to some names and puts ``L2A_`` before others.
 The XML comes from a stranger: no entities, no document types, bounded sizes.
 """
 
@@ -29,7 +30,11 @@ _LARGEST_XML: Final = 32_000_000
 QUANTIFICATION: Final = 10_000
 #: Edge of a Sentinel-2 tile in metres: 10,980 pixels of 10 m.
 _LARGEST_TILE: Final = 109_800
-_TILE_XML: Final = re.compile(r"GRANULE/([^/]+)/MTD_TL\.xml")
+#: UTM and polar northings end before 10,000 km.
+_FARTHEST: Final = 10_000_000
+_LONGEST_TEXT: Final = 300
+_TILE_XML: Final = re.compile(r"GRANULE/([^/.][^/]*)/MTD_TL\.xml")
+_UTM: Final = re.compile(r"EPSG:32[67](0[1-9]|[1-5]\d|60)")
 _TILE_ID: Final = re.compile(r"_T(\d\d[A-Z]{3})(?:_|$)")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 
@@ -48,7 +53,7 @@ class Metadata:
         offsets: ``BOA_ADD_OFFSET`` by band name, 0 where the product has no list (before baseline
             04.00).
         quantification: 10000: (DN + offset) / quantification is reflectance.
-        images: ``IMAGE_FILE`` entries, relative to the product, without suffix.
+        listed: ``IMAGE_FILE`` entries, relative to the product, without suffix.
         granule: the folder of the one granule.
     """
 
@@ -60,7 +65,7 @@ class Metadata:
     grid: TileGrid
     offsets: Mapping[str, int]
     quantification: int
-    images: tuple[str, ...]
+    listed: tuple[str, ...]
     granule: str
 
 
@@ -76,14 +81,14 @@ def read_metadata(path: Path) -> Metadata:
 
 def parse_metadata(contents: Contents) -> Metadata:
     """``read_metadata`` of files already listed."""
-    product = _Document(contents, PRODUCT_XML)
+    product = Document(contents, PRODUCT_XML)
     level = product.text("PROCESSING_LEVEL")
     if not level.startswith("Level-2A"):
         raise product.error(
             f"PROCESSING_LEVEL {level}", "Level-2A", "Download the L2A product of the scene."
         )
     granules = sorted(match[1] for name in contents.members if (match := _TILE_XML.fullmatch(name)))
-    listed = len(list(product.all("Granule")))
+    listed = len({id_ for e in product.all("Granule") if (id_ := e.get("granuleIdentifier"))})
     if len(granules) > 1 or listed > 1:
         raise product.error(
             f"{max(len(granules), listed)} granules",
@@ -95,11 +100,11 @@ def parse_metadata(contents: Contents) -> Metadata:
             "no GRANULE/*/MTD_TL.xml beside it", "one granule", "Download the product again."
         )
     granule = f"GRANULE/{granules[0]}"
-    tile = _Document(contents, f"{granule}/MTD_TL.xml")
-    name = product.text("PRODUCT_URI").removesuffix(".SAFE")
+    tile = Document(contents, f"{granule}/MTD_TL.xml")
+    name = product.text("PRODUCT_URI", "PRODUCT_URI_2A").removesuffix(".SAFE")
     if not _NAME.fullmatch(name):
         raise product.error(f"PRODUCT_URI {name!r}", "a product name")
-    tile_id = _TILE_ID.search(tile.text("TILE_ID")) or _TILE_ID.search(name)
+    tile_id = _TILE_ID.search(tile.text("TILE_ID", "TILE_ID_2A")) or _TILE_ID.search(name)
     return Metadata(
         name=name,
         platform=product.text("SPACECRAFT_NAME"),
@@ -109,8 +114,8 @@ def parse_metadata(contents: Contents) -> Metadata:
         grid=_grid(tile),
         offsets=MappingProxyType(_offsets(product)),
         quantification=_quantification(product),
-        images=tuple(
-            (element.text or "").strip()
+        listed=tuple(
+            (element.text or "").strip().removeprefix("./").removesuffix(".jp2")
             for kind in ("IMAGE_FILE", "IMAGE_FILE_2A")
             for element in product.all(kind)
         ),
@@ -118,7 +123,7 @@ def parse_metadata(contents: Contents) -> Metadata:
     )
 
 
-class _Document:
+class Document:
     """One XML file, asked by local names."""
 
     def __init__(self, contents: Contents, name: str) -> None:
@@ -138,21 +143,23 @@ class _Document:
     ) -> ProductError:
         return ProductError(self._subject, found=found, expected=expected, remedy=remedy)
 
-    def all(self, name: str, within: Element | None = None) -> Iterator[Element]:
-        """Elements of a local name, in document order."""
+    def all(self, *names: str, within: Element | None = None) -> Iterator[Element]:
+        """Elements of these local names, in document order."""
         for element in (self._root if within is None else within).iter():
-            if isinstance(element.tag, str) and element.tag.rpartition("}")[2] == name:
+            if isinstance(element.tag, str) and element.tag.rpartition("}")[2] in names:
                 yield element
 
-    def text(self, name: str, within: Element | None = None) -> str:
+    def text(self, *names: str, within: Element | None = None) -> str:
         """The text of the first such element; ``ProductError`` where it is absent or empty."""
-        for element in self.all(name, within):
+        for element in self.all(*names, within=within):
             if text := (element.text or "").strip():
+                if len(text) > _LONGEST_TEXT:
+                    raise self.error(f"{names[0]} {text}", "a short text")
                 return text
-        raise self.error(f"no {name}", "the metadata of an L2A product")
+        raise self.error(f"no {names[0]}", "the metadata of an L2A product")
 
     def number(self, name: str, within: Element | None = None) -> int:
-        return self.integer(name, self.text(name, within))
+        return self.integer(name, self.text(name, within=within))
 
     def integer(self, name: str, text: str) -> int:
         """A whole number, also as Sentinel-2 writes some of them: "10000.0"."""
@@ -165,30 +172,28 @@ class _Document:
         return int(value)
 
 
-def _time(product: _Document) -> datetime:
+def _time(product: Document) -> datetime:
     text = product.text("DATATAKE_SENSING_START")
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise product.error(f"DATATAKE_SENSING_START {text!r}", "a time") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _quantification(product: _Document) -> int:
-    for name in ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"):
-        for element in product.all(name):
-            value = product.integer(name, (element.text or "").strip())
-            if value == QUANTIFICATION:
-                return value
-            raise product.error(
-                f"{name} {value}",
-                f"{QUANTIFICATION}, as in every product so far",
-                "Rescale the bands to 1/10000 reflectance and correct the XML.",
-            )
-    raise product.error("no BOA_QUANTIFICATION_VALUE", "the metadata of an L2A product")
+def _quantification(product: Document) -> int:
+    name = "BOA_QUANTIFICATION_VALUE"
+    value = product.integer(name, product.text(name, f"L2A_{name}"))
+    if value != QUANTIFICATION:
+        raise product.error(
+            f"{name} {value}",
+            f"{QUANTIFICATION}, as in every product so far",
+            "Rescale the bands to 1/10000 reflectance and correct the XML.",
+        )
+    return value
 
 
-def _offsets(product: _Document) -> dict[str, int]:
+def _offsets(product: Document) -> dict[str, int]:
     by_id: dict[int, int] = {}
     for element in product.all("BOA_ADD_OFFSET"):
         band_id = product.integer("band_id", element.get("band_id", ""))
@@ -209,10 +214,12 @@ def _offsets(product: _Document) -> dict[str, int]:
     return {band.name: by_id[band.band_id] for band in BANDS}
 
 
-def _grid(tile: _Document) -> TileGrid:
+def _grid(tile: Document) -> TileGrid:
     crs = tile.text("HORIZONTAL_CS_CODE").upper()
-    if not re.fullmatch(r"EPSG:32[67]\d\d", crs):
-        raise tile.error(f"HORIZONTAL_CS_CODE {crs}", "a UTM zone (EPSG:326xx or 327xx)")
+    if not _UTM.fullmatch(crs):
+        raise tile.error(
+            f"HORIZONTAL_CS_CODE {crs}", "a UTM zone (EPSG:32601 to 32660, 32701 to 32760)"
+        )
     places = set()
     for resolution in RESOLUTIONS:
         size = _at(tile, "Size", resolution)
@@ -244,13 +251,15 @@ def _grid(tile: _Document) -> TileGrid:
             f"at most a tile of {_LARGEST_TILE:,} m",
             "Use an unmodified Sentinel-2 L2A product.",
         )
+    if max(abs(left), abs(top)) > _FARTHEST:
+        raise tile.error(f"a corner at ({left:,}, {top:,})", "a place on the Earth")
     try:
         return TileGrid(crs, left, top, width, height)
     except ProductError as error:
         raise tile.error(error.found, error.expected, error.remedy) from error
 
 
-def _at(tile: _Document, name: str, resolution: int) -> Element:
+def _at(tile: Document, name: str, resolution: int) -> Element:
     for element in tile.all(name):
         if element.get("resolution") == str(resolution):
             return element

@@ -6,17 +6,17 @@ import contextlib
 import re
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final
 
-from geolulc.bands import BANDS, band
+from geolulc.bands import BANDS, RESOLUTIONS, band
 from geolulc.errors import OutputError, ProductError
 from geolulc.grid import TileGrid
-from geolulc.products.archive import Contents, Member, damaged, list_contents
+from geolulc.products.archive import ZIP_ERRORS, Contents, Member, damaged, list_contents
+from geolulc.products.checksums import verify_members
 from geolulc.products.images import require_image
 from geolulc.products.metadata import Metadata, parse_metadata
 
@@ -31,17 +31,29 @@ class Product(Metadata):
 
     Attributes:
         path: the folder or zip.
-        band_files: GDAL path of each band at its native resolution (B01 at 60 m).
-        scl_file: GDAL path of the scene classification at 20 m, None where there is none.
-        tci_file: GDAL path of the true-colour image, None where there is none.
-        packed: images that a zip holds deflated; see ``unpacked``.
+        images: file of each band at its native resolution (B01 at 60 m), of the scene
+            classification ("SCL", 20 m) and the true-colour image ("TCI") where there is one.
+        verify: ``unpacked`` compares images with the checksums that came with them.
     """
 
     path: Path
-    band_files: Mapping[str, str]
-    scl_file: str | None = None
-    tci_file: str | None = None
-    packed: Mapping[str, Member] = field(default_factory=dict, repr=False)
+    images: Mapping[str, Member] = field(repr=False)
+    verify: bool = True
+
+    @property
+    def band_files(self) -> Mapping[str, str]:
+        """GDAL path of each band."""
+        return {b.name: self.images[b.name].gdal_path for b in BANDS}
+
+    @property
+    def scl_file(self) -> str | None:
+        """GDAL path of the scene classification, None where there is none."""
+        return self.images["SCL"].gdal_path if "SCL" in self.images else None
+
+    @property
+    def packed(self) -> Mapping[str, Member]:
+        """Images that a zip holds deflated; see ``unpacked``."""
+        return {name: member for name, member in self.images.items() if member.packed}
 
     @property
     def scene(self) -> Mapping[str, str]:
@@ -55,11 +67,12 @@ class Product(Metadata):
         }
 
 
-def open_product(path: Path) -> Product:
+def open_product(path: Path, *, verify: bool = True) -> Product:
     """The product at ``path``: a ``.SAFE`` folder, or a ``.zip`` of one, read in place.
 
     Every band file is checked: it is there, whole, and of the size, CRS and corner that the
     metadata state. (Those that a zip holds deflated are checked when they are unpacked.)
+    Checksums are compared later, by ``unpacked``, unless ``verify`` is false.
 
     Raises:
         ProductError: with the path, what was found, what was expected and the remedy.
@@ -79,13 +92,26 @@ def open_product(path: Path) -> Product:
         )
     for name, member in images.items():
         if not member.packed:
-            _require(name, member, metadata.grid)
+            require(name, member, metadata.grid)
     return Product(
         path=contents.path,
         **vars(metadata),
-        packed=MappingProxyType({n: m for n, m in images.items() if m.packed}),
-        **_files({name: member.gdal_path for name, member in images.items()}),
+        images=MappingProxyType(images),
+        verify=verify,
     )
+
+
+def verify_product(product: Product) -> int:
+    """Compare bands and scene classification with their checksums; how many have one.
+
+    Those of a folder are in its ``manifest.safe``, those of a zip its own CRC-32. Deflated images
+    are left out: ``unpacked`` compares them in any case.
+
+    Raises:
+        ProductError: an image is not as it was distributed, or the manifest is damaged.
+    """
+    images = [m for name, m in product.images.items() if name != "TCI" and not m.packed]
+    return verify_members(product.path, images)
 
 
 def describe_product(path: Path) -> dict[str, Any]:
@@ -122,36 +148,30 @@ def describe_product(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unpacked(product: Product, *, folder: Path | None = None) -> Iterator[Product]:
-    """The product with every image readable in place.
+    """The product with every image readable in place, and as it was distributed.
 
-    Nothing happens to a folder or to a zip that stores its images, as distributed. Deflated
-    images are inflated into a temporary folder (in ``folder``, default the system's), each at
-    most twice as large as its raw pixels, and removed at the end.
+    Images of a folder, or stored in a zip as Copernicus does, stay where they are and are
+    compared with their checksums (``verify_product``). Deflated ones are inflated into a
+    temporary folder (in ``folder``, default the system's), each at most twice as large as its
+    raw pixels, and removed at the end.
 
     Raises:
         ProductError: an image is damaged, too large, or not of the product.
         OutputError: no room for the temporary files.
     """
+    if product.verify:
+        verify_product(product)
     if not product.packed:
         yield product
         return
     with tempfile.TemporaryDirectory(prefix="geolulc-", dir=folder) as temporary:
-        files = {**product.band_files}
-        files |= {"SCL": product.scl_file} if product.scl_file else {}
-        files |= {"TCI": product.tci_file} if product.tci_file else {}
+        images = dict(product.images)
         for name, member in product.packed.items():
             image = _inflate(member, Path(temporary) / f"{name}.jp2", product.grid, name)
-            _require(name, image, product.grid)
-            files[name] = image.gdal_path
-        yield replace(product, packed={}, **_files(files))
-
-
-def _files(paths: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "band_files": MappingProxyType({b.name: paths[b.name] for b in BANDS}),
-        "scl_file": paths.get("SCL"),
-        "tci_file": paths.get("TCI"),
-    }
+            if name != "TCI":
+                require(name, image, product.grid)
+            images[name] = image
+        yield replace(product, images=images)
 
 
 def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
@@ -173,15 +193,16 @@ def _find_image(
     contents: Contents, metadata: Metadata, name: str, resolution: int
 ) -> Member | None:
     ending = f"_{name}_{resolution}m"
-    listed = {image for image in metadata.images if image.endswith(ending)}
-    for image in listed:
-        # a name that leads out of the product is in no list of its files
-        if member := contents.members.get(f"{image}.jp2"):
-            return member
-    pattern = re.compile(
-        re.escape(f"{metadata.granule}/IMG_DATA/R{resolution}m/") + f"[^/]+{ending}\\.jp2"
-    )
-    found = [member for path, member in contents.members.items() if pattern.fullmatch(path)]
+    listed = {f"{image}.jp2" for image in metadata.listed if image.endswith(ending)}
+    # a name that leads out of the product is in no list of its files
+    found = [contents.members[image] for image in sorted(listed) if image in contents.members]
+    if not found:
+        # before baseline 02.07 some lie in IMG_DATA itself; macOS adds files that begin with ._
+        pattern = re.compile(
+            re.escape(f"{metadata.granule}/IMG_DATA/")
+            + rf"(R{resolution}m/)?[^/.][^/]*{ending}\.jp2"
+        )
+        found = [contents.members[n] for n in sorted(contents.members) if pattern.fullmatch(n)]
     if len(found) > 1:
         raise ProductError(
             contents.path,
@@ -192,28 +213,35 @@ def _find_image(
     return found[0] if found else None
 
 
-def _kind(name: str) -> tuple[int, str, int]:
-    """(resolution, dtype, components) of an image."""
-    if name == "SCL":
-        return _SCL[1], "uint8", 1
-    return band(name).resolution, "uint16", 1
+def _resolution(name: str, member: Member) -> int:
+    if name == "TCI":
+        return next(r for r in RESOLUTIONS if member.name.endswith(f"_{r}m.jp2"))
+    return _SCL[1] if name == "SCL" else band(name).resolution
 
 
-def _require(name: str, member: Member, grid: TileGrid) -> None:
-    if name != "TCI":  # only a backdrop of pictures: looked at when it is drawn
-        resolution, dtype, components = _kind(name)
-        require_image(member, grid, resolution, dtype=dtype, components=components)
+def require(name: str, member: Member, grid: TileGrid) -> None:
+    """``ProductError`` unless the image of a band, "SCL" or "TCI" is what the metadata say.
+
+    The true-colour image is only a backdrop of pictures: it is looked at when it is drawn.
+    """
+    require_image(
+        member,
+        grid,
+        _resolution(name, member),
+        dtype="uint8" if name in ("SCL", "TCI") else "uint16",
+        components=3 if name == "TCI" else 1,
+    )
 
 
 def _inflate(member: Member, target: Path, grid: TileGrid, name: str) -> Member:
-    rows, columns = grid.shape(10 if name == "TCI" else _kind(name)[0])
+    rows, columns = grid.shape(_resolution(name, member))
     limit = 2 * rows * columns * (3 if name == "TCI" else 2) + _BLOCK
     if member.size > limit:
         raise damaged(member, f"{member.size:,} bytes, more than its pixels can need")
     try:
         with zipfile.ZipFile(member.path) as archive, archive.open(str(member.inside)) as source:
             _copy(source, target, limit)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except ZIP_ERRORS as error:
         raise damaged(member, error) from error
     except OSError as error:
         raise OutputError(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geolulc.grid import Extent
-from geolulc.products.archive import damaged
-from geolulc.products.images import image_settings, open_image
-from geolulc.products.product import Product, unpacked
+from geolulc.products.images import decoding, image_settings, open_image
+from geolulc.products.product import Product, require, unpacked
 from geolulc.products.radiometry import reflectance_dn
 
 #: Sen2Cor's TCI shows reflectance 0.3558 as 255.
@@ -25,14 +25,15 @@ def true_colour(
 
     ``within``: only this part of the tile, whose sides lie on pixels of 10 m; None: all of it.
 
-    Read from coarse resolution levels of the JPEG 2000 files, so it takes a second or two.
+    Read from coarse resolution levels of the JPEG 2000 files, so it takes a second or two; their
+    checksums are not compared.
 
     Returns:
         uint8 (rows, columns, 3), black where there is no data, and the transform of its pixels
         to projected metres.
 
     Raises:
-        ProductError: an image cannot be decoded.
+        ProductError: an image cannot be decoded, or the true-colour image is of another place.
     """
     tile, part = product.grid, within or product.grid
     rows, columns = round(part.height / 10), round(part.width / 10)
@@ -41,11 +42,10 @@ def true_colour(
     )
     scale = max(1.0, max(rows, columns) / max_pixels)
     shape = max(1, round(rows / scale)), max(1, round(columns / scale))
-    with unpacked(product) as ready, image_settings():
-        if ready.tci_file is not None:
-            picture = np.stack(
-                [_read(ready.tci_file, i, window, shape) for i in (1, 2, 3)], axis=-1
-            )
+    with unpacked(replace(product, verify=False)) as ready, image_settings():
+        if (tci := ready.images.get("TCI")) is not None:
+            require("TCI", tci, tile)
+            picture = np.stack([_read(tci.gdal_path, i, window, shape) for i in (1, 2, 3)], axis=-1)
         else:
             picture = np.stack(
                 [_stretch(ready, b, window, shape) for b in ("B04", "B03", "B02")], axis=-1
@@ -65,9 +65,6 @@ def _stretch(
 
 
 def _read(path: str, index: int, window: Window, shape: tuple[int, int]) -> NDArray[np.generic]:
-    try:
-        with open_image(path) as image:
-            data: NDArray[np.generic] = image.read(index, window=window, out_shape=shape)
-            return data
-    except (RasterioError, IndexError) as error:
-        raise damaged(path, error) from error
+    with decoding(path), open_image(path) as image:
+        data: NDArray[np.generic] = image.read(index, window=window, out_shape=shape)
+        return data

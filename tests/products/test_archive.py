@@ -103,7 +103,7 @@ def test_scene_classification_and_true_colour(tmp_path):
     scl = np.full((120, 120), 4, np.uint8)
     product = open_product(make_product(tmp_path, random_bands(), scl=scl))
     assert product.scl_file.endswith("_SCL_20m.jp2")
-    assert product.tci_file is None
+    assert "TCI" not in product.images
     picture, transform = true_colour(product, max_pixels=60)
     assert picture.shape == (60, 60, 3)
     assert picture.dtype == np.uint8
@@ -141,11 +141,6 @@ class TestNotAProduct:
         with pytest.raises(ProductError, match=r"no MTD_MSIL2A\.xml.*Give the \.SAFE folder"):
             open_product(tmp_path)
 
-    def test_the_folder_above(self, tmp_path):
-        product = make_product(tmp_path)
-        with pytest.raises(ProductError, match=f"Give {product}"):
-            open_product(tmp_path)
-
     @pytest.mark.parametrize("zipped", [False, True])
     def test_level_1c(self, tmp_path, zipped):
         folder = tmp_path / "S2A_MSIL1C.SAFE"
@@ -162,9 +157,50 @@ class TestNotAProduct:
         with pytest.raises(ProductError, match=r"before December 2016"):
             open_product(tmp_path)
 
-    def test_another_file(self, tmp_path):
-        (tmp_path / "x.zip").write_bytes(b"no zip at all")
-        with pytest.raises(ProductError, match=r"not a whole zip"):
+    @pytest.mark.parametrize(
+        ("content", "found"),
+        [
+            (b"no zip at all", r"a file of another kind"),
+            (b"", "an empty file"),
+            (b"PK\x03\x04 and no more", r"not a whole zip.*stopped early"),
+            (b"X.SAFE/" + bytes(250) + b"ustar  ", r"a tar archive.*Unpack it"),
+            (b"\x1f\x8b\x08", r"an archive of another format than zip.*Unpack it"),
+            (b"\0\0\0\x0cjP  \r\n", r"a single image.*Give the \.SAFE folder"),
+            (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", r"a web page.*Log in"),
+            (b'{"detail": "Unauthorized"}', r"JSON, as a server answers.*Log in"),
+            (b"<?xml version='1.0'?><xfdu:XFDU/>", r"an XML file.*Give the \.SAFE folder"),
+        ],
+    )
+    def test_another_file(self, tmp_path, content, found):
+        (tmp_path / "x.zip").write_bytes(content)
+        with pytest.raises(ProductError, match=found) as error:
+            open_product(tmp_path / "x.zip")
+        assert content[:1] == b"P" or "stopped early" not in str(error.value)
+
+    def test_neither_a_file_nor_a_folder(self):
+        with pytest.raises(ProductError, match="found neither a file nor a folder"):
+            open_product(Path("/dev/null"))
+
+    def test_a_name_that_no_file_system_takes(self, tmp_path):
+        with pytest.raises(ProductError, match="File name too long"):
+            open_product(tmp_path / ("x" * 300))
+
+    def test_the_xml_of_a_level_1c_product(self, tmp_path):
+        (tmp_path / "MTD_MSIL1C.xml").write_text("<x/>")
+        with pytest.raises(ProductError, match="a Level-1C product"):
+            open_product(tmp_path / "MTD_MSIL1C.xml")
+
+    def test_a_folder_of_two(self, tmp_path):
+        for name in ("a.SAFE", "b.SAFE"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "MTD_MSIL2A.xml").write_text("<x/>")
+        with pytest.raises(ProductError, match=r"2 products; expected one.*by itself"):
+            open_product(tmp_path)
+
+    def test_a_zip_in_a_zip(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr("a/X.SAFE.zip", "x")
+        with pytest.raises(ProductError, match=r"Unpack it and give X\.SAFE\.zip"):
             open_product(tmp_path / "x.zip")
 
     def test_a_zip_of_something(self, tmp_path):
@@ -209,7 +245,7 @@ def test_a_zip_with_a_link(tmp_path):
 def test_a_zip_with_a_name_twice(tmp_path):
     path = make_product(tmp_path, zipped="stored")
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
-        archive.writestr(archive.namelist()[0], "another")
+        archive.writestr(archive.namelist()[-1], "another")
     with pytest.raises(ProductError, match="two members called"):
         open_product(path)
 
@@ -222,7 +258,30 @@ def test_an_unusual_compression(tmp_path):
         open_product(path)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("flag", [0x1, 0x20, 0x40, 0x2000])
+def test_encrypted_and_patched_members(tmp_path, flag):
+    path = make_product(tmp_path, zipped="stored")
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 8 : entry + 10] = flag.to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(ProductError, match="an encrypted or patched member"):
+        open_product(path)
+
+
+def test_a_stream_that_is_not_deflate(tmp_path):
+    path = make_product(tmp_path, zipped="deflated")
+    with zipfile.ZipFile(path) as archive:
+        info = next(i for i in archive.infolist() if i.filename.endswith("MTD_MSIL2A.xml"))
+    data = bytearray(path.read_bytes())
+    at = info.header_offset + 30 + len(info.filename)
+    data[at : at + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    with pytest.raises(ProductError, match=r"MTD_MSIL2A\.xml: found a damaged file"):
+        open_product(path)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.7, 0.999])
 def test_a_zip_cut_short(tmp_path, share):
     path = make_product(tmp_path, random_bands(), zipped="stored")
     os.truncate(path, int(path.stat().st_size * share))

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from made_product import make_product, random_bands
+from made_product import flat_bands, make_product, random_bands
 from make_scene import write_jp2
 from rasterio.errors import NotGeoreferencedWarning
 
 from geolulc.errors import ProductError
-from geolulc.products import Tiling, decode_tile, open_product, read_tiling
+from geolulc.products import Tiling, decode_tile, open_product, read_tiling, true_colour
 
 ULX, ULY = 600_000, 5_200_020
 
@@ -79,6 +79,67 @@ def test_an_image_of_another_place_or_kind(product, band, resolution, change, me
     with pytest.raises(ProductError, match=message) as error:
         open_product(product)
     assert f"_{band}_{resolution}m.jp2" in str(error.value)
+
+
+def _replaced(path, old, new):
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+
+
+def _coding(path):
+    """Bytes of the COD segment: style, progression, layers, transform, levels, code blocks."""
+    data = path.read_bytes()
+    at = data.index(b"\xff\x52") + 4
+    return data[at : at + 8]
+
+
+@pytest.mark.parametrize(
+    ("coding", "message"),
+    [
+        # code blocks of 4 × 4 pixels in 65,535 layers
+        (b"\x00\x00\xff\xff\x00\x05\x00\x00", r"code blocks × 65,535 layers in a JP2 tile"),
+        (b"\x00\x00\x00\x01\x00\x63\x04\x04", "99 resolution levels"),
+    ],
+)
+def test_an_image_that_takes_all_memory(product, coding, message):
+    path = _band(product, "B04_10m")
+    _replaced(path, _coding(path), coding)
+    with pytest.raises(ProductError, match=message):
+        open_product(product)
+
+
+def test_precincts_of_two_pixels(tmp_path):
+    """The file stays small; a decoder would make room for millions of them."""
+    product = make_product(tmp_path, flat_bands(7200, 7200), jp2_tiles={10: 720, 20: 360, 60: 120})
+    path = _band(product, "B04_10m")
+    data = path.read_bytes()
+    at = data.index(b"\xff\x52")
+    (levels,) = data[at + 9 : at + 10]
+    end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    segment = bytes([1]) + data[at + 5 : at + 14] + b"\x11" * (levels + 1)
+    box = data.index(b"jp2c") - 4
+    data = data[: at + 2] + (len(segment) + 2).to_bytes(2, "big") + segment + data[end:]
+    path.write_bytes(data[:box] + (len(data) - box).to_bytes(4, "big") + data[box + 4 :])
+    with pytest.raises(ProductError, match=r"\d{3},\d{3} code blocks × 1 layers"):
+        open_product(product)
+
+
+def test_messages_that_are_not_utf_8(product, caplog, capfd):
+    """GDAL quotes what it cannot read; rasterio made a traceback of that."""
+    path = _band(product, "B04_10m")
+    _replaced(path, b"xmlns:gml=", b"\xfemlns:gml ")
+    assert open_product(product).band_files["B04"] == str(path)
+    assert any("B04_10m.jp2: " in message for message in caplog.messages)
+    assert "UnicodeDecodeError" not in capfd.readouterr().err
+
+
+def test_a_true_colour_image_of_another_size(tmp_path):
+    product = make_product(tmp_path, random_bands())
+    path = _band(product, "B04_10m").with_name("T32TPS_20240625T101031_TCI_10m.jp2")
+    write_jp2(path, np.full((240, 240), 9, np.uint8), 10, 32632, ULX, ULY, 1024)
+    with pytest.raises(ProductError, match=r"240 × 240 pixels; expected 240 × 240 pixels × 3"):
+        true_colour(open_product(product))
 
 
 def test_another_format_under_the_name_of_an_image(product, tmp_path):

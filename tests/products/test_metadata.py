@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from made_product import make_product
+from made_product import make_product, random_bands
 
 from geolulc.bands import BANDS
 from geolulc.errors import ProductError
@@ -41,7 +41,7 @@ def test_real_metadata(shared, name):
     assert metadata.platform == f"Sentinel-{name[1:3]}"
     assert f"{metadata.sensing_time:%Y%m%dT%H%M%S}" == name.split("_")[2]
     assert f"{metadata.granule}/IMG_DATA/R60m/T{tile}_{name.split('_')[2]}_B01_60m" in (
-        metadata.images
+        metadata.listed
     )
 
 
@@ -73,6 +73,49 @@ def test_psd_version_does_not_matter(tmp_path):
     assert open_product(product).offsets["B02"] == -1000
 
 
+@pytest.mark.parametrize("letter", "ABCD")
+def test_satellites(tmp_path, letter):
+    product = open_product(make_product(tmp_path, platform=f"S2{letter}"))
+    assert product.platform == f"Sentinel-2{letter}"
+
+
+@pytest.mark.parametrize("layout", ["compact", "l2a_prefix"])
+def test_level_2ap(tmp_path, layout):
+    """The pilot products of 2017 and early 2018 call some elements by other names."""
+    folder = make_product(tmp_path, random_bands(), baseline="02.05", layout=layout)
+    expected = open_product(folder)
+    to_level_2ap(folder)
+    assert "<PRODUCT_URI>" not in (folder / "MTD_MSIL2A.xml").read_text()
+    assert "IMAGE_FILE_2A" in (folder / "MTD_MSIL2A.xml").read_text()
+    product = open_product(folder)
+    assert product == expected
+    assert product.tile_id == "32TPS"
+    assert set(product.offsets.values()) == {0}
+
+
+def to_level_2ap(folder):
+    for name, pairs in {
+        "MTD_MSIL2A.xml": [
+            (
+                "<PRODUCT_URI>([^<]*)MSIL2A([^<]*)</PRODUCT_URI>",
+                r"<PRODUCT_URI_1C>\1MSIL1C\2</PRODUCT_URI_1C>"
+                r"<PRODUCT_URI_2A>\1MSIL2A\2</PRODUCT_URI_2A>",
+            ),
+            ("(</?)(Product_(Info|Organisation|Image_Characteristics))", r"\1L2A_\2"),
+            ("Level-2A</PROCESSING_LEVEL", "Level-2Ap</PROCESSING_LEVEL"),
+            ("(</?IMAGE_FILE)>", r"\1_2A>"),
+            ("(</?)QUANTIFICATION_VALUES_LIST", r"\1L1C_L2A_Quantification_Values_List"),
+            ("(</?)(BOA_QUANTIFICATION_VALUE)", r"\1L2A_\2"),
+        ],
+        "MTD_TL.xml": [
+            ("<TILE_ID ", "<TILE_ID_1C>L1C_T32TQS</TILE_ID_1C><TILE_ID_2A "),
+            ("</TILE_ID>", "</TILE_ID_2A>"),
+        ],
+    }.items():
+        for pattern, replacement in pairs:
+            _edit(folder, pattern, replacement, name)
+
+
 def _edit(product, pattern, replacement, name="MTD_MSIL2A.xml"):
     path = next(product.rglob(name))
     text, count = re.subn(pattern, replacement, path.read_text(), flags=re.DOTALL)
@@ -93,7 +136,7 @@ BAD = {
     "name": ("<PRODUCT_URI>[^<]*", "<PRODUCT_URI>../../etc", "MTD_MSIL2A.xml", "a product name"),
     "time": ("SENSING_START>2024", "SENSING_START>tomorrow", "MTD_MSIL2A.xml", "a time"),
     "scale": (">10000<", ">1000<", "MTD_MSIL2A.xml", "expected 10000"),
-    "no scale": (">10000<", "><", "MTD_MSIL2A.xml", "a whole number"),
+    "no scale": (">10000<", "><", "MTD_MSIL2A.xml", "no BOA_QUANTIFICATION_VALUE"),
     "offset of one band gone": (
         '<BOA_ADD_OFFSET band_id="8">-1000</BOA_ADD_OFFSET>',
         "",
@@ -108,6 +151,21 @@ BAD = {
     ),
     "offset is a word": ('band_id="8">-1000', 'band_id="8">many', "MTD_MSIL2A.xml", "whole"),
     "CRS": ("EPSG:32632", "EPSG:4326", "MTD_TL.xml", "a UTM zone"),
+    "CRS of no zone": ("EPSG:32632", "EPSG:32600", "MTD_TL.xml", "a UTM zone"),
+    "CRS of zone 61": ("EPSG:32632", "EPSG:32761", "MTD_TL.xml", "a UTM zone"),
+    "beyond the Earth": ("<ULX>600000", "<ULX>60000000", "MTD_TL.xml", "a place on the Earth"),
+    "time before time": (
+        r"SENSING_START>[^<]*",
+        "SENSING_START>0001-01-01T00:00:00+23:59",
+        "MTD_MSIL2A.xml",
+        "a time",
+    ),
+    "long text": (
+        "<SPACECRAFT_NAME>",
+        f"<SPACECRAFT_NAME>{'S' * 999}",
+        "MTD_MSIL2A.xml",
+        "a short text",
+    ),
     "size": (
         r'<Size resolution="20"><NROWS>\d+',
         '<Size resolution="20"><NROWS>119',
