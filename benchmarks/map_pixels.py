@@ -29,9 +29,9 @@ from geolulc.bands import RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping import MapOptions, Mapper, map_scenes
 from geolulc.mapping.strips import StripReader
-from geolulc.memory import tune_memory
 from geolulc.nets import load_checkpoint
 from geolulc.outputs import OutputOptions
+from geolulc.process import tune_memory
 from geolulc.products import open_product
 
 

@@ -49,7 +49,6 @@ from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.run import Run
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
-from geolulc.memory import tune_memory
 from geolulc.nets import (
     Model,
     NetConfig,
@@ -60,6 +59,7 @@ from geolulc.nets import (
 )
 from geolulc.nomenclature import BEN19
 from geolulc.outputs import SceneStory, write_map
+from geolulc.process import tune_memory
 from geolulc.products import Product, open_product
 
 

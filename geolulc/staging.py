@@ -111,7 +111,7 @@ def _require_short(path: Path) -> None:
 
 def _require_replaceable(path: Path, overwrite: bool, kind: str) -> None:
     found, remedy = "it exists", "Give another path, or --overwrite to replace it."
-    if path.is_dir() and not _is_own(path, kind):
+    if (kind or path.is_dir()) and not _is_own(path, kind):
         found = f"something that is no {kind}" if kind else "a folder that geolulc did not make"
         remedy = "Give another path; geolulc removes no folder of others."
     elif path.exists() and not path.is_dir() and not path.is_file():
@@ -121,9 +121,11 @@ def _require_replaceable(path: Path, overwrite: bool, kind: str) -> None:
     raise OutputError(path, found=found, expected="a new path", remedy=remedy)
 
 
-def _is_own(folder: Path, kind: str) -> bool:
-    found = kind_of(folder)
-    return not any(folder.iterdir()) if found is None else kind in ("", found)
+def _is_own(path: Path, kind: str) -> bool:
+    if path.is_symlink() or not path.is_dir():
+        return False
+    found = kind_of(path)
+    return not any(path.iterdir()) if found is None else kind in ("", found)
 
 
 def kind_of(folder: Path) -> str | None:
@@ -164,6 +166,7 @@ def claimed(path: Path) -> Iterator[None]:
     Raises:
         OutputError: another run has it, on this machine or another one that shares the folder.
     """
+    _require_folder(path)
     lock = path.with_name(f".{path.name}.lock")
     with explained(path):
         handle = _lock(lock)
@@ -217,7 +220,7 @@ def staged(
         paths: the final paths, all in one folder.
         overwrite: replace what is there; else what has come since is an error at the end too.
         kind: what folders among them are, for their marker: only such a folder is replaced.
-        superseded: further old files, in the same folder, that go when the new ones come.
+        superseded: old files, in the same folder, that go when the new ones come, in any case.
 
     Yields:
         One path for each of ``paths``, with the same name, in a hidden folder beside them.
@@ -240,7 +243,7 @@ def staged(
         try:
             yield tuple(folder / t.name for t in targets)
             _complete(folder, targets, kind)
-            _publish(folder, targets, [*targets, *superseded] if overwrite else [])
+            _publish(folder, targets, [*(targets if overwrite else ()), *superseded])
         finally:
             _settle(folder)
 

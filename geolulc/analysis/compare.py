@@ -20,8 +20,7 @@ from geolulc.maps.header import MapHeader
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
-from geolulc.outputs.writing import explained
-from geolulc.staging import require_free, staged
+from geolulc.staging import claimed, require_free, staged
 
 #: A transition's code is this × the class before + the class after.
 TRANSITION_FACTOR: Final = 100
@@ -71,11 +70,11 @@ def compare_files(
     paths = _plan(Path(out))
     require_free(list(paths.values()), overwrite=overwrite)
     with ExitStack() as stack:
+        stack.enter_context(claimed(paths["change"]))
         stack.enter_context(raster_memory())
         first, second = (stack.enter_context(open_main(path)) for path in (before, after))
         _require_comparable(first.header, second.header)
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
-        stack.enter_context(explained(paths["change"]))
         targets = dict(zip(paths, temporary, strict=True))
         sums = _write_raster(first, second, targets["change"])
         classes = first.header.land_cover

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
 from geolulc.progress import Progress
-from geolulc.staging import require_free
+from geolulc.staging import claimed, require_free
 
 #: A zone counts as wholly mapped from this share on: its outline is only so exact.
 _WHOLE: Final = 0.999
@@ -61,9 +61,10 @@ def summarize_map(
         require_writer(out)
         require_free([out], overwrite=overwrite)
     open_main(map_path).close()  # refused before a large file of zones is read
-    found = summarize_zones(map_path, read_zones(zones_path, layer), progress=progress)
-    if out is not None:
-        write_zones(found, out, overwrite=overwrite)
+    with nullcontext() if out is None else claimed(out):
+        found = summarize_zones(map_path, read_zones(zones_path, layer), progress=progress)
+        if out is not None:
+            write_zones(found, out, overwrite=overwrite)
     return found
 
 

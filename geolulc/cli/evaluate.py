@@ -51,7 +51,8 @@ def command(
 
     for path in (report, predictions):
         if path is not None:
-            require_free([path], overwrite=overwrite)
+            kind = "report" if path is report else ""
+            require_free([path], overwrite=overwrite, kind=kind)
     loaded, opened = load_checkpoint(model), open_store(store)
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:

@@ -15,7 +15,7 @@ from geolulc.errors import GeolulcError
 
 @click.command("info")
 @click.argument("path", type=PATH)
-@click.option("--verify", is_flag=True, help="Check a store's checksums.")
+@click.option("--verify", is_flag=True, help="Check the checksums of a store or product.")
 @json_option
 def command(path: Path, verify: bool, as_json: bool) -> None:
     """Say what PATH is: a store, a model, a Sentinel-2 L2A product or a map.
@@ -48,9 +48,12 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
 
         return "map", describe_map(path)
     if name.endswith((".safe", ".zip")) or (path / "MTD_MSIL2A.xml").is_file():
-        from geolulc.products import describe_product
+        from geolulc.products import describe_product, open_product, verify_product
 
-        return "Sentinel-2 product", describe_product(path)
+        product = describe_product(path)
+        if verify:
+            product["images_verified"] = verify_product(open_product(path))
+        return "Sentinel-2 product", product
     if name.endswith(".safetensors") or (path / "model.safetensors").is_file():
         from geolulc.nets import describe_model
 

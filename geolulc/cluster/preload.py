@@ -11,8 +11,9 @@ import os
 import signal
 import threading
 
-from geolulc.memory import tune_memory
+from geolulc.process import tune_memory, use_own_gdal_data
 
+use_own_gdal_data()
 tune_memory()
 for _name in ("distributed", "tornado", "asyncio"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)

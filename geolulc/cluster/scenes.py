@@ -21,8 +21,8 @@ from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterErr
 from geolulc.mapping import MapOptions, Mapper, SceneResult
 from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.scenes import Writing, map_scene, open_target
-from geolulc.memory import tune_memory
 from geolulc.outputs.options import OutputOptions
+from geolulc.process import tune_memory
 from geolulc.products import read_metadata
 from geolulc.progress import Progress
 from geolulc.staging import remove_leftovers, this_process

@@ -96,9 +96,14 @@ def complete_store(
     return manifest
 
 
+def replaced_store(out: Path) -> Path:
+    """Where the store that was at ``out`` lies until the new one has its name."""
+    return out.parent / f".{out.name}.replaced"
+
+
 def publish_store(folder: Path, out: Path) -> None:
     """Give a completed store its name; what is there goes only when the new one is complete."""
-    old = out.parent / f".{out.name}.replaced"
+    old = replaced_store(out)
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)

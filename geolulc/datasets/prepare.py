@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from geolulc.datasets import layout
 from geolulc.datasets.archives import Archive, Lists, open_archive
-from geolulc.datasets.assembly import complete_store, publish_store
+from geolulc.datasets.assembly import complete_store, publish_store, replaced_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
 from geolulc.datasets.lists import find_countries
@@ -34,7 +34,7 @@ from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.nomenclature import nomenclature
 from geolulc.progress import Progress
-from geolulc.staging import require_free
+from geolulc.staging import mark, require_free
 
 _SMALLEST_SHARD: Final = 64
 _LARGEST_SHARD: Final = 2048
@@ -139,8 +139,7 @@ def prepare_store(
             remedy="Use 1 or more.",
         )
     classes = nomenclature(nomenclature_id)
-    require_free([out], overwrite=overwrite)
-    _require_store(out)
+    require_free([out], overwrite=overwrite, kind="store")
     paths = [archives] if isinstance(archives, Path) else archives
     plan = _plan([open_archive(path, lists, listing) for path in paths], selection, shard_size)
     if classes.id == "clc43" and any(a.dataset == V2 for a in plan.archives):
@@ -166,20 +165,6 @@ def prepare_store(
         publish_store(folder, out)
         (out / _PLAN_FILE).unlink()
     return manifest
-
-
-def _require_store(out: Path) -> None:
-    # what is to be replaced is deleted: no folder that holds anything else
-    if out.exists():
-        try:
-            layout.read_manifest(out)
-        except DatasetError as error:
-            raise OutputError(
-                out,
-                found=f"something that is no store ({error.found})",
-                expected="a store to replace, or nothing",
-                remedy="Give another path.",
-            ) from error
 
 
 def _plan(opened: Sequence[Archive], selection: Selection, shard_size: int | None) -> _Plan:
@@ -252,6 +237,8 @@ def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str
 @contextlib.contextmanager
 def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
     folder = out.parent / f".{out.name}.preparing"
+    # both are emptied without a question
+    require_free([folder, replaced_store(out)], overwrite=True, kind="store")
     folder.mkdir(exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -268,6 +255,7 @@ def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
         if not plan_file.is_file() or plan_file.read_text(encoding="utf-8") != fingerprint:
             for leftover in folder.iterdir():
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            mark(folder, "store")
             (folder / PARTS_FOLDER).mkdir()
             plan_file.write_text(fingerprint, encoding="utf-8")
         try:

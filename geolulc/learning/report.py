@@ -236,7 +236,7 @@ def write_folder(
             lines += [f"## {title}", "", *markdown_table(header, rows)]
     for section in sections:
         lines += section.lines()
-    with staged([folder], overwrite=overwrite) as (partial,):
+    with staged([folder], overwrite=overwrite, kind="report") as (partial,):
         partial.mkdir()
         for name, figure in plots.items():
             figure.savefig(partial / name, format="png")

@@ -30,7 +30,7 @@ from torch.optim import Optimizer
 
 from geolulc.errors import CheckpointError, OutputError
 from geolulc.learning.config import TrainConfig, read_config, write_config
-from geolulc.staging import require_free, staged, write_text
+from geolulc.staging import mark, require_free, staged, write_text
 
 _CONFIG: Final = "config.toml"
 _MODEL: Final = "model.safetensors"
@@ -134,9 +134,9 @@ def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overw
             folder, cannot be written, or was begun with another config.
     """
     if not resume or not (run.path / _CONFIG).is_file():
-        require_free([run.path], overwrite=overwrite)
+        require_free([run.path], overwrite=overwrite, kind="run")
         if run.path.exists():
-            _remove_run(run.path)
+            shutil.rmtree(run.path)
         return
     begun = TrainConfig.from_mapping(read_config(run.path / _CONFIG))
     if begun != config:
@@ -153,18 +153,8 @@ def begin_run(run: RunFolder, config: TrainConfig) -> None:
     """Make the folder of ``run`` with its config, unless it is there to be resumed."""
     if not run.path.exists():
         run.path.mkdir()
+        mark(run.path, "run")
         write_config(config, run.path / _CONFIG)
-
-
-def _remove_run(path: Path) -> None:
-    if not path.is_dir() or (any(path.iterdir()) and not (path / _CONFIG).is_file()):
-        raise OutputError(
-            path,
-            found="something that is not a training run",
-            expected="a run's folder to overwrite, or a new path",
-            remedy="Give another path, or remove it yourself.",
-        )
-    shutil.rmtree(path)
 
 
 def save_state(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,7 @@ from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.learning.trackers import Tracker, Trackers
 from geolulc.nets import save_checkpoint
 from geolulc.nets.devices import autocast, autocast_type, choose_device
+from geolulc.staging import claimed
 
 # A long epoch is saved in between, so that a killed run loses no more than this.
 _SECONDS_BETWEEN_SAVES: Final = 600.0
@@ -88,12 +89,15 @@ def train(
     processes, place = join_processes(choose_device(device))
     try:
         run = RunFolder(run_folder)
-        if processes.leads:
-            require_free_run(run, config, resume=resume, overwrite=overwrite)
-        opened = open_store(store)
         devices = [place] if place.type == "cuda" else []
         tracker = Trackers(trackers if processes.leads else ())
-        with torch.random.fork_rng(devices=devices), closing(tracker):
+        with ExitStack() as stack:
+            if processes.leads:
+                stack.enter_context(claimed(run.path))
+                require_free_run(run, config, resume=resume, overwrite=overwrite)
+            opened = open_store(store)
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(closing(tracker))
             return _train(opened, run, config, task or Task(), place, processes, tracker)
     finally:
         leave_processes()

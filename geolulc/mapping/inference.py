@@ -18,9 +18,9 @@ from geolulc.errors import ParameterError
 from geolulc.mapping.folding import fold_batch_norm
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
-from geolulc.memory import give_back_memory
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast
+from geolulc.process import give_back_memory
 
 _LOG: Final = logging.getLogger(__name__)
 #: The types by name that convolutions can run in; None is float32.

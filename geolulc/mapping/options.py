@@ -37,6 +37,7 @@ class MapOptions:
             CUDA, else float32.
         threads: for decoding and, on a CPU, inference; None: one a core.
         batch_size: patches in a batch; None: by device and threads.
+        verify: compare images with the checksums that came with them, before they are decoded.
         tta: average over the eight flips and quarter turns: eight times the inference.
     """
 
@@ -51,6 +52,7 @@ class MapOptions:
     precision: str = "auto"
     threads: int | None = None
     batch_size: int | None = None
+    verify: bool = True
     tta: bool = False
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
 from geolulc.maps.encoding import NODATA
 from geolulc.maps.header import MapBlock
-from geolulc.memory import give_back_memory
+from geolulc.process import give_back_memory
 from geolulc.products import Product, unpacked
 from geolulc.progress import Progress
 

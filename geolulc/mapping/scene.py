@@ -52,13 +52,15 @@ def predict_scene(
         ParameterError: an option is out of range, or the map does not fit into memory.
     """
     models = [model] if isinstance(model, Model) else list(model)
-    product = scene if isinstance(scene, Product) else open_product(Path(scene))
-    with Mapper(models, replace(options, **choices)) as mapper, mapper.open(product) as run:
+    options = replace(options, **choices)
+    if not isinstance(scene, Product):
+        scene = open_product(Path(scene), verify=options.verify)
+    with Mapper(models, options) as mapper, mapper.open(scene) as run:
         header = run.header
         shape = len(header.classes), *header.grid.shape
         if 4 * np.prod(shape, dtype=np.int64) > _LARGEST:
             raise ParameterError(
-                f"scene {product.name}",
+                f"scene {scene.name}",
                 found=f"{shape[1]:,} × {shape[2]:,} {header.unit.many} of {shape[0]} classes",
                 expected=f"up to {_LARGEST / 2**30:.0f} GiB of probabilities in memory",
                 remedy="Give an aoi, a coarser resolution, or use geolulc map.",

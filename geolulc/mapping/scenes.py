@@ -21,7 +21,7 @@ from geolulc.outputs.story import Backdrop, SceneStory
 from geolulc.outputs.writing import write_map
 from geolulc.products import Product, open_product, true_colour
 from geolulc.progress import Progress
-from geolulc.staging import require_file_system, require_free
+from geolulc.staging import claimed, require_file_system, require_free
 
 _LOG: Final = logging.getLogger(__name__)
 #: Longer side of the picture's backdrop, in pixels.
@@ -190,10 +190,12 @@ class _Batch:
     def _open(self, mapper: Mapper, scene: Path) -> _Opened:
         opened = _Opened(SceneResult(scene))
         try:
-            product = open_product(scene)
+            product = open_product(scene, verify=mapper.options.verify)
             target = self._out if self._single else self._target(scene, product)
+            opened.stack.enter_context(claimed(target))
             if not self._single and target.exists() and not self._writing.overwrite:
                 self._require_same(target, mapper)
+                opened.stack.close()
                 opened.result = SceneResult(scene, self._writing.finished(target), skipped=True)
                 return opened
             opened.target = target

@@ -17,7 +17,7 @@ from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.writing import write_map
 from geolulc.progress import Progress
-from geolulc.staging import require_free
+from geolulc.staging import claimed, require_free
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,15 @@ def combine_sources(
     if header.exclusive:
         _require_possible(story, output)
     mosaic = Mosaic(sources, story.grid, header, story.options)
-    files = write_map(
-        header,
-        mosaic.blocks(out.parent, progress),
-        out,
-        story=story,
-        options=output,
-        overwrite=overwrite,
-    )
+    with claimed(out):
+        files = write_map(
+            header,
+            mosaic.blocks(out.parent, progress),
+            out,
+            story=story,
+            options=output,
+            overwrite=overwrite,
+        )
     return MosaicResult(
         files,
         len(sources),

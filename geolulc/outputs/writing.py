@@ -8,7 +8,6 @@ the sums, so memory does not grow with the map.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,11 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import rasterio
-from pyogrio.errors import DataSourceError, FeatureError
-from rasterio._err import CPLE_BaseError  # raised on closing, and public nowhere else
-from rasterio.errors import RasterioError
 
-from geolulc.errors import OutputError, ParameterError, one_line
+from geolulc.errors import ParameterError, one_line
 from geolulc.maps.encoding import ENCODINGS, Encoding
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
@@ -101,17 +97,17 @@ def write_map(
         alone=story.alone,
         cells=writing.cells,
     )
-    superseded = _files_of(out) - set(paths.values()) if overwrite else set()
+    planned = list(paths.values())
+    superseded = _stale_sidecars(planned)
+    if overwrite:
+        superseded |= _files_of(out) - set(planned)
     with (
-        staged(list(paths.values()), overwrite=overwrite) as temporary,
-        explained(list(paths.values())[-1]),
+        staged(planned, overwrite=overwrite, superseded=superseded) as temporary,
         raster_memory(),
     ):
         targets = dict(zip(paths, temporary, strict=True))
         totals = writing.write_layers(blocks, targets)
         writing.write_pages(totals, targets, out.parent)
-    for path in superseded | _stale_sidecars(paths.values()):
-        path.unlink(missing_ok=True)
     return paths
 
 
@@ -326,20 +322,6 @@ def _encoding(header: MapHeader, options: OutputOptions) -> Encoding:
 def _plain(facts: Mapping[str, str]) -> dict[str, str]:
     """Texts without control characters: they come from a product's or a model's metadata."""
     return {key: one_line(value) for key, value in facts.items()}
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """What GDAL and SQLite say of a full disk, which is no ``OSError``, as an ``OutputError``."""
-    try:
-        yield
-    except (RasterioError, CPLE_BaseError, DataSourceError, FeatureError, sqlite3.Error) as error:
-        raise OutputError(
-            path,
-            found=f"{type(error).__name__}: {error}",
-            expected="to write the whole output",
-            remedy="Free some space or give another path; nothing incomplete was left behind.",
-        ) from error
 
 
 def _files_of(out: Path) -> set[Path]:

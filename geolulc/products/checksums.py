@@ -67,7 +67,7 @@ def _verify(member: Member, listed: Mapping[str, tuple[str, str]]) -> bool:
         member,
         found=f"a changed file ({algorithm} {found[:8]}…)",
         expected=f"{expected[:8]}…, as {source} says",
-        remedy="Download the product again.",
+        remedy="Download the product again, or map it as it is with --no-verify.",
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import OutputError
-from geolulc.staging import is_alive, require_free, write_text
+from geolulc.staging import is_alive, mark, require_free, write_text
 from geolulc.transfer.plan import Job
 
 #: A claim is renewed at every step of training and batch of a test.
@@ -137,16 +137,13 @@ def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool)
         OutputError: something else is there, or an experiment on another store.
     """
     file = folder / _MANIFEST
-    if folder.exists() and not file.is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(
-            folder,
-            found="something that is not a transfer experiment",
-            expected="a new folder, or one to go on with",
-            remedy="Give another --out.",
-        )
-    if file.is_file() and overwrite:
-        shutil.rmtree(folder)
-    if file.is_file():
+    if overwrite or not file.is_file():
+        require_free([folder], overwrite=True, kind="experiment")
+        if file.is_file():
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
+        mark(folder, "experiment")
+    else:
         try:
             begun = json.loads(file.read_text(encoding="utf-8"))["store"]["identity"]
         except (ValueError, KeyError, TypeError):
@@ -158,9 +155,6 @@ def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool)
                 expected=f"one on {manifest['store']['path']}",
                 remedy="Give another --out, or --overwrite to begin anew.",
             )
-    else:
-        require_free([folder], overwrite=True)
-        folder.mkdir(exist_ok=True)
     write_json(file, manifest)
 
 

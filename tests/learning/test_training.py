@@ -22,8 +22,8 @@ from geolulc.learning.interruption import TrainingInterrupted
 from geolulc.nets import load_checkpoint
 
 FILES = {
-    "class_ap.png", "config.toml", "history.csv", "history.png", "model.safetensors",
-    "summary.json",
+    ".geolulc.json", "class_ap.png", "config.toml", "history.csv", "history.png",
+    "model.safetensors", "summary.json",
 }  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def test_overwrite_replaces_a_run_and_nothing_else(made, quick, tmp_path) -> Non
     precious = tmp_path / "home"
     precious.mkdir()
     (precious / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputError, match="something that is not a training run"):
+    with pytest.raises(OutputError, match="something that is no run"):
         train(made, precious, quick, overwrite=True)
     assert (precious / "thesis.txt").exists()
 

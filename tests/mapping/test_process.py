@@ -80,9 +80,9 @@ def test_a_command_and_its_workers_use_memory_again(code: str) -> None:
 
 
 def test_the_users_own_choice_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from geolulc import memory
+    from geolulc import process
 
     monkeypatch.setenv(VARIABLE, "0")
-    monkeypatch.setattr(memory, "_library", lambda: None)
-    memory.tune_memory()
+    monkeypatch.setattr(process, "_library", lambda: None)
+    process.tune_memory()
     assert os.environ[VARIABLE] == "0"

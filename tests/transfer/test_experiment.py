@@ -293,7 +293,7 @@ def test_another_folder_or_another_store_is_not_touched(three, regions, quick, t
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.txt").write_text("!")
-    with pytest.raises(OutputError, match="mine: found something that is not a transfer"):
+    with pytest.raises(OutputError, match="mine: found something that is no experiment"):
         run_transfer(three, regions, config(quick), folder, overwrite=True)
     other = tmp_path / "other"
     other.mkdir()

@@ -1,6 +1,6 @@
-"""How the C library keeps memory that is free: glibc only, elsewhere nothing happens.
+"""What the command sets in its own process and its workers; a library import changes nothing.
 
-The command tunes its own process and its workers; a library import changes nothing.
+Of memory: how the C library keeps what is free. glibc only, elsewhere nothing happens.
 """
 
 from __future__ import annotations
@@ -8,12 +8,25 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import importlib.util
 import os
+from pathlib import Path
 from typing import Any, Final
 
 #: Of glibc's malloc.h.
 _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
+
+
+def use_own_gdal_data() -> None:
+    """Forget where another program keeps its data of GDAL and PROJ, before either is loaded.
+
+    Wheels bring data of their own version; those of PostGIS, QGIS or conda would break them.
+    """
+    found = importlib.util.find_spec("rasterio")
+    if found is not None and Path(str(found.origin)).with_name("proj_data").is_dir():
+        for variable in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA"):
+            os.environ.pop(variable, None)
 
 
 def tune_memory() -> None:
