@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from geolulc.errors import GeolulcError, OutputError
+from geolulc.errors import GeolulcError, OutputError, ParameterError
 
 _MARK: Final = ".partial-"
 #: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
@@ -32,11 +32,7 @@ _MARKER: Final = ".geolulc.json"
 #: What folders hold that were made before they had a marker: (kind, what must be, all that may be).
 _UNMARKED: Final = (
     ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
-    (
-        "store",
-        {"manifest.json", "index.parquet"},
-        r"(manifest|plan)\.json|index\.parquet|shard-\d+",
-    ),
+    ("store", {"manifest.json", "index.parquet"}, r"manifest\.json|index\.parquet|shard-\d+"),
     (
         "run",
         {"config.toml"},
@@ -46,6 +42,7 @@ _UNMARKED: Final = (
 )
 #: Libraries whose errors are no OSError where they cannot write.
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
+_NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -81,6 +78,21 @@ def require_free(paths: Sequence[Path], *, overwrite: bool, kind: str = "") -> N
             _require_folder(path)
 
 
+def require_folder(out: Path, name: str, what: str) -> None:
+    """Refuse, before any work, an ``out`` that cannot become the folder of ``what``.
+
+    ``name``: of a file that will be written there.
+    """
+    if out.suffix.lower() in (".tif", ".tiff") or out.is_file():
+        raise ParameterError(
+            f"output {out}",
+            found=f"a file for {what}",
+            expected="a folder, which gets a file of each",
+            remedy=f"Give {out.with_suffix('')}, say.",
+        )
+    require_free([out / name if out.is_dir() else out], overwrite=True)
+
+
 def _require_folder(path: Path) -> None:
     parent = path.parent
     if not parent.is_dir():
@@ -96,17 +108,16 @@ def _require_folder(path: Path) -> None:
 def _require_short(path: Path) -> None:
     """Also with what is added to the name while the file is written."""
     folder = path.with_name(_hidden(path.name) + "x" * 8 + f"-{this_process()}")
-    for longest in (folder, folder / path.name):
-        try:
-            longest.lstat()
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise OutputError(
-                    path,
-                    found=f"a name of {len(os.fsencode(path.name))} bytes",
-                    expected="some 50 fewer than the file system takes, as writing adds to it",
-                    remedy="Give a shorter name.",
-                ) from error
+    try:
+        (folder / path.name).lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise OutputError(
+                path,
+                found=f"a name of {len(os.fsencode(path.name))} bytes",
+                expected="some 50 fewer than the file system takes, as writing adds to it",
+                remedy="Give a shorter name.",
+            ) from error
 
 
 def _require_replaceable(path: Path, overwrite: bool, kind: str) -> None:
@@ -255,7 +266,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
     """What the system, or a library that writes files, says of a full disk, as ``OutputError``."""
     try:
         yield
@@ -271,13 +282,15 @@ def explained(path: Path) -> Iterator[None]:
             path,
             found=reason or f"{type(error).__name__}: {error}",
             expected="to write the whole output",
-            remedy="Free some space or give another path; nothing incomplete was left behind.",
+            remedy=remedy,
         ) from error
 
 
 def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:
     """Have what was written on the disk, with the usual permissions; folders with their marker."""
-    usual = _usual_mode(folder)
+    probe = folder / _PROBE  # as the umask says; safetensors keeps its files to their owner
+    probe.touch()
+    usual = stat.S_IMODE(probe.stat().st_mode)
     for target in targets:
         written = folder / target.name
         if written.is_dir() and kind:
@@ -314,18 +327,14 @@ def _publish(folder: Path, targets: Sequence[Path], replaced: Sequence[Path]) ->
 def _name(written: Path, target: Path) -> None:
     """Rename, but over nothing: a run that ended in between is not replaced in silence."""
     try:
-        if written.is_dir():
-            written.rename(target)
-            return
-        os.link(written, target)
+        written.rename(target) if written.is_dir() else os.link(written, target)
     except OSError as error:
         if error.errno in _NO_LINKS and not os.path.lexists(target):
             written.rename(target)
-            return
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, *_NO_LINKS):
+        elif error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, *_NO_LINKS):
             raise _exists(target, "it exists: it came while this run was at work") from error
-        raise
-    written.unlink()
+        else:
+            raise
 
 
 def _exists(target: Path, found: str) -> OutputError:
@@ -357,8 +366,8 @@ def _take_back(folder: Path, main: str, new: Mapping[str, object]) -> None:
     if not (folder / main).exists() or _identity(parent / main) == new[main]:
         return
     for name, identity in new.items():
-        if _identity(parent / name) == identity:
-            _remove(parent / name)
+        if _identity(new_file := parent / name) == identity:
+            shutil.rmtree(new_file) if new_file.is_dir() else new_file.unlink()
     if not os.path.lexists(parent / main):
         for old in sorted((folder / _OLD).glob("*"), key=lambda path: path.name == main):
             if not os.path.lexists(parent / old.name):
@@ -375,13 +384,6 @@ def _identity(path: Path) -> list[int] | None:
     return whole[:1] if stat.S_ISDIR(found.st_mode) else whole
 
 
-def _usual_mode(folder: Path) -> int:
-    """Permissions of new files, as the umask says; safetensors keeps its own to their owner."""
-    probe = folder / _PROBE
-    probe.touch()
-    return stat.S_IMODE(probe.stat().st_mode)
-
-
 def sync(path: Path) -> None:
     """Have a file, or the names in a folder, on the disk; some file systems sync no folders."""
     try:
@@ -393,13 +395,6 @@ def sync(path: Path) -> None:
     except OSError:
         if not path.is_dir():
             raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def this_process() -> str:
@@ -421,17 +416,13 @@ def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
     """
     last = targets[-1]
     pattern = re.compile(re.escape(_hidden(last.name)) + r"\w{8}-(.+)-(\d+)")
-    for leftover in last.parent.glob(f"{_escaped(_hidden(last.name))}*"):
+    for leftover in last.parent.glob(".*"):
         found = pattern.fullmatch(leftover.name)
         if found is None or leftover.is_symlink() or leftover.stat().st_uid != os.geteuid():
             continue  # another user's could name any file as one that it has published
         here = found[1] == socket.gethostname()
         if f"{found[1]}-{found[2]}" in gone or (here and not is_alive(int(found[2]))):
             _settle(leftover)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
 def is_alive(pid: int) -> bool:

@@ -51,8 +51,7 @@ def command(
 
     for path in (report, predictions):
         if path is not None:
-            kind = "report" if path is report else ""
-            require_free([path], overwrite=overwrite, kind=kind)
+            require_free([path], overwrite=overwrite, kind="report" if path is report else "")
     loaded, opened = load_checkpoint(model), open_store(store)
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -18,6 +18,9 @@ from geolulc.datasets.statistics import BandHistograms
 from geolulc.errors import DatasetError
 from geolulc.nomenclature import nomenclature
 from geolulc.staging import sync
+
+#: Beside a store: where the old one lies until the new one has its name.
+REPLACED: Final = ".{}.replaced"
 
 
 @contextmanager
@@ -96,14 +99,9 @@ def complete_store(
     return manifest
 
 
-def replaced_store(out: Path) -> Path:
-    """Where the store that was at ``out`` lies until the new one has its name."""
-    return out.parent / f".{out.name}.replaced"
-
-
 def publish_store(folder: Path, out: Path) -> None:
     """Give a completed store its name; what is there goes only when the new one is complete."""
-    old = replaced_store(out)
+    old = out.with_name(REPLACED.format(out.name))
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)

@@ -8,11 +8,9 @@ all are there, index and manifest follow, and the folder gets the store's name.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +19,7 @@ from typing import Any, Final
 
 from geolulc.datasets import layout
 from geolulc.datasets.archives import Archive, Lists, open_archive
-from geolulc.datasets.assembly import complete_store, publish_store, replaced_store
+from geolulc.datasets.assembly import REPLACED, complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
 from geolulc.datasets.lists import find_countries
@@ -31,16 +29,17 @@ from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.tars import ForwardReader, is_plain_tar
 from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
-from geolulc.errors import DatasetError, OutputError, ParameterError
+from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import nomenclature
 from geolulc.progress import Progress
-from geolulc.staging import mark, require_free
+from geolulc.staging import claimed, explained, mark, require_free
 
 _SMALLEST_SHARD: Final = 64
 _LARGEST_SHARD: Final = 2048
 #: Shards aimed at between these sizes: enough for many workers to share them evenly.
 _AIMED_SHARDS: Final = 64
 _PLAN_FILE: Final = "plan.json"
+_GOES_ON: Final = "Free some space and run the same command again: it goes on from here."
 
 
 class BrokenPatchesError(DatasetError):
@@ -237,20 +236,11 @@ def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str
 @contextlib.contextmanager
 def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
     folder = out.parent / f".{out.name}.preparing"
-    # both are emptied without a question
-    require_free([folder, replaced_store(out)], overwrite=True, kind="store")
-    folder.mkdir(exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OutputError(
-                out,
-                found="another run that is preparing it",
-                expected="one run at a time",
-                remedy="Wait for it or give another path.",
-            ) from None
+    with claimed(out):
+        # both are emptied without a question
+        old = out.with_name(REPLACED.format(out.name))
+        require_free([folder, old], overwrite=True, kind="store")
+        folder.mkdir(exist_ok=True)
         plan_file = folder / _PLAN_FILE
         if not plan_file.is_file() or plan_file.read_text(encoding="utf-8") != fingerprint:
             for leftover in folder.iterdir():
@@ -258,17 +248,8 @@ def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
             mark(folder, "store")
             (folder / PARTS_FOLDER).mkdir()
             plan_file.write_text(fingerprint, encoding="utf-8")
-        try:
+        with explained(out, _GOES_ON):
             yield folder
-        except OSError as error:
-            raise OutputError(
-                out,
-                found=error.strerror or type(error).__name__,
-                expected="to write the whole store",
-                remedy="Free some space and run the same command again: it goes on from here.",
-            ) from error
-    finally:
-        os.close(lock)
 
 
 def _write_shards(

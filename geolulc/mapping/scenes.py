@@ -21,7 +21,7 @@ from geolulc.outputs.story import Backdrop, SceneStory
 from geolulc.outputs.writing import write_map
 from geolulc.products import Product, open_product, true_colour
 from geolulc.progress import Progress
-from geolulc.staging import claimed, require_file_system, require_free
+from geolulc.staging import claimed, require_file_system, require_folder, require_free
 
 _LOG: Final = logging.getLogger(__name__)
 #: Longer side of the picture's backdrop, in pixels.
@@ -142,7 +142,8 @@ def open_target(out: Path, count: int, writing: Writing) -> bool:
     if count == 1 and out.suffix and not out.is_dir():
         require_free(writing.plan(out), overwrite=writing.overwrite)
         return True
-    _open_folder(out, count)
+    require_folder(out, "map.tif", f"{count} scenes")
+    out.mkdir(exist_ok=True)
     return False
 
 
@@ -217,39 +218,28 @@ class _Batch:
     def _finish(
         self, mapper: Mapper, opened: _Opened, when_decoded: Callable[[], None]
     ) -> SceneResult:
-        scene = opened.result.scene
-        if opened.run is None or opened.target is None:
+        scene, run, target = opened.result.scene, opened.run, opened.target
+        if run is None or target is None:
             return opened.result
         with opened.stack:
             try:
-                with self._progress(opened.run.product.name) as progress:
-                    files = self._write(mapper, opened, progress, when_decoded)
+                with self._progress(run.product.name) as progress:
+                    drawn = opened.backdrop
+                    backdrop = None if drawn is None else mapper.decoders.result(drawn)
+                    files = write_map(
+                        run.header,
+                        run.blocks(progress, when_decoded),
+                        target,
+                        story=SceneStory(self._writing.description, backdrop=backdrop),
+                        options=self._writing.output,
+                        # in a folder, files without their map.tif are of a run that was killed
+                        overwrite=self._writing.overwrite or not self._single,
+                    )
             except GeolulcError as error:
                 if self._single:
                     raise
                 return SceneResult(scene, error=error)
         return SceneResult(scene, files)
-
-    def _write(
-        self,
-        mapper: Mapper,
-        opened: _Opened,
-        progress: Progress | None,
-        when_decoded: Callable[[], None],
-    ) -> dict[str, Path]:
-        run, target = opened.run, opened.target
-        if run is None or target is None:
-            raise ValueError("nothing to map")
-        backdrop = None if opened.backdrop is None else mapper.decoders.result(opened.backdrop)
-        return write_map(
-            run.header,
-            run.blocks(progress, when_decoded),
-            target,
-            story=SceneStory(self._writing.description, backdrop=backdrop),
-            options=self._writing.output,
-            # in a folder of maps, files without their map.tif are of a run that was killed
-            overwrite=self._writing.overwrite or not self._single,
-        )
 
     def _target(self, scene: Path, product: Product) -> Path:
         target = self._out / f"{product.name}.tif"
@@ -287,16 +277,3 @@ def _backdrop(product: Product, run: Run) -> Backdrop | None:
         # a picture can do without; the map does not depend on it
         _LOG.warning("no true-colour backdrop: %s", error)
         return None
-
-
-def _open_folder(out: Path, count: int) -> None:
-    if out.suffix.lower() in (".tif", ".tiff") or out.is_file():
-        raise ParameterError(
-            f"output {out}",
-            found=f"a file for {count} scenes",
-            expected="a folder, which gets a map of each",
-            remedy=f"Give {out.with_suffix('')}, say.",
-        )
-    # the same refusals as for a file: missing parent, read-only
-    require_free([out / "map.tif" if out.is_dir() else out], overwrite=True)
-    out.mkdir(exist_ok=True)

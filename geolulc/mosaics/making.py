@@ -98,22 +98,11 @@ def combine_sources(
     if header.exclusive:
         _require_possible(story, output)
     mosaic = Mosaic(sources, story.grid, header, story.options)
+    blocks = mosaic.blocks(out.parent, progress)
     with claimed(out):
-        files = write_map(
-            header,
-            mosaic.blocks(out.parent, progress),
-            out,
-            story=story,
-            options=output,
-            overwrite=overwrite,
-        )
+        files = write_map(header, blocks, out, story=story, options=output, overwrite=overwrite)
     return MosaicResult(
-        files,
-        len(sources),
-        story.unweighted,
-        story.models,
-        story.grid.copied,
-        header.exclusive,
+        files, len(sources), story.unweighted, story.models, story.grid.copied, header.exclusive
     )
 
 

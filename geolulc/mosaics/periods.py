@@ -21,7 +21,7 @@ from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.tags import mosaic_of
 from geolulc.progress import Progress
-from geolulc.staging import require_free
+from geolulc.staging import require_folder
 
 #: What a mosaic can stand for.
 PERIODS: Final = ("month", "season", "year")
@@ -94,7 +94,7 @@ def make_mosaics(
             expected=f"one of {', '.join(PERIODS)}",
             remedy="Use one of these.",
         )
-    _require_folder(out)
+    require_folder(out, COLLECTION_NAME, "the mosaics of several periods")
     sources = open_sources(paths, out, options)
     grid = choose_grid(sources, options)
     groups: dict[str, list[MapSource]] = {}
@@ -120,17 +120,6 @@ def make_mosaics(
     if "stac" in output.chosen(MapKind.of(exclusive=header.exclusive, mosaic=True)):
         write_period_collection(out, header, by)
     return results
-
-
-def _require_folder(out: Path) -> None:
-    if out.suffix.lower() in (".tif", ".tiff") or out.is_file():
-        raise ParameterError(
-            f"output {out}",
-            found="a file for the mosaics of several periods",
-            expected="a folder, which gets one of each",
-            remedy=f"Give {out.with_suffix('')}, say.",
-        )
-    require_free([out / COLLECTION_NAME if out.is_dir() else out], overwrite=True)
 
 
 def _existing(target: Path, story: MosaicStory) -> MosaicResult:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -46,16 +47,21 @@ _EXPECTED: Final = "a Sentinel-2 L2A product: a .SAFE folder or a .zip of one"
 _UNPACK: Final = "Unpack it and give the .SAFE folder."
 _WHOLE: Final = "Give the .SAFE folder that it belongs to."
 _ANSWER: Final = "Log in where it comes from and download the product again."
-#: (bytes that a file begins with, what it is, the remedy); a tar's are at 257.
+#: What a file that is no zip begins with, what it is, and the remedy.
 _OTHER_FILES: Final = (
-    *((magic, "an archive of another format than zip", _UNPACK) for magic in (
-        b"\x1f\x8b", b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")),
-    *((magic, "a single image", _WHOLE) for magic in (
-        b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"II*\0", b"MM\0*", b"\x89PNG")),
-    *((magic, "a web page", _ANSWER) for magic in (b"<!DOCTYPE", b"<!doctype", b"<html")),
-    (b"{", "JSON, as a server answers", _ANSWER),
-    (b"<", "an XML file", _WHOLE),
-)  # fmt: skip
+    (rb"\Z", "an empty file", "Download it again."),
+    (rb".{257}ustar", "a tar archive", _UNPACK),
+    (
+        rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ|\x28\xb5\x2f\xfd",
+        "an archive of another format than zip",
+        _UNPACK,
+    ),
+    (rb"\0\0\0\x0cjP|\xff\x4f\xff\x51|II\*\0|MM\0\*|\x89PNG", "a single image", _WHOLE),
+    (rb"(\xef\xbb\xbf)?\s*(<!DOCTYPE|<!doctype|<html)", "a web page", _ANSWER),
+    (rb"(\xef\xbb\xbf)?\s*\{", "JSON, as a server answers", _ANSWER),
+    (rb"(\xef\xbb\xbf)?\s*<", "an XML file", _WHOLE),
+    (rb"", "a file of another kind", "Give the .SAFE folder or zip of a product."),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +140,15 @@ def list_contents(path: Path) -> Contents:
             return _list_folder(path)
         if path.is_file():
             return _list_zip(path)
+        subject, remedy = path, "Check the path."
         found = "neither a file nor a folder" if path.exists() else "nothing there"
     except OSError as error:
+        subject, remedy = error.filename or path, "Make it readable."
         found = error.strerror or type(error).__name__
-        raise ProductError(
-            error.filename or path, found=found, expected=_EXPECTED, remedy="Make it readable."
-        ) from error
-    raise ProductError(path, found=found, expected=_EXPECTED, remedy="Check the path.")
+    raise ProductError(subject, found=found, expected=_EXPECTED, remedy=remedy)
 
 
-def open_member(member: Member) -> BinaryIO:
+def open_member(member: Member) -> io.BufferedIOBase:
     """The member's bytes as a file; one that lies stored in a zip is bounded to its range."""
     if member.inside is None:
         return member.path.open("rb")
@@ -151,7 +156,7 @@ def open_member(member: Member) -> BinaryIO:
         return io.BufferedReader(_Range(member.path, member.start, member.size))
     with zipfile.ZipFile(member.path) as archive:
         # the zip's own handle stays open until this file is closed
-        return cast(BinaryIO, archive.open(member.inside))
+        return cast(io.BufferedIOBase, archive.open(member.inside))
 
 
 def damaged(subject: object, found: object) -> ProductError:
@@ -207,8 +212,7 @@ def _list_folder(root: Path) -> Contents:
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         members[name] = Member(name, path, path.stat().st_size)
-        if len(members) > _MOST_MEMBERS:
-            raise _too_many(root)
+        _require_few(root, len(members))
     return Contents(root, MappingProxyType(members))
 
 
@@ -235,8 +239,7 @@ def _list_zip(path: Path) -> Contents:
             infos = archive.infolist()
     except ZIP_ERRORS as error:
         raise _no_zip(path, error) from error
-    if len(infos) > _MOST_MEMBERS:
-        raise _too_many(path)
+    _require_few(path, len(infos))
     files = {}
     for info in infos:
         name = _plain_name(path, info)
@@ -260,23 +263,17 @@ def _list_zip(path: Path) -> Contents:
 
 def _no_zip(path: Path, error: Exception) -> ProductError:
     """Why a file is no zip, by what it begins with: most are no broken downloads."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    found, remedy = "a file of another kind", "Give the .SAFE folder or zip of a product."
     if path.name == _L1C_XML:
         return _not_a_product(path, [path.name])
-    if not start:
-        found, remedy = "an empty file", "Download it again."
-    elif start.startswith(b"PK"):
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start.startswith(b"PK"):
         found = f"not a whole zip ({error})"
         remedy = "Download it again; a download that stopped early looks like this."
-    elif start[257:262] == b"ustar":
-        found, remedy = "a tar archive", _UNPACK
     else:
-        for magic, what, help_ in _OTHER_FILES:
-            if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(magic):
-                found, remedy = what, help_
-                break
+        found, remedy = next(
+            said for magic, *said in _OTHER_FILES if re.match(magic, start, re.DOTALL)
+        )
     return ProductError(path, found=found, expected=_EXPECTED, remedy=remedy)
 
 
@@ -299,12 +296,8 @@ def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
     """A member's name as unzip makes it; ``ProductError`` for a member that it should not make."""
     written = info.filename.replace("\\", "/")
     parts = [part for part in written.split("/") if part not in ("", ".")]
-    if (
-        written.startswith("/")
-        or ".." in parts
-        or (parts and ":" in parts[0])
-        or not (parts or written.endswith("/"))
-    ):
+    outside = written.startswith("/") or ".." in parts or ":" in "".join(parts[:1])
+    if outside or not (parts or written.endswith("/")):
         raise _hostile(path, f"a member that leaves its folder: {info.filename}")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise _hostile(path, f"a link: {info.filename}")
@@ -324,13 +317,14 @@ def _hostile(path: Path, found: str) -> ProductError:
     )
 
 
-def _too_many(path: Path) -> ProductError:
-    return ProductError(
-        path,
-        found=f"more than {_MOST_MEMBERS:,} files",
-        expected="a product of a few hundred files",
-        remedy="Give the .SAFE folder or zip of one product.",
-    )
+def _require_few(path: Path, count: int) -> None:
+    if count > _MOST_MEMBERS:
+        raise ProductError(
+            path,
+            found=f"more than {_MOST_MEMBERS:,} files",
+            expected="a product of a few hundred files",
+            remedy="Give the .SAFE folder or zip of one product.",
+        )
 
 
 def _not_a_product(path: Path, names: list[str], products: Collection[object] = ()) -> ProductError:
@@ -344,10 +338,8 @@ def _not_a_product(path: Path, names: list[str], products: Collection[object] = 
         expected = "a Level-2A product (surface reflectance)"
         remedy = "Download the L2A product of the same scene, or make one with Sen2Cor."
     elif any("_MTD_SAFL2A_" in name for name in names):
-        found, expected = (
-            "the product format of before December 2016",
-            f"the compact format ({PRODUCT_XML})",
-        )
+        found = "the product format of before December 2016"
+        expected = f"the compact format ({PRODUCT_XML})"
         remedy = "Download the reprocessed product (Collection 1)."
     else:
         found = f"no {PRODUCT_XML}"

@@ -11,6 +11,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +25,7 @@ _ALGORITHMS: Final = {"MD5": "md5", "SHA-256": "sha256", "SHA3-256": "sha3_256"}
 
 
 def verify_members(root: Path, members: Iterable[Member]) -> int:
-    """How many of ``members`` of the product at ``root`` have a checksum, which is right.
-
-    Raises:
-        ProductError: one is not, a file cannot be read, or the manifest is damaged.
-    """
+    """How many of ``members`` of the product at ``root`` have a checksum; all must be right."""
     listed: Mapping[str, tuple[str, str]] = {}
     if root.is_dir() and (manifest := root / MANIFEST).is_file():
         listed = _read_sums(Member(MANIFEST, manifest, manifest.stat().st_size))
@@ -72,12 +69,11 @@ def _verify(member: Member, listed: Mapping[str, tuple[str, str]]) -> bool:
 
 
 def _digest(member: Member, algorithm: str) -> str:
-    crc = 0
-    digest = None if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
     with open_member(member) as file:
+        if algorithm != "crc32":
+            made = partial(hashlib.new, algorithm, usedforsecurity=False)
+            return hashlib.file_digest(file, made).hexdigest()
+        crc = 0
         while block := file.read(_BLOCK):
-            if digest is None:
-                crc = zlib.crc32(block, crc)
-            else:
-                digest.update(block)
-    return f"{crc:08x}" if digest is None else digest.hexdigest()
+            crc = zlib.crc32(block, crc)
+        return f"{crc:08x}"

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Final, NoReturn
+from io import BufferedIOBase
+from typing import Final, NoReturn
 
 from geolulc.products.archive import Member, damaged, open_member
 
@@ -39,9 +40,7 @@ class Frame:
     @property
     def tile_count(self) -> int:
         """Number of JP2 tiles."""
-        rows, columns = (
-            -(-n // t) if t else 0 for n, t in zip(self.shape, self.tile_shape, strict=True)
-        )
+        rows, columns = (-(-n // t) for n, t in zip(self.shape, self.tile_shape, strict=True))
         return rows * columns
 
 
@@ -60,7 +59,7 @@ def read_frame(member: Member) -> Frame:
 
 
 class _Walk:
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BufferedIOBase, size: int) -> None:
         self._file, self._size = file, size
 
     def _at(self, offset: int, count: int) -> bytes:
@@ -142,13 +141,9 @@ class _Walk:
     @staticmethod
     def _size_segment(data: bytes) -> Frame:
         x1, y1, x0, y0, width, height, left, top, count = struct.unpack(">2x8IH", data)
-        if x0 or y0 or left or top or not width or not height:
+        if x0 or y0 or left or top or not (x1 and y1 and width and height):
             raise ValueError("an image grid that Sentinel-2 does not use")
-        frame = Frame(
-            shape=(y1, x1),
-            tile_shape=(min(height, y1), min(width, x1)),
-            components=count,
-        )
+        frame = Frame((y1, x1), (min(height, y1), min(width, x1)), count)
         if frame.tile_count > _MOST_TILES:
             raise ValueError(f"{frame.tile_count:,} JP2 tiles")
         return frame

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import rasterio
+from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -99,53 +100,49 @@ def _driver() -> str:
     return next((driver for driver in _DRIVERS if driver in available), _DRIVERS[0])
 
 
-def require_image(
-    member: Member, grid: TileGrid, resolution: int, *, dtype: str, components: int = 1
-) -> None:
-    """``ProductError`` unless the image is whole and lies where the XML says.
+def resolution_of(image: Member) -> int:
+    """Metres, as the name says: ``…_B02_10m.jp2``."""
+    return int(image.name.rpartition("_")[2].removesuffix("m.jp2"))
 
-    A packed member must be unpacked first.
+
+def require_image(name: str, member: Member, grid: TileGrid) -> None:
+    """``ProductError`` unless the image of a band, "SCL" or "TCI" is whole and as the XML says.
+
+    A packed member must be unpacked first. The true-colour image is only a backdrop of pictures:
+    it is looked at when it is drawn.
     """
-    frame = read_frame(member)
-    expected = grid.shape(resolution)
-    if frame.shape != expected or frame.components != components:
-        raise ProductError(
-            member,
-            found=_size(frame.shape, frame.components),
-            expected=f"{_size(expected, components)}, as MTD_TL.xml says",
-            remedy="Download the product again; its files do not belong together.",
-        )
+    dtype = "uint8" if name in ("SCL", "TCI") else "uint16"
+    components = 3 if name == "TCI" else 1
+    frame, resolution = read_frame(member), resolution_of(member)
+    shape, there = grid.shape(resolution), grid.transform(resolution)
     with (
         image_settings(),
         decoding(member),
         open_image(member.gdal_path, georeference=True) as image,
     ):
         crs, transform, dtypes = image.crs, image.transform, image.dtypes
-    if set(dtypes) != {dtype}:
-        raise ProductError(
-            member,
-            found=f"{dtypes[0]} pixels",
-            expected=dtype,
-            remedy="Use an unmodified Sentinel-2 L2A product.",
-        )
-    if crs is not None and crs != rasterio.CRS.from_string(grid.crs):
-        raise _elsewhere(member, f"CRS {crs.to_string()}", grid.crs)
-    if not transform.is_identity and not transform.almost_equals(grid.transform(resolution)):
-        raise _elsewhere(
-            member,
-            f"corner ({transform.c:.0f}, {transform.f:.0f}) and pixels of {transform.a:g} m",
-            f"corner ({grid.left:.0f}, {grid.top:.0f}) and pixels of {resolution} m",
-        )
+    for fits, found, expected in (
+        (
+            (frame.shape, frame.components) == (shape, components),
+            _size(frame.shape, frame.components),
+            _size(shape, components),
+        ),
+        (set(dtypes) == {dtype}, f"{dtypes[0]} pixels", f"{dtype} pixels"),
+        (crs in (None, rasterio.CRS.from_string(grid.crs)), f"CRS {crs}", grid.crs),
+        (transform.is_identity or transform.almost_equals(there), _at(transform), _at(there)),
+    ):
+        if not fits:
+            raise ProductError(
+                member,
+                found=found,
+                expected=f"{expected}, as MTD_TL.xml says",
+                remedy="Download the product again; its files do not belong together.",
+            )
 
 
 def _size(shape: tuple[int, int], components: int) -> str:
     return f"{shape[0]} × {shape[1]} pixels" + (f" × {components}" if components != 1 else "")
 
 
-def _elsewhere(member: Member, found: str, expected: str) -> ProductError:
-    return ProductError(
-        member,
-        found=found,
-        expected=f"{expected}, as MTD_TL.xml says",
-        remedy="Download the product again; its files do not belong together.",
-    )
+def _at(transform: Affine) -> str:
+    return f"corner ({transform.c:.0f}, {transform.f:.0f}) and pixels of {transform.a:g} m"

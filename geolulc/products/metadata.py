@@ -68,6 +68,17 @@ class Metadata:
     listed: tuple[str, ...]
     granule: str
 
+    @property
+    def scene(self) -> Mapping[str, str]:
+        """Where a map comes from, for ``LandCoverMap.scene``."""
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            "sensing_time": self.sensing_time.isoformat(),
+            "baseline": self.baseline,
+            "tile": self.tile_id,
+        }
+
 
 def read_metadata(path: Path) -> Metadata:
     """The metadata of the product at ``path`` (folder or zip), whether or not its images exist.
@@ -245,14 +256,11 @@ def _grid(tile: Document) -> TileGrid:
             "Use an unmodified Sentinel-2 L2A product.",
         )
     left, top, width, height = places.pop()
-    if max(width, height) > _LARGEST_TILE:
+    if max(width, height) > _LARGEST_TILE or max(abs(left), abs(top)) > _FARTHEST:
         raise tile.error(
-            f"an extent of {width:,} m × {height:,} m",
-            f"at most a tile of {_LARGEST_TILE:,} m",
-            "Use an unmodified Sentinel-2 L2A product.",
+            f"an extent of {width:,} m × {height:,} m at ({left:,}, {top:,})",
+            f"at most a tile of {_LARGEST_TILE:,} m, at a place on the Earth",
         )
-    if max(abs(left), abs(top)) > _FARTHEST:
-        raise tile.error(f"a corner at ({left:,}, {top:,})", "a place on the Earth")
     try:
         return TileGrid(crs, left, top, width, height)
     except ProductError as error:

@@ -5,24 +5,35 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from geolulc.bands import BANDS, RESOLUTIONS, band
-from geolulc.errors import OutputError, ProductError
+from geolulc.bands import BANDS
+from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
-from geolulc.products.archive import ZIP_ERRORS, Contents, Member, damaged, list_contents
+from geolulc.products.archive import (
+    ZIP_ERRORS,
+    Contents,
+    Member,
+    damaged,
+    list_contents,
+    open_member,
+)
 from geolulc.products.checksums import verify_members
-from geolulc.products.images import require_image
+from geolulc.products.images import require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
+from geolulc.staging import explained
 
 _BLOCK: Final = 1 << 20
-_SCL: Final = ("SCL", 20)
-_TCI: Final = (("TCI", 10), ("TCI", 20), ("TCI", 60))
+_NO_ROOM: Final = "Set TMPDIR to a folder with room, or unpack the zip and give the .SAFE folder."
+#: (name, resolution) of all images that are used; of those of one name the first that is there.
+_IMAGES: Final = (
+    *((band.name, band.resolution) for band in BANDS),
+    *(("SCL", 20), ("TCI", 10), ("TCI", 20), ("TCI", 60)),
+)
 
 
 @dataclass(frozen=True)
@@ -55,17 +66,6 @@ class Product(Metadata):
         """Images that a zip holds deflated; see ``unpacked``."""
         return {name: member for name, member in self.images.items() if member.packed}
 
-    @property
-    def scene(self) -> Mapping[str, str]:
-        """Where a map comes from, for ``LandCoverMap.scene``."""
-        return {
-            "name": self.name,
-            "platform": self.platform,
-            "sensing_time": self.sensing_time.isoformat(),
-            "baseline": self.baseline,
-            "tile": self.tile_id,
-        }
-
 
 def open_product(path: Path, *, verify: bool = True) -> Product:
     """The product at ``path``: a ``.SAFE`` folder, or a ``.zip`` of one, read in place.
@@ -92,7 +92,7 @@ def open_product(path: Path, *, verify: bool = True) -> Product:
         )
     for name, member in images.items():
         if not member.packed:
-            require(name, member, metadata.grid)
+            require_image(name, member, metadata.grid)
     return Product(
         path=contents.path,
         **vars(metadata),
@@ -126,11 +126,7 @@ def describe_product(path: Path) -> dict[str, Any]:
     grid = metadata.grid
     return {
         "path": str(contents.path),
-        "name": metadata.name,
-        "platform": metadata.platform,
-        "sensing_time": metadata.sensing_time.isoformat(),
-        "baseline": metadata.baseline,
-        "tile": metadata.tile_id,
+        **metadata.scene,
         "crs": grid.crs,
         "left": grid.left,
         "top": grid.top,
@@ -169,23 +165,18 @@ def unpacked(product: Product, *, folder: Path | None = None) -> Iterator[Produc
         for name, member in product.packed.items():
             image = _inflate(member, Path(temporary) / f"{name}.jp2", product.grid, name)
             if name != "TCI":
-                require(name, image, product.grid)
+                require_image(name, image, product.grid)
             images[name] = image
         yield replace(product, images=images)
 
 
 def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
     """Image of each band, "SCL" and "TCI": by the XML's list, else by the names in the granule."""
-    images = {}
-    for b in BANDS:
-        if member := _find_image(contents, metadata, b.name, b.resolution):
-            images[b.name] = member
-    if member := _find_image(contents, metadata, *_SCL):
-        images["SCL"] = member
-    for kind in _TCI:
-        if member := _find_image(contents, metadata, *kind):
-            images["TCI"] = member
-            break
+    images: dict[str, Member] = {}
+    for name, resolution in _IMAGES:
+        found = None if name in images else _find_image(contents, metadata, name, resolution)
+        if found is not None:
+            images[name] = found
     return images
 
 
@@ -213,51 +204,18 @@ def _find_image(
     return found[0] if found else None
 
 
-def _resolution(name: str, member: Member) -> int:
-    if name == "TCI":
-        return next(r for r in RESOLUTIONS if member.name.endswith(f"_{r}m.jp2"))
-    return _SCL[1] if name == "SCL" else band(name).resolution
-
-
-def require(name: str, member: Member, grid: TileGrid) -> None:
-    """``ProductError`` unless the image of a band, "SCL" or "TCI" is what the metadata say.
-
-    The true-colour image is only a backdrop of pictures: it is looked at when it is drawn.
-    """
-    require_image(
-        member,
-        grid,
-        _resolution(name, member),
-        dtype="uint8" if name in ("SCL", "TCI") else "uint16",
-        components=3 if name == "TCI" else 1,
-    )
-
-
 def _inflate(member: Member, target: Path, grid: TileGrid, name: str) -> Member:
-    rows, columns = grid.shape(_resolution(name, member))
+    rows, columns = grid.shape(resolution_of(member))
     limit = 2 * rows * columns * (3 if name == "TCI" else 2) + _BLOCK
     if member.size > limit:
         raise damaged(member, f"{member.size:,} bytes, more than its pixels can need")
-    try:
-        with zipfile.ZipFile(member.path) as archive, archive.open(str(member.inside)) as source:
-            _copy(source, target, limit)
-    except ZIP_ERRORS as error:
-        raise damaged(member, error) from error
-    except OSError as error:
-        raise OutputError(
-            target.parent,
-            found=error.strerror or type(error).__name__,
-            expected=f"room to unpack {member.name}",
-            remedy="Set TMPDIR to a folder with room, or unpack the zip and give the .SAFE folder.",
-        ) from error
+    with explained(target.parent, _NO_ROOM):
+        try:
+            with open_member(member) as source, target.open("wb") as file:
+                while block := source.read(_BLOCK):
+                    file.write(block)
+                    if file.tell() > limit:  # a stream may be longer than its zip says
+                        raise damaged(member, "more bytes than its pixels can need")
+        except ZIP_ERRORS as error:
+            raise damaged(member, error) from error
     return Member(member.name, target, target.stat().st_size)
-
-
-def _copy(source: IO[bytes], target: Path, limit: int) -> None:
-    """Copies at most ``limit`` bytes: a deflated stream may be longer than its zip says."""
-    with target.open("wb") as file:
-        while block := source.read(_BLOCK):
-            limit -= len(block)
-            if limit < 0:
-                raise ValueError("more bytes than its pixels can need")
-            file.write(block)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geolulc.grid import Extent
-from geolulc.products.images import decoding, image_settings, open_image
-from geolulc.products.product import Product, require, unpacked
+from geolulc.products.images import decoding, image_settings, open_image, require_image
+from geolulc.products.product import Product, unpacked
 from geolulc.products.radiometry import reflectance_dn
 
 #: Sen2Cor's TCI shows reflectance 0.3558 as 255.
@@ -44,7 +44,7 @@ def true_colour(
     shape = max(1, round(rows / scale)), max(1, round(columns / scale))
     with unpacked(replace(product, verify=False)) as ready, image_settings():
         if (tci := ready.images.get("TCI")) is not None:
-            require("TCI", tci, tile)
+            require_image("TCI", tci, tile)
             picture = np.stack([_read(tci.gdal_path, i, window, shape) for i in (1, 2, 3)], axis=-1)
         else:
             picture = np.stack(

@@ -346,7 +346,7 @@ def test_nothing_but_a_store_is_replaced(v1: Path, tmp_path: Path) -> None:
 
 def test_a_second_run_at_the_same_time_is_refused(v1: Path, tmp_path: Path) -> None:
     def progress(done: int, total: int) -> None:
-        with pytest.raises(OutputError, match="another run that is preparing it"):
+        with pytest.raises(OutputError, match="another run at work on it"):
             prepare_store(v1, tmp_path / "s")
 
     prepare_store(v1, tmp_path / "s", progress=progress)
