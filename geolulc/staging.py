@@ -32,7 +32,7 @@ _MARKER: Final = ".geolulc.json"
 #: What folders hold that were made before they had a marker: (kind, what must be, all that may be).
 _UNMARKED: Final = (
     ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
-    ("store", {"manifest.json", "index.parquet"}, r"manifest\.json|index\.parquet|shard-\d+"),
+    ("store", {"manifest.json", "index.parquet"}, r"(manifest|plan)\.json|index.parquet|shard-\d+"),
     (
         "run",
         {"config.toml"},

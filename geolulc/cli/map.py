@@ -118,12 +118,7 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     show_default=True,
     help="Of convolutions; auto is fp16 on CUDA, else float32.",
 )
-@click.option(
-    "--verify/--no-verify",
-    default=True,
-    show_default=True,
-    help="Compare images with the checksums that came with them: 2 % of the time of decoding.",
-)
+@click.option("--verify/--no-verify", default=True, help="Compare images with their checksums.")
 @click.option("--tta", is_flag=True, help="Average over flips and turns: 8 × the inference.")
 @click.option(
     "--batch-size",

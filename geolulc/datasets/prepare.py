@@ -237,9 +237,8 @@ def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str
 def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
     folder = out.parent / f".{out.name}.preparing"
     with claimed(out):
-        # both are emptied without a question
-        old = out.with_name(REPLACED.format(out.name))
-        require_free([folder, old], overwrite=True, kind="store")
+        emptied = folder, out.with_name(REPLACED.format(out.name))  # without a question
+        require_free(emptied, overwrite=True, kind="store")
         folder.mkdir(exist_ok=True)
         plan_file = folder / _PLAN_FILE
         if not plan_file.is_file() or plan_file.read_text(encoding="utf-8") != fingerprint:

@@ -17,6 +17,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -39,9 +40,8 @@ _READABLE: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 #: Encrypted, patched, strongly encrypted, masked (PKWARE APPNOTE, 4.4.4).
 _UNREADABLE_FLAGS: Final = 0x1 | 0x20 | 0x40 | 0x2000
 #: What reading a member of a zip raises where it is damaged or hostile.
-ZIP_ERRORS: Final = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError),
-    *(NotImplementedError, RuntimeError),
+_ZIP_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError),
 )
 _EXPECTED: Final = "a Sentinel-2 L2A product: a .SAFE folder or a .zip of one"
 _UNPACK: Final = "Unpack it and give the .SAFE folder."
@@ -111,11 +111,8 @@ class Contents:
                 expected=f"at most {limit:,} bytes",
                 remedy="Download the product again; this is no metadata of Sentinel-2.",
             )
-        try:
-            with open_member(member) as file:
-                data = file.read(limit + 1)
-        except (OSError, *ZIP_ERRORS) as error:
-            raise damaged(member, error) from error
+        with reading(member, OSError), open_member(member) as file:
+            data = file.read(limit + 1)
         if len(data) != member.size:
             raise damaged(member, f"{len(data):,} of {member.size:,} bytes")
         if member.crc not in (None, zlib.crc32(data)):
@@ -167,6 +164,15 @@ def damaged(subject: object, found: object) -> ProductError:
         expected="a whole file",
         remedy="Download the product again.",
     )
+
+
+@contextmanager
+def reading(member: Member, *others: type[Exception]) -> Iterator[None]:
+    """What zips raise that are damaged or hostile, and ``others``, as an error of ``member``."""
+    try:
+        yield
+    except (*_ZIP_ERRORS, *others) as error:
+        raise damaged(member, error) from error
 
 
 class _Range(io.RawIOBase):
@@ -237,7 +243,7 @@ def _list_zip(path: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except ZIP_ERRORS as error:
+    except _ZIP_ERRORS as error:
         raise _no_zip(path, error) from error
     _require_few(path, len(infos))
     files = {}
@@ -343,8 +349,7 @@ def _not_a_product(path: Path, names: list[str], products: Collection[object] = 
         remedy = "Download the reprocessed product (Collection 1)."
     else:
         found = f"no {PRODUCT_XML}"
-        if folders and path.is_file():
-            remedy = f"Unpack it and give {folders[0]}."
-        elif folders:
-            remedy = f"Give {path / folders[0]}."
+        if folders:
+            inside = path.is_file()
+            remedy = f"Unpack it and give {folders[0]}." if inside else f"Give {path / folders[0]}."
     return ProductError(path, found=found, expected=expected, remedy=remedy)

@@ -14,14 +14,7 @@ from typing import Any, Final
 from geolulc.bands import BANDS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
-from geolulc.products.archive import (
-    ZIP_ERRORS,
-    Contents,
-    Member,
-    damaged,
-    list_contents,
-    open_member,
-)
+from geolulc.products.archive import Contents, Member, damaged, list_contents, open_member, reading
 from geolulc.products.checksums import verify_members
 from geolulc.products.images import require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
@@ -209,13 +202,14 @@ def _inflate(member: Member, target: Path, grid: TileGrid, name: str) -> Member:
     limit = 2 * rows * columns * (3 if name == "TCI" else 2) + _BLOCK
     if member.size > limit:
         raise damaged(member, f"{member.size:,} bytes, more than its pixels can need")
-    with explained(target.parent, _NO_ROOM):
-        try:
-            with open_member(member) as source, target.open("wb") as file:
-                while block := source.read(_BLOCK):
-                    file.write(block)
-                    if file.tell() > limit:  # a stream may be longer than its zip says
-                        raise damaged(member, "more bytes than its pixels can need")
-        except ZIP_ERRORS as error:
-            raise damaged(member, error) from error
+    with (
+        explained(target.parent, _NO_ROOM),
+        reading(member),
+        open_member(member) as source,
+        target.open("wb") as file,
+    ):
+        while block := source.read(_BLOCK):
+            file.write(block)
+            if file.tell() > limit:  # a stream may be longer than its zip says
+                raise ValueError("more bytes than its pixels can need")
     return Member(member.name, target, target.stat().st_size)

@@ -344,6 +344,22 @@ def test_nothing_but_a_store_is_replaced(v1: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "photos"]
 
 
+@pytest.mark.parametrize("name", [".s.preparing", ".s.replaced"])
+@pytest.mark.parametrize("link", [False, True])
+def test_hidden_folders_of_others_are_not_emptied(
+    v1: Path, tmp_path: Path, name: str, link: bool
+) -> None:
+    folder = tmp_path / ("photos" if link else name)
+    folder.mkdir()
+    (folder / "cat.jpg").touch()
+    if link:
+        (tmp_path / name).symlink_to(folder)
+    with pytest.raises(OutputError, match=f"{name}: found something that is no store"):
+        prepare_store(v1, tmp_path / "s")
+    assert (folder / "cat.jpg").exists()
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_second_run_at_the_same_time_is_refused(v1: Path, tmp_path: Path) -> None:
     def progress(done: int, total: int) -> None:
         with pytest.raises(OutputError, match="another run at work on it"):

@@ -86,3 +86,16 @@ def test_the_users_own_choice_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_library", lambda: None)
     process.tune_memory()
     assert os.environ[VARIABLE] == "0"
+
+
+def test_data_of_other_programs_are_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of PostGIS, QGIS or conda are of other versions than the wheels'."""
+    from geolulc import process
+
+    for variable in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA"):
+        monkeypatch.setenv(variable, "/nonexistent")
+    process.use_own_gdal_data()
+    import rasterio
+
+    if (Path(rasterio.__file__).parent / "proj_data").is_dir():
+        assert not {"PROJ_LIB", "PROJ_DATA", "GDAL_DATA"} & os.environ.keys()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkp
 from geolulc.nomenclature import BEN19
 from geolulc.outputs import OutputOptions, write_map
 from geolulc.products import decode_tile, open_product
+from geolulc.products import product as product_module
+from geolulc.staging import claimed
 
 OUTPUT = OutputOptions(("probabilities", "classes"))
 OPTIONS = MapOptions(device="cpu", mask_scl=())
@@ -122,11 +125,31 @@ class TestManyScenes:
             _map(scenes, tmp_path / "no" / "maps")
 
 
+def test_one_run_a_map(tmp_path):
+    (scene,) = _scenes(tmp_path / "in", 8192)
+    target = tmp_path / "map.tif"
+    with claimed(target), pytest.raises(OutputError, match="another run at work on it"):
+        _map([scene], target)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_images_are_compared_unless_that_is_declined(tmp_path, monkeypatch):
+    (scene,) = _scenes(tmp_path / "in", 8192)
+    seen = []
+    monkeypatch.setattr(product_module, "verify_product", lambda product: seen.append(product))
+    for number, verify in enumerate((True, False)):
+        options = replace(OPTIONS, verify=verify)
+        map_scenes(
+            [scene], tmp_path / f"{number}.tif", [make_model(Means())], options, output=OUTPUT
+        )
+        assert len(seen) == 1
+
+
 def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch):
     scene = make_product(tmp_path / "in", random_bands(6000, 6000))
 
-    def opened_then_cut(scene):
-        product = open_product(scene)
+    def opened_then_cut(scene, verify):
+        product = open_product(scene, verify=verify)
         path = Path(product.band_files["B12"])
         os.truncate(path, path.stat().st_size // 2)
         return product
