@@ -42,9 +42,9 @@ class BandStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: NaN as None, percentiles under string keys."""
-        plain = asdict(self)
-        plain["percentiles"] = {str(k): v for k, v in self.percentiles.items()}
-        return {name: _without_nan(value) for name, value in plain.items()}
+        plain = {name: _without_nan(value) for name, value in asdict(self).items()}
+        percentiles = {str(k): _without_nan(v) for k, v in self.percentiles.items()}
+        return plain | {"percentiles": percentiles}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> BandStatistics:
@@ -65,8 +65,6 @@ class BandStatistics:
 
 
 def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -90,15 +88,12 @@ class BandHistograms:
             self._count_waiting()
 
     def _count_waiting(self) -> None:
-        row = 0
-        for resolution, names in GROUPS.items():
-            for channel in range(len(names)):
-                if self._waiting:
-                    pixels = np.concatenate(
-                        [dn[resolution][channel].ravel() for dn in self._waiting]
-                    )
-                    self._counts[row] += np.bincount(pixels, minlength=_LEVELS)
-                row += 1
+        if self._waiting:
+            # (resolution, channel) of each row of the counts
+            places = [(r, channel) for r, names in GROUPS.items() for channel in range(len(names))]
+            for row, (resolution, channel) in enumerate(places):
+                pixels = np.concatenate([dn[resolution][channel].ravel() for dn in self._waiting])
+                self._counts[row] += np.bincount(pixels, minlength=_LEVELS)
         self._waiting = []
 
     def merge(self, other: BandHistograms) -> None:

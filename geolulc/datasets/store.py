@@ -19,7 +19,7 @@ from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.patch import SPLITS, Patch
 from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
-from geolulc.errors import DatasetError, GeolulcError, ParameterError
+from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import Nomenclature, nomenclature
 
 _Column = TypeVar("_Column", list[Any], NDArray[Any])
@@ -32,6 +32,8 @@ class Store:
         path: the folder.
         manifest: counts, classes, statistics and checksums, as ``manifest.json`` has them.
         nomenclature: the classes of ``targets``.
+        target_bytes: ``targets`` as uint8, a quarter of the memory.
+        shard_files: the datadings file of each shard.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,9 +41,7 @@ class Store:
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         try:
             self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
-            self._shard_files: Final = tuple(
-                self._shard_file(shard) for shard in self.manifest["shards"]
-            )
+            self.shard_files: Final = tuple(map(self._shard_file, self.manifest["shards"]))
             total = int(self.manifest["patches"]["total"])
             names = tuple(self.manifest["classes"]["names"])
         except (KeyError, TypeError, ValueError) as error:
@@ -52,7 +52,7 @@ class Store:
         self._offsets: Final = self._numbers("offset")
         self._sizes: Final = self._numbers("size")
         self._check(total)
-        self._hot: Final = multi_hot(self._numbers("classes"), len(names))
+        self.target_bytes: Final = multi_hot(self._numbers("classes"), len(names))
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path,)
@@ -107,12 +107,7 @@ class Store:
     @functools.cached_property
     def targets(self) -> NDArray[np.float32]:
         """float32 (patches, classes): 1 where the patch has the class."""
-        return self._hot.astype(np.float32)
-
-    @property
-    def target_bytes(self) -> NDArray[np.uint8]:
-        """``targets`` as uint8, a quarter of the memory."""
-        return self._hot
+        return self.target_bytes.astype(np.float32)
 
     @functools.cached_property
     def splits(self) -> tuple[str | None, ...]:
@@ -143,13 +138,10 @@ class Store:
                 expected=f"one of {', '.join(SPLITS)}",
                 remedy="Use one of these.",
             )
-        parts = [
-            pc.fill_null(pc.equal(batch.column(0).cast(pa.string()), name), False).to_numpy(
-                zero_copy_only=False
-            )
-            for batch in read_batches(self.path / layout.INDEX_FILE, ["split"])
-        ]
-        return np.flatnonzero(self._whole(np.concatenate(parts))).astype(np.int64)
+        batches = read_batches(self.path / layout.INDEX_FILE, ["split"])
+        own = [pc.equal(batch.column(0).cast(pa.string()), name) for batch in batches]
+        chosen = pc.fill_null(pa.chunked_array(own, pa.bool_()), False).to_numpy()
+        return np.flatnonzero(self._whole(chosen)).astype(np.int64)
 
     @functools.cached_property
     def statistics(self) -> Mapping[str, BandStatistics]:
@@ -175,11 +167,6 @@ class Store:
         """Whether each patch has a reference map (``prepare_store(reference_maps=True)``)."""
         return np.array(self.column("has_reference"), np.bool_)
 
-    @property
-    def shard_files(self) -> tuple[Path, ...]:
-        """The datadings file of each shard."""
-        return self._shard_files
-
     @functools.cached_property
     def pixel_hashes(self) -> NDArray[np.uint64]:
         """XXH3 of each patch's pixels (``records.pixel_hash``)."""
@@ -193,7 +180,7 @@ class Store:
             DatasetError: the record is damaged.
         """
         position = range(len(self))[index]
-        file = self._shard_files[self._shards[position]]
+        file = self.shard_files[self._shards[position]]
         size = int(self._sizes[position])
         try:
             with file.open("rb") as stream:
@@ -214,9 +201,7 @@ def open_store(path: str | Path) -> Store:
     """
     try:
         return Store(Path(path))
-    except GeolulcError as error:
-        if isinstance(error, ParameterError):  # a nomenclature that does not exist
-            raise DatasetError(
-                path, found=error.found, expected=error.expected, remedy="Prepare it again."
-            ) from error
-        raise
+    except ParameterError as error:  # a nomenclature that does not exist
+        raise DatasetError(
+            path, found=error.found, expected=error.expected, remedy="Prepare it again."
+        ) from error

@@ -8,7 +8,6 @@ from typing import Any
 from datadings.tools import hash_md5hex, load_md5file
 
 from geolulc.datasets import layout
-from geolulc.datasets import manifest as manifests
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
 from geolulc.errors import DatasetError
@@ -56,7 +55,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
 
 def _find_damage(path: Path, manifest: Any) -> list[str]:
     damaged = []
-    if manifests.file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
+    if layout.file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
         damaged.append(layout.INDEX_FILE)
     for shard in manifest["shards"]:
         folder = path / shard["name"]
