@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,51 +9,16 @@ from typing import Any, Final
 from geolulc.errors import CheckpointError
 from geolulc.nets.checkpoint import read_settings
 from geolulc.nets.hub import cached_file, fetch_snapshot
-from geolulc.nets.published_encoders import ENCODERS, PREFIX
+from geolulc.nets.published_encoders import ENCODERS, PREFIX, fetch_encoder, read_table
 from geolulc.nets.shipped import shipped_models
 from geolulc.nets.snapshots import WEIGHTS_NAME
 
-_ORG: Final = "BIFOLD-BigEarthNetv2-0"
 _CARD: Final = "README.md"
+_SEE_CARD: Final = "see its card"
 
-
-@dataclass(frozen=True)
-class PublishedModel:
-    """A published model: facts from its listing and card; "" where a figure could not be had."""
-
-    name: str
-    backbone: str
-    megabytes: float
-    scores: str = ""
-    source: str = ""
-
-
-_ROWS: Final = (
-    PublishedModel(f"{_ORG}/resnet18-s2-v0.2.0", "resnet18", 44.9),
-    PublishedModel(f"{_ORG}/resnet50-s2-v0.2.0", "resnet50", 94.5),
-    PublishedModel(f"{_ORG}/resnet101-s2-v0.2.0", "resnet101", 170.7),
-    PublishedModel(f"{_ORG}/convnextv2_base-s2-v0.2.0", "convnextv2_base", 350.9),
-    PublishedModel(f"{_ORG}/vit_base_patch8_224-s2-v0.2.0", "vit_base_patch8_224", 342.9),
-    PublishedModel(f"{_ORG}/mobilevit_s-s2-v0.2.0", "mobilevit_s", 19.9),
-    PublishedModel(f"{_ORG}/convmixer_768_32-s2-v0.2.0", "convmixer_768_32", 82.9),
-    PublishedModel(
-        f"{_ORG}/mixer_b16_224-s2-v0.1.1",
-        "mixer_b16_224",
-        0.0,
-        "AP macro 0.678, micro 0.844; F1 macro 0.616, micro 0.744",
-        "its card; BigEarthNet v2 test split",
-    ),
-    PublishedModel(
-        "hackelle/rdnet_base-s2-v0.2.0",
-        "rdnet_base",
-        0.0,
-        "AP macro 0.689, micro 0.854; F1 macro 0.623, micro 0.755",
-        "its card; BigEarthNet v2 test split",
-    ),
-)
-
-#: Name → published model of Sentinel-2 bands alone.
-PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType({m.name: m for m in _ROWS})
+#: Name → published model of Sentinel-2 bands alone: facts from its listing and card; "" where a
+#: figure could not be had.
+PUBLISHED: Final = MappingProxyType({r["name"]: r for r in read_table("published_models.csv")})
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -73,40 +36,38 @@ def list_models() -> list[dict[str, Any]]:
                 "bands": sum(map(len, settings.bands.values())),
                 "classes": len(settings.classes),
                 "megabytes": round(file.stat().st_size / 1e6, 1),
-                "licence": str(settings.provenance.get("licence", "see its card")),
-                "scores": "see its card",
+                "licence": str(settings.provenance.get("licence", _SEE_CARD)),
+                "scores": _SEE_CARD,
                 "source": f"models/{name}.md",
             }
         )
     for model in PUBLISHED.values():
-        cached = cached_file(model.name, WEIGHTS_NAME)
         rows.append(
             {
-                "name": model.name,
+                "name": model["name"],
                 "kind": "published",
                 "task": "patch",
-                "where": str(cached) if cached else "hub",
-                "backbone": model.backbone,
+                "where": str(cached_file(model["name"], WEIGHTS_NAME) or "hub"),
+                "backbone": model["backbone"],
                 "bands": 10,
                 "classes": 19,
-                "megabytes": model.megabytes or None,
-                "licence": "see its card",
-                "scores": model.scores or "see its card",
-                "source": model.source,
+                "megabytes": float(model["megabytes"] or 0) or None,
+                "licence": _SEE_CARD,
+                "scores": model["scores"] or _SEE_CARD,
+                "source": model["source"],
             }
         )
     for encoder in ENCODERS.values():
-        cached = cached_file(encoder.repository, encoder.file)
         rows.append(
             {
                 "name": PREFIX + encoder.name,
                 "kind": "encoder for --pretrained",
-                "where": str(cached) if cached else "hub",
+                "where": str(cached_file(encoder.repository, encoder.file) or "hub"),
                 "backbone": encoder.backbone,
                 "bands": len(encoder.convention.bands),
                 "classes": 0,
                 "megabytes": None,
-                "licence": "see its card",
+                "licence": _SEE_CARD,
                 "scores": "",
                 "source": encoder.paper,
             }
@@ -121,14 +82,10 @@ def show_model(name: str) -> str:
         CheckpointError: no model of that name is known.
     """
     shipped = shipped_models().get(name)
-    if shipped is not None:
-        card = shipped.with_suffix(".md")
-        if card.is_file():
-            return card.read_text(encoding="utf-8")
-    if name in PUBLISHED:
-        cached = cached_file(name, _CARD)
-        if cached is not None:
-            return cached.read_text(encoding="utf-8", errors="replace")
+    if shipped is not None and (card := shipped.with_suffix(".md")).is_file():
+        return card.read_text(encoding="utf-8")
+    if name in PUBLISHED and (cached := cached_file(name, _CARD)) is not None:
+        return cached.read_text(encoding="utf-8", errors="replace")
     row = next((r for r in list_models() if r["name"] == name), None)
     if row is None:
         raise _unknown(name)
@@ -149,8 +106,6 @@ def fetch_model(name: str) -> Path:
     if name in shipped_models():
         return shipped_models()[name]
     if name.startswith(PREFIX):
-        from geolulc.nets.published_encoders import fetch_encoder
-
         return fetch_encoder(name.removeprefix(PREFIX))
     if name.count("/") != 1:
         raise _unknown(name)

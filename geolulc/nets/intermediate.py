@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
-from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.pretrained import OneEncoder
+from geolulc.nets.resizing import resize
 from geolulc.nets.stages import Stage, open_stages, run_modules
 
 #: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
@@ -39,14 +39,10 @@ class Join(nn.Module):
 
     def forward(self, features: Tensor, bands: Tensor) -> Tensor:
         """(N, channels, rows, columns) and (N, bands, pixels, pixels) → the first's shape."""
-        size = features.shape[-2:]
-        if bands.shape[-2:] != size:
-            # halving with this rule is the mean of 2 × 2 pixels
-            bands = functional.interpolate(bands, size, mode="bilinear", align_corners=False)
-        return cast(Tensor, features + self.lift(bands))
+        return cast(Tensor, features + self.lift(resize(bands, features.shape[-2:])))
 
 
-class IntermediateFusion(nn.Module):
+class IntermediateFusion(OneEncoder):
     """The 10 m bands enter; 20 m bands join after the stage of stride 2, 60 m after stride 4.
 
     A backbone without such a stage takes a group at its first stage of a greater stride. The
@@ -80,17 +76,17 @@ class IntermediateFusion(nn.Module):
             r: f"after {s.name} (stride {s.stride}, {s.channels} channels)"
             for r, s in self.stages.items()
         }
-        self._bands = bands[10]
+        self.bands = bands[10]
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The trunk, with the bands that enter it."""
-        return (EncoderInput(self.backbone, self._bands),)
-
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
-        """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
+    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → a map (N, channels, rows, columns)."""
         features = run_modules(self.backbone, self.segments[0], x10)
         features = self.join20(features, x20)
         features = run_modules(self.backbone, self.segments[1], features)
         features = self.join60(features, x60)
         features = run_modules(self.backbone, self.segments[2], features)
-        return cast(Tensor, self.backbone.forward_head(self.attention(features)))
+        return cast(Tensor, self.attention(features))
+
+    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
+        return cast(Tensor, self.backbone.forward_head(self.features(x10, x20, x60)))

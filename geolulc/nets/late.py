@@ -9,13 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
-from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
-
-#: The encoder of the 60 m bands ends with the stage of this stride: 20 pixels are 2 or 3 there.
-SHALLOW_STRIDE = 8
+from geolulc.nets.pretrained import EncoderAResolution
+from geolulc.nets.stages import SHALLOW_STRIDE, keep_modules, open_trunk, run_modules
 
 
 class Encoder(nn.Module):
@@ -23,26 +19,21 @@ class Encoder(nn.Module):
 
     def __init__(self, config: NetConfig, bands: int, *, pixels: int) -> None:
         super().__init__()
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-            pixels=pixels,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, bands, pixels=pixels)
         self.backbone = opened.model
         self.attention = attention_block(config, opened.model)
         self.num_features = int(
             getattr(opened.model, "head_hidden_size", None) or opened.model.num_features
         )
-        last = layout.stages[-1]
-        self.depth = f"all of {config.backbone} (stride {last.stride})"
+        self.depth = f"all of {config.backbone} (stride {layout.stages[-1].stride})"
+
+    def features(self, x: Tensor) -> Tensor:
+        """(N, bands, pixels, pixels) → a map (N, channels, rows, columns)."""
+        return cast(Tensor, self.attention(self.backbone.forward_features(x)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, bands, pixels, pixels) → (N, num_features)."""
-        features = self.attention(self.backbone.forward_features(x))
-        return cast(Tensor, self.backbone.forward_head(features, pre_logits=True))
+        return cast(Tensor, self.backbone.forward_head(self.features(x), pre_logits=True))
 
 
 class ShallowEncoder(nn.Module):
@@ -51,13 +42,7 @@ class ShallowEncoder(nn.Module):
     def __init__(self, config: NetConfig, bands: int) -> None:
         super().__init__()
         # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
-        opened = open_backbone(
-            config.backbone,
-            in_chans=bands,
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-        )
-        layout = open_stages(config.backbone, opened, bands)
+        opened, layout = open_trunk(config, bands)
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model
@@ -68,13 +53,16 @@ class ShallowEncoder(nn.Module):
         self.num_features = stage.channels
         self.depth = f"{config.backbone} up to {stage.name} (stride {stage.stride})"
 
+    def features(self, x: Tensor) -> Tensor:
+        """(N, bands, pixels, pixels) → a map (N, num_features, rows, columns)."""
+        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, x)))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, bands, pixels, pixels) → (N, num_features)."""
-        features = self.attention(run_modules(self.backbone, self.modules_used, x))
-        return cast(Tensor, self.norm(features.mean(dim=(2, 3))))
+        return cast(Tensor, self.norm(self.features(x).mean(dim=(2, 3))))
 
 
-class LateFusion(nn.Module):
+class LateFusion(EncoderAResolution):
     """Encoders of the 10 m, 20 m and 60 m bands, each at its own size; one linear head."""
 
     def __init__(
@@ -84,26 +72,14 @@ class LateFusion(nn.Module):
         self.encoder10 = Encoder(config, len(bands[10]), pixels=120)
         self.encoder20 = Encoder(config, len(bands[20]), pixels=60)
         self.encoder60 = ShallowEncoder(config, len(bands[60]))
-        encoders: dict[int, Encoder | ShallowEncoder] = {
-            10: self.encoder10,
-            20: self.encoder20,
-            60: self.encoder60,
-        }
+        self.bands = dict(bands)
+        encoders = self.by_resolution()
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(sum(e.num_features for e in encoders.values()), num_classes)
         self.joins = {
             r: f"before the head ({e.num_features} features of {e.depth})"
             for r, e in encoders.items()
         }
-        self._bands = dict(bands)
-
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm models of the three resolutions, with the bands that they take."""
-        return (
-            EncoderInput(self.encoder10.backbone, self._bands[10]),
-            EncoderInput(self.encoder20.backbone, self._bands[20]),
-            EncoderInput(self.encoder60.backbone, self._bands[60]),
-        )
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.errors import ParameterError
-from geolulc.nets.early import EarlyFusion, join_bands
+from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
-from geolulc.nets.late import Encoder, LateFusion, ShallowEncoder
+from geolulc.nets.late import Encoder, LateFusion
 from geolulc.nets.network import LandCoverNet
+from geolulc.nets.resizing import resize
 from geolulc.nets.shallow import EPSILON, ShallowFusion
-from geolulc.nets.stages import run_modules
 
 #: Pooled features (M, channels) → logits (M, classes).
 Head = Callable[[Tensor], Tensor]
@@ -48,23 +48,14 @@ def evidence(net: LandCoverNet, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor
         x10, x20, x60: what ``net.preprocess`` gives.
     """
     fusion = net.fusion
-    if isinstance(fusion, EarlyFusion):
-        images = join_bands(x10, x20, x60, fusion.image_size, fusion.upsampling)
-        features = fusion.attention(fusion.backbone.forward_features(images))
-        places = _of_mean(features, _head_of(fusion.backbone))
-    elif isinstance(fusion, IntermediateFusion):
-        features = run_modules(fusion.backbone, fusion.segments[0], x10)
-        features = run_modules(fusion.backbone, fusion.segments[1], fusion.join20(features, x20))
-        features = run_modules(fusion.backbone, fusion.segments[2], fusion.join60(features, x60))
-        places = _of_mean(fusion.attention(features), _head_of(fusion.backbone))
+    if isinstance(fusion, EarlyFusion | IntermediateFusion):
+        places = _of_mean(fusion.features(x10, x20, x60), _head_of(fusion.backbone))
     elif isinstance(fusion, ShallowFusion):
-        images = join_bands(x10, x20, x60, fusion.image_size, fusion.upsampling)
-        features = run_modules(fusion.backbone, fusion.modules_used, images)
-        places = _of_moments(fusion.attention(features), fusion.head)
+        places = _of_moments(fusion.features(x10, x20, x60), fusion.head)
     elif isinstance(fusion, LateFusion):
         places = _of_encoders(fusion, (x10, x20, x60))
     else:
-        raise _refusal(net, f"{type(fusion).__name__}")
+        raise _refusal(net, type(fusion).__name__)
     places = places.float()
     if net.label_correlation is not None:
         logits = places.mean(dim=(2, 3))
@@ -131,18 +122,11 @@ def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> T
     """Evidence of the three encoders, each its part of the linear head, on the finest grid."""
     parts = []
     start = 0
-    encoders: list[Encoder | ShallowEncoder]
-    encoders = [fusion.encoder10, fusion.encoder20, fusion.encoder60]
-    for encoder, x in zip(encoders, groups, strict=True):
+    for encoder, x in zip(fusion.by_resolution().values(), groups, strict=True):
         end = start + encoder.num_features
-        pooled: Head
-        if isinstance(encoder, Encoder):
-            features = encoder.attention(encoder.backbone.forward_features(x))
-            pooled = _pre_logits_of(encoder.backbone)
-        else:
-            features = encoder.attention(run_modules(encoder.backbone, encoder.modules_used, x))
-            pooled = encoder.norm
-        parts.append(_of_mean(features, _part_of(fusion.head, start, end, pooled)))
+        whole = isinstance(encoder, Encoder)
+        pooled: Head = _head_of(encoder.backbone, pre_logits=True) if whole else encoder.norm
+        parts.append(_of_mean(encoder.features(x), _part_of(fusion.head, start, end, pooled)))
         start = end
     size = max((part.shape[-2:] for part in parts), key=lambda shape: shape[0])
     total = sum(_resized(part, size) for part in parts)
@@ -151,9 +135,7 @@ def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> T
 
 def _resized(places: Tensor, size: tuple[int, ...]) -> Tensor:
     """On a finer grid, with the same mean."""
-    if places.shape[-2:] == size:
-        return places
-    finer = functional.interpolate(places, size, mode="bilinear", align_corners=False)
+    finer = resize(places, size)
     return finer + (places.mean(dim=(2, 3)) - finer.mean(dim=(2, 3)))[:, :, None, None]
 
 
@@ -171,18 +153,14 @@ def _tangent(head: Head, mean: Tensor, apart: Tensor) -> Tensor:
     return logits.detach()[:, None] + apart @ slope
 
 
-def _head_of(backbone: Any) -> Head:
+def _head_of(backbone: Any, **options: bool) -> Head:
     """A timm model's head on features that are pooled already."""
-    return lambda pooled: backbone.forward_head(pooled[:, :, None, None])
+    return lambda pooled: backbone.forward_head(pooled[:, :, None, None], **options)
 
 
 def _part_of(head: nn.Linear, start: int, end: int, pooled: Head) -> Head:
     """What some features add to the logits of a linear head."""
     return lambda mean: functional.linear(pooled(mean), head.weight[:, start:end])
-
-
-def _pre_logits_of(backbone: Any) -> Head:
-    return lambda pooled: backbone.forward_head(pooled[:, :, None, None], pre_logits=True)
 
 
 def trial(net: LandCoverNet) -> list[Tensor]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -49,6 +49,34 @@ class EncoderInput:
 
     backbone: nn.Module
     bands: tuple[str, ...]
+
+
+class OneEncoder(nn.Module):
+    """A fusion with one timm model, ``backbone``, which takes ``bands``."""
+
+    backbone: Any
+    bands: tuple[str, ...]
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm model inside, with the bands that it takes."""
+        return (EncoderInput(self.backbone, self.bands),)
+
+
+class EncoderAResolution(nn.Module):
+    """A fusion with a timm model for each resolution: ``encoder10``, ``encoder20`` …"""
+
+    bands: Mapping[int, tuple[str, ...]]
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm models inside, with the bands that they take."""
+        return tuple(
+            EncoderInput(encoder.backbone, self.bands[resolution])
+            for resolution, encoder in self.by_resolution().items()
+        )
+
+    def by_resolution(self) -> dict[int, Any]:
+        """Resolution → encoder."""
+        return {resolution: getattr(self, f"encoder{resolution}") for resolution in self.bands}
 
 
 def start_from(
@@ -128,12 +156,8 @@ def _start(
         loaded["pos_embed"] = _resample_tokens(file, model, loaded["pos_embed"])
     for key, tensor in loaded.items():
         if tensor.shape != wanted[key].shape:
-            raise CheckpointError(
-                file,
-                found=f"{key} of shape {tuple(tensor.shape)}",
-                expected=f"shape {tuple(wanted[key].shape)}, as in the backbone",
-                remedy="Choose the backbone that the weights were made for.",
-            )
+            expected = f"shape {tuple(wanted[key].shape)}, as in the backbone"
+            raise _unfit(file, f"{key} of shape {tuple(tensor.shape)}", expected)
     placed = _place_constant(model, first, constant, loaded)
     model.load_state_dict(loaded, strict=False)
     return {
@@ -170,13 +194,10 @@ def _require_architecture(
         if k not in found and not k.startswith(("norm.", "fc_norm.")) and "num_batches" not in k
     )
     if missing or first not in found or found[first].ndim != wanted[first].ndim:
-        raise CheckpointError(
-            file,
-            found=f"{len(missing)} of {len(wanted)} tensors of the backbone missing"
-            + (f" (first: {missing[0]})" if missing else ""),
-            expected="the weights of this architecture under timm's names",
-            remedy="Choose the backbone that the weights were made for.",
-        )
+        found_part = f"{len(missing)} of {len(wanted)} tensors of the backbone missing"
+        which = f" (first: {missing[0]})" if missing else ""
+        expected = "the weights of this architecture under timm's names"
+        raise _unfit(file, found_part + which, expected)
 
 
 def _adapt(
@@ -232,18 +253,14 @@ def _place_constant(
 
 def _resample_tokens(file: Path, model: Any, embedding: Tensor) -> Tensor:
     try:
-        resampled: Tensor = resample_abs_pos_embed(
-            embedding,
-            new_size=list(model.patch_embed.grid_size),
-            num_prefix_tokens=0
-            if getattr(model, "no_embed_class", False)
-            else model.num_prefix_tokens,
-        )
+        prefix = 0 if getattr(model, "no_embed_class", False) else model.num_prefix_tokens
+        size = list(model.patch_embed.grid_size)
+        return cast(Tensor, resample_abs_pos_embed(embedding, size, num_prefix_tokens=prefix))
     except (AttributeError, RuntimeError, ValueError, AssertionError) as error:
-        raise CheckpointError(
-            file,
-            found=f"position embeddings that cannot be resampled ({error})",
-            expected="one for each token of a square image",
-            remedy="Choose the backbone that the weights were made for.",
-        ) from error
-    return resampled
+        found = f"position embeddings that cannot be resampled ({error})"
+        raise _unfit(file, found, "one for each token of a square image") from error
+
+
+def _unfit(file: Path, found: str, expected: str) -> CheckpointError:
+    remedy = "Choose the backbone that the weights were made for."
+    return CheckpointError(file, found=found, expected=expected, remedy=remedy)

@@ -1,11 +1,14 @@
 """Sentinel-2 encoders that others publish, to start a training from: facts, no code.
 
-Names, files and input conventions are those of TorchGeo's weight enums (``torchgeo.models``).
-All but one were trained on Level-1C products (top of atmosphere, with B10).
+They stand in ``published_encoders.csv``. Names, files and input conventions are those of TorchGeo's
+weight enums (``torchgeo.models``). All but one were trained on Level-1C products (top of
+atmosphere, with B10).
 """
 
 from __future__ import annotations
 
+import csv
+import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -65,12 +68,19 @@ _SSL4EO = InputConvention(
     "(DN - mean) / std of SSL4EO-S12",
 )
 
+#: By its name in the list.
+_CONVENTIONS: Final = {
+    "L1C": _reflectance(L1C),
+    "L2A": _reflectance(L2A),
+    "RGB": _reflectance(RGB),
+    "SSL4EO-S12": _SSL4EO,
+}
 #: By number of input channels, for files that are not in the list.
 CONVENTIONS: Final[Mapping[int, InputConvention]] = MappingProxyType(
     {
         3: InputConvention(RGB, {}, {}, "standardised red, green, blue (ImageNet)"),
-        12: _reflectance(L2A),
-        13: _reflectance(L1C),
+        12: _CONVENTIONS["L2A"],
+        13: _CONVENTIONS["L1C"],
     }
 )
 
@@ -84,106 +94,24 @@ class PublishedEncoder:
     repository: str
     revision: str
     file: str
-    convention: InputConvention
+    input: str
     paper: str
 
+    @property
+    def convention(self) -> InputConvention:
+        """What it expects of its input."""
+        return _CONVENTIONS[self.input]
 
-_ROWS: Final = (
-    (
-        "resnet18_sentinel2_all_moco",
-        "resnet18",
-        "torchgeo/resnet18_sentinel2_all_moco",
-        "5b8cddc9a14f3844350b7f40b85bcd32aed75918",
-        "resnet18_sentinel2_all_moco-59bfdff9.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet18_sentinel2_rgb_moco",
-        "resnet18",
-        "torchgeo/resnet18_sentinel2_rgb_moco",
-        "e1c032e7785fd0625224cdb6699aa138bb304eec",
-        "resnet18_sentinel2_rgb_moco-e3a335e3.pth",
-        _reflectance(RGB),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_all_moco",
-        "resnet50",
-        "torchgeo/resnet50_sentinel2_all_moco",
-        "da4f3c9dbe09272eb902f3b37f46635fa4726879",
-        "resnet50_sentinel2_all_moco-df8b932e.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_all_dino",
-        "resnet50",
-        "torchgeo/resnet50_sentinel2_all_dino",
-        "d7f14bf5530d70ac69d763e58e77e44dbecfec7c",
-        "resnet50_sentinel2_all_dino-d6c330e9.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_rgb_moco",
-        "resnet50",
-        "torchgeo/resnet50_sentinel2_rgb_moco",
-        "efd9723b59a88e9dc1420dc1e96afb25b0630a3c",
-        "resnet50_sentinel2_rgb_moco-2b57ba8b.pth",
-        _reflectance(RGB),
-        "arXiv:2211.07044",
-    ),
-    (
-        "resnet50_sentinel2_all_decur",
-        "resnet50",
-        "torchgeo/decur",
-        "eba7ae5945d482a4319be046d34b552db5dd9950",
-        "rn50_ssl4eo-s12_ms_decur_ep100-fc6b09ff.pth",
-        _reflectance(L1C),
-        "arXiv:2309.05300",
-    ),
-    (
-        "resnet50_sentinel2_all_softcon",
-        "resnet50",
-        "wangyi111/softcon",
-        "62ff465b2e7467dbfc70758ec1e9d08ab87fc46b",
-        "B13_rn50_softcon.pth",
-        _SSL4EO,
-        "arXiv:2405.20462",
-    ),
-    (
-        "resnet50_sentinel2_all_seco_eco",
-        "resnet50",
-        "torchgeo/seco-eco",
-        "aea279ea46572cfca5876ac1f9d8d8595fcdeb3b",
-        "resnet50_sentinel2_all_seco_eco-90ec322f.pth",
-        _reflectance(L2A),
-        "arXiv:2504.18256",
-    ),
-    (
-        "vit_small_patch16_224_sentinel2_all_moco",
-        "vit_small_patch16_224",
-        "torchgeo/vit_small_patch16_224_sentinel2_all_moco",
-        "1cb683f6c14739634cdfaaceb076529adf898c74",
-        "vit_small_patch16_224_sentinel2_all_moco-67c9032d.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-    (
-        "vit_small_patch16_224_sentinel2_all_dino",
-        "vit_small_patch16_224",
-        "torchgeo/vit_small_patch16_224_sentinel2_all_dino",
-        "5b41dd418a79de47ac9f5be3e035405a83818a62",
-        "vit_small_patch16_224_sentinel2_all_dino-36bcc127.pth",
-        _reflectance(L1C),
-        "arXiv:2211.07044",
-    ),
-)
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file of this package."""
+    with (importlib.resources.files("geolulc.nets") / name).open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
 
 #: Name → published encoder.
 ENCODERS: Final[Mapping[str, PublishedEncoder]] = MappingProxyType(
-    {row[0]: PublishedEncoder(*row) for row in _ROWS}
+    {row["name"]: PublishedEncoder(**row) for row in read_table("published_encoders.csv")}
 )
 
 

@@ -14,35 +14,26 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
-from geolulc.nets.early import join_bands
-from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.stages import keep_modules, open_stages, run_modules
+from geolulc.nets.pretrained import OneEncoder
+from geolulc.nets.resizing import join_bands
+from geolulc.nets.stages import SHALLOW_STRIDE, keep_modules, open_trunk, run_modules
 
-#: The trunk ends after the stage of this stride.
-SHALLOW_STRIDE: Final = 8
 #: Added to the variance before its root.
 EPSILON: Final = 1e-5
 
 
-class ShallowFusion(nn.Module):
+class ShallowFusion(OneEncoder):
     """Bands at one size, the trunk up to stride 8, mean and deviation over the patch, a head."""
 
     def __init__(
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        self._bands = tuple(name for names in bands.values() for name in names)
-        opened = open_backbone(
-            config.backbone,
-            in_chans=len(self._bands),
-            num_classes=0,
-            drop_path_rate=config.drop_path_rate,
-            pixels=config.image_size or PATCH_PIXELS,
-            exact=config.image_size > 0,
-        )
-        layout = open_stages(config.backbone, opened, len(self._bands))
+        self.bands = tuple(name for names in bands.values() for name in names)
+        pixels, exact = config.image_size or PATCH_PIXELS, config.image_size > 0
+        opened, layout = open_trunk(config, len(self.bands), pixels=pixels, exact=exact)
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model
@@ -52,20 +43,18 @@ class ShallowFusion(nn.Module):
         keep_modules(self.backbone, self.modules_used)
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(2 * stage.channels, num_classes)
-        self.joins = {
-            r: f"the input of {config.backbone} up to {stage.name} (stride {stage.stride})"
-            for r, names in bands.items()
-            if names
-        }
+        where = f"the input of {config.backbone} up to {stage.name} (stride {stage.stride})"
+        self.joins = {r: where for r, names in bands.items() if names}
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm model inside, with the bands that it takes."""
-        return (EncoderInput(self.backbone, self._bands),)
+    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+        """Normalised bands (N, bands, pixels, pixels) → a map (N, channels, rows, columns)."""
+        size = self.image_size, self.image_size
+        images = join_bands((x10, x20, x60), size, self.upsampling)
+        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, images)))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
-        features = self.attention(run_modules(self.backbone, self.modules_used, images))
+        features = self.features(x10, x20, x60)
         mean = features.mean(dim=(2, 3))
         # a constant map has no slope in its deviation: the epsilon keeps gradients finite
         deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()
