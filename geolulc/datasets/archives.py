@@ -60,19 +60,19 @@ def open_archive(path: Path, lists: Lists, listing: Progress | None = None) -> A
         return _open_folder(path, lists)
     if path.is_file() and is_tar(path):
         return _open_tar(path, lists, listing)
-    raise _not_an_archive(
-        path, "a file of another kind" if path.exists() else "no such file or folder"
-    )
+    found = "a file of another kind" if path.exists() else "no such file or folder"
+    raise _not_an_archive(path, found)
 
 
 def _open_folder(path: Path, lists: Lists) -> Archive:
     for root in (path, path / "BigEarthNet-v1.0"):
-        if root.is_dir() and any(V1_NAME.fullmatch(name) for name in _folders(root)):
-            patches = ((n, n) for n in _folders(root) if V1_NAME.fullmatch(n))
+        if names := [n for n in _folders(root) if _version_of(n) == V1]:
+            patches = ((n, n) for n in names)
             return _describe(root, V1, patches, lists)
     for root in (path, path / "BigEarthNet-S2"):
-        if root.is_dir() and (tiles := [t for t in _folders(root) if _is_v2(f"{t}_00_00")]):
-            patches = ((n, f"{t}/{n}") for t in tiles for n in _folders(root / t) if _is_v2(n))
+        if tiles := [t for t in _folders(root) if _version_of(f"{t}_00_00") == V2]:
+            inside = ((t, n) for t in tiles for n in _folders(root / t))
+            patches = ((n, f"{t}/{n}") for t, n in inside if _version_of(n) == V2)
             return _describe(root, V2, patches, lists)
     raise _not_an_archive(path, _NO_PATCHES)
 
@@ -80,9 +80,9 @@ def _open_folder(path: Path, lists: Lists) -> Archive:
 def _open_tar(path: Path, lists: Lists, listing: Progress | None) -> Archive:
     patches = [
         (patch.name, (patch.start, patch.stop))
-        for patch in list_patches(path, lambda name: _is_v1(name) or _is_v2(name), listing)
+        for patch in list_patches(path, lambda name: bool(_version_of(name)), listing)
     ]
-    versions = {V1 if _is_v1(name) else V2 for name, _ in patches}
+    versions = {_version_of(name) for name, _ in patches}
     if len(versions) != 1:
         raise _not_an_archive(path, _NO_PATCHES)
     return _describe(path, versions.pop(), patches, lists)
@@ -105,15 +105,14 @@ def _describe(
     return Archive(root, dataset, entries, origin, len(described) - len(entries))
 
 
-def _is_v1(name: str) -> bool:
-    return V1_NAME.fullmatch(name) is not None
-
-
-def _is_v2(name: str) -> bool:
-    return V2_NAME.fullmatch(name) is not None
+def _version_of(name: str) -> str:
+    """The version whose patches are named so; "" for no patch's name."""
+    return V1 if V1_NAME.fullmatch(name) else V2 if V2_NAME.fullmatch(name) else ""
 
 
 def _folders(root: Path) -> list[str]:
+    if not root.is_dir():
+        return []
     with os.scandir(root) as entries:
         return sorted(e.name for e in entries if e.is_dir())
 

@@ -9,6 +9,7 @@ manifest), because 600,000 lists of names take seconds to read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,11 +78,6 @@ def index_row(
     }
 
 
-def table_of(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows as a table of ``SCHEMA``."""
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
 def with_classes(table: pa.Table, nomenclature: Nomenclature) -> pa.Table:
     """The table with ``classes`` filled from the names of ``nomenclature``.
 
@@ -112,7 +108,7 @@ def multi_hot(bits: NDArray[np.uint64], classes: int) -> NDArray[np.uint8]:
     return np.unpackbits(bytes_first, axis=1, bitorder="little", count=classes)
 
 
-class IndexWriter:
+class IndexWriter(AbstractContextManager["IndexWriter"]):
     """Writes an index of any length, row group by row group; the same rows give the same bytes.
 
     A context manager: the file is complete at its end.
@@ -121,9 +117,6 @@ class IndexWriter:
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self._waiting: list[pa.Table] = []
-
-    def __enter__(self) -> IndexWriter:
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self._writer:
@@ -190,12 +183,9 @@ def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 def is_excessive(file: pq.ParquetFile) -> bool:
     """Whether a stranger's file announces more than any of BigEarthNet's: a few bytes can."""
     metadata = file.metadata
-    values = [
-        metadata.row_group(group).column(column).num_values
-        for group in range(metadata.num_row_groups)
-        for column in range(metadata.num_columns)
-    ]
-    return bool(metadata.num_rows > _MOST_ROWS or sum(values) > _MOST_VALUES)
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    values = sum(g.column(c).num_values for g in groups for c in range(metadata.num_columns))
+    return bool(metadata.num_rows > _MOST_ROWS or values > _MOST_VALUES)
 
 
 def _not_an_index(path: Path, found: str) -> DatasetError:

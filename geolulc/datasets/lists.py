@@ -25,7 +25,6 @@ _SPLIT_FILES: Final = {
     "test": ("test.csv", "test.txt"),
 }
 _LONGEST_LINE: Final = 1 << 12
-_PLACES_FILE: Final = "s1_s2_name_country_season.csv"
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,7 @@ def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
         DatasetError: no split lists; a list that cannot be read; a patch in two splits.
     """
     package = _package_folder()
-    beside = [archive.parent / "splits", archive.parent]
-    if archive.is_dir():
-        beside = [archive / "splits", archive, *beside]
-    places = beside + ([package] if package else [])
+    places = _folders_of_lists(archive)
     origin: dict[str, str] = {}
 
     split_files = _find_splits([given.splits] if given.splits else places)
@@ -108,10 +104,15 @@ def find_countries(archive: Path) -> dict[str, str] | None:
 
     They are those of the georeference (``places.py``); the list knows them before a patch is read.
     """
+    found = _find_file(_folders_of_lists(archive), ("s1_s2_name_country_season.csv",))
+    return dict(_read_countries(found)) if found else None
+
+
+def _folders_of_lists(archive: Path) -> list[Path]:
     package = _package_folder()
     beside = [archive.parent / "splits", archive.parent]
-    found = _find_file(beside + ([package] if package else []), (_PLACES_FILE,))
-    return dict(_read_countries(found)) if found else None
+    within = [archive / "splits", archive] if archive.is_dir() else []
+    return within + beside + ([package] if package else [])
 
 
 def _described(place: Path, package: Path | None) -> str:

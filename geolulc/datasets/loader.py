@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -100,19 +101,16 @@ class PatchLoader:
 
     def _check(self, rank: int, world_size: int, repeated: bool) -> None:
         for name, value, low, high in (
-            ("batch_size", self.batch_size, 1, None),
-            ("workers", self.workers, 0, None),
-            ("world_size", world_size, 1, None),
+            ("batch_size", self.batch_size, 1, math.inf),
+            ("workers", self.workers, 0, math.inf),
+            ("world_size", world_size, 1, math.inf),
             ("rank", rank, 0, world_size),
-            ("seed", self.seed, 0, None),
+            ("seed", self.seed, 0, math.inf),
         ):
-            if value < low or (high is not None and value >= high):
-                raise ParameterError(
-                    name,
-                    found=value,
-                    expected=f"{low} or more" + ("" if high is None else f", below {high}"),
-                    remedy="Give another value.",
-                )
+            if not low <= value < high:
+                expected = f"{low} or more" + (f", below {high}" if high < math.inf else "")
+                remedy = "Give another value."
+                raise ParameterError(name, found=value, expected=expected, remedy=remedy)
         unique = np.unique(self.indices)
         found, expected = "", "a vector of positions in the store, each once"
         if self.indices.ndim != 1:

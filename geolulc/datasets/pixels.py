@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +27,7 @@ from geolulc.errors import DatasetError
 _MOST_OPEN_FILES: Final = 512
 
 
-class PixelReader:
+class PixelReader(AbstractContextManager["PixelReader"]):
     """Reads pixels of ``store``; safe to share between threads.
 
     ``verify`` compares each patch's pixels with the hash in the index.
@@ -44,9 +45,6 @@ class PixelReader:
         with self._lock:
             while self._handles:
                 os.close(self._handles.popitem()[1])
-
-    def __enter__(self) -> PixelReader:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from datadings.writer import RawWriter
 
-from geolulc.datasets.index import index_row, read_index, table_of, write_index
+from geolulc.datasets.index import SCHEMA, index_row, read_index, write_index
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.patch import Patch
 from geolulc.datasets.records import pack_record, pixel_hash
@@ -105,7 +105,7 @@ def _write_parts(
     broken: list[Broken],
     histograms: BandHistograms,
 ) -> None:
-    write_index(folder / f"{number}.parquet", table_of(rows))
+    write_index(folder / f"{number}.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
     places, counts = histograms.sparse()
     np.savez(folder / f"{number}.npz", places=places, counts=counts)
     plain = [asdict(b) for b in broken]

@@ -54,13 +54,10 @@ class BandStatistics:
             return math.nan if value is None else float(value)
 
         return cls(
-            number(plain["mean"]),
-            number(plain["std"]),
-            number(plain["minimum"]),
-            number(plain["maximum"]),
-            {int(k): number(v) for k, v in plain["percentiles"].items()},
-            int(plain["pixels"]),
-            int(plain["nodata_pixels"]),
+            **{name: number(plain[name]) for name in ("mean", "std", "minimum", "maximum")},
+            percentiles={int(k): number(v) for k, v in plain["percentiles"].items()},
+            pixels=int(plain["pixels"]),
+            nodata_pixels=int(plain["nodata_pixels"]),
         )
 
 
@@ -131,22 +128,16 @@ def _describe(counts: NDArray[np.int64]) -> BandStatistics:
     total = sum(v * w for v, w in pairs)
     squares = sum(v * v * w for v, w in pairs)
     variance = (squares * pixels - total * total) / pixels**2
-    upto = np.cumsum(weights)
-
-    def percentile(q: int) -> float:
-        place = (pixels - 1) * q / 100
-        below, above = (
-            float(values[np.searchsorted(upto, rank, side="right")])
-            for rank in (math.floor(place), math.ceil(place))
-        )
-        return below + (above - below) * (place - math.floor(place))
-
+    places = (pixels - 1) * np.array(PERCENTILES) / 100
+    ranks = np.stack([np.floor(places), np.ceil(places)])
+    below, above = values[np.searchsorted(np.cumsum(weights), ranks, side="right")]
+    percentiles = below + (above - below) * (places - np.floor(places))
     return BandStatistics(
         mean=total / pixels,
         std=math.sqrt(variance),
         minimum=float(values[0]),
         maximum=float(values[-1]),
-        percentiles={q: percentile(q) for q in PERCENTILES},
+        percentiles=dict(zip(PERCENTILES, percentiles.tolist(), strict=True)),
         pixels=pixels,
         nodata_pixels=nodata,
     )

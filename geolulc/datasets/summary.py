@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from datadings.tools import hash_md5hex, load_md5file
 
@@ -11,6 +11,8 @@ from geolulc.datasets import layout
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
 from geolulc.errors import DatasetError
+
+_AS_IN_MANIFEST: Final = ("nomenclature", "patches", "left_out", "broken", "archives")
 
 
 def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
@@ -25,18 +27,12 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
     """
     store = open_store(path)
     manifest = store.manifest
+    classes = manifest["classes"]
     summary: dict[str, Any] = {
         "kind": "store",
         "path": str(path),
-        "nomenclature": manifest["nomenclature"],
-        "patches": manifest["patches"],
-        "left_out": manifest["left_out"],
-        "broken": manifest["broken"],
-        "archives": manifest["archives"],
-        "classes": {
-            name: manifest["classes"]["frequencies"]["train"][i]
-            for i, name in enumerate(manifest["classes"]["names"])
-        },
+        **{key: manifest[key] for key in _AS_IN_MANIFEST},
+        "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
         "train_statistics": manifest["train_statistics"],
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),

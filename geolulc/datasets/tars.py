@@ -15,6 +15,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -181,15 +182,12 @@ def _require_harmless(path: Path, member: tarfile.TarInfo) -> None:
         )
 
 
-class ForwardReader:
+class ForwardReader(AbstractContextManager["ForwardReader"]):
     """Copies ranges of the decompressed bytes of an archive; they must ascend."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stream: _Stream | None = None
-
-    def __enter__(self) -> ForwardReader:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         if self._stream:
