@@ -250,8 +250,3 @@ def convert_to_ben19(clc43_names: Iterable[str]) -> tuple[str, ...]:
         if code in _BEN19_OF_CLC
     }
     return tuple(name for name in BEN19.names if name in found)
-
-
-def ben19_of_clc_code(code: int) -> str | None:
-    """The 19-class name of a CORINE level-3 code (311 …), None where it has no counterpart."""
-    return _BEN19_OF_CLC.get(code)

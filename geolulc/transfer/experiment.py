@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geolulc
 from geolulc.datasets import Store
+from geolulc.progress import Progress
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.job_folders import JobFolder, begin_experiment
 from geolulc.transfer.plan import Plan, make_plan, store_identity
@@ -18,9 +19,6 @@ from geolulc.transfer.running import Bench
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.subsets import write_subsets
 from geolulc.transfer.workers import work_together
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,8 @@ def run_transfer(
         from geolulc.transfer.on_cluster import work_on_cluster  # loads Dask
 
         failed = work_on_cluster(bench, plan.jobs, scheduler, progress=progress)
-    results = []
-    for job in plan.jobs:
-        result = JobFolder(out, job).result()
-        if result is not None:
-            results.append(result)
+    results = [r for job in plan.jobs if (r := JobFolder(out, job.id).result()) is not None]
     rows = [row | {"job": r["job"]["id"]} for r in results for row in r["rows"]]
     estimates = estimate_transfer(store, regions, config, rows, encoder=encoder, device=device)
-    files = write_results(
-        out, store, regions, config, plan, results, rows, estimates, failed, regions_from
-    )
+    files = write_results(bench, plan, results, rows, estimates, failed, regions_from)
     return Outcome(plan, tuple(rows), failed, files)

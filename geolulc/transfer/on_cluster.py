@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,11 @@ from geolulc.cluster.engine import run_items
 from geolulc.cluster.worker import Attempt
 from geolulc.datasets import open_store
 from geolulc.errors import OutputError
+from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
-from geolulc.transfer.regions import Region
 from geolulc.transfer.running import Bench
-from geolulc.transfer.settings import TransferConfig
-from geolulc.transfer.workers import Progress, still_failed, work
+from geolulc.transfer.workers import still_failed, work
 
 #: A network share shows a new file to other hosts after some seconds.
 _VISIBLE_SECONDS: Final = 10.0
@@ -28,13 +28,10 @@ _VISIBLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class TransferWork:
-    """What a worker needs to know to do jobs: a ``Bench`` that travels."""
+    """What a worker needs to do jobs: a pickled ``Bench``, whose store it opens, and its folder."""
 
-    store: Path
-    regions: dict[str, Region]
-    config: TransferConfig
+    bench: bytes
     folder: Path
-    device: str
     jobs: tuple[Job, ...]
 
     def prepare(self, threads: int) -> Callable[[int, Attempt], dict[str, str]]:
@@ -50,7 +47,7 @@ class TransferWork:
                 )
             time.sleep(0.2)
         torch.set_num_threads(threads)
-        bench = Bench(open_store(self.store), self.regions, self.config, self.folder, self.device)
+        bench: Bench = pickle.loads(self.bench)  # noqa: S301 - what our own client sent
 
         def do(_: int, attempt: Attempt) -> dict[str, str]:
             return work(bench, self.jobs, progress=lambda done, total: attempt.go_on())
@@ -70,14 +67,9 @@ def work_on_cluster(
     Raises:
         ClusterError: the scheduler does not answer or is lost.
     """
-    shared = TransferWork(
-        bench.store.path.absolute(),
-        dict(bench.regions),
-        bench.config,
-        bench.folder.absolute(),
-        bench.device,
-        jobs,
-    )
+    folder = bench.folder.absolute()
+    travelling = replace(bench, store=open_store(bench.store.path.absolute()), folder=folder)
+    shared = TransferWork(pickle.dumps(travelling), folder, jobs)
     failed: dict[str, str] = {}
     with running_cluster(scheduler) as client:
         for _, answer in run_items(client, shared, range(len(jobs))):
@@ -85,6 +77,6 @@ def work_on_cluster(
             if answer.error is not None:
                 raise answer.error
             if progress is not None:
-                done = [JobFolder(bench.folder, job).path / "result.json" for job in jobs]
-                progress(sum(file.is_file() for file in done), len(jobs))
+                files = [JobFolder(bench.folder, job.id).result_file for job in jobs]
+                progress(sum(file.is_file() for file in files), len(jobs))
     return still_failed(bench, jobs, failed)

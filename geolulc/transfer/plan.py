@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +25,7 @@ SCRATCH: Final = "scratch"
 FINE_TUNING_VALIDATION: Final = 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One piece of work.
 
@@ -44,17 +44,17 @@ class Job:
         seed: of weights, order and subsets.
     """
 
-    id: str
+    id: str = ""
     kind: str
-    needs: str | None
+    needs: str | None = None
     source: str
-    members: tuple[str, ...]
+    members: tuple[str, ...] = ()
     validation: tuple[str, ...]
-    target: str
+    target: str = ""
     remedies: tuple[str, ...]
-    masked: tuple[str, ...]
+    masked: tuple[str, ...] = ()
     mode: str
-    size: int
+    size: int = 0
     seed: int
 
     def as_json(self) -> dict[str, Any]:
@@ -174,11 +174,9 @@ class _Planning:
 
     def add_target(self, target: str, seed: int) -> None:
         """All jobs that end with a test on ``target``."""
-        sizes = [
-            size
-            for size in self._config.target_sizes
-            if 0 < size <= len(self._regions[target]["train"])
-        ]
+        there = len(self._regions[target]["train"])
+        sizes = [size for size in self._config.target_sizes if 0 < size <= there]
+        on_target = self._config.validate_on == "target"
         for source, members in sources_of(self._config, target):
             for remedy in self._remedies:
                 trained = self._train(source, members, target, remedy, seed)
@@ -186,11 +184,29 @@ class _Planning:
                     self._test(trained, target)
                 if target in members:
                     continue  # its patches were learned from already
+                adapted = replace(
+                    trained,
+                    kind="adapt",
+                    needs=trained.id,
+                    validation=(target,) if on_target else members,
+                    target=target,
+                    remedies=(str(remedy),),
+                )
                 for size in sizes:
                     for mode in self._config.fine_tuning:
-                        self._adapt(trained, target, remedy, mode, size)
+                        self._add(replace(adapted, mode=mode, size=size))
+        # without a source, only the target can calibrate
+        scratch = Job(
+            kind="adapt",
+            source=SCRATCH,
+            validation=(target,),
+            target=target,
+            remedies=(str(Remedy()),),
+            mode=SCRATCH,
+            seed=seed,
+        )
         for size in sizes:
-            self._adapt(None, target, Remedy(), SCRATCH, size, seed)
+            self._add(replace(scratch, size=size))
 
     def _train(
         self, source: str, members: tuple[str, ...], target: str, remedy: Remedy, seed: int
@@ -198,19 +214,19 @@ class _Planning:
         on_target = self._config.validate_on == "target"
         # a mask that hides nothing trains what no mask does: the name of the job is the same
         masked = source_only(self._store, self._regions, members, target) if remedy.mask else ()
-        trained_with = Remedy(bool(masked), False, remedy.balanced)
+        # the prior is corrected after training
+        trained_with = replace(remedy, mask=bool(masked), prior=False)
         return self._add(
-            kind="train",
-            needs=None,
-            source=source,
-            members=members,
-            validation=(target,) if on_target else members,
-            target="",
-            remedies=(str(trained_with),),
-            masked=masked,
-            mode="train",
-            size=0,
-            seed=seed,
+            Job(
+                kind="train",
+                source=source,
+                members=members,
+                validation=(target,) if on_target else members,
+                remedies=(str(trained_with),),
+                masked=masked,
+                mode="train",
+                seed=seed,
+            )
         )
 
     def _test(self, trained: Job, target: str) -> None:
@@ -221,48 +237,10 @@ class _Planning:
             if self._train(trained.source, trained.members, target, remedy, trained.seed).id
             == trained.id
         ]
-        self._add(
-            kind="test",
-            needs=trained.id,
-            source=trained.source,
-            members=trained.members,
-            validation=trained.validation,
-            target=target,
-            remedies=tuple(fitting),
-            masked=trained.masked,
-            mode="zero-shot",
-            size=0,
-            seed=trained.seed,
-        )
+        tested = replace(trained, kind="test", needs=trained.id, target=target, mode="zero-shot")
+        self._add(replace(tested, remedies=tuple(fitting)))
 
-    def _adapt(
-        self,
-        trained: Job | None,
-        target: str,
-        remedy: Remedy,
-        mode: str,
-        size: int,
-        seed: int = 0,
-    ) -> None:
-        on_target = self._config.validate_on == "target" or trained is None
-        self._add(
-            kind="adapt",
-            needs=trained.id if trained else None,
-            source=trained.source if trained else SCRATCH,
-            members=trained.members if trained else (),
-            # without a source, only the target can calibrate
-            validation=(target,) if on_target or trained is None else trained.members,
-            target=target,
-            remedies=(str(remedy),),
-            masked=trained.masked if trained else (),
-            mode=mode,
-            size=size,
-            seed=trained.seed if trained else seed,
-        )
-
-    def _add(self, **fields: Any) -> Job:
-        job = Job(id="", **fields)
-        named = _name(job)
+    def _add(self, job: Job) -> Job:
         used = sorted({*job.members, *job.validation, job.target} - {""})
         settings: dict[str, Any] = {"training": self._config.training.as_mapping()}
         if job.kind == "adapt":
@@ -277,7 +255,7 @@ class _Planning:
         }
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-        job = Job(id=f"{named}-{digest}", **fields)
+        job = replace(job, id=f"{_name(job)}-{digest}")
         return self.jobs.setdefault(job.id, job)
 
 

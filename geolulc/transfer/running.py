@@ -17,6 +17,7 @@ from geolulc.learning.scoring import score
 from geolulc.learning.task import Task
 from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.nets.checkpoint import CHECKPOINT_NAME
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.transfer.job_folders import Claim, JobFolder
 from geolulc.transfer.plan import Job, training_positions, validation_positions
@@ -44,10 +45,6 @@ class Bench:
     folder: Path
     device: str
 
-    def model_of(self, job_id: str) -> Path:
-        """The checkpoint of the source model that the job ``job_id`` trained."""
-        return self.folder / "runs" / job_id / "run" / "model.safetensors"
-
 
 def run_job(bench: Bench, job: Job, claim: Claim) -> dict[str, Any]:
     """Do ``job``, write its result and give it back.
@@ -56,7 +53,7 @@ def run_job(bench: Bench, job: Job, claim: Claim) -> dict[str, Any]:
         GeolulcError: what training, loading or testing has to say.
         TrainingInterrupted: a signal came; the state was saved.
     """
-    folder = JobFolder(bench.folder, job)
+    folder = JobFolder(bench.folder, job.id)
     started = time.monotonic()
     if job.kind == "test":
         result: dict[str, Any] = {"rows": _test(bench, job, claim)}
@@ -64,7 +61,7 @@ def run_job(bench: Bench, job: Job, claim: Claim) -> dict[str, Any]:
         steps = _learn(bench, job, folder, claim)
         result = {"training": steps, "rows": []}
         if job.kind == "adapt":
-            model = load_checkpoint(folder.run / "model.safetensors")
+            model = load_checkpoint(folder.model)
             result["rows"] = [_row(bench, job, model, job.remedies[0], claim)]
             if not bench.config.keep_models:
                 shutil.rmtree(folder.run)
@@ -81,9 +78,11 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
     masked = np.isin(np.array(store.nomenclature.names), job.masked)
     start: Path | None = None
     if job.needs is not None:
-        start = bench.model_of(job.needs)
+        start = JobFolder(bench.folder, job.needs).model
         if Remedy.parse(job.remedies[0]).prior:
-            start = _corrected_start(bench, job, folder, start)
+            corrected = _corrected(bench, job, load_checkpoint(start))
+            start = folder.path / "corrected.safetensors"
+            save_checkpoint(start, corrected, overwrite=True)
     phases = [(config.training, False)] if job.kind == "train" else config.adapting(job.mode)
     done = []
     for number, (settings, head_only) in enumerate(phases):
@@ -115,7 +114,7 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
             task=task,
             device=bench.device,
             resume=True,
-            trackers=[_Renewing(claim)],
+            trackers=[claim],
         )
         seen = summary["epochs"] * len(positions)
         done.append(
@@ -130,20 +129,13 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
                 "figures": summary["figures"],
             }
         )
-        start = run / "model.safetensors"
-    _say_where_from(bench, job, folder.run / "model.safetensors")
+        start = run / CHECKPOINT_NAME
+    _say_where_from(bench, job, folder.model)
     return done
 
 
-def _corrected_start(bench: Bench, job: Job, folder: JobFolder, source: Path) -> Path:
-    """The source model corrected to the target's priors, as a checkpoint to start from."""
-    path = folder.path / "corrected.safetensors"
-    model = _corrected(bench, job, load_checkpoint(source))
-    save_checkpoint(path, model, overwrite=True)
-    return path
-
-
 def _corrected(bench: Bench, job: Job, model: Model) -> Model:
+    """The source model corrected to the target's priors."""
     # what the source model saw, patches as often as it saw them
     balanced = Remedy(balanced=any(Remedy.parse(r).balanced for r in job.remedies))
     trained = replace(job, kind="train", remedies=(str(balanced),))
@@ -161,7 +153,7 @@ def _test(bench: Bench, job: Job, claim: Claim) -> list[dict[str, Any]]:
         raise ValueError(f"the job {job.id} has no model to test")
     rows = []
     for remedy in job.remedies:
-        model = load_checkpoint(bench.model_of(job.needs))
+        model = load_checkpoint(JobFolder(bench.folder, job.needs).model)
         if Remedy.parse(remedy).prior:
             model = _corrected(bench, job, model)
         rows.append(_row(bench, job, model, remedy, claim))
@@ -204,21 +196,3 @@ def _say_where_from(bench: Bench, job: Job, path: Path) -> None:
     provenance = {**model.provenance, "transfer": told | {"store": bench.store.path.name}}
     named = replace(model, provenance=provenance, name=job.id)
     save_checkpoint(path, named, overwrite=True)
-
-
-class _Renewing:
-    """Renews a claim at every step."""
-
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-
-    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Renew it."""
-        self._claim.renew()
-
-    def epoch(self, figures: Mapping[str, float]) -> None:
-        """Renew it."""
-        self._claim.renew()
-
-    def close(self) -> None:
-        """Nothing to end."""

@@ -43,9 +43,9 @@ def score_target(
         "ap_macro": metrics.macro(ap[has]),
         "ap_micro": metrics.micro_average_precision(truth, probabilities[:, has]),
         "f1_macro": metrics.macro(f1[has]),
-        "f1_micro": _f1_micro(truth, decisions[:, has]),
+        "f1_micro": metrics.micro_f1(truth, decisions[:, has]),
         "log_loss": _log_loss(truth, z[:, has]),
-        "f1_micro_all": _f1_micro(targets, decisions),
+        "f1_micro_all": metrics.micro_f1(targets, decisions),
         "false_alarms": float(decisions[:, ~has].sum(axis=1).mean()) if len(targets) else 0.0,
     }
     names = np.array(model.net.classes, dtype=object)
@@ -67,9 +67,3 @@ def score_target(
 
 def _log_loss(targets: NDArray[np.float32], z: NDArray[np.float64]) -> float:
     return float(np.mean(np.logaddexp(0, z) - targets * z)) if targets.size else math.nan
-
-
-def _f1_micro(targets: NDArray[np.float32], decisions: NDArray[np.bool_]) -> float:
-    truth = targets.astype(bool)
-    both = 2.0 * float((truth & decisions).sum())
-    return both / max(float(truth.sum() + decisions.sum()), 1.0)

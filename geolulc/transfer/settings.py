@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -60,36 +59,29 @@ class TransferConfig:
         for name in ("sources", "targets", "target_sizes", "fine_tuning", "remedies", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
-                raise ParameterError(
-                    name.replace("_", "-"),
-                    found="nothing" if not values else f"{', '.join(map(str, values))}",
-                    expected="one value or more, each once",
-                    remedy="Correct the list.",
-                )
-        _require("task", [self.training.task], ("patch",))
-        _require("fine-tuning", self.fine_tuning, FINE_TUNINGS)
-        _require("validate-on", [self.validate_on], VALIDATE_ON)
-        _require("pooled", [self.pooled], POOLINGS)
-        for name, values, lowest in (
-            ("target-sizes", self.target_sizes, 0),
-            ("seeds", self.seeds, 0),
-            ("fine-tune-epochs", (self.fine_tune_epochs,), 0),
-            ("fine-tune-rate", (self.fine_tune_rate,), 0),
+                found = ", ".join(map(str, values)) or "nothing"
+                expected = "one value or more, each once"
+                raise _refused(name.replace("_", "-"), found, expected, "Correct the list.")
+        for name, chosen, choices in (
+            ("task", [self.training.task], ("patch",)),
+            ("fine-tuning", self.fine_tuning, FINE_TUNINGS),
+            ("validate-on", [self.validate_on], VALIDATE_ON),
+            ("pooled", [self.pooled], POOLINGS),
         ):
-            if min(values) < lowest:
-                raise ParameterError(
-                    name,
-                    found=min(values),
-                    expected=f"{lowest} or more",
-                    remedy="Correct the value.",
-                )
+            for value in chosen:
+                if value not in choices:
+                    expected = f"of {', '.join(choices)}"
+                    raise _refused(name, repr(value), expected, "Use one of these.")
+        for name, least in (
+            ("target-sizes", min(self.target_sizes)),
+            ("seeds", min(self.seeds)),
+            ("fine-tune-epochs", self.fine_tune_epochs),
+            ("fine-tune-rate", self.fine_tune_rate),
+        ):
+            if least < 0:
+                raise _refused(name, least, "0 or more", "Correct the value.")
         if any("prior" in r for r in self.remedies) and self.training.label_correlation == "on":
-            raise ParameterError(
-                "remedy prior",
-                found="label_correlation=on",
-                expected="a head whose bias is the last word",
-                remedy="Set label_correlation=off, or leave the remedy out.",
-            )
+            raise refuse_prior("label_correlation=on")
 
     def adapting(self, mode: str) -> list[tuple[TrainConfig, bool]]:
         """The trainings of fine-tuning ``mode`` ("scratch" too): settings, head alone or not."""
@@ -114,12 +106,11 @@ class TransferConfig:
         return asdict(self)
 
 
-def _require(name: str, values: Iterable[str], choices: tuple[str, ...]) -> None:
-    for value in values:
-        if value not in choices:
-            raise ParameterError(
-                name,
-                found=repr(value),
-                expected=f"of {', '.join(choices)}",
-                remedy="Use one of these.",
-            )
+def refuse_prior(found: str) -> ParameterError:
+    """The error of the remedy "prior" where something stands behind the head."""
+    remedy = "Set label_correlation=off, or leave the remedy out."
+    return _refused("remedy prior", found, "a head whose bias is the last word", remedy)
+
+
+def _refused(name: str, found: object, expected: str, remedy: str) -> ParameterError:
+    return ParameterError(name, found=found, expected=expected, remedy=remedy)

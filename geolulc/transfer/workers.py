@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import torch
 
-from geolulc.datasets import open_store
 from geolulc.errors import GeolulcError
 from geolulc.learning.interruption import TrainingInterrupted
+from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
-from geolulc.transfer.regions import Region
 from geolulc.transfer.running import Bench, run_job
-from geolulc.transfer.settings import TransferConfig
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
 
 _WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT: Final = 10.0
@@ -38,23 +33,21 @@ def work(
         Id of each job that failed or could not be begun → why.
     """
     failed: dict[str, str] = {}
-    open_jobs = [job for job in jobs if JobFolder(bench.folder, job).result() is None]
+    open_jobs = [job for job in jobs if JobFolder(bench.folder, job.id).result() is None]
     done, wait = len(jobs) - len(open_jobs), _WAIT_SECONDS
     while open_jobs:
         left = []
-        moved = False
         for job in open_jobs:
             outcome = _attempt(bench, job, failed)
-            if outcome:
-                failed[job.id] = outcome
             if outcome is None:
                 left.append(job)
-            else:
-                moved = True
-                done += 1
-                if progress is not None:
-                    progress(done, len(jobs))
-        if not moved:
+                continue
+            if outcome:
+                failed[job.id] = outcome
+            done += 1
+            if progress is not None:
+                progress(done, len(jobs))
+        if len(left) == len(open_jobs):
             time.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
         else:
@@ -65,13 +58,13 @@ def work(
 
 def _attempt(bench: Bench, job: Job, failed: Mapping[str, str]) -> str | None:
     """ "" for a job that is done, a reason for one that failed, None for one to come back to."""
-    folder = JobFolder(bench.folder, job)
+    folder = JobFolder(bench.folder, job.id)
     if folder.result() is not None:
         return ""
     if job.needs is not None:
         if job.needs in failed:
             return f"not begun: {job.needs} failed"
-        if not (bench.folder / "runs" / job.needs / "result.json").is_file():
+        if not JobFolder(bench.folder, job.needs).result_file.is_file():
             return None
     with folder.claimed() as claim:
         if claim is None:
@@ -86,11 +79,7 @@ def _attempt(bench: Bench, job: Job, failed: Mapping[str, str]) -> str | None:
 
 
 def work_together(
-    bench: Bench,
-    jobs: tuple[Job, ...],
-    processes: int,
-    *,
-    progress: Progress | None = None,
+    bench: Bench, jobs: tuple[Job, ...], processes: int, *, progress: Progress | None = None
 ) -> dict[str, str]:
     """``work`` in so many processes; with several GPUs and device "auto" each takes its own."""
     if processes == 1:
@@ -99,16 +88,13 @@ def work_together(
     # fork would copy torch's threads and a CUDA context
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        threads = max(torch.get_num_threads() // processes, 1)
         futures = [
             pool.submit(
                 _work_alone,
-                bench.store.path,
-                dict(bench.regions),
-                bench.config,
-                bench.folder,
-                _device_of(bench.device, number),
+                replace(bench, device=_device_of(bench.device, number)),
                 jobs,
-                max(torch.get_num_threads() // processes, 1),
+                threads,
             )
             for number in range(processes)
         ]
@@ -127,7 +113,7 @@ def still_failed(bench: Bench, jobs: tuple[Job, ...], failed: Mapping[str, str])
     return {
         job.id: failed[job.id]
         for job in jobs
-        if job.id in failed and JobFolder(bench.folder, job).result() is None
+        if job.id in failed and JobFolder(bench.folder, job.id).result() is None
     }
 
 
@@ -137,18 +123,10 @@ def _device_of(device: str, number: int) -> str:
     return device
 
 
-def _work_alone(
-    store: Path,
-    regions: dict[str, Region],
-    config: TransferConfig,
-    folder: Path,
-    device: str,
-    jobs: tuple[Job, ...],
-    threads: int,
-) -> tuple[dict[str, str], int]:
+def _work_alone(bench: Bench, jobs: tuple[Job, ...], threads: int) -> tuple[dict[str, str], int]:
     """What failed, and the signal that came (0 for none): an exception of it cannot travel."""
     torch.set_num_threads(threads)
     try:
-        return work(Bench(open_store(store), regions, config, folder, device), jobs), 0
+        return work(bench, jobs), 0
     except TrainingInterrupted as stop:
         return {}, stop.number
