@@ -15,7 +15,7 @@ from geolulc.transfer.job_folders import JobFolder, begin_experiment
 from geolulc.transfer.plan import Plan, make_plan, store_identity
 from geolulc.transfer.regions import Region
 from geolulc.transfer.report import write_results
-from geolulc.transfer.running import Bench
+from geolulc.transfer.running import Experiment
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.subsets import write_subsets
 from geolulc.transfer.workers import work_together
@@ -95,15 +95,15 @@ def run_transfer(
     for seed in config.seeds:
         for target in config.targets:
             write_subsets(out / "subsets", store, regions[target], config.target_sizes, seed)
-    bench = Bench(store, regions, config, out, device)
+    experiment = Experiment(store, regions, config, out, device)
     if scheduler is None:
-        failed = work_together(bench, plan.jobs, processes, progress=progress)
+        failed = work_together(experiment, plan.jobs, processes, progress=progress)
     else:
         from geolulc.transfer.on_cluster import work_on_cluster  # loads Dask
 
-        failed = work_on_cluster(bench, plan.jobs, scheduler, progress=progress)
+        failed = work_on_cluster(experiment, plan.jobs, scheduler, progress=progress)
     results = [r for job in plan.jobs if (r := JobFolder(out, job.id).result()) is not None]
     rows = [row | {"job": r["job"]["id"]} for r in results for row in r["rows"]]
     estimates = estimate_transfer(store, regions, config, rows, encoder=encoder, device=device)
-    files = write_results(bench, plan, results, rows, estimates, failed, regions_from)
+    files = write_results(experiment, plan, results, rows, estimates, failed, regions_from)
     return Outcome(plan, tuple(rows), failed, files)

@@ -18,9 +18,8 @@ from geolulc.datasets import open_store
 from geolulc.errors import OutputError
 from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
-from geolulc.transfer.plan import Job
-from geolulc.transfer.running import Bench
-from geolulc.transfer.workers import still_failed, work
+from geolulc.transfer.running import Experiment
+from geolulc.transfer.workers import Failures, Jobs, still_failed, work
 
 #: A network share shows a new file to other hosts after some seconds.
 _VISIBLE_SECONDS: Final = 10.0
@@ -28,13 +27,13 @@ _VISIBLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class TransferWork:
-    """What a worker needs to do jobs: a pickled ``Bench``, whose store it opens, and its folder."""
+    """Jobs of an experiment, which is pickled: a worker opens the store once it sees the folder."""
 
-    bench: bytes
+    experiment: bytes
     folder: Path
-    jobs: tuple[Job, ...]
+    jobs: Jobs
 
-    def prepare(self, threads: int) -> Callable[[int, Attempt], dict[str, str]]:
+    def prepare(self, threads: int) -> Callable[[int, Attempt], Failures]:
         """Open the store; what does jobs and tells which failed."""
         until = time.monotonic() + _VISIBLE_SECONDS
         while not (self.folder / "manifest.json").is_file():
@@ -47,17 +46,17 @@ class TransferWork:
                 )
             time.sleep(0.2)
         torch.set_num_threads(threads)
-        bench: Bench = pickle.loads(self.bench)  # noqa: S301 - what our own client sent
+        experiment: Experiment = pickle.loads(self.experiment)  # noqa: S301 - our client's
 
-        def do(_: int, attempt: Attempt) -> dict[str, str]:
-            return work(bench, self.jobs, progress=lambda done, total: attempt.go_on())
+        def do(_: int, attempt: Attempt) -> Failures:
+            return work(experiment, self.jobs, progress=lambda done, total: attempt.go_on())
 
         return do
 
 
 def work_on_cluster(
-    bench: Bench, jobs: tuple[Job, ...], scheduler: str, *, progress: Progress | None = None
-) -> dict[str, str]:
+    experiment: Experiment, jobs: Jobs, scheduler: str, *, progress: Progress | None = None
+) -> Failures:
     """``work`` on the workers of a running cluster, which share a file system with us.
 
     Jobs are claimed in their folders, as by processes that know nothing of each other. There are
@@ -67,16 +66,16 @@ def work_on_cluster(
     Raises:
         ClusterError: the scheduler does not answer or is lost.
     """
-    folder = bench.folder.absolute()
-    travelling = replace(bench, store=open_store(bench.store.path.absolute()), folder=folder)
+    folder, store = experiment.folder.absolute(), experiment.store.path.absolute()
+    travelling = replace(experiment, store=open_store(store), folder=folder)
     shared = TransferWork(pickle.dumps(travelling), folder, jobs)
-    failed: dict[str, str] = {}
+    failed: Failures = {}
     with running_cluster(scheduler) as client:
         for _, answer in run_items(client, shared, range(len(jobs))):
             failed |= answer.result or {}
             if answer.error is not None:
                 raise answer.error
             if progress is not None:
-                files = [JobFolder(bench.folder, job.id).result_file for job in jobs]
+                files = [JobFolder(experiment.folder, job.id).result_file for job in jobs]
                 progress(sum(file.is_file() for file in files), len(jobs))
-    return still_failed(bench, jobs, failed)
+    return still_failed(experiment, jobs, failed)

@@ -14,7 +14,7 @@ from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json, write_text
 from geolulc.transfer.plan import FINE_TUNING_VALIDATION, POOLED, SCRATCH, Plan
 from geolulc.transfer.plots import plot_curves, plot_matrix
-from geolulc.transfer.running import Bench
+from geolulc.transfer.running import Experiment
 from geolulc.transfer.settings import TransferConfig
 from geolulc.transfer.tables import (
     FIGURES,
@@ -38,7 +38,7 @@ Table = list[list[Any]]
 
 
 def write_results(
-    bench: Bench,
+    experiment: Experiment,
     plan: Plan,
     results: Rows,
     rows: Rows,
@@ -51,7 +51,7 @@ def write_results(
     Returns:
         Name → path.
     """
-    out, config = bench.folder, bench.config
+    out, config = experiment.folder, experiment.config
     pictures = _write_pictures(out, config, rows)
     training = [r for r in results if r.get("training")]
     write_runs(out / "runs.csv", rows)
@@ -59,7 +59,7 @@ def write_results(
     write_json(
         out / "runs.json",
         {
-            "store": bench.store.path.name,
+            "store": experiment.store.path.name,
             "regions_from": regions_from,
             "settings": config.as_json(),
             "runs": list(rows),
@@ -92,7 +92,7 @@ def write_results(
         jobs=len(plan.jobs),
         too_large=plan.too_large,
         failed=failed,
-        **_regions(bench),
+        **_regions(experiment),
         **_fine_tuning(config, rows),
         **_estimates(estimates),
         **_cost(training),
@@ -122,9 +122,9 @@ def _write_pictures(out: Path, config: TransferConfig, rows: Rows) -> list[str]:
     return list(drawn)
 
 
-def _regions(bench: Bench) -> dict[str, Any]:
+def _regions(experiment: Experiment) -> dict[str, Any]:
     """Sizes of the splits, and how often each class is in them."""
-    store, regions, config = bench.store, bench.regions, bench.config
+    store, regions, config = experiment.store, experiment.regions, experiment.config
     names = list(dict.fromkeys([*config.sources, *config.targets]))
     among = {"source": config.sources, "target": config.targets}
     roles = [" and ".join(role for role, own in among.items() if n in own) for n in names]

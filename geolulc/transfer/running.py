@@ -28,8 +28,8 @@ from geolulc.transfer.settings import TransferConfig
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What jobs are done with.
+class Experiment:
+    """An experiment under way, as its jobs need it; it can be pickled.
 
     Attributes:
         store: the store.
@@ -46,41 +46,43 @@ class Bench:
     device: str
 
 
-def run_job(bench: Bench, job: Job, claim: Claim) -> dict[str, Any]:
+def run_job(experiment: Experiment, job: Job, claim: Claim) -> dict[str, Any]:
     """Do ``job``, write its result and give it back.
 
     Raises:
         GeolulcError: what training, loading or testing has to say.
         TrainingInterrupted: a signal came; the state was saved.
     """
-    folder = JobFolder(bench.folder, job.id)
+    folder = JobFolder(experiment.folder, job.id)
     started = time.monotonic()
     if job.kind == "test":
-        result: dict[str, Any] = {"rows": _test(bench, job, claim)}
+        result: dict[str, Any] = {"rows": _test(experiment, job, claim)}
     else:
-        steps = _learn(bench, job, folder, claim)
+        steps = _learn(experiment, job, folder, claim)
         result = {"training": steps, "rows": []}
         if job.kind == "adapt":
             model = load_checkpoint(folder.model)
-            result["rows"] = [_row(bench, job, model, job.remedies[0], claim)]
-            if not bench.config.keep_models:
+            result["rows"] = [_row(experiment, job, model, job.remedies[0], claim)]
+            if not experiment.config.keep_models:
                 shutil.rmtree(folder.run)
     result |= {"job": job.as_json(), "seconds": time.monotonic() - started}
     folder.write_result(result)
     return result
 
 
-def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict[str, Any]]:
+def _learn(
+    experiment: Experiment, job: Job, folder: JobFolder, claim: Claim
+) -> list[dict[str, Any]]:
     """Train the source, or adapt it, phase after phase; what each phase took."""
-    store, config = bench.store, bench.config
-    positions = training_positions(store, bench.regions, job)
-    val = validation_positions(bench.regions, job)
+    store, config = experiment.store, experiment.config
+    positions = training_positions(store, experiment.regions, job)
+    val = validation_positions(experiment.regions, job)
     masked = np.isin(np.array(store.nomenclature.names), job.masked)
     start: Path | None = None
     if job.needs is not None:
-        start = JobFolder(bench.folder, job.needs).model
+        start = JobFolder(experiment.folder, job.needs).model
         if Remedy.parse(job.remedies[0]).prior:
-            corrected = _corrected(bench, job, load_checkpoint(start))
+            corrected = _corrected(experiment, job, load_checkpoint(start))
             start = folder.path / "corrected.safetensors"
             save_checkpoint(start, corrected, overwrite=True)
     phases = [(config.training, False)] if job.kind == "train" else config.adapting(job.mode)
@@ -112,7 +114,7 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
             run,
             settings,
             task=task,
-            device=bench.device,
+            device=experiment.device,
             resume=True,
             trackers=[claim],
         )
@@ -130,46 +132,48 @@ def _learn(bench: Bench, job: Job, folder: JobFolder, claim: Claim) -> list[dict
             }
         )
         start = run / CHECKPOINT_NAME
-    _say_where_from(bench, job, folder.model)
+    _record_regions(experiment, job, folder.model)
     return done
 
 
-def _corrected(bench: Bench, job: Job, model: Model) -> Model:
+def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
     """The source model corrected to the target's priors."""
     # what the source model saw, patches as often as it saw them
     balanced = Remedy(balanced=any(Remedy.parse(r).balanced for r in job.remedies))
     trained = replace(job, kind="train", remedies=(str(balanced),))
-    store = bench.store
-    seen = store.target_bytes[training_positions(store, bench.regions, trained)]
-    own = store.target_bytes[bench.regions[job.target]["train"]]
+    store = experiment.store
+    seen = store.target_bytes[training_positions(store, experiment.regions, trained)]
+    own = store.target_bytes[experiment.regions[job.target]["train"]]
     shift = prior_shift(seen.astype(np.float32), own.astype(np.float32))
     # closed classes stay closed
     shift[np.isin(np.array(store.nomenclature.names), job.masked)] = 0.0
     return correct_prior(model, shift)
 
 
-def _test(bench: Bench, job: Job, claim: Claim) -> list[dict[str, Any]]:
+def _test(experiment: Experiment, job: Job, claim: Claim) -> list[dict[str, Any]]:
     if job.needs is None:
         raise ValueError(f"the job {job.id} has no model to test")
     rows = []
     for remedy in job.remedies:
-        model = load_checkpoint(JobFolder(bench.folder, job.needs).model)
+        model = load_checkpoint(JobFolder(experiment.folder, job.needs).model)
         if Remedy.parse(remedy).prior:
-            model = _corrected(bench, job, model)
-        rows.append(_row(bench, job, model, remedy, claim))
+            model = _corrected(experiment, job, model)
+        rows.append(_row(experiment, job, model, remedy, claim))
     return rows
 
 
-def _row(bench: Bench, job: Job, model: Model, remedy: str, claim: Claim) -> dict[str, Any]:
-    device = choose_device(bench.device)
-    patches = SplitPatches(bench.store, "test", bench.regions[job.target]["test"])
+def _row(
+    experiment: Experiment, job: Job, model: Model, remedy: str, claim: Claim
+) -> dict[str, Any]:
+    device = choose_device(experiment.device)
+    patches = SplitPatches(experiment.store, "test", experiment.regions[job.target]["test"])
     logits = score(
         model.net.to(device),
         patches,
         device=device,
-        dtype=autocast_type(bench.config.training.precision, device),
-        batch_size=min(bench.config.training.batch_size, 512),
-        workers=bench.config.training.workers,
+        dtype=autocast_type(experiment.config.training.precision, device),
+        batch_size=min(experiment.config.training.batch_size, 512),
+        workers=experiment.config.training.workers,
         progress=claim.renew,
     )
     return {
@@ -187,12 +191,12 @@ def _row(bench: Bench, job: Job, model: Model, remedy: str, claim: Claim) -> dic
     }
 
 
-def _say_where_from(bench: Bench, job: Job, path: Path) -> None:
-    """Let a checkpoint tell which regions it is from."""
+def _record_regions(experiment: Experiment, job: Job, path: Path) -> None:
+    """Write the job into a checkpoint's provenance: which regions it was trained on."""
     model = load_checkpoint(path)
     if "transfer" in model.provenance:
         return
     told = {k: v for k, v in job.as_json().items() if v not in ("", None, ())}
-    provenance = {**model.provenance, "transfer": told | {"store": bench.store.path.name}}
+    provenance = {**model.provenance, "transfer": told | {"store": experiment.store.path.name}}
     named = replace(model, provenance=provenance, name=job.id)
     save_checkpoint(path, named, overwrite=True)
