@@ -24,6 +24,7 @@ import torch
 
 import geolulc
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.grid import MapGrid
 from geolulc.mapping import predict_scene
 from geolulc.nets import (
     Model,
@@ -135,8 +136,9 @@ def majority(truth: np.ndarray, metres: int) -> np.ndarray:
 
 def patch_map(scene: Path, model: Model, stride: int, shape: tuple[int, int]) -> np.ndarray:
     """Most probable class of the patch nearest to each 160 m cell."""
-    made = predict_scene(scene, model, stride=stride, min_valid=0)
-    grid, classes = made.grid, made.probabilities.argmax(0)
+    product = geolulc.open_product(scene)
+    found = predict_scene(product, model, stride=stride, min_valid=0)
+    grid, classes = MapGrid(product.grid, stride), found.block.probabilities.argmax(0)
     rows, columns = (np.array([start(i) for i in range(n)]) + 600 for start, n in (
         (grid.patch_top, grid.shape[0]), (grid.patch_left, grid.shape[1])))  # fmt: skip
     nearest = [
@@ -155,8 +157,8 @@ def compare(folder: Path, model: Model) -> dict[str, tuple[float, float]]:
         "patches, stride 120": patch_map(scene, model, 120, truth.shape),
     }
     for stride in (1200, 600):
-        made = predict_scene(scene, model, stride=stride, resolution=CELL, min_valid=0)
-        cells = made.probabilities[:, : truth.shape[0], : truth.shape[1]].argmax(0)
+        found = predict_scene(scene, model, stride=stride, resolution=CELL, min_valid=0)
+        cells = found.block.probabilities[:, : truth.shape[0], : truth.shape[1]].argmax(0)
         ways[f"evidence, 160 m, patches every {stride} m"] = cells
     classes = np.unique(truth)
     return {

@@ -29,6 +29,7 @@ from geolulc.bands import RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping import MapOptions, Mapper, map_scenes
 from geolulc.mapping.strips import StripReader
+from geolulc.memory import tune_memory
 from geolulc.nets import load_checkpoint
 from geolulc.outputs import OutputOptions
 from geolulc.products import open_product
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
+    tune_memory()  # as the command does
     product, model = open_product(arguments.scene), load_checkpoint(arguments.model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

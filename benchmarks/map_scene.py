@@ -46,8 +46,10 @@ from geolulc.grid import MapGrid
 from geolulc.mapping import MapOptions, Mapper
 from geolulc.mapping.inference import Ensemble
 from geolulc.mapping.mapper import available_cores
+from geolulc.mapping.run import Run
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
+from geolulc.memory import tune_memory
 from geolulc.nets import (
     Model,
     NetConfig,
@@ -57,7 +59,7 @@ from geolulc.nets import (
     save_checkpoint,
 )
 from geolulc.nomenclature import BEN19
-from geolulc.outputs import OutputOptions, write_map
+from geolulc.outputs import SceneStory, write_map
 from geolulc.products import Product, open_product
 
 
@@ -107,7 +109,7 @@ def map_with_geolulc(
         Mapper([model], options) as mapper,
         mapper.open(product, selected) as run,
     ):
-        write_map(run.map(), Path(folder) / "map.tif", options=OutputOptions())
+        write_map(run.header, run.blocks(), Path(folder) / "map.tif", story=SceneStory())
         return run.reader.tiles_decoded
 
 
@@ -128,6 +130,22 @@ def shares() -> Iterator[dict[str, float]]:
 
         return run
 
+    def computed(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        """Blocks are computed while they are written: that is no part of writing."""
+
+        def run(*args: Any, **options: Any) -> Iterator[Any]:
+            blocks = function(*args, **options)
+            while True:
+                start = time.thread_time()
+                block = next(blocks, None)
+                with lock:
+                    seconds["write"] -= time.thread_time() - start
+                if block is None:
+                    return
+                yield block
+
+        return run
+
     parts = [
         (Ensemble, "prepare", "transfer"),
         (Ensemble, "probabilities", "forward"),
@@ -135,8 +153,10 @@ def shares() -> Iterator[dict[str, float]]:
         (sys.modules[__name__], "write_map", "write"),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in parts]
-    for (owner, name, part), (_, _, function) in zip(parts, kept, strict=True):
-        setattr(owner, name, counted(part, function))
+    kept.append((Run, "blocks", Run.blocks))
+    for owner, name, part in parts:
+        setattr(owner, name, counted(part, getattr(owner, name)))
+    Run.blocks = computed(Run.blocks)
     try:
         yield seconds
     finally:
@@ -238,6 +258,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="only the peak of memory")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    tune_memory()  # as the command does
     product = open_product(arguments.scene)
     model = network(arguments)
     whole = MapGrid(product.grid)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from geolulc.datasets import open_store
 from geolulc.datasets.loader import PatchLoader
 from geolulc.mapping import predict_scene
-from geolulc.mapping.inference import Ensemble
-from geolulc.mapping.precision import inference_type
+from geolulc.mapping.inference import Ensemble, inference_type
 from geolulc.nets import Model, load_checkpoint
 from geolulc.nets.devices import autocast, choose_device
 
@@ -41,9 +40,10 @@ def on_patches(path: Path, model: Model, precision: str, device: torch.device) -
 
 def on_scene(path: Path, model: Model, precision: str, device: str, stride: int) -> NDArray:
     """Probabilities (classes, rows, columns) of a scene."""
-    return predict_scene(
+    found = predict_scene(
         path, model, stride=stride, precision=precision, device=device, mask_scl=()
-    ).probabilities
+    )
+    return found.block.probabilities
 
 
 def main() -> None:

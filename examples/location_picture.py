@@ -14,8 +14,8 @@ from pathlib import Path
 from affine import Affine
 from matplotlib.figure import Figure
 
-from geolulc.landcover_map import LandCoverMap
 from geolulc.mapping import predict_scene
+from geolulc.maps.header import MapHeader
 from geolulc.nets import load_checkpoint
 from geolulc.products import open_product, true_colour
 
@@ -32,9 +32,10 @@ def main() -> None:
     options = parser.parse_args()
     product, model = open_product(options.scene), load_checkpoint(options.model)
     maps = {
-        f"patches of {made.grid.stride} m" if not size else f"cells of {size} m": made
-        for size in (None, options.resolution)
-        for made in [predict_scene(product, model, resolution=size)]
+        "patches of 1200 m": predict_scene(product, model),
+        f"cells of {options.resolution} m": predict_scene(
+            product, model, resolution=options.resolution
+        ),
     }
     figure = Figure(figsize=(10.4, 7.0), dpi=100, layout="constrained")
     panels = figure.subplot_mosaic([["scene", "00", "01"], ["none", "10", "11"]])
@@ -43,17 +44,17 @@ def main() -> None:
     panels["scene"].imshow(picture, extent=_extent(transform, picture.shape[:2]))
     panels["scene"].set_title("true colours", fontsize=9, loc="left")
     for row, name in enumerate(options.classes):
-        for column, (way, made) in enumerate(maps.items()):
-            panel = panels[f"{row}{column}"]
+        for column, (way, found) in enumerate(maps.items()):
+            panel, header = panels[f"{row}{column}"], found.header
             shown = panel.imshow(
-                made.probabilities[made.classes.index(name)],
-                extent=_extent(made.grid.transform, made.grid.shape),
+                found.block.shares[header.classes.index(name)],
+                extent=_extent(header.grid.transform, header.grid.shape),
                 vmin=0,
                 vmax=1,
                 cmap="viridis",
                 interpolation="nearest",
             )
-            panel.set_title(f"{_short(made, name)}, {way}", fontsize=9, loc="left")
+            panel.set_title(f"{_short(header, name)}, {way}", fontsize=9, loc="left")
     for panel in panels.values():
         panel.set(xticks=[], yticks=[])
         panel.set_xlim(product.grid.left, product.grid.left + product.grid.width)
@@ -62,10 +63,8 @@ def main() -> None:
     figure.savefig(options.out)
 
 
-def _short(made: LandCoverMap, name: str) -> str:
-    from geolulc.nomenclature import nomenclature
-
-    return nomenclature(made.nomenclature)[name].short
+def _short(header: MapHeader, name: str) -> str:
+    return header.land_cover[header.classes.index(name)].short
 
 
 def _extent(transform: Affine, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

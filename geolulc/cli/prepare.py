@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from geolulc.cli.options import (
     take_fields,
 )
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import print_result
 
 
 @click.command("prepare")
@@ -84,7 +84,7 @@ def command(
                 text = f"{broken.subject}: found {broken.found}; expected {broken.expected}"
                 click.echo(f"broken: {text}", err=True)
             raise
-    click.echo(json.dumps(manifest) if as_json else _summary(store, manifest))
+    print_result(manifest, _summary(store, manifest), as_json=as_json)
 
 
 def _summary(store: Path, manifest: dict[str, Any]) -> str:

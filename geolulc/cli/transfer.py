@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from geolulc.cli.options import (
     device_option,
     json_option,
     names,
+    out_option,
     overwrite_option,
     quiet_option,
     read_settings,
@@ -22,6 +22,7 @@ from geolulc.cli.options import (
     whole_numbers,
 )
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import print_result
 
 if TYPE_CHECKING:
     from geolulc.transfer.experiment import Outcome
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command("transfer")
 @click.argument("store", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the experiment.")
+@out_option("Folder of the experiment.", metavar="DIR")
 @click.option("--sources", type=names, required=True, metavar="A,B|all",
               help="Regions to train in.")  # fmt: skip
 @click.option("--targets", type=names, required=True, metavar="A,B|all",
@@ -111,7 +112,7 @@ def command(
 
         plan = make_plan(opened, found, experiment)
         work = count_work(opened, found, experiment, plan)
-        click.echo(json.dumps(work) if as_json else _work(plan, work))
+        print_result(work, _work(plan, work), as_json=as_json)
         return
 
     from geolulc.learning.interruption import TrainingInterrupted
@@ -130,7 +131,13 @@ def command(
     except TrainingInterrupted as stop:
         click.echo(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
         sys.exit(128 + stop.number)
-    click.echo(_as_json(outcome) if as_json else _text(outcome, experiment.remedies[0]))
+    result = {
+        "jobs": len(outcome.plan.jobs),
+        "runs": list(outcome.rows),
+        "failed": dict(outcome.failed),
+        "files": {name: str(path) for name, path in outcome.files.items()},
+    }
+    print_result(result, _text(outcome, experiment.remedies[0]), as_json=as_json)
     for job, reason in outcome.failed.items():
         click.echo(f"geolulc: {job}: {reason}", err=True)
     if outcome.failed:
@@ -149,17 +156,6 @@ def _work(plan: Plan, work: dict[str, Any]) -> str:
         f"all: {work['patches_trained']:,} patches learned from, {work['patches_scored']:,} scored"
     )
     return "\n".join(lines)
-
-
-def _as_json(outcome: Outcome) -> str:
-    return json.dumps(
-        {
-            "jobs": len(outcome.plan.jobs),
-            "runs": list(outcome.rows),
-            "failed": dict(outcome.failed),
-            "files": {name: str(path) for name, path in outcome.files.items()},
-        }
-    )
 
 
 def _text(outcome: Outcome, remedy: str) -> str:

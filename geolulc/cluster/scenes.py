@@ -21,6 +21,7 @@ from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterErr
 from geolulc.mapping import MapOptions, Mapper, SceneResult
 from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.scenes import Writing, map_scene, open_target
+from geolulc.memory import tune_memory
 from geolulc.outputs.options import OutputOptions
 from geolulc.products import read_metadata
 from geolulc.progress import Progress
@@ -55,6 +56,7 @@ class SceneWork:
     def prepare(self, threads: int) -> _SceneMapper:
         """Load the models; what maps a scene with them."""
         self._require_shared()
+        tune_memory()  # workers of a running cluster have not started as ours do
         options = self.options
         if options.threads is None:
             options = replace(options, threads=threads)

@@ -37,12 +37,7 @@ class Draws:
 
     def of(self, places: NDArray[np.int64]) -> Draws:
         """The numbers of the patches at ``places``."""
-        return Draws(
-            None if self.symmetry is None else self.symmetry[places],
-            None if self.blend is None else self.blend[places],
-            None if self.gain is None else self.gain[places],
-            None if self.offset is None else self.offset[places],
-        )
+        return Draws(**{k: None if v is None else v[places] for k, v in vars(self).items()})
 
 
 def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:

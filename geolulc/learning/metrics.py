@@ -8,8 +8,7 @@ means. Micro and samples means and the ranking figures take all classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,18 +95,35 @@ def seed_ranking_figures(targets: Array, scores: Array) -> dict[str, float]:
 def decision_figures(targets: Array, decisions: NDArray[np.bool_]) -> dict[str, float]:
     """F1, F2, precision and recall (macro, micro, samples), Hamming loss and exact match."""
     truth = targets.astype(bool)
-    known = truth.any(axis=0)
     figures = {}
-    for mean in ("macro", "micro", "samples"):
+    for mean, axis in (("macro", 0), ("micro", None), ("samples", 1)):
+        hits, support, predicted = (
+            pairs.sum(axis=axis) for pairs in (truth & decisions, truth, decisions)
+        )
         # macro: only classes with a positive; the others have no recall to speak of
-        t, d = (truth[:, known], decisions[:, known]) if mean == "macro" else (truth, decisions)
-        for name, beta in (("f1", 1.0), ("f2", 2.0)):
-            figures[f"{name}_{mean}"] = _score(sk.fbeta_score, t, d, mean, beta=beta)
-        figures[f"precision_{mean}"] = _score(sk.precision_score, t, d, mean)
-        figures[f"recall_{mean}"] = _score(sk.recall_score, t, d, mean)
+        counted = support > 0 if mean == "macro" else ...
+        for name, values in hit_ratios(hits, support, predicted).items():
+            figures[f"{name}_{mean}"] = float(values[counted].mean()) if support.any() else math.nan
     figures["hamming_loss"] = float(np.mean(truth != decisions))
     figures["exact_match"] = float(np.mean((truth == decisions).all(axis=1)))
     return figures
+
+
+def hit_ratios(
+    hits: NDArray[Any], support: NDArray[Any], predicted: NDArray[Any]
+) -> dict[str, NDArray[np.float64]]:
+    """F1, F2, precision and recall of counts of one shape; 0 where there is nothing to count."""
+    return {
+        "f1": ratio(2 * hits, support + predicted),
+        "f2": ratio(5 * hits, 4 * support + predicted),
+        "precision": ratio(hits, predicted),
+        "recall": ratio(hits, support),
+    }
+
+
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """``part`` / ``whole``, of counts of one shape; 0 where the whole is 0."""
+    return np.asarray(np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0))
 
 
 def log_losses(targets: Array, logits: Array) -> NDArray[np.float64]:
@@ -118,34 +134,21 @@ def log_losses(targets: Array, logits: Array) -> NDArray[np.float64]:
 
 def micro_f1(targets: Array, decisions: NDArray[np.bool_]) -> float:
     """F1 over all pairs of patch and class; 0 where there is neither a positive nor a decision."""
-    hits = float((targets.astype(bool) & decisions).sum())
-    counted = float(targets.sum() + decisions.sum())
-    return 2 * hits / counted if counted else 0.0
+    hits = (targets.astype(bool) & decisions).sum()
+    return float(ratio(2 * hits, targets.sum() + decisions.sum()))
 
 
 def class_figures(
     targets: Array, scores: Array, decisions: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
-    """Support, average precision, precision, recall, F1 and F2 by class, float64 (C,) each."""
+    """Support, predictions, average precision, F1, F2, precision and recall by class, (C,) each."""
     truth = targets.astype(bool)
-    support = truth.sum(axis=0).astype(np.float64)
-    hits = (truth & decisions).sum(axis=0).astype(np.float64)
-    predicted = decisions.sum(axis=0).astype(np.float64)
-    without = support == 0
-
-    def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-        values = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-        return np.where(without, np.nan, values)
-
-    return {
-        "support": support,
-        "predicted": predicted,
-        "ap": average_precision(targets, scores),
-        "precision": ratio(hits, predicted),
-        "recall": ratio(hits, support),
-        "f1": ratio(2 * hits, support + predicted),
-        "f2": ratio(5 * hits, 4 * support + predicted),
-    }
+    hits, support, predicted = (
+        pairs.sum(axis=0, dtype=np.float64) for pairs in (truth & decisions, truth, decisions)
+    )
+    figures = {"ap": average_precision(targets, scores), **hit_ratios(hits, support, predicted)}
+    known = {name: np.where(support > 0, values, math.nan) for name, values in figures.items()}
+    return {"support": support, "predicted": predicted, **known}
 
 
 def calibration_error(targets: Array, scores: Array) -> float:
@@ -172,18 +175,3 @@ def reliability(targets: Array, scores: Array) -> dict[str, NDArray[np.float64]]
         "confidence": mean(p),
         "frequency": mean(targets.ravel().astype(np.float64)),
     }
-
-
-def _score(
-    function: Callable[..., float],
-    truth: NDArray[np.bool_],
-    decisions: NDArray[np.bool_],
-    mean: str,
-    **more: float,
-) -> float:
-    if truth.size == 0:
-        return math.nan
-    if truth.shape[1] == 1 and mean == "macro":
-        # scikit-learn takes one column for a binary problem, not for one label
-        truth, decisions, mean = truth[:, 0], decisions[:, 0], "binary"
-    return float(function(truth, decisions, average=mean, zero_division=0.0, **more))

@@ -15,6 +15,7 @@ from geolulc.datasets import Store
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
 from geolulc.errors import DatasetError
+from geolulc.learning.processes import Processes
 from geolulc.nets import Normalisation
 
 #: Patches whose reference maps tell the shares of the classes: 118 MB.
@@ -107,10 +108,13 @@ class SplitPatches:
         shuffle: bool = False,
         seed: int = 0,
         workers: int = 0,
-        rank: int = 0,
-        processes: int = 1,
+        processes: Processes | None = None,
     ) -> PatchLoader:
-        """Batches: shuffled full ones for training, else all patches in their order."""
+        """Batches: shuffled full ones for training, else all patches in their order.
+
+        Several ``processes`` share each batch.
+        """
+        processes = processes or Processes()
         return PatchLoader(
             self.store,
             self.indices,
@@ -118,8 +122,8 @@ class SplitPatches:
             shuffle=shuffle,
             seed=seed,
             workers=workers,
-            rank=rank,
-            world_size=processes,
+            rank=processes.rank,
+            world_size=processes.count,
             drop_last=shuffle,
             pin_memory=device.type == "cuda",
             repeated=True,

@@ -43,14 +43,7 @@ def classify_patches(
 
     ``net`` is on ``device``; it is left in the mode it was in.
     """
-    processes = processes or Processes()
-    loader = patches.loader(
-        batch_size,
-        device=device,
-        workers=workers,
-        rank=processes.rank,
-        processes=processes.count,
-    )
+    loader = patches.loader(batch_size, device=device, workers=workers, processes=processes)
     layout, training = memory_format(device), net.training
     net.eval()
     try:

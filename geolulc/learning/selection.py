@@ -1,17 +1,12 @@
-"""The epoch that is kept: its validation figures, and its model with provenance."""
+"""The epoch that is kept: the patches it is chosen by, and its model with provenance."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
-
 from geolulc import __version__
 from geolulc.errors import DatasetError
-from geolulc.learning import metrics
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.patches import SplitPatches
 from geolulc.nets import LandCoverNet, Model
@@ -27,36 +22,6 @@ def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
             expected="patches to choose the best epoch by",
             remedy="Prepare a store with a val split (--splits), or --set select=last.",
         )
-
-
-def validation_figures(
-    targets: NDArray[np.float32], logits: NDArray[np.float32]
-) -> dict[str, float]:
-    """Loss, average precision (macro, micro) and F1 at 0.5 of validation; NaN without patches."""
-    if not len(targets):
-        return dict.fromkeys(("val_loss", "val_ap_macro", "val_ap_micro", "val_f1_micro"), math.nan)
-    scores = expit(logits)
-    return {
-        "val_loss": float(metrics.log_losses(targets, logits).mean()),
-        "val_ap_macro": metrics.macro(metrics.average_precision(targets, scores)),
-        "val_ap_micro": metrics.micro_average_precision(targets, scores),
-        "val_f1_micro": metrics.micro_f1(targets, scores >= 0.5),
-    }
-
-
-def class_average_precision(
-    targets: NDArray[np.float32], logits: NDArray[np.float32], net: LandCoverNet
-) -> dict[str, float | None]:
-    """Average precision by class name; None for a class without a positive."""
-    if not len(targets):
-        return dict.fromkeys(net.classes)
-    return named_figures(net, metrics.average_precision(targets, expit(logits)))
-
-
-def named_figures(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float | None]:
-    """Class name → figure, of figures float64 (C,); None for NaN."""
-    values = figures.tolist()
-    return {n: v if math.isfinite(v) else None for n, v in zip(net.classes, values, strict=True)}
 
 
 def kept_model(

@@ -1,10 +1,9 @@
-"""Trackers of a training run: several as one, TensorBoard, MLflow."""
+"""Trackers follow a training run: TensorBoard, MLflow."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,6 @@ class Tracker:
 
     def close(self) -> None:
         """The run has ended."""
-
-
-class Trackers(Tracker):
-    """Several trackers as one."""
-
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        self._trackers = tuple(trackers)
-
-    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Call each tracker."""
-        for tracker in self._trackers:
-            tracker.step(done, total, figures)
-
-    def epoch(self, figures: Mapping[str, float]) -> None:
-        """Call each tracker."""
-        for tracker in self._trackers:
-            tracker.epoch(figures)
-
-    def close(self) -> None:
-        """Close each tracker, even if closing another one fails."""
-        with contextlib.ExitStack() as stack:
-            for tracker in self._trackers:
-                stack.callback(tracker.close)
 
 
 class TensorBoardTracker(Tracker):

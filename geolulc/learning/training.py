@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,7 @@ from geolulc.learning.run_folder import (
 from geolulc.learning.selection import kept_model, require_validation
 from geolulc.learning.task import Task
 from geolulc.learning.task_figures import TASK_FIGURES
-from geolulc.learning.trackers import Tracker, Trackers
+from geolulc.learning.trackers import Tracker
 from geolulc.nets import save_checkpoint
 from geolulc.nets.devices import autocast, autocast_type, choose_device
 
@@ -92,9 +92,11 @@ def train(
             require_free_run(run, config, resume=resume, overwrite=overwrite)
         opened = open_store(store)
         devices = [place] if place.type == "cuda" else []
-        tracker = Trackers(trackers if processes.leads else ())
-        with torch.random.fork_rng(devices=devices), closing(tracker):
-            return _train(opened, run, config, task or Task(), place, processes, tracker)
+        leading = trackers if processes.leads else ()
+        with torch.random.fork_rng(devices=devices), ExitStack() as ended:
+            for tracker in leading:
+                ended.callback(tracker.close)
+            return _train(opened, run, config, task or Task(), place, processes, leading)
     finally:
         leave_processes()
 
@@ -106,7 +108,7 @@ def _train(
     task: Task,
     device: torch.device,
     processes: Processes,
-    tracker: Tracker,
+    trackers: Sequence[Tracker],
 ) -> dict[str, Any]:
     patches, held_out = task.patches(store, masks=config.task == "pixel")
     names = TASK_FIGURES[config.task]
@@ -124,8 +126,7 @@ def _train(
         shuffle=True,
         seed=config.seed,
         workers=config.workers,
-        rank=processes.rank,
-        processes=processes.count,
+        processes=processes,
     )
     objective = make_objective(config, patches, held_out, device, task.classes)
     optimizer = make_optimizer(net, config)
@@ -191,7 +192,8 @@ def _train(
                     meter.look()
                     at.loss_sum = meter.total
                     figures = {"loss": meter.mean, "learning_rate": rate, "epoch": epoch + 1}
-                    tracker.step(at.step, total, figures)
+                    for tracker in trackers:
+                        tracker.step(at.step, total, figures)
                     if stop or time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                         save()
                         saved = time.monotonic()
@@ -225,7 +227,8 @@ def _train(
             save()
             if processes.leads:
                 run.write_history(at.history)
-            tracker.epoch(row | {"best_epoch": at.best_epoch})
+            for tracker in trackers:
+                tracker.epoch(row | {"best_epoch": at.best_epoch})
             if at.step < total and processes.any(bool(signal_number()), device):
                 raise TrainingInterrupted(signal_number(), epoch + 1, plan.steps)
 

@@ -11,6 +11,8 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
 
     Only plain ``Conv2d`` → ``BatchNorm2d`` pairs of submodules that torch.fx can trace are
     folded: which convolution feeds a norm is read from the traced graph, never guessed from names.
+    ``torch.fx.experimental.optimization.fuse`` does not serve: it gives a module of another class,
+    without the methods and parts that shared trunks and evidence inside patches use.
     """
     for module in net.children():
         if any(isinstance(m, nn.BatchNorm2d) for m in module.modules()):

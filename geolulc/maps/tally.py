@@ -186,7 +186,8 @@ class Tally:
         thresholds = self.header.presence_thresholds
         for i, layer in enumerate(shares):
             p = layer[mapped]
-            self._expected[i] += float(p.astype(np.float64) @ weights)
+            # not @: its threads would compete with those that read and compress
+            self._expected[i] += float((p * weights).sum())
             reached = first == i if self.header.exclusive else p >= thresholds[i]
             self._present[i] += int(reached.sum())
         if not self.header.exclusive:

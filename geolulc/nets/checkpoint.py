@@ -58,7 +58,7 @@ def save_checkpoint(
         OutputError: it cannot be written there.
         ParameterError: an unknown dtype, or weights that are not finite in it.
     """
-    require_one_of("dtype of a checkpoint", dtype, _DTYPES)
+    require_one_of("checkpoint dtype", dtype, _DTYPES)
     tensors = {
         name: _stored(name, tensor, _DTYPES[dtype])
         for name, tensor in model.net.state_dict().items()

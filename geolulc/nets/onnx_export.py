@@ -97,7 +97,7 @@ def export_onnx(
         OutputError: it cannot be written there.
         ParameterError: no such form, or the packages for it are not installed.
     """
-    require_one_of("form of the ONNX graph", form, FORMS)
+    require_one_of("ONNX form", form, FORMS)
     try:
         import onnx
         import onnxscript  # noqa: F401 – torch's exporter needs it

@@ -26,7 +26,6 @@ from geolulc.maps.encoding import ENCODINGS, Encoding
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import MapTotals, Tally
-from geolulc.outputs.attribute_table import attribute_table
 from geolulc.outputs.files import MapKind
 from geolulc.outputs.layers import (
     DEPTH,
@@ -52,6 +51,7 @@ from geolulc.outputs.report import write_report
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.story import Story
 from geolulc.outputs.tags import map_tags
+from geolulc.outputs.templates import fill
 from geolulc.outputs.vectors import VectorSources, write_vectors
 from geolulc.staging import staged
 
@@ -161,7 +161,7 @@ class _Writing:
         for name, layer in layers.items():
             targets[f"{name}.style"].write_text(layer.style(totals), encoding="utf-8")
         if "classes" in targets:
-            table = attribute_table(totals.summaries)
+            table = fill("class_table.xml", summaries=totals.summaries)
             targets["classes.attributes"].write_text(table, encoding="utf-8")
         return totals
 

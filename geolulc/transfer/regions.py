@@ -74,7 +74,7 @@ def find_regions(
         names = _polygon_of(store, polygons, column)
     else:
         remedy = "Use one of these, or a file of polygons."
-        require_one_of("column of regions", by, REGION_COLUMNS, remedy=remedy)
+        require_one_of("column", by, REGION_COLUMNS, remedy=remedy)
         names = np.array([name or "" for name in store.column(by)], dtype=object)
     own = {split: store.split(split) for split in SPLITS}
     found = sorted(set(names.tolist()) - {""})

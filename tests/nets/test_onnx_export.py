@@ -108,5 +108,5 @@ def test_published_models_on_a_real_patch(shared: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_form(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="raw or deepness"):
+    with pytest.raises(ParameterError, match="no such ONNX form; expected one of raw, deepness"):
         export_onnx(model, tmp_path / "model.onnx", form="other")
