@@ -1,4 +1,4 @@
-"""Random changes of patches that keep what they show, on the device, on the whole batch.
+"""Random changes of patches that keep their content, of a whole batch at once on the device.
 
 A patch's random numbers in an epoch depend on the seed, the epoch and its place in the train
 split only: not on the batch it falls into, the process that reads it or a run that was stopped.

@@ -24,15 +24,10 @@ _RANKED_AT_ONCE: Final = 4096
 
 def average_precision(targets: Array, scores: Array) -> NDArray[np.float64]:
     """Average precision by class, float64 (C,); NaN for a class without a positive."""
-    return np.array(
-        [
-            sk.average_precision_score(targets[:, c], scores[:, c])
-            if targets[:, c].any()
-            else math.nan
-            for c in range(targets.shape[1])
-        ],
-        np.float64,
-    )
+    by_class = np.full(targets.shape[1], math.nan)
+    for c in np.flatnonzero(targets.any(axis=0)):
+        by_class[c] = sk.average_precision_score(targets[:, c], scores[:, c])
+    return by_class
 
 
 def macro(by_class: NDArray[np.float64]) -> float:
@@ -153,25 +148,34 @@ def class_figures(
 
 def calibration_error(targets: Array, scores: Array) -> float:
     """Expected calibration error of all pairs of patch and class (Guo et al. 2017, eq. 3)."""
-    bins = reliability(targets, scores)
-    return float(np.sum(bins["share"] * np.abs(bins["frequency"] - bins["confidence"])))
+    return error_of_bins(bin_sums(targets, scores))
+
+
+def error_of_bins(sums: NDArray[np.float64]) -> float:
+    """Expected calibration error from ``bin_sums``; NaN without a pair."""
+    counts, probabilities, positives = sums
+    total = counts.sum()
+    return float(np.abs(positives - probabilities).sum() / total) if total else math.nan
+
+
+def bin_sums(targets: NDArray[Any], scores: Array) -> NDArray[np.float64]:
+    """Pairs, and sums of probabilities and of positives, by bin of probability, (3, bins).
+
+    Bins are equally wide. ``targets`` are 0 or 1, and ``scores`` have the same shape.
+    """
+    p, truth = (values.ravel().astype(np.float64) for values in (scores, targets))
+    place = np.clip((p * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
+    return np.stack([np.bincount(place, each, CALIBRATION_BINS) for each in (None, p, truth)])
 
 
 def reliability(targets: Array, scores: Array) -> dict[str, NDArray[np.float64]]:
     """Share of pairs, mean probability and frequency of positives by bin of probability.
 
-    Bins are equally wide; one without a pair has share, confidence and frequency 0.
+    A bin without a pair has share, confidence and frequency 0.
     """
-    p = scores.ravel().astype(np.float64)
-    place = np.clip((p * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
-    counts = np.bincount(place, minlength=CALIBRATION_BINS).astype(np.float64)
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums = np.bincount(place, weights=values, minlength=CALIBRATION_BINS)
-        return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-
+    counts, probabilities, positives = bin_sums(targets, scores)
     return {
-        "share": counts / max(len(p), 1),
-        "confidence": mean(p),
-        "frequency": mean(targets.ravel().astype(np.float64)),
+        "share": counts / max(counts.sum(), 1),
+        "confidence": ratio(probabilities, counts),
+        "frequency": ratio(positives, counts),
     }

@@ -1,4 +1,4 @@
-"""What training does by task: the loss of a batch, the figures of an epoch, its calibration."""
+"""The parts of training that depend on the task: loss, validation, and the model to keep."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
 
+from geolulc import __version__
+from geolulc.errors import DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.calibration import (
     choose_thresholds,
@@ -26,7 +28,7 @@ from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import make_pixel_loss
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import score, score_pixels
-from geolulc.nets import LandCoverNet
+from geolulc.nets import LandCoverNet, Model
 
 #: (temperature, thresholds) that were fitted on validation; no thresholds for pixels.
 Calibration = tuple[float, tuple[float, ...]]
@@ -118,3 +120,50 @@ def _validate_pixels(held_out: SplitPatches, net: LandCoverNet, **scoring: Any) 
 def _named(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float | None]:
     values = figures.tolist()
     return {n: v if math.isfinite(v) else None for n, v in zip(net.classes, values, strict=True)}
+
+
+def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
+    """Raise ``DatasetError`` where the best epoch is wanted and ``held_out`` has no label."""
+    nothing = not len(held_out) if held_out.masks else not held_out.targets.any()
+    if config.select == "best" and nothing:
+        raise DatasetError(
+            held_out.store.path,
+            found="no labelled patch in the split val",
+            expected="patches to choose the best epoch by",
+            remedy="Prepare a store with a val split (--splits), or --set select=last.",
+        )
+
+
+def kept_model(
+    net: LandCoverNet,
+    calibration: Calibration,
+    patches: SplitPatches,
+    held_out: SplitPatches,
+    config: TrainConfig,
+    figures: Mapping[str, float],
+    name: str,
+) -> Model:
+    """``net`` with temperature and thresholds (``calibration``), and its provenance."""
+    temperature, thresholds = calibration
+    provenance = {
+        "made_by": f"geolulc {__version__}",
+        "data": {
+            "store": patches.store.path.name,
+            "archives": [a["dataset"] for a in patches.store.manifest["archives"]],
+        },
+        "train_patches": len(patches),
+        "val_patches": len(held_out),
+        "train_positives": dict(
+            zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
+        ),
+        "config": config.as_mapping(),
+        "epoch": int(figures["epoch"]),
+        "validation": {
+            k.removeprefix("val_"): v
+            for k, v in figures.items()
+            if k.startswith("val_") and math.isfinite(v)
+        },
+    }
+    return Model(
+        net, thresholds=thresholds, temperature=temperature, provenance=provenance, name=name
+    )

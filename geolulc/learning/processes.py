@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 import torch
 import torch.distributed as dist
@@ -44,16 +44,20 @@ class Processes:
         return bool(self.sum(torch.tensor(int(flag), device=device)).item())
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.count > 1:
             dist.barrier()
+
+
+#: One process, without any to share with.
+ALONE: Final = Processes()
 
 
 def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     """The processes torchrun started, and this one's device; one process without torchrun."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return Processes(), device
+        return ALONE, device
     if device.type == "mps":
         raise ParameterError(
             "device",
@@ -70,7 +74,7 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
 
 
 def leave_processes() -> None:
-    """End what ``join_processes`` began."""
+    """Leave the processes that ``join_processes`` joined."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -96,7 +100,7 @@ def share_batch_statistics(net: nn.Module, processes: Processes, device: torch.d
 
 
 class _GlobalBatchNorm(nn.BatchNorm2d):
-    """``layer`` with the mean and variance of the batches of all processes; same tensors, names."""
+    """``layer`` with mean and variance over all processes; tensors and names are the same."""
 
     def __init__(self, layer: nn.BatchNorm2d) -> None:
         super().__init__(layer.num_features, layer.eps, layer.momentum, layer.affine)

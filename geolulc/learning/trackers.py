@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,16 @@ from geolulc.errors import ParameterError
 
 
 class Tracker:
-    """Called at every step and epoch, and closed at the end, also when the run fails."""
+    """Follows a run: called at every step and epoch, and closed at the end, even after an error."""
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """``done`` of ``total`` optimiser steps; loss (mean of the epoch), learning_rate, epoch."""
+        """Note step ``done`` of ``total``: loss (mean of the epoch), learning_rate, epoch."""
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """A row of the history."""
+        """Note an epoch: a row of the history."""
 
     def close(self) -> None:
-        """The run has ended."""
+        """Close what was opened: the run is over."""
 
 
 class TensorBoardTracker(Tracker):
@@ -28,20 +29,17 @@ class TensorBoardTracker(Tracker):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._opened: Any = None
 
     @staticmethod
     def available() -> bool:
         """Whether tensorboard is installed."""
         return importlib.util.find_spec("tensorboard") is not None
 
-    @property
+    @cached_property
     def _writer(self) -> Any:
-        if self._opened is None:
-            from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter
 
-            self._opened = SummaryWriter(str(self._folder))
-        return self._opened
+        return SummaryWriter(str(self._folder))
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Loss and learning rate at the step."""
@@ -55,8 +53,8 @@ class TensorBoardTracker(Tracker):
 
     def close(self) -> None:
         """Write what is left and close the files."""
-        if self._opened is not None:
-            self._opened.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class MlflowTracker(Tracker):

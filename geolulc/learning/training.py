@@ -20,7 +20,7 @@ from geolulc.learning.config import TrainConfig
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
 from geolulc.learning.loss_meter import LossMeter
 from geolulc.learning.networks import memory_format, parallel, sharing_gradients
-from geolulc.learning.objective import make_objective
+from geolulc.learning.objective import kept_model, make_objective, require_validation
 from geolulc.learning.optimisation import learning_rate, make_optimizer, update_average
 from geolulc.learning.plan import make_plan, step_seed
 from geolulc.learning.plots import write_run_plots
@@ -38,7 +38,6 @@ from geolulc.learning.run_folder import (
     require_free_run,
     save_state,
 )
-from geolulc.learning.selection import kept_model, require_validation
 from geolulc.learning.task import Task
 from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.learning.trackers import Tracker
@@ -154,7 +153,7 @@ def _train(
             draws = draw(config, epoch, len(patches), len(BAND_NAMES))
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
-            meter = LossMeter(patches, processes, total=at.loss_sum, steps=first)
+            meter = LossMeter(patches=patches, processes=processes, total=at.loss_sum, steps=first)
             task.set_learning(net, epoch)
 
             for step in range(first, plan.steps):
