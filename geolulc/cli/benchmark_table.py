@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import (
-    PATH,
-    device_option,
-    json_option,
-    quiet_option,
-    read_settings,
-    settings_options,
-    split_option,
-)
+from geolulc.cli.options import PATH, read_settings, settings_options, shared_options, split_option
 from geolulc.cli.results import print_result
 
 if TYPE_CHECKING:
@@ -29,9 +21,7 @@ if TYPE_CHECKING:
 @split_option("test")
 @click.option("--epochs", type=int, default=None, help="Passes over the train split.")
 @settings_options("Settings of all six.")
-@device_option
-@quiet_option
-@json_option
+@shared_options("device", "quiet", "json")
 def command(
     store: Path,
     runs: Path,

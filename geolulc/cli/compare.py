@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, json_option, out_option, overwrite_option
+from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.results import print_result
 
 #: Transitions shown in the terminal; the matrix has them all.
@@ -19,8 +19,7 @@ _SHOWN = 10
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
 @out_option("New change.tif.")
-@overwrite_option
-@json_option
+@shared_options("overwrite", "json")
 def command(before: Path, after: Path, out: Path, overwrite: bool, as_json: bool) -> None:
     """Compare two map.tif of one grid, BEFORE and AFTER: two dates, or two models.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, json_option, overwrite_option
+from geolulc.cli.options import PATH, shared_options
 from geolulc.cli.results import print_result
 
 
@@ -22,8 +22,7 @@ from geolulc.cli.results import print_result
     "in, a map out, with the metadata that the QGIS plugin Deepness reads.",
 )
 @click.option("--band-order", default=None, help="Band order of a published model, if unknown.")
-@overwrite_option
-@json_option
+@shared_options("overwrite", "json")
 def command(
     model: str, out: Path, form: str, band_order: str | None, overwrite: bool, as_json: bool
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, json_option, out_option, overwrite_option, quiet_option
+from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.output_options import OutputOptions, mosaic_output_options
 from geolulc.cli.progress import progress_bar
 from geolulc.cli.results import exit_with_errors, print_result
@@ -42,9 +42,7 @@ from geolulc.cli.results import exit_with_errors, print_result
 )
 @click.option("--allow-different-models", "mixed_models", is_flag=True, help="Mix models' maps.")
 @mosaic_output_options
-@overwrite_option
-@quiet_option
-@json_option
+@shared_options("overwrite", "quiet", "json")
 def command(
     maps: tuple[Path, ...],
     out: Path,

@@ -85,3 +85,20 @@ device_option = click.option(
     metavar="auto|cpu|cuda[:N]|mps",
     help="Where the network runs; auto takes a GPU where there is one.",
 )
+_SHARED = {
+    "json": json_option,
+    "overwrite": overwrite_option,
+    "quiet": quiet_option,
+    "device": device_option,
+}
+
+
+def shared_options(*names: str) -> Callable[[F], F]:
+    """The options called ``names``, in the order of the help page: "json", "device", …"""
+
+    def add(command: F) -> F:
+        for name in reversed(names):
+            command = _SHARED[name](command)
+        return command
+
+    return add

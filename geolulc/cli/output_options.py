@@ -1,4 +1,4 @@
-"""What maps and mosaics consist of: their options, declared once and handed over as one value."""
+"""Options for the files of maps and mosaics, declared once and handed over as one value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["OutputOptions", "mosaic_output_options", "output_options"]
 
 
 def _outputs_option(cells: MapKind, pixels: MapKind) -> Any:
-    """``--outputs``; which of them a map has depends on a model or on maps, not known yet."""
+    """``--outputs``, of all names of either kind: the kind of the map is not known yet."""
     known = output_names(cells, pixels)
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:

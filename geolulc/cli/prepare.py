@@ -8,14 +8,7 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import (
-    PATH,
-    json_option,
-    names,
-    overwrite_option,
-    quiet_option,
-    take_fields,
-)
+from geolulc.cli.options import PATH, names, shared_options, take_fields
 from geolulc.cli.progress import progress_bar
 from geolulc.cli.results import print_result
 
@@ -40,14 +33,12 @@ from geolulc.cli.results import print_result
 @click.option("--countries", type=names, metavar="A,B", help="Only these countries.")
 @click.option("--seasons", type=names, metavar="A,B",
               help="Only these seasons: Winter,Spring,Summer,Fall.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="N patches, drawn by seed.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For --limit.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Draw N patches at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --limit.")
 @click.option("--reference-maps", is_flag=True, help="v2: store the CORINE maps too.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [all cores].")
 @click.option("--skip-broken", is_flag=True, help="Leave broken patches out and list them.")
-@overwrite_option
-@quiet_option
-@json_option
+@shared_options("overwrite", "quiet", "json")
 def command(
     archives: tuple[Path, ...],
     store: Path,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, json_option, out_option, overwrite_option, quiet_option
+from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.progress import progress_bar
 from geolulc.cli.results import print_result
 
@@ -16,9 +16,7 @@ from geolulc.cli.results import print_result
 @click.option("--zones", type=PATH, required=True, help="Polygons, in any format and CRS.")
 @click.option("--layer", help="Layer of the zones' file, where it has several.")
 @out_option("New .gpkg, .parquet, .fgb, or .csv without geometry.")
-@overwrite_option
-@quiet_option
-@json_option
+@shared_options("overwrite", "quiet", "json")
 def command(
     map_path: Path,
     zones: Path,

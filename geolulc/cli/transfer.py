@@ -10,14 +10,11 @@ import click
 
 from geolulc.cli.options import (
     PATH,
-    device_option,
-    json_option,
     names,
     out_option,
-    overwrite_option,
-    quiet_option,
     read_settings,
     settings_options,
+    shared_options,
     take_fields,
     whole_numbers,
 )
@@ -37,37 +34,34 @@ if TYPE_CHECKING:
 @click.option("--targets", type=names, required=True, metavar="A,B|all",
               help="Regions to test in.")  # fmt: skip
 @click.option("--by", default="country", show_default=True, metavar="country|season|tile")
-@click.option("--regions", type=PATH, metavar="FILE", help="Polygons, in place of --by.")
-@click.option("--region-name", metavar="COLUMN", help="Column of their names [first of text].")
+@click.option("--regions", type=PATH, metavar="FILE", help="Polygons of regions, in place of --by.")
+@click.option("--region-name", metavar="COLUMN", help="Column of names [first of text].")
 @click.option("--target-sizes", type=whole_numbers, default="0", show_default=True,
               metavar="0,100,1000",
               help="Target patches to fine-tune with; 0 is zero-shot.")  # fmt: skip
 @click.option("--subsets", type=PATH, metavar="DIR",
-              help="Lists of them: REGION/SIZE_train.csv, or the paper's chunk files.")  # fmt: skip
+              help="Target patches: REGION/SIZE_train.csv, or the paper's chunks.")  # fmt: skip
 @click.option("--fine-tuning", type=names, default="full", show_default=True,
               metavar="head,full,linear-probe-first")  # fmt: skip
 @click.option("--validate-on", default="source", show_default=True, metavar="source|target")
 @click.option("--remedies", type=names, default="none", show_default=True,
               metavar="none,mask,prior,balanced",
-              help="Compared; mask+prior uses both.")  # fmt: skip
+              help="Remedies to compare; mask+prior uses both.")  # fmt: skip
 @click.option("--pooled", default="without-target", show_default=True,
               metavar="without-target|all|none", help="Train on all sources together.")  # fmt: skip
 @click.option("--seeds", type=whole_numbers, default="0", show_default=True, metavar="0,1,2",
-              help="Repetitions.")  # fmt: skip
+              help="A repetition for each seed.")  # fmt: skip
 @settings_options("Settings of training.")
-@click.option("--fine-tune-epochs", type=int, default=0, help="[as in training]")
-@click.option("--fine-tune-rate", type=float, default=0.0, help="[a tenth of learning_rate]")
+@click.option("--fine-tune-epochs", type=int, default=0, help="Epochs [as in training].")
+@click.option("--fine-tune-rate", type=float, default=0.0, help="[a tenth of the rate]")
 @click.option("--encoder", type=PATH, metavar="MODEL", help="Compare regions in its features.")
 @click.option("--keep-models", is_flag=True, help="Keep fine-tuned models too.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
               help="Jobs at a time; each takes a GPU where there are several.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS",
               help="A Dask cluster, tcp://HOST:8786, whose workers do the jobs.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
-@overwrite_option
-@device_option
-@quiet_option
-@json_option
+@click.option("--dry-run", is_flag=True, help="Only print the jobs and their cost.")
+@shared_options("overwrite", "device", "quiet", "json")
 def command(
     store: Path,
     by: str,
