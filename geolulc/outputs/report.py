@@ -48,7 +48,7 @@ def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[st
     Args:
         path: a new file.
         totals: the map.
-        story: where it comes from.
+        story: the origin of the map.
         files: names of the map's other files.
     """
     header = totals.header
@@ -76,7 +76,7 @@ def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[st
 def _model_card(
     named: Mapping[str, str], model: Mapping[str, Any] | None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the page says of the model, and of its training where people ask for more."""
+    """Facts on the model, and further facts on its training, which the page hides at first."""
     if model is None:
         return named, {}
     provenance = dict(model.get("provenance", {}))
@@ -115,7 +115,7 @@ def _placed(backdrop: Backdrop | None, extent: Extent) -> dict[str, str] | None:
 
 
 def _data(sample: LandCoverMap, cell: int) -> dict[str, Any]:
-    """What the page's script draws: cells as base64, and how to read and place them."""
+    """The data of the page's script: cells as base64, and all that it needs to place them."""
     header, grid, extent = sample.header, sample.header.grid, sample.extent
     step = -(-max(grid.shape) // _MOST_SHOWN)
     down, across = (np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in grid.shape)
