@@ -45,7 +45,6 @@ from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.grid import MapGrid
 from geolulc.mapping import MapOptions, Mapper
 from geolulc.mapping.inference import Ensemble
-from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.run import Run
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
@@ -59,7 +58,7 @@ from geolulc.nets import (
 )
 from geolulc.nomenclature import BEN19
 from geolulc.outputs import SceneStory, write_map
-from geolulc.process import tune_memory
+from geolulc.process import available_cores, tune_memory
 from geolulc.products import Product, open_product
 
 

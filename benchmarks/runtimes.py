@@ -24,11 +24,11 @@ from torch import Tensor
 
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.mapping.inference import Ensemble
-from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.runtimes import OnnxClassifier, export_graph
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model, NetConfig, Normalisation, build_net
 from geolulc.nomenclature import BEN19
+from geolulc.process import available_cores
 
 BATCH = 16
 

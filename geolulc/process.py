@@ -63,3 +63,9 @@ def _library() -> Any:
         return ctypes.CDLL("libc.so.6")
     except OSError:
         return None
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -17,7 +17,8 @@ from geolulc.analysis.map_file import MapFile, open_main
 from geolulc.errors import ParameterError
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
-from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
 from geolulc.staging import claimed, require_free, staged
@@ -26,7 +27,6 @@ from geolulc.staging import claimed, require_free, staged
 TRANSITION_FACTOR: Final = 100
 #: Value of a cell of one class in both maps: above every code, below every transition.
 UNCHANGED: Final = 99
-_UNCHANGED_COLOR: Final = "#d9d9d9"
 _BANDS: Final = (
     Band("New class", {"MEANING": f"class after; {UNCHANGED} = unchanged"}),
     Band("Transition", {"MEANING": f"{TRANSITION_FACTOR} × class before + class after"}),
@@ -67,7 +67,13 @@ def compare_files(
         ParameterError: ``out`` does not end in .tif, or the maps' units, grids, nomenclatures or
             classes differ.
     """
-    paths = _plan(Path(out))
+    out = Path(out)
+    require_geotiff(out)
+    paths = {
+        "style": out.with_suffix(".qml"),
+        "matrix": out.with_name(out.stem + "_matrix.csv"),
+        "change": out,
+    }
     require_free(list(paths.values()), overwrite=overwrite)
     with ExitStack() as stack:
         stack.enter_context(claimed(paths["change"]))
@@ -77,8 +83,9 @@ def compare_files(
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
         targets = dict(zip(paths, temporary, strict=True))
         sums = _write_raster(first, second, targets["change"])
-        classes = first.header.land_cover
-        targets["style"].write_text(_style(classes), encoding="utf-8")
+        entries = [Entry(UNCHANGED, "Unchanged", "#d9d9d9")]
+        entries += [Entry(c.code, f"Now {c.name}", c.color) for c in first.header.land_cover]
+        targets["style"].write_text(paletted_style(entries), encoding="utf-8")
         names = list(first.header.classes)
         index = pandas.Index(names, name="before \\ after")
         pandas.DataFrame(sums.matrix, index=index, columns=names).to_csv(targets["matrix"])
@@ -126,12 +133,12 @@ class _ChangeSums:
 
     @property
     def compared(self) -> float:
-        """Hectares of these cells."""
+        """Hectares of the cells that both maps have."""
         return float(self.matrix.sum())
 
     @property
     def agreement(self) -> float | None:
-        """Share of these with one class in both maps; None without any."""
+        """Share of ``compared`` with one class in both maps; None without any."""
         return float(np.trace(self.matrix)) / self.compared if self.compared else None
 
     def probability_change(self, position: int) -> float | None:
@@ -142,7 +149,7 @@ class _ChangeSums:
 
 
 def _write_raster(first: MapFile, second: MapFile, path: Path) -> _ChangeSums:
-    """Write change.tif; what the maps add up to meanwhile."""
+    """Write change.tif; returns the sums of the two maps."""
     sums = _ChangeSums(first.header)
     pair = first, second
     plan = RasterPlan(first.header.grid, _BANDS, "uint16", nodata=NO_CLASS, overviews="MODE")
@@ -166,8 +173,12 @@ def _changes(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> NDArray[np.uint1
 
 
 def _tags(first: MapFile, second: MapFile, sums: _ChangeSums) -> dict[str, str]:
-    tags = {f"BEFORE_{k}": v for k, v in first.tags.items() if "TIFFTAG" not in k}
-    tags |= {f"AFTER_{k}": v for k, v in second.tags.items() if "TIFFTAG" not in k}
+    tags = {
+        f"{side}_{name}": value
+        for side, map_file in (("BEFORE", first), ("AFTER", second))
+        for name, value in map_file.tags.items()
+        if "TIFFTAG" not in name
+    }
     agreement = np.nan if sums.agreement is None else sums.agreement
     return {
         **tags,
@@ -211,29 +222,6 @@ def _figures(before: MapHeader, after: MapHeader, sums: _ChangeSums) -> dict[str
         "area_method": before.unit.areas.words,
         "classes": classes,
         "transitions": sorted(changed, key=lambda t: -float(str(t["area_ha"]))),
-    }
-
-
-def _style(classes: Sequence[LandCoverClass]) -> str:
-    """The .qml of change.tif: its first band."""
-    entries = [Entry(UNCHANGED, "Unchanged", _UNCHANGED_COLOR)]
-    entries += [Entry(c.code, f"Now {c.name}", c.color) for c in classes]
-    return paletted_style(entries)
-
-
-def _plan(out: Path) -> dict[str, Path]:
-    """The files of a comparison: change.tif last. ``ParameterError`` for another ending."""
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise ParameterError(
-            f"output {out}",
-            found=f"the ending {out.suffix!r}",
-            expected=".tif",
-            remedy=f"Give {out.with_suffix('.tif')}, say.",
-        )
-    return {
-        "style": out.with_suffix(".qml"),
-        "matrix": out.with_name(out.stem + "_matrix.csv"),
-        "change": out,
     }
 
 

@@ -34,7 +34,6 @@ def describe_map(path: Path) -> dict[str, Any]:
             "nodata": str(dataset.nodata),
         }
         if content == "change":
-            kind = "change"
             figures = {
                 "before": _origin(_prefixed(tags, "BEFORE_")),
                 "after": _origin(_prefixed(tags, "AFTER_")),
@@ -42,17 +41,15 @@ def describe_map(path: Path) -> dict[str, Any]:
                 "agreement": float(tags["AGREEMENT"]),
             }
         else:
-            kind = "map"
             figures = {**_origin(tags), **_figures(tags)}
             if mosaic := mosaic_of(tags):
                 figures["mosaic"] = mosaic
-        bands = [_band(dataset, i) for i in range(1, dataset.count + 1)]
         return {
-            "kind": kind,
+            "kind": "change" if content == "change" else "map",
             **raster,
             **figures,
             "area_method": tags["AREA_METHOD"],
-            "bands": bands,
+            "bands": [_band(dataset, i) for i in range(1, dataset.count + 1)],
         }
 
 

@@ -1,7 +1,7 @@
 """The one reader of written maps: any raster of a map of cells or of pixels, window by window.
 
-A file can come from anybody. What its tags claim is held against the raster before anything of its
-size is allocated, and whatever is wrong with it is one ``OutputError``.
+A file can come from anybody. Its tags are compared with the raster before memory of its size is
+allocated, and all that is wrong with it is one ``OutputError``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.rasters import windows
 from geolulc.outputs.tags import header_of, mosaic_of
 
 #: Cells along a window of one band, and of the probabilities of all classes: multiples of the
@@ -38,7 +39,7 @@ _HIGHEST: Final = 1.0001
 _MALFORMED: Final = (
     ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
-#: Tags, besides those of the header, that the rasters of one map share.
+#: Further tags that the rasters of one map share, besides the tags of the header.
 _SHARED: Final = ("MAPPED_AREA_HA", "AREA_HA_BY_CLASS")
 
 
@@ -48,7 +49,7 @@ class MapFile:
 
     Attributes:
         path: the file.
-        content: what it holds: "probabilities", "classes", "confidence", "uncertainty", …
+        content: the output that it holds: "probabilities", "classes", "confidence", …
         header: the map, of which the raster may be one of several.
         tags: the raster's tags.
         dataset: the rasterio dataset; its shape and place are those of the header's grid.
@@ -75,11 +76,8 @@ class MapFile:
 
         Without a size, as many cells as fit well into memory with all bands.
         """
-        rows, columns = self.header.grid.shape
         size = size or (_WINDOW if self.dataset.count == 1 else _WINDOW_OF_ALL)
-        for top in range(0, rows, size):
-            for left in range(0, columns, size):
-                yield Window(left, top, min(size, columns - left), min(size, rows - top))
+        return windows(self.header.grid.shape, size)
 
     def codes(self, window: Window) -> NDArray[np.uint8]:
         """uint8 (rows, columns): code of the most probable class; 0 for no data.
@@ -127,7 +125,7 @@ class MapFile:
             raise self.damaged(str(error)) from error
 
     def damaged(self, why: str) -> OutputError:
-        """The error that names this file, which does not hold what a map holds."""
+        """The error for this file, whose values are not those of a map."""
         return OutputError(
             self.path,
             found=f"a damaged file ({why})",
@@ -239,7 +237,7 @@ def open_raster(path: Path) -> Any:
         OutputError: ``path`` is missing, no raster, or not written by geolulc.
     """
     with refusing(path), warnings.catch_warnings():
-        # the error below says what is wrong with a stranger's raster
+        # the error below explains a stranger's raster better
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.open(path)
         if "GEOLULC_VERSION" not in dataset.tags():

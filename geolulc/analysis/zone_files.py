@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import geopandas
@@ -14,6 +13,14 @@ from pyogrio.errors import DataSourceError
 
 from geolulc.errors import ParameterError
 from geolulc.staging import staged
+
+#: Ending of a file of zones → pyogrio's options, where pyogrio writes it.
+_FORMATS: Final[Mapping[str, dict[str, Any]]] = {
+    ".gpkg": {"driver": "GPKG", "layer": "zones", "dataset_options": {"VERSION": "1.3"}},
+    ".csv": {},
+    ".parquet": {},
+    ".fgb": {"driver": "FlatGeobuf"},
+}
 
 
 def read_zones(path: Path, layer: str | None = None) -> Any:
@@ -45,11 +52,11 @@ def read_zones(path: Path, layer: str | None = None) -> Any:
 
 def require_writer(out: Path) -> None:
     """``ParameterError`` if ``write_zones`` cannot write a file of this ending."""
-    if out.suffix.lower() not in _WRITERS:
+    if out.suffix.lower() not in _FORMATS:
         raise ParameterError(
             f"output {out}",
             found=f"the ending {out.suffix!r}",
-            expected=f"one of {', '.join(_WRITERS)}",
+            expected=f"one of {', '.join(_FORMATS)}",
             remedy="Give a path with one of these endings.",
         )
 
@@ -60,41 +67,17 @@ def write_zones(zones: Any, out: Path, *, overwrite: bool = False) -> None:
     Raises:
         OutputError: ``out`` exists (without ``overwrite``) or cannot be written.
     """
+    ending = out.suffix.lower()
     with staged([out], overwrite=overwrite) as (temporary,):
-        _WRITERS[out.suffix.lower()](zones, temporary)
-
-
-def _write_geopackage(zones: Any, path: Path) -> None:
-    pyogrio.write_dataframe(
-        zones,
-        path,
-        layer="zones",
-        driver="GPKG",
-        promote_to_multi=True,
-        dataset_options={"VERSION": "1.3"},
-        layer_metadata=dict(zones.attrs),
-    )
-
-
-def _write_flatgeobuf(zones: Any, path: Path) -> None:
-    pyogrio.write_dataframe(
-        zones, path, driver="FlatGeobuf", promote_to_multi=True, layer_metadata=dict(zones.attrs)
-    )
-
-
-def _write_parquet(zones: Any, path: Path) -> None:
-    zones.to_parquet(path, index=False)
-
-
-def _write_csv(zones: Any, path: Path) -> None:
-    zones.drop(columns=zones.geometry.name).to_csv(path, index=False)
-
-
-_WRITERS: Final[Mapping[str, Callable[[Any, Path], None]]] = MappingProxyType(
-    {
-        ".gpkg": _write_geopackage,
-        ".csv": _write_csv,
-        ".parquet": _write_parquet,
-        ".fgb": _write_flatgeobuf,
-    }
-)
+        if ending == ".csv":
+            zones.drop(columns=zones.geometry.name).to_csv(temporary, index=False)
+        elif ending == ".parquet":
+            zones.to_parquet(temporary, index=False)
+        else:
+            pyogrio.write_dataframe(
+                zones,
+                temporary,
+                promote_to_multi=True,
+                layer_metadata=dict(zones.attrs),
+                **_FORMATS[ending],
+            )

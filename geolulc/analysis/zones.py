@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,35 +120,6 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
         return _with_columns(zones, columns, map_file.tags)
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Some cells of a map, or parts of cells, one after the other.
-
-    Attributes:
-        position: intp (cell,): position of the most probable class in the map's order; -1 for no
-            data.
-        areas: float64 (cell,): hectares of what counts of the cell.
-        confidence: (cell,): probability of that class; None where it is not known.
-        shares: float32 (class, cell): probabilities of all classes; None where they are not known.
-    """
-
-    position: NDArray[np.intp]
-    areas: NDArray[np.float64]
-    confidence: NDArray[Any] | None
-    shares: NDArray[np.float32] | None
-
-    def parts(self, inside: NDArray[np.intp], coverage: NDArray[np.float64]) -> _Cells:
-        """Of the cells at ``inside`` those with data, and of each the share ``coverage``."""
-        mapped = self.position[inside] >= 0
-        inside, coverage = inside[mapped], coverage[mapped]
-        return _Cells(
-            self.position[inside],
-            coverage * self.areas[inside],
-            None if self.confidence is None else self.confidence[inside],
-            None if self.shares is None else self.shares[:, inside],
-        )
-
-
 class _ZoneSums:
     """Sums over the cells of each zone: hectares of each class, and probabilities × hectares."""
 
@@ -169,32 +139,14 @@ class _ZoneSums:
 
     def add(self, window: Window) -> None:
         """Count the cells of a window."""
-        box = shapely.box(*bounds(window, self._map.header.grid.transform))
+        header = self._map.header
+        box = shapely.box(*bounds(window, header.grid.transform))
         zones = np.sort(self._tree.query(box, predicate="intersects"))
         if not len(zones):
             return
-        cells = self._read(window)
-        raster = NumPyRasterSource(np.zeros((window.height, window.width), np.uint8), *box.bounds)
-        for zone in zones:
-            part = self.parts[zone]
-            if shapely.contains_properly(part, box):
-                inside, coverage = np.arange(cells.areas.size), np.ones(cells.areas.size)
-            else:
-                if not shapely.covers(box, part):
-                    part = polygons_of(shapely.intersection(part, box))
-                if not shapely.area(part):
-                    continue
-                feature = {"type": "Feature", "geometry": shapely.geometry.mapping(part)}
-                (found,) = exact_extract(raster, [feature], ["cell_id", "coverage"])
-                inside = np.asarray(found["properties"]["cell_id"], np.intp)
-                coverage = np.asarray(found["properties"]["coverage"], np.float64)
-            self._count(zone, cells.parts(inside, coverage))
-
-    def _read(self, window: Window) -> _Cells:
-        header = self._map.header
-        rows, columns = window.toslices()
         # exactextract sees the whole cells of the last row and column
-        areas = ground_areas(header.grid, header.unit.areas, rows, columns, whole=True)
+        method, cells = header.unit.areas, window.toslices()
+        areas = ground_areas(header.grid, method, *cells, whole=True).ravel()
         position = self._position[self._map.codes(window)].ravel()
         shares, confidence = None, None
         if not header.exclusive:
@@ -202,15 +154,38 @@ class _ZoneSums:
             confidence = shares.max(axis=0)
         elif self._confidence is not None:
             confidence = self._confidence.values(window).ravel() * ENCODINGS["uint8"].scale
-        return _Cells(position, areas.ravel(), confidence, shares)
+        raster = NumPyRasterSource(np.zeros((window.height, window.width), np.uint8), *box.bounds)
+        for zone in zones:
+            inside, coverage = _coverage(self.parts[zone], box, raster, areas.size)
+            mapped = position[inside] >= 0
+            inside, coverage = inside[mapped], coverage[mapped]
+            hectares = coverage * areas[inside]
+            self.areas[zone] += np.bincount(
+                position[inside], weights=hectares, minlength=len(header.classes)
+            )
+            if confidence is not None:
+                self.confident[zone] += float(hectares @ confidence[inside])
+            if shares is not None:
+                self.expected[zone] += shares[:, inside].astype(np.float64) @ hectares
 
-    def _count(self, zone: int, cells: _Cells) -> None:
-        count = self.areas.shape[1]
-        self.areas[zone] += np.bincount(cells.position, weights=cells.areas, minlength=count)
-        if cells.confidence is not None:
-            self.confident[zone] += float(cells.areas @ cells.confidence)
-        if cells.shares is not None:
-            self.expected[zone] += cells.shares.astype(np.float64) @ cells.areas
+
+def _coverage(
+    part: Any, box: shapely.Polygon, raster: NumPyRasterSource, count: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The cells of a window in which a zone's ``part`` lies, and the share of each that it covers.
+
+    ``box`` is the ground of the window, and ``raster`` has its ``count`` cells, row by row.
+    """
+    if shapely.contains_properly(part, box):
+        return np.arange(count), np.ones(count)
+    if not shapely.covers(box, part):
+        part = polygons_of(shapely.intersection(part, box))
+    if not shapely.area(part):
+        return np.zeros(0, np.intp), np.zeros(0)
+    feature = {"type": "Feature", "geometry": shapely.geometry.mapping(part)}
+    (found,) = exact_extract(raster, [feature], ["cell_id", "coverage"])
+    cells = found["properties"]
+    return np.asarray(cells["cell_id"], np.intp), np.asarray(cells["coverage"], np.float64)
 
 
 def _columns(zones: Any, sums: _ZoneSums, map_file: MapFile, *, confident: bool) -> dict[str, Any]:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import (
-    PATH,
-    device_option,
-    json_option,
-    quiet_option,
-    read_settings,
-    settings_options,
-)
+from geolulc.cli.options import PATH, read_settings, settings_options, shared_options, split_option
+from geolulc.cli.results import print_result
 
 if TYPE_CHECKING:
     from geolulc.learning.trackers import Tracker
@@ -25,12 +18,10 @@ if TYPE_CHECKING:
 @click.command("benchmark-table")
 @click.argument("store", type=PATH)
 @click.argument("runs", type=PATH)
-@click.option("--split", default="test", show_default=True, metavar="train|val|test")
+@split_option("test")
 @click.option("--epochs", type=int, default=None, help="Passes over the train split.")
 @settings_options("Settings of all six.")
-@device_option
-@quiet_option
-@json_option
+@shared_options("device", "quiet", "json")
 def command(
     store: Path,
     runs: Path,
@@ -54,4 +45,4 @@ def command(
 
     changes = read_settings(config, settings, {"epochs": epochs})
     table = make_seed_table(store, runs, changes, split=split, device=device, trackers=trackers)
-    click.echo(json.dumps(table.as_json()) if as_json else table.as_markdown())
+    print_result(table.as_json(), table.as_markdown(), as_json=as_json)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, json_option, overwrite_option
+from geolulc.cli.options import PATH, out_option, shared_options
+from geolulc.cli.results import print_result
 
 #: Transitions shown in the terminal; the matrix has them all.
 _SHOWN = 10
@@ -16,9 +18,8 @@ _SHOWN = 10
 @click.command("compare")
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
-@click.option("--out", type=PATH, required=True, help="New change.tif.")
-@overwrite_option
-@json_option
+@out_option("New change.tif.")
+@shared_options("overwrite", "json")
 def command(before: Path, after: Path, out: Path, overwrite: bool, as_json: bool) -> None:
     """Compare two map.tif of one grid, BEFORE and AFTER: two dates, or two models.
 
@@ -28,21 +29,25 @@ def command(before: Path, after: Path, out: Path, overwrite: bool, as_json: bool
     from geolulc.analysis import compare_files
 
     paths, found = compare_files(before, after, out, overwrite=overwrite)
-    if as_json:
-        result = {**found, "files": {k: str(v) for k, v in paths.items()}}
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
-        return
+    result = {**found, "files": {k: str(v) for k, v in paths.items()}}
+    print_result(result, _text(paths, found), as_json=as_json)
+
+
+def _text(paths: Mapping[str, Path], found: Mapping[str, Any]) -> str:
     agreement = "nothing compared" if found["agreement"] is None else f"{found['agreement']:.1%}"
-    click.echo(f"compared {found['compared_ha']:,.0f} ha; same dominant class: {agreement}")
-    click.echo(f"{'class':48} {'before ha':>12} {'after ha':>12} {'agreement':>9}")
-    for c in found["classes"]:
-        if c["before_ha"] or c["after_ha"]:
-            click.echo(
-                f"{c['name'][:48]:48} {c['before_ha']:12,.0f} {c['after_ha']:12,.0f}"
-                f" {c['agreement'] or 0:9.1%}"
-            )
-    if found["transitions"]:
-        click.echo("largest changes:")
-    for t in found["transitions"][:_SHOWN]:
-        click.echo(f"  {t['before']} → {t['after']}: {t['area_ha']:,.0f} ha")
-    click.echo(f"{paths['change']}\n{paths['matrix']}")
+    lines = [
+        f"compared {found['compared_ha']:,.0f} ha; same dominant class: {agreement}",
+        f"{'class':48} {'before ha':>12} {'after ha':>12} {'agreement':>9}",
+    ]
+    lines += [
+        f"{c['name'][:48]:48} {c['before_ha']:12,.0f} {c['after_ha']:12,.0f}"
+        f" {c['agreement'] or 0:9.1%}"
+        for c in found["classes"]
+        if c["before_ha"] or c["after_ha"]
+    ]
+    lines += ["largest changes:"] if found["transitions"] else []
+    lines += [
+        f"  {t['before']} → {t['after']}: {t['area_ha']:,.0f} ha"
+        for t in found["transitions"][:_SHOWN]
+    ]
+    return "\n".join([*lines, f"{paths['change']}", f"{paths['matrix']}"])

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, device_option, json_option, overwrite_option, quiet_option
+from geolulc.cli.options import PATH, shared_options, split_option
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import print_result
 
 if TYPE_CHECKING:
-    from geolulc.learning.evaluation import Evaluation
-    from geolulc.learning.pixel_evaluation import PixelEvaluation
+    from geolulc.learning.evaluation import SplitFigures
 
 
 @click.command("evaluate")
 @click.argument("model", type=PATH)
 @click.argument("store", type=PATH)
-@click.option("--split", default="val", show_default=True, metavar="train|val|test")
+@split_option("val")
 @click.option("--seed-compat", is_flag=True, help="Add ranking figures as the seed computed them.")
 @click.option("--report", type=PATH, metavar="DIR", help="Write a report with plots into DIR.")
-@click.option("--predictions", type=PATH, metavar="GPKG", help="Write the patches' footprints.")
-@overwrite_option
-@device_option
-@quiet_option
-@json_option
+@click.option("--predictions", type=PATH, metavar="GPKG", help="Write the patches as polygons.")
+@shared_options("overwrite", "device", "quiet", "json")
 def command(
     model: Path,
     store: Path,
@@ -63,7 +59,7 @@ def command(
             pixels = evaluate_pixels(loaded, opened, split, device=device, progress=progress)
         if report is not None:
             write_pixel_report(loaded, opened, pixels, report, device=device, overwrite=overwrite)
-        click.echo(json.dumps(pixels.as_json()) if as_json else _text(pixels))
+        print_result(pixels.as_json(), _text(pixels), as_json=as_json)
         return
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
         predicted = predict(loaded, opened, split, device=device, progress=progress)
@@ -76,53 +72,36 @@ def command(
         from geolulc.learning.footprints import write_footprints
 
         write_footprints(predicted, predictions, overwrite=overwrite)
-    click.echo(json.dumps(evaluation.as_json()) if as_json else _text(evaluation))
+    print_result(evaluation.as_json(), _text(evaluation), as_json=as_json)
 
 
-def _text(evaluation: Evaluation | PixelEvaluation) -> str:
-    columns, facts, absent, group_columns = _layout(evaluation)
-    lines = [f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}: {facts}"]
+def _text(evaluation: SplitFigures) -> str:
+    names = evaluation.names
+    subject = f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}"
+    lines = [f"{subject}: {evaluation.facts}", *(f"  {remark}" for remark in evaluation.remarks)]
     width = max(len(name) for name in evaluation.figures)
-    lines += [f"  {name:<{width}}  {_number(v)}" for name, v in evaluation.figures.items()]
-    lines.append(f"  {'class':<40}" + "".join(f"{title:>11}" for title in columns.values()))
+    lines += [f"  {name:<{width}}  {_number(name, v)}" for name, v in evaluation.figures.items()]
+    lines.append(f"  {'class':<40}" + "".join(f"{title:>11}" for title in names.columns.values()))
     lines += [
-        f"  {row['name'][:40]:<40}{row['support']:11,.0f}"
-        + "".join(f"{_number(row[key]):>11}" for key in list(columns)[1:])
+        f"  {row['name'][:40]:<40}"
+        + "".join(f"{_number(key, row[key]):>11}" for key in names.columns)
         for row in evaluation.classes
         if row["support"]
     ]
     if evaluation.missing:
-        lines.append(f"  {absent}: {'; '.join(evaluation.missing)}")
+        lines.append(f"  {names.missing}: {'; '.join(evaluation.missing)}")
     for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
         lines += [
             f"  {title} {name}: {group['patches']:.0f} patches, "
-            + ", ".join(f"{text} {_number(group[key])}" for key, text in group_columns.items())
+            + ", ".join(f"{text} {_number(key, group[key])}" for key, text in names.groups.items())
             for name, group in groups.items()
         ]
     return "\n".join(lines)
 
 
-def _layout(
-    evaluation: Evaluation | PixelEvaluation,
-) -> tuple[dict[str, str], str, str, dict[str, str]]:
-    """Columns by class, what was evaluated, what is said of absent classes, columns by group."""
-    from geolulc.learning.pixel_evaluation import PixelEvaluation
+def _number(name: str, value: float) -> str:
+    from geolulc.learning.task_figures import COUNTS
 
-    scores = {"precision": "precision", "recall": "recall", "f1": "F1"}
-    patches = f"{evaluation.patches} patches"
-    if isinstance(evaluation, PixelEvaluation):
-        facts = (
-            f"{patches}, {evaluation.pixels:,} pixels "
-            f"({100 * evaluation.ignored:.1f} % without a class, not counted)\n"
-            f"  {evaluation.caution}"
-        )
-        groups = {"miou": "mIoU", "agreement": "agreement"}
-        columns = {"support": "pixels", "iou": "IoU", **scores}
-        return columns, facts, "absent, out of the means", groups
-    groups = {"ap_macro": "AP macro", "ap_micro": "micro"}
-    columns = {"support": "support", "ap": "AP", **scores, "threshold": "threshold"}
-    return columns, patches, "without a positive, out of macro", groups
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "  –  "
+    if not math.isfinite(value):
+        return "  –  "
+    return f"{value:,.0f}" if name in COUNTS else f"{value:.3f}"

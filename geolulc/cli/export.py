@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, json_option, overwrite_option
+from geolulc.cli.options import PATH, shared_options
+from geolulc.cli.results import print_result
 
 
 @click.command("export")
@@ -22,8 +22,7 @@ from geolulc.cli.options import PATH, json_option, overwrite_option
     "in, a map out, with the metadata that the QGIS plugin Deepness reads.",
 )
 @click.option("--band-order", default=None, help="Band order of a published model, if unknown.")
-@overwrite_option
-@json_option
+@shared_options("overwrite", "json")
 def command(
     model: str, out: Path, form: str, band_order: str | None, overwrite: bool, as_json: bool
 ) -> None:
@@ -38,9 +37,7 @@ def command(
     require_free([out], overwrite=overwrite)
     loaded = load_checkpoint(model, band_order=band_order)
     described = export_onnx(loaded, out, form=form, overwrite=overwrite)
-    if as_json:
-        click.echo(json.dumps({"path": str(out), **described}, indent=2, ensure_ascii=False))
-    else:
-        click.echo(f"{out}: {form} form of {loaded.name}")
-        click.echo(f"inputs: {', '.join(described['inputs'])}")
-        click.echo(f"outputs: {', '.join(described['outputs'])}")
+    text = f"{out}: {form} form of {loaded.name}\n" + "\n".join(
+        f"{ends}: {', '.join(described[ends])}" for ends in ("inputs", "outputs")
+    )
+    print_result({"path": str(out), **described}, text, as_json=as_json)

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from geolulc.cli.options import (
-    PATH,
-    device_option,
-    json_option,
-    overwrite_option,
-    quiet_option,
-)
+from geolulc.cli.options import PATH, out_option, shared_options, whole_numbers
 from geolulc.cli.output_options import OutputOptions, output_options
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import exit_with_errors, print_result
 
 
-def _batch_size(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
-    if value == "auto":
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
         return None
     try:
-        return int(value)
+        return int(text)
     except ValueError:
         raise click.BadParameter("a number, or auto") from None
 
 
-def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    if value.strip() == "none":
-        return ()
-    try:
-        return tuple(int(code) for code in value.replace(",", " ").split())
-    except ValueError:
-        raise click.BadParameter("codes such as 0,1,3,8,9,10, or none") from None
+def _codes(text: str) -> tuple[int, ...]:
+    return () if text.strip() == "none" else whole_numbers(text.replace(" ", ","))
 
 
 @click.command("map")
 @click.argument("scenes", type=PATH, nargs=-1, required=True, metavar="SCENE…")
-@click.option(
-    "--out",
-    "-o",
-    type=PATH,
-    required=True,
-    help="map.tif of one scene; of several, a folder. Other files' names derive from it.",
-)
+@out_option("map.tif of one scene; of several, a folder. Other files' names derive from it.")
 @click.option(
     "--model",
     "-m",
@@ -91,7 +73,7 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 )
 @click.option(
     "--mask-scl",
-    callback=_codes,
+    type=_codes,
     default="0,1,3,8,9,10",
     show_default=True,
     metavar="CODE,…",
@@ -116,13 +98,13 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     type=click.Choice(["auto", "float32", "fp16", "bf16"]),
     default="auto",
     show_default=True,
-    help="Of convolutions; auto is fp16 on CUDA, else float32.",
+    help="Number format of the network's convolutions; auto is fp16 on CUDA, else float32.",
 )
 @click.option("--verify/--no-verify", default=True, help="Compare images with their checksums.")
 @click.option("--tta", is_flag=True, help="Average over flips and turns: 8 × the inference.")
 @click.option(
     "--batch-size",
-    callback=_batch_size,
+    type=_batch_size,
     default="auto",
     show_default=True,
     metavar="N|auto",
@@ -147,11 +129,9 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     show_default=True,
     help="How often a scene is begun again when its worker was lost.",
 )
-@device_option
+@shared_options("device")
 @output_options
-@overwrite_option
-@quiet_option
-@json_option
+@shared_options("overwrite", "quiet", "json")
 def command(
     scenes: tuple[Path, ...],
     out: Path,
@@ -205,20 +185,13 @@ def command(
             progress=lambda name: progress_bar(name, "cells", quiet=quiet),
             **writing,
         )
-    if as_json:
-        click.echo(json.dumps([_json(result) for result in results], indent=2))
-    else:
-        for result in results:
-            if result.error is None:
-                click.echo(f"{result.scene}: {'already mapped' if result.skipped else 'mapped'}")
-                for path in result.files.values():
-                    click.echo(f"  {path}")
-    failed = [result for result in results if result.error is not None]
-    for result in failed:
-        click.echo(f"geolulc: {result.error}", err=True)
-    if failed:
-        click.echo(f"geolulc: {len(failed)} of {len(results)} scenes failed", err=True)
-        sys.exit(1)
+    lines = [
+        "\n  ".join([f"{r.scene}: {'already ' * r.skipped}mapped", *map(str, r.files.values())])
+        for r in results
+        if r.error is None
+    ]
+    print_result([_json(result) for result in results], "\n".join(lines), as_json=as_json)
+    exit_with_errors([result.error for result in results], "scenes")
 
 
 def _json(result: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``geolulc map --workers`` and ``--scheduler``: the same on Dask's workers."""
+"""``geolulc map --workers`` and ``--scheduler``: map scenes on Dask's workers."""
 
 from __future__ import annotations
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from geolulc.cli.options import json_option
+from geolulc.cli.results import print_result
 
 
 @click.group("models", invoke_without_command=True)
@@ -20,11 +20,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     from geolulc.nets.catalogue import list_models
 
     rows = list_models()
-    if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    for line in _table(rows):
-        click.echo(line)
+    print_result(rows, "\n".join(_table(rows)), as_json=as_json)
 
 
 @command.command("show")

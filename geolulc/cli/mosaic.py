@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.output_options import OutputOptions, mosaic_output_options
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import exit_with_errors, print_result
 
 
 @click.command("mosaic")
 @click.argument("maps", type=PATH, nargs=-1, required=True, metavar="MAP…")
-@click.option(
-    "--out",
-    "-o",
-    type=PATH,
-    required=True,
-    help="map.tif of the mosaic; a folder with --group-by.",
-)
+@out_option("map.tif of the mosaic; a folder with --group-by.")
 @click.option(
     "--combine",
     type=click.Choice(["mean", "median", "max", "latest"]),
@@ -49,9 +42,7 @@ from geolulc.cli.progress import progress_bar
 )
 @click.option("--allow-different-models", "mixed_models", is_flag=True, help="Mix models' maps.")
 @mosaic_output_options
-@overwrite_option
-@quiet_option
-@json_option
+@shared_options("overwrite", "quiet", "json")
 def command(
     maps: tuple[Path, ...],
     out: Path,
@@ -81,21 +72,6 @@ def command(
             overwrite=overwrite,
             progress=lambda period: progress_bar(period, "blocks", quiet=quiet),
         )
-        _print_periods(results, as_json=as_json)
-        return
-    with progress_bar("Mosaic", "blocks", quiet=quiet) as progress:
-        result = make_mosaic(maps, out, options, output, overwrite=overwrite, progress=progress)
-    if as_json:
-        click.echo(json.dumps(_json(result), indent=2, ensure_ascii=False))
-        return
-    click.echo(_described(result))
-    for path in result.files.values():
-        click.echo(f"  {path}")
-
-
-def _print_periods(results: Any, *, as_json: bool) -> None:
-    failed = [result for result in results if result.error is not None]
-    if as_json:
         described = [
             {
                 "period": result.period,
@@ -105,19 +81,21 @@ def _print_periods(results: Any, *, as_json: bool) -> None:
             }
             for result in results
         ]
-        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
-    else:
-        for result in results:
-            if result.skipped:
-                click.echo(f"{result.period}: already there")
-            elif result.error is None:
-                click.echo(f"{result.period}: {_described(result.mosaic)}")
-                click.echo(f"  {list(result.mosaic.files.values())[-1]}")
-    for result in failed:
-        click.echo(f"geolulc: {result.error}", err=True)
-    if failed:
-        click.echo(f"geolulc: {len(failed)} of {len(results)} periods failed", err=True)
-        sys.exit(1)
+        lines = [
+            f"{result.period}: already there"
+            if result.skipped
+            else f"{result.period}: {_described(result.mosaic)}\n"
+            f"  {list(result.mosaic.files.values())[-1]}"
+            for result in results
+            if result.error is None
+        ]
+        print_result(described, "\n".join(lines), as_json=as_json)
+        exit_with_errors([r.error for r in results], "periods")
+        return
+    with progress_bar("Mosaic", "blocks", quiet=quiet) as progress:
+        result = make_mosaic(maps, out, options, output, overwrite=overwrite, progress=progress)
+    files = (f"\n  {path}" for path in result.files.values())
+    print_result(_json(result), _described(result) + "".join(files), as_json=as_json)
 
 
 def _json(result: Any) -> dict[str, Any]:

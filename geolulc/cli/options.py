@@ -41,17 +41,11 @@ def take_fields(kind: Callable[..., T], options: dict[str, Any]) -> T:
 def settings_options(of_what: str) -> Callable[[F], F]:
     """``--config`` and ``--set``: settings of training; ``read_settings`` reads them."""
 
-    def add(command: F) -> F:
-        for option in (
-            click.option(
-                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting."
-            ),
-            click.option("--config", type=PATH, metavar="TOML", help=of_what),
-        ):
-            command = option(command)
-        return command
-
-    return add
+    values = click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting."
+    )
+    file = click.option("--config", type=PATH, metavar="TOML", help=of_what)
+    return lambda command: file(values(command))
 
 
 def read_settings(
@@ -65,29 +59,46 @@ def read_settings(
     return given | dict(parse_setting(text) for text in settings)
 
 
-def json_option(command: F) -> F:
-    """``--json``: the result as JSON on stdout, for machines."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
-        command
+def out_option(text: str, **settings: Any) -> Callable[[F], F]:
+    """``--out`` or ``-o``: the path of the result, which ``text`` describes."""
+    return click.option("--out", "-o", type=PATH, required=True, help=text, **settings)
+
+
+def split_option(default: str) -> Callable[[F], F]:
+    """``--split``: the split of a store that models are scored on."""
+    return click.option(
+        "--split",
+        default=default,
+        show_default=True,
+        metavar="train|val|test",
+        help="Split of the store to score on.",
     )
 
 
-def overwrite_option(command: F) -> F:
-    """``--overwrite``: replace what is there."""
-    return click.option("--overwrite", is_flag=True, help="Replace what exists.")(command)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]|mps",
+    help="Where the network runs; auto takes a GPU where there is one.",
+)
+_SHARED = {
+    "json": json_option,
+    "overwrite": overwrite_option,
+    "quiet": quiet_option,
+    "device": device_option,
+}
 
 
-def quiet_option(command: F) -> F:
-    """``--quiet``: no progress on stderr."""
-    return click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")(command)
+def shared_options(*names: str) -> Callable[[F], F]:
+    """The options called ``names``, in the order of the help page: "json", "device", …"""
 
+    def add(command: F) -> F:
+        for name in reversed(names):
+            command = _SHARED[name](command)
+        return command
 
-def device_option(command: F) -> F:
-    """``--device``: where the network runs."""
-    return click.option(
-        "--device",
-        default="auto",
-        show_default=True,
-        metavar="auto|cpu|cuda[:N]|mps",
-        help="Where the network runs; auto takes a GPU where there is one.",
-    )(command)
+    return add

@@ -1,4 +1,4 @@
-"""What maps and mosaics consist of: their options, declared once and handed over as one value."""
+"""Options for the files of maps and mosaics, declared once and handed over as one value."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Any
 
 import click
 
-from geolulc.outputs.files import VECTOR_FORMATS, MapKind, output_names
+from geolulc.cli.options import names, take_fields
+from geolulc.outputs.files import DTYPES, VECTOR_FORMATS, MapKind, output_names
 from geolulc.outputs.options import OutputOptions
 
 __all__ = ["OutputOptions", "mosaic_output_options", "output_options"]
 
 
 def _outputs_option(cells: MapKind, pixels: MapKind) -> Any:
-    """``--outputs``; which of them a map has depends on a model or on maps, not known yet."""
+    """``--outputs``, of all names of either kind: the kind of the map is not known yet."""
     known = output_names(cells, pixels)
 
-    def chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
         if value is None:
             return None
-        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-        unknown = [name for name in names if name not in known]
-        if unknown or not names:
+        chosen = tuple(dict.fromkeys(names(value)))
+        unknown = [name for name in chosen if name not in known]
+        if unknown or not chosen:
             raise click.BadParameter(
                 f"{', '.join(map(repr, unknown)) or 'nothing'} is not of {', '.join(known)}."
             )
-        return names
+        return chosen
 
     return click.option(
         "--outputs",
-        callback=chosen,
+        callback=read,
         metavar="NAME,…",
         help=f"What to write, of {', '.join(output_names(cells))}; of {pixels.value}, of "
         f"{', '.join(output_names(pixels))}. Names derive from --out.  [default: all but report "
@@ -43,7 +44,7 @@ _OPTIONS = (
     click.option("--report", is_flag=True, help="Write a self-contained HTML page too."),
     click.option(
         "--dtype",
-        type=click.Choice(["float32", "uint16", "uint8"]),
+        type=click.Choice(DTYPES),
         default="float32",
         show_default=True,
         help="Probabilities as they are, or in steps of 0.0001 or 0.004.",
@@ -80,21 +81,8 @@ _OPTIONS = (
 def _options(outputs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def collected(
-            *args: Any,
-            outputs: tuple[str, ...] | None,
-            report: bool,
-            dtype: str,
-            vector_format: str,
-            cells: bool | None,
-            min_area: float | None,
-            max_polygons: int,
-            **others: Any,
-        ) -> Any:
-            options = OutputOptions(
-                outputs, report, dtype, vector_format, cells, min_area, max_polygons
-            )
-            return command(*args, output=options, **others)
+        def collected(*args: Any, **options: Any) -> Any:
+            return command(*args, output=take_fields(OutputOptions, options), **options)
 
         for option in reversed((outputs, *_OPTIONS)):
             collected = option(collected)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from geolulc.cli.options import (
-    PATH,
-    json_option,
-    names,
-    overwrite_option,
-    quiet_option,
-    take_fields,
-)
+from geolulc.cli.options import PATH, names, shared_options, take_fields
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import print_result
 
 
 @click.command("prepare")
@@ -40,14 +33,12 @@ from geolulc.cli.progress import progress_bar
 @click.option("--countries", type=names, metavar="A,B", help="Only these countries.")
 @click.option("--seasons", type=names, metavar="A,B",
               help="Only these seasons: Winter,Spring,Summer,Fall.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="N patches, drawn by seed.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For --limit.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Draw N patches at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --limit.")
 @click.option("--reference-maps", is_flag=True, help="v2: store the CORINE maps too.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [all cores].")
 @click.option("--skip-broken", is_flag=True, help="Leave broken patches out and list them.")
-@overwrite_option
-@quiet_option
-@json_option
+@shared_options("overwrite", "quiet", "json")
 def command(
     archives: tuple[Path, ...],
     store: Path,
@@ -61,7 +52,7 @@ def command(
     A run that was killed goes on where it stopped when the same command is given again.
     """
     from geolulc.datasets import BrokenPatchesError, Lists, Selection, prepare_store
-    from geolulc.datasets.workers import available_cores
+    from geolulc.process import available_cores
 
     with ExitStack() as bars:
         listing = None
@@ -84,7 +75,7 @@ def command(
                 text = f"{broken.subject}: found {broken.found}; expected {broken.expected}"
                 click.echo(f"broken: {text}", err=True)
             raise
-    click.echo(json.dumps(manifest) if as_json else _summary(store, manifest))
+    print_result(manifest, _summary(store, manifest), as_json=as_json)
 
 
 def _summary(store: Path, manifest: dict[str, Any]) -> str:

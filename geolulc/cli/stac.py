@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, overwrite_option
+from geolulc.cli.options import PATH, out_option, overwrite_option
 
 
 @click.command("stac")
 @click.argument("model", type=PATH)
-@click.option("--out", "-o", type=PATH, required=True, help="New .json.")
+@out_option("New .json.")
 @overwrite_option
 def command(model: Path, out: Path, overwrite: bool) -> None:
     """Describe MODEL as a STAC Item with the Machine Learning Model extension.

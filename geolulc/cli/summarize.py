@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, json_option, overwrite_option, quiet_option
+from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import print_result
 
 
 @click.command("summarize")
 @click.argument("map_path", metavar="MAP", type=PATH)
 @click.option("--zones", type=PATH, required=True, help="Polygons, in any format and CRS.")
 @click.option("--layer", help="Layer of the zones' file, where it has several.")
-@click.option(
-    "--out", type=PATH, required=True, help="New .gpkg, .parquet, .fgb, or .csv without geometry."
-)
-@overwrite_option
-@quiet_option
-@json_option
+@out_option("New .gpkg, .parquet, .fgb, or .csv without geometry.")
+@shared_options("overwrite", "quiet", "json")
 def command(
     map_path: Path,
     zones: Path,
@@ -43,11 +39,9 @@ def command(
         )
     counts = {str(k): int(v) for k, v in found["status"].value_counts().items()}
     total = float(found["mapped_ha"].sum())
-    if as_json:
-        result = {"out": str(out), "zones": len(found), "status": counts, "mapped_ha": total}
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
-        return
     stated = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
-    click.echo(f"{len(found)} zones: {stated}")
-    click.echo(f"{total:,.1f} ha mapped in zones")
-    click.echo(f"{out}")
+    print_result(
+        {"out": str(out), "zones": len(found), "status": counts, "mapped_ha": total},
+        f"{len(found)} zones: {stated}\n{total:,.1f} ha mapped in zones\n{out}",
+        as_json=as_json,
+    )

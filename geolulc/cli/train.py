@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geolulc.cli.options import (
-    PATH,
-    F,
-    device_option,
-    overwrite_option,
-    quiet_option,
-    read_settings,
-    settings_options,
-)
+from geolulc.cli.options import PATH, F, read_settings, settings_options, shared_options
 from geolulc.cli.progress import progress_bar
 from geolulc.learning.trackers import Tracker
 
@@ -34,25 +26,23 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @click.argument("store", type=PATH)
 @click.argument("run", type=PATH)
 @_flag("task", str, "patch (classes present) or pixel (the class of every pixel).")
-@_flag("fusion", str, "early, intermediate or late.")
+@_flag("fusion", str, "Where the resolutions meet: early, intermediate or late.")
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
-@_flag("attention", str, "none or cbam.")
-@_flag("label_correlation", str, "off or on.")
+@_flag("attention", str, "Attention after the encoders: none or cbam.")
+@_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
 @_flag("pretrained", str, "Local file of weights to start from.")
 @_flag("epochs", int, "Passes over the train split.")
-@_flag("batch_size", int, "Patches an optimiser step.")
-@_flag("learning_rate", float, "The highest one.")
-@_flag("loss", str, "bce, focal or asl.")
-@_flag("pixel_loss", str, "ce or ce+dice, of pixels.")
-@_flag("ignore_border", int, "Metres around borders of reference maps to leave out, of pixels.")
-@_flag("seed", int, "Everything random follows from it.")
+@_flag("batch_size", int, "Patches in a batch.")
+@_flag("learning_rate", float, "The highest rate, after the warm-up.")
+@_flag("loss", str, "Loss of patches: bce, focal or asl (asymmetric).")
+@_flag("pixel_loss", str, "Loss of pixels: ce or ce+dice.")
+@_flag("ignore_border", int, "With pixels: do not learn from so many metres around borders.")
+@_flag("seed", int, "Seed of every random choice.")
 @settings_options("Settings that differ from the defaults.")
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN, if any.")
-@click.option("--find-lr", is_flag=True, help="Only try learning rates: RUN gets a curve.")
-@click.option("--mlflow", is_flag=True, help="Log to MLflow too (MLFLOW_TRACKING_URI).")
-@overwrite_option
-@device_option
-@quiet_option
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN, if there is one.")
+@click.option("--find-lr", is_flag=True, help="Only try learning rates; RUN gets their losses.")
+@click.option("--mlflow", is_flag=True, help="Also log to MLflow (MLFLOW_TRACKING_URI).")
+@shared_options("overwrite", "device", "quiet")
 def command(
     store: Path,
     run: Path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,16 @@ import click
 
 from geolulc.cli.options import (
     PATH,
-    device_option,
-    json_option,
     names,
-    overwrite_option,
-    quiet_option,
+    out_option,
     read_settings,
     settings_options,
+    shared_options,
     take_fields,
     whole_numbers,
 )
 from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import print_result
 
 if TYPE_CHECKING:
     from geolulc.transfer.experiment import Outcome
@@ -30,43 +28,40 @@ if TYPE_CHECKING:
 
 @click.command("transfer")
 @click.argument("store", type=PATH)
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the experiment.")
+@out_option("Folder of the experiment.", metavar="DIR")
 @click.option("--sources", type=names, required=True, metavar="A,B|all",
               help="Regions to train in.")  # fmt: skip
 @click.option("--targets", type=names, required=True, metavar="A,B|all",
               help="Regions to test in.")  # fmt: skip
 @click.option("--by", default="country", show_default=True, metavar="country|season|tile")
-@click.option("--regions", type=PATH, metavar="FILE", help="Polygons, in place of --by.")
-@click.option("--region-name", metavar="COLUMN", help="Column of their names [first of text].")
+@click.option("--regions", type=PATH, metavar="FILE", help="Polygons of regions, in place of --by.")
+@click.option("--region-name", metavar="COLUMN", help="Column of names [first of text].")
 @click.option("--target-sizes", type=whole_numbers, default="0", show_default=True,
               metavar="0,100,1000",
               help="Target patches to fine-tune with; 0 is zero-shot.")  # fmt: skip
 @click.option("--subsets", type=PATH, metavar="DIR",
-              help="Lists of them: REGION/SIZE_train.csv, or the paper's chunk files.")  # fmt: skip
+              help="Target patches: REGION/SIZE_train.csv, or the paper's chunks.")  # fmt: skip
 @click.option("--fine-tuning", type=names, default="full", show_default=True,
               metavar="head,full,linear-probe-first")  # fmt: skip
 @click.option("--validate-on", default="source", show_default=True, metavar="source|target")
 @click.option("--remedies", type=names, default="none", show_default=True,
               metavar="none,mask,prior,balanced",
-              help="Compared; mask+prior uses both.")  # fmt: skip
+              help="Remedies to compare; mask+prior uses both.")  # fmt: skip
 @click.option("--pooled", default="without-target", show_default=True,
               metavar="without-target|all|none", help="Train on all sources together.")  # fmt: skip
 @click.option("--seeds", type=whole_numbers, default="0", show_default=True, metavar="0,1,2",
-              help="Repetitions.")  # fmt: skip
+              help="A repetition for each seed.")  # fmt: skip
 @settings_options("Settings of training.")
-@click.option("--fine-tune-epochs", type=int, default=0, help="[as in training]")
-@click.option("--fine-tune-rate", type=float, default=0.0, help="[a tenth of learning_rate]")
+@click.option("--fine-tune-epochs", type=int, default=0, help="Epochs [as in training].")
+@click.option("--fine-tune-rate", type=float, default=0.0, help="[a tenth of the rate]")
 @click.option("--encoder", type=PATH, metavar="MODEL", help="Compare regions in its features.")
 @click.option("--keep-models", is_flag=True, help="Keep fine-tuned models too.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
               help="Jobs at a time; each takes a GPU where there are several.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS",
               help="A Dask cluster, tcp://HOST:8786, whose workers do the jobs.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
-@overwrite_option
-@device_option
-@quiet_option
-@json_option
+@click.option("--dry-run", is_flag=True, help="Only print the jobs and their cost.")
+@shared_options("overwrite", "device", "quiet", "json")
 def command(
     store: Path,
     by: str,
@@ -111,7 +106,7 @@ def command(
 
         plan = make_plan(opened, found, experiment)
         work = count_work(opened, found, experiment, plan)
-        click.echo(json.dumps(work) if as_json else _work(plan, work))
+        print_result(work, _work(plan, work), as_json=as_json)
         return
 
     from geolulc.learning.interruption import TrainingInterrupted
@@ -130,7 +125,13 @@ def command(
     except TrainingInterrupted as stop:
         click.echo(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
         sys.exit(128 + stop.number)
-    click.echo(_as_json(outcome) if as_json else _text(outcome, experiment.remedies[0]))
+    result = {
+        "jobs": len(outcome.plan.jobs),
+        "runs": list(outcome.rows),
+        "failed": dict(outcome.failed),
+        "files": {name: str(path) for name, path in outcome.files.items()},
+    }
+    print_result(result, _text(outcome, experiment.remedies[0]), as_json=as_json)
     for job, reason in outcome.failed.items():
         click.echo(f"geolulc: {job}: {reason}", err=True)
     if outcome.failed:
@@ -149,17 +150,6 @@ def _work(plan: Plan, work: dict[str, Any]) -> str:
         f"all: {work['patches_trained']:,} patches learned from, {work['patches_scored']:,} scored"
     )
     return "\n".join(lines)
-
-
-def _as_json(outcome: Outcome) -> str:
-    return json.dumps(
-        {
-            "jobs": len(outcome.plan.jobs),
-            "runs": list(outcome.rows),
-            "failed": dict(outcome.failed),
-            "files": {name: str(path) for name, path in outcome.files.items()},
-        }
-    )
 
 
 def _text(outcome: Outcome, remedy: str) -> str:

@@ -19,10 +19,9 @@ from geolulc.cluster.model_files import ModelFile
 from geolulc.cluster.worker import Attempt
 from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterError
 from geolulc.mapping import MapOptions, Mapper, SceneResult
-from geolulc.mapping.mapper import available_cores
 from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
-from geolulc.process import tune_memory
+from geolulc.process import available_cores, tune_memory
 from geolulc.products import read_metadata
 from geolulc.progress import Progress
 from geolulc.staging import remove_leftovers, this_process

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geolulc.datasets.entries import V1, V2, V2_NAME, Entry, Metadata, describe_v1, find_metadata
-from geolulc.datasets.lists import V1_NAME, find_lists
+from geolulc.datasets.entries import (
+    V1,
+    V2,
+    V2_NAME,
+    Entry,
+    Metadata,
+    Place,
+    describe_v1,
+    find_metadata,
+)
+from geolulc.datasets.lists import V1_NAME, Lists, find_lists
 from geolulc.datasets.tars import is_tar, list_patches
 from geolulc.errors import DatasetError
 from geolulc.progress import Progress
 
-_REMEDY: Final = "Give the archive's folder, or its .tar, .tar.gz or .tar.zst."
+__all__ = ["Archive", "Lists", "open_archive"]
 
-
-@dataclass(frozen=True)
-class Lists:
-    """Where splits (v1), snow and cloud lists (v1) and metadata (v2) are; None: look for them."""
-
-    splits: Path | None = None
-    snow_list: Path | None = None
-    cloud_list: Path | None = None
-    metadata: Path | None = None
+_NO_PATCHES: Final = (
+    "neither patch folders (S2A_MSIL2A_20170613T101031_87_48) nor tile folders "
+    "(S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP)"
+)
 
 
 @dataclass(frozen=True)
@@ -55,52 +60,42 @@ def open_archive(path: Path, lists: Lists, listing: Progress | None = None) -> A
         return _open_folder(path, lists)
     if path.is_file() and is_tar(path):
         return _open_tar(path, lists, listing)
-    raise DatasetError(
-        path,
-        found="a file of another kind" if path.exists() else "no such file or folder",
-        expected="an archive of BigEarthNet (BigEarthNet-v1.0, BigEarthNet-S2)",
-        remedy=_REMEDY,
-    )
+    found = "a file of another kind" if path.exists() else "no such file or folder"
+    raise _not_an_archive(path, found)
 
 
 def _open_folder(path: Path, lists: Lists) -> Archive:
     for root in (path, path / "BigEarthNet-v1.0"):
-        if root.is_dir() and any(V1_NAME.fullmatch(name) for name in _folders(root)):
-            patches = ((n, n) for n in _folders(root) if V1_NAME.fullmatch(n))
+        if names := [n for n in _folders(root) if _version_of(n) == V1]:
+            patches = ((n, n) for n in names)
             return _describe(root, V1, patches, lists)
     for root in (path, path / "BigEarthNet-S2"):
-        if root.is_dir() and (tiles := [t for t in _folders(root) if _is_v2(f"{t}_00_00")]):
-            patches = ((n, f"{t}/{n}") for t in tiles for n in _folders(root / t) if _is_v2(n))
+        if tiles := [t for t in _folders(root) if _version_of(f"{t}_00_00") == V2]:
+            inside = ((t, n) for t in tiles for n in _folders(root / t))
+            patches = ((n, f"{t}/{n}") for t, n in inside if _version_of(n) == V2)
             return _describe(root, V2, patches, lists)
-    raise _not_an_archive(path)
+    raise _not_an_archive(path, _NO_PATCHES)
 
 
 def _open_tar(path: Path, lists: Lists, listing: Progress | None) -> Archive:
     patches = [
         (patch.name, (patch.start, patch.stop))
-        for patch in list_patches(path, lambda name: _is_v1(name) or _is_v2(name), listing)
+        for patch in list_patches(path, lambda name: bool(_version_of(name)), listing)
     ]
-    versions = {V1 if _is_v1(name) else V2 for name, _ in patches}
+    versions = {_version_of(name) for name, _ in patches}
     if len(versions) != 1:
-        raise _not_an_archive(path)
+        raise _not_an_archive(path, _NO_PATCHES)
     return _describe(path, versions.pop(), patches, lists)
 
 
 def _describe(
-    root: Path,
-    dataset: str,
-    patches: Iterator[tuple[str, str]] | list[tuple[str, tuple[int, int]]],
-    lists: Lists,
+    root: Path, dataset: str, patches: Iterable[tuple[str, Place]], lists: Lists
 ) -> Archive:
-    describe: Callable[[str, str | tuple[int, int]], Entry | None]
+    describe: Callable[[str, Place], Entry | None]
     if dataset == V1:
-        of_v1 = find_lists(
-            root, splits=lists.splits, snow_list=lists.snow_list, cloud_list=lists.cloud_list
-        )
+        of_v1 = find_lists(root, lists)
         origin = dict(of_v1.origin)
-
-        def describe(name: str, place: str | tuple[int, int]) -> Entry:
-            return describe_v1(name, place, of_v1)
+        describe = functools.partial(describe_v1, lists=of_v1)
     else:
         metadata = Metadata(find_metadata(root, lists.metadata))
         origin = {"metadata": metadata.origin}
@@ -110,24 +105,22 @@ def _describe(
     return Archive(root, dataset, entries, origin, len(described) - len(entries))
 
 
-def _is_v1(name: str) -> bool:
-    return V1_NAME.fullmatch(name) is not None
-
-
-def _is_v2(name: str) -> bool:
-    return V2_NAME.fullmatch(name) is not None
+def _version_of(name: str) -> str:
+    """The version whose patches are named so; "" for no patch's name."""
+    return V1 if V1_NAME.fullmatch(name) else V2 if V2_NAME.fullmatch(name) else ""
 
 
 def _folders(root: Path) -> list[str]:
+    if not root.is_dir():
+        return []
     with os.scandir(root) as entries:
         return sorted(e.name for e in entries if e.is_dir())
 
 
-def _not_an_archive(path: Path) -> DatasetError:
+def _not_an_archive(path: Path, found: str) -> DatasetError:
     return DatasetError(
         path,
-        found="neither patch folders (S2A_MSIL2A_20170613T101031_87_48) nor tile folders "
-        "(S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP)",
+        found=found,
         expected="an archive of BigEarthNet (BigEarthNet-v1.0, BigEarthNet-S2)",
-        remedy=_REMEDY,
+        remedy="Give the archive's folder, or its .tar, .tar.gz or .tar.zst.",
     )

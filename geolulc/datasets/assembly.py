@@ -1,4 +1,7 @@
-"""From finished shards to a store: index, manifest, and the name."""
+"""From finished shards to a store: index, manifest, and the name.
+
+The manifest holds no time and no path, so the same input gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from datadings.tools import load_md5file
+from numpy.typing import NDArray
 
+from geolulc.bands import GROUPS
 from geolulc.datasets import layout
-from geolulc.datasets import manifest as manifests
 from geolulc.datasets.index import IndexWriter, multi_hot, with_classes
+from geolulc.datasets.layout import RECORDS_FILE, shard_name
+from geolulc.datasets.patch import SPLITS
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.statistics import BandHistograms
 from geolulc.errors import DatasetError
-from geolulc.nomenclature import nomenclature
+from geolulc.nomenclature import Nomenclature, nomenclature
 from geolulc.staging import sync
 
 #: Beside a store: where the old one lies until the new one has its name.
 REPLACED: Final = ".{}.replaced"
+#: What the counts need of an index.
+_COLUMNS: Final = (
+    "key", "shard", "classes", "dataset", "split", "country", "season", "v1_name", "has_reference",
+)  # fmt: skip
 
 
 @contextmanager
@@ -66,7 +79,7 @@ def complete_store(
             rows = with_classes(rows, classes)
             writer.write(rows)
             # a tenth of a row: at 590,326 patches the difference is 700 MB
-            tables.append(rows.select(manifests.COLUMNS).combine_chunks())
+            tables.append(rows.select(_COLUMNS).combine_chunks())
             broken += of_broken
             histograms.merge(of_shard)
     table = pa.concat_tables(tables)
@@ -83,15 +96,15 @@ def complete_store(
         "format": layout.FORMAT,
         "version": layout.FORMAT_VERSION,
         "nomenclature": classes.id,
-        "bands": manifests.describe_layout(),
+        "bands": {f"b{resolution}": list(names) for resolution, names in GROUPS.items()},
         "archives": [dict(archive) for archive in archives],
-        "patches": manifests.count_patches(table, hot),
+        "patches": _count_patches(table, hot),
         "left_out": dict(left_out or {}),
         "broken": [b.to_json() for b in broken],
-        "classes": manifests.describe_classes(table, hot, classes),
+        "classes": _describe_classes(table, hot, classes),
         "train_statistics": {name: s.to_json() for name, s in statistics.items()},
-        "shards": manifests.describe_shards(folder, table, shard_count),
-        "index": {"bytes": index.stat().st_size, "sha256": manifests.file_sha256(index)},
+        "shards": _describe_shards(folder, table, shard_count),
+        "index": {"bytes": index.stat().st_size, "sha256": layout.file_sha256(index)},
     }
     layout.write_manifest(folder, manifest)
     for file in (index, folder / layout.MANIFEST_FILE):
@@ -109,3 +122,67 @@ def publish_store(folder: Path, out: Path) -> None:
     sync(out.parent)
     shutil.rmtree(out / PARTS_FOLDER)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _describe_shards(store: Path, table: pa.Table, shard_count: int) -> list[dict[str, Any]]:
+    """Name, number of records, size and MD5 (datadings' own) of each shard's records."""
+    counts = np.bincount(table.column("shard").to_numpy(), minlength=shard_count)
+    files = [store / shard_name(number) / RECORDS_FILE for number in range(shard_count)]
+    return [
+        {
+            "name": file.parent.name,
+            "records": int(count),
+            "bytes": file.stat().st_size,
+            "md5": load_md5file(file.with_name(f"{file.name}.md5"))[file.name],
+        }
+        for file, count in zip(files, counts, strict=True)
+    ]
+
+
+def _count_patches(table: pa.Table, hot: NDArray[np.uint8]) -> dict[str, Any]:
+    """How many patches there are, by split, country, season and version, and without a class."""
+
+    def by(column: str, empty: str) -> dict[str, int]:
+        counts = pc.value_counts(_text(table, column)).to_pylist()
+        return dict(sorted((item["values"] or empty, item["counts"]) for item in counts))
+
+    return {
+        "total": len(table),
+        "by_split": by("split", "none"),
+        "by_country": by("country", "unknown"),
+        "by_season": by("season", "unknown"),
+        "by_dataset": by("dataset", "unknown"),
+        "without_class": int((hot.sum(axis=1) == 0).sum()),
+        "with_reference_map": pc.sum(table.column("has_reference")).as_py(),
+        "shared_ground": _shared_ground(table),
+    }
+
+
+def _text(table: pa.Table, column: str) -> pa.ChunkedArray:
+    return table.column(column).cast(pa.string())
+
+
+def _shared_ground(table: pa.Table) -> dict[str, int]:
+    """Pairs of a v2 patch and the v1 patch on the same ground, in the same split and not."""
+    if table.column("v1_name").null_count == len(table):
+        return {"same_split": 0, "different_splits": 0}
+    split = pc.fill_null(_text(table, "split"), "none")
+    twin = pc.index_in(table.column("v1_name"), value_set=table.column("key"), skip_nulls=True)
+    found = pc.is_valid(twin)
+    same = pc.equal(split.filter(found), split.take(twin.filter(found)))
+    pairs, alike = pc.sum(found).as_py(), pc.sum(same).as_py() or 0
+    return {"same_split": alike, "different_splits": pairs - alike}
+
+
+def _describe_classes(
+    table: pa.Table, hot: NDArray[np.uint8], nomenclature: Nomenclature
+) -> dict[str, Any]:
+    """Class names in order, frequencies by split, co-occurrence (counts) in the train split."""
+    split = pc.fill_null(_text(table, "split"), "none")
+    of = {name: hot[pc.equal(split, name).to_numpy()] for name in (*SPLITS, "none")}
+    train = of["train"].astype(np.float32)  # exact up to 2²⁴ patches; BLAS is fast
+    return {
+        "names": list(nomenclature.names),
+        "frequencies": {name: part.sum(axis=0, dtype=int).tolist() for name, part in of.items()},
+        "train_cooccurrence": (train.T @ train).astype(int).tolist(),
+    }

@@ -30,21 +30,20 @@ _METADATA_FILES: Final = (
     "metadata.parquet",
     "metadata_for_patches_with_snow_cloud_or_shadow.parquet",
 )
-_METADATA_COLUMNS: Final = ("patch_id", "labels", "split", "country")
 _OPTIONAL_COLUMNS: Final = ("s2v1_name", "contains_seasonal_snow", "contains_cloud_or_shadow")
+
+
+#: A patch's folder relative to its archive, or the (start, stop) of its members in a tar archive.
+Place = str | tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A patch of an archive.
-
-    ``place`` is its folder relative to the archive, or the (start, stop) of its members in the
-    bytes of a tar archive. ``labels`` is None in v1, where they are in the patch's own file.
-    """
+    """A patch of an archive. ``labels`` is None in v1: they are in the patch's own file."""
 
     name: str
     dataset: str
-    place: str | tuple[int, int]
+    place: Place
     split: str | None
     country: str | None
     season: str | None
@@ -54,7 +53,7 @@ class Entry:
     v1_name: str | None = None
 
 
-def describe_v1(name: str, place: str | tuple[int, int], lists: PatchLists) -> Entry:
+def describe_v1(name: str, place: Place, lists: PatchLists) -> Entry:
     """The entry of a v1 patch: from the lists, and the season from its date."""
     return Entry(
         name=name,
@@ -76,10 +75,8 @@ def find_metadata(root: Path, given: Path | None) -> list[Path]:
     if given and given.is_file():
         return [given]
     folders = [given] if given else [root, root.parent]
-    candidates = [
-        next((f / name for f in folders if (f / name).is_file()), None) for name in _METADATA_FILES
-    ]
-    files = [file for file in candidates if file]
+    found = [[f / name for f in folders if (f / name).is_file()] for name in _METADATA_FILES]
+    files = [candidates[0] for candidates in found if candidates]
     if not files:
         raise DatasetError(
             given or root,
@@ -94,17 +91,13 @@ class Metadata:
     """The rows of v2's metadata files, by patch."""
 
     def __init__(self, files: list[Path]) -> None:
-        self.files = files
+        #: The files' names.
+        self.origin = ", ".join(file.name for file in files)
         self._table = pa.concat_tables([_read_metadata(file) for file in files])
         names = self._table.column("patch_id").to_pylist()
         self._row_of = {name: row for row, name in enumerate(names)}
 
-    @property
-    def origin(self) -> str:
-        """The files' names."""
-        return ", ".join(file.name for file in self.files)
-
-    def describe(self, name: str, place: str | tuple[int, int]) -> Entry | None:
+    def describe(self, name: str, place: Place) -> Entry | None:
         """The entry of a v2 patch from the metadata; None for a patch that is not in them.
 
         ``DatasetError`` for a name that is not one of a split.
@@ -112,10 +105,7 @@ class Metadata:
         number = self._row_of.get(name)
         if number is None:
             return None
-        row: dict[str, Any] = {
-            column: self._table.column(column)[number].as_py()
-            for column in self._table.column_names
-        }
+        row: dict[str, Any] = self._table.slice(number, 1).to_pylist()[0]
         if row["split"] not in _V2_SPLITS:
             raise DatasetError(
                 name,
@@ -153,17 +143,14 @@ _METADATA_SCHEMA: Final = pa.schema(
 def _read_metadata(file: Path) -> pa.Table:
     try:
         with pq.ParquetFile(file) as parquet:
-            names = parquet.schema_arrow.names
-            missing = [c for c in _METADATA_COLUMNS if c not in names]
+            absent = [c for c in _METADATA_SCHEMA.names if c not in parquet.schema_arrow.names]
+            missing = [c for c in absent if c not in _OPTIONAL_COLUMNS]
             excessive = is_excessive(parquet)
-            columns = [c for c in _METADATA_SCHEMA.names if c in names]
-            table = None if missing or excessive else parquet.read(columns)
-        if table is not None:
-            for column in _OPTIONAL_COLUMNS:
-                if column not in table.column_names:
-                    field = _METADATA_SCHEMA.field(column)
-                    table = table.append_column(field, pa.nulls(len(table), field.type))
-            return table.select(_METADATA_SCHEMA.names).cast(_METADATA_SCHEMA)
+            if not missing and not excessive:
+                table = parquet.read([c for c in _METADATA_SCHEMA.names if c not in absent])
+                for column in absent:
+                    table = table.append_column(column, pa.nulls(len(table)))
+                return table.select(_METADATA_SCHEMA.names).cast(_METADATA_SCHEMA)
         found = "too many rows" if excessive else f"no column {', '.join(missing)}"
     except (OSError, pa.ArrowException) as error:
         found = f"a file that cannot be read ({error})"

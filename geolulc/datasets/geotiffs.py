@@ -24,6 +24,7 @@ from rasterio.io import MemoryFile
 from geolulc.bands import GROUPS
 from geolulc.datasets.patch import GROUP_SHAPES, REFERENCE_SHAPE
 from geolulc.errors import DatasetError
+from geolulc.grid import PATCH_SIZE
 
 #: For the GDAL environment of those who read many patches.
 GDAL_OPTIONS: Final = {"GDAL_NUM_THREADS": "1"}
@@ -33,7 +34,6 @@ BandFile = Path | bytes
 
 #: A band of 120 × 120 uint16 is 29 kB; an uncompressed TIFF of it hardly more.
 LARGEST_FILE: Final = 256 << 10
-_REMEDY: Final = "Restore the patch from the archive, or leave it out with --skip-broken."
 
 # tifffile logs what it finds odd; GDAL is asked then
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -66,12 +66,8 @@ def read_groups(
     """
     missing = [name for names in GROUPS.values() for name in names if name not in files]
     if missing:
-        raise DatasetError(
-            patch_name,
-            found=f"no file of {', '.join(missing)}",
-            expected="twelve GeoTIFFs, one a band",
-            remedy=_REMEDY,
-        )
+        found = f"no file of {', '.join(missing)}"
+        raise broken_patch(patch_name, found, "twelve GeoTIFFs, one a band")
     groups = {}
     places = {}
     for resolution, names in GROUPS.items():
@@ -83,12 +79,9 @@ def read_groups(
         groups[resolution] = group
     where = places["B02"]
     if where is None:
-        raise DatasetError(
-            files["B02"] if isinstance(files["B02"], Path) else f"{patch_name}_B02.tif",
-            found="no georeference of its kind",
-            expected="a UTM zone and north-up pixels of 10 m",
-            remedy=_REMEDY,
-        )
+        file = files["B02"] if isinstance(files["B02"], Path) else f"{patch_name}_B02.tif"
+        expected = "a UTM zone and north-up pixels of 10 m"
+        raise broken_patch(file, "no georeference of its kind", expected)
     return groups, where
 
 
@@ -103,12 +96,8 @@ def _read_tiff(
     subject = file if isinstance(file, Path) else name
     data = _read_bytes(file) if isinstance(file, Path) else file
     if not 0 < len(data) <= LARGEST_FILE:
-        raise DatasetError(
-            subject,
-            found="an empty file" if not data else f"more than {LARGEST_FILE} bytes",
-            expected=f"a GeoTIFF of {shape[0]} × {shape[1]} pixels",
-            remedy=_REMEDY,
-        )
+        found = "an empty file" if not data else f"more than {LARGEST_FILE} bytes"
+        raise broken_patch(subject, found, f"a GeoTIFF of {shape[0]} × {shape[1]} pixels")
     return _read_plain(data, shape) or _read_with_gdal(subject, data, shape)
 
 
@@ -121,7 +110,7 @@ def _read_bytes(file: Path) -> bytes:
         found = "no ordinary file"
     except OSError as error:
         found = f"a file that cannot be read ({error.strerror})"
-    raise DatasetError(file, found=found, expected="a GeoTIFF", remedy=_REMEDY)
+    raise broken_patch(file, found, "a GeoTIFF")
 
 
 def _read_plain(
@@ -135,7 +124,7 @@ def _read_plain(
                 return None
             tags = page.geotiff_tags
             scale, tie = tags["ModelPixelScale"], tags["ModelTiepoint"]
-            plain = scale[0] == scale[1] == 1200 / shape[0] and list(tie[:3]) == [0, 0, 0]
+            plain = scale[0] == scale[1] == PATCH_SIZE / shape[0] and list(tie[:3]) == [0, 0, 0]
             if not plain or tags.get("GTRasterTypeGeoKey", 1) != 1:
                 return None
             where = Georeference(f"EPSG:{int(tags['ProjectedCSTypeGeoKey'])}", tie[3], tie[4])
@@ -149,27 +138,26 @@ def _read_with_gdal(
 ) -> tuple[NDArray[np.uint16], Georeference | None]:
     try:
         with MemoryFile(data, ext=".tif") as memory, memory.open(driver="GTiff") as raster:
-            found = (raster.count, raster.dtypes[0], (raster.height, raster.width))
-            if found != (1, "uint16", shape):
-                raise DatasetError(
-                    subject,
-                    found=f"{found[0]} band(s) of {found[1]}, {found[2][0]} × {found[2][1]} pixels",
-                    expected=f"1 band of uint16, {shape[0]} × {shape[1]} pixels",
-                    remedy=_REMEDY,
-                )
+            if (raster.count, raster.dtypes[0], raster.shape) != (1, "uint16", shape):
+                size = f"{raster.height} × {raster.width} pixels"
+                found = f"{raster.count} band(s) of {raster.dtypes[0]}, {size}"
+                expected = f"1 band of uint16, {shape[0]} × {shape[1]} pixels"
+                raise broken_patch(subject, found, expected)
             transform = raster.transform
             crs = authority_code(raster.crs.to_wkt()) if raster.crs else None
-            size = 1200 / shape[0]
-            north_up = (transform.a, transform.b, transform.d, transform.e) == (size, 0, 0, -size)
+            pixel = PATCH_SIZE / shape[0]
+            north_up = (transform.a, transform.b, transform.d, transform.e) == (pixel, 0, 0, -pixel)
             where = Georeference(crs, transform.c, transform.f) if crs and north_up else None
             return raster.read(1), where
     except (RasterioIOError, RasterioError) as error:
-        raise DatasetError(
-            subject,
-            found=f"a file that cannot be read ({error})",
-            expected="a GeoTIFF",
-            remedy=_REMEDY,
-        ) from error
+        found = f"a file that cannot be read ({error})"
+        raise broken_patch(subject, found, "a GeoTIFF") from error
+
+
+def broken_patch(subject: object, found: str, expected: str) -> DatasetError:
+    """The error of a patch, or of a file of it, that cannot be stored."""
+    remedy = "Restore the patch from the archive, or leave it out with --skip-broken."
+    return DatasetError(subject, found=found, expected=expected, remedy=remedy)
 
 
 @functools.lru_cache(maxsize=256)

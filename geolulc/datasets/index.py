@@ -78,11 +78,6 @@ def index_row(
     }
 
 
-def table_of(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows as a table of ``SCHEMA``."""
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
 def with_classes(table: pa.Table, nomenclature: Nomenclature) -> pa.Table:
     """The table with ``classes`` filled from the names of ``nomenclature``.
 
@@ -188,12 +183,9 @@ def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 def is_excessive(file: pq.ParquetFile) -> bool:
     """Whether a stranger's file announces more than any of BigEarthNet's: a few bytes can."""
     metadata = file.metadata
-    values = [
-        metadata.row_group(group).column(column).num_values
-        for group in range(metadata.num_row_groups)
-        for column in range(metadata.num_columns)
-    ]
-    return bool(metadata.num_rows > _MOST_ROWS or sum(values) > _MOST_VALUES)
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    values = sum(g.column(c).num_values for g in groups for c in range(metadata.num_columns))
+    return bool(metadata.num_rows > _MOST_ROWS or values > _MOST_VALUES)
 
 
 def _not_an_index(path: Path, found: str) -> DatasetError:

@@ -7,6 +7,7 @@ STORE/shard-00000/patches.msgpack   records, and beside it datadings' own files
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,14 +35,20 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
 
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def read_manifest(store: Path) -> dict[str, Any]:
     """The manifest of a store; ``DatasetError`` where there is none or it is broken."""
     path = store / MANIFEST_FILE
     if not path.is_file():
-        what = "no such folder" if not store.exists() else f"no {MANIFEST_FILE} in it"
+        found = f"no {MANIFEST_FILE} in it" if store.is_dir() else "a file"
         raise DatasetError(
             store,
-            found=what if store.is_dir() or not store.exists() else "a file",
+            found=found if store.exists() else "no such folder",
             expected="the folder of a store",
             remedy="Make one with geolulc prepare.",
         )

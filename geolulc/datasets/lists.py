@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geolulc.datasets.patch import SPLITS
 from geolulc.errors import DatasetError
 
 #: A v1 patch: "S2A_MSIL2A_20170613T101031_87_48"; some times of day have five digits.
@@ -25,10 +24,20 @@ _SPLIT_FILES: Final = {
     "val": ("val.csv", "val.txt", "validation.csv", "validation.txt"),
     "test": ("test.csv", "test.txt"),
 }
-_SNOW_FILES: Final = ("patches_with_seasonal_snow.csv",)
-_CLOUD_FILES: Final = ("patches_with_cloud_and_shadow.csv",)
 _LONGEST_LINE: Final = 1 << 12
-_PLACES_FILE: Final = "s1_s2_name_country_season.csv"
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Where splits (v1), snow and cloud lists (v1) and metadata (v2) are; None: look for them.
+
+    ``splits`` is the folder of ``train.csv``, ``val.csv`` and ``test.csv``.
+    """
+
+    splits: Path | None = None
+    snow_list: Path | None = None
+    cloud_list: Path | None = None
+    metadata: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,34 +53,22 @@ class PatchLists:
     origin: Mapping[str, str]
 
 
-def find_lists(
-    archive: Path,
-    *,
-    splits: Path | None = None,
-    snow_list: Path | None = None,
-    cloud_list: Path | None = None,
-) -> PatchLists:
-    """The lists for a v1 archive: as given, else beside it, else of bigearthnet-common.
+def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
+    """The lists for a v1 archive, a folder or tar: as given, else beside it, else of a package.
 
-    Args:
-        archive: folder or tar file of the patches.
-        splits: folder with ``train.csv``, ``val.csv``, ``test.csv``.
-        snow_list, cloud_list: files of patch names.
+    The package is bigearthnet-common.
 
     Raises:
         DatasetError: no split lists; a list that cannot be read; a patch in two splits.
     """
     package = _package_folder()
-    beside = [archive.parent / "splits", archive.parent]
-    if archive.is_dir():
-        beside = [archive / "splits", archive, *beside]
-    places = beside + ([package] if package else [])
+    places = _folders_of_lists(archive)
     origin: dict[str, str] = {}
 
-    split_files = _find_splits([splits] if splits else places)
+    split_files = _find_splits([given.splits] if given.splits else places)
     if split_files is None:
         raise DatasetError(
-            splits or archive,
+            given.splits or archive,
             found="no train.csv, val.csv and test.csv (or .bz2)",
             expected="the split lists of BigEarthNet v1: patch names, one a line",
             remedy="Give their folder with --splits, or install bigearthnet-common.",
@@ -89,14 +86,14 @@ def find_lists(
     origin["splits"] = _described(split_files["train"].parent, package)
 
     excluded: dict[str, frozenset[str] | None] = {}
-    for kind, given, names in (
-        ("snow", snow_list, _SNOW_FILES),
-        ("cloud", cloud_list, _CLOUD_FILES),
+    for kind, listed, name in (
+        ("snow", given.snow_list, "patches_with_seasonal_snow.csv"),
+        ("cloud", given.cloud_list, "patches_with_cloud_and_shadow.csv"),
     ):
-        found = given or _find_file(places, names)
+        found = listed or _find_file(places, (name,))
         excluded[kind] = frozenset(_read_names(found)) if found else None
         if found:
-            origin[kind] = _described(found if given else found.parent, package)
+            origin[kind] = _described(found if listed else found.parent, package)
 
     origin |= {"country": "georeference", "season": "date"}
     return PatchLists(of_patch, excluded["snow"], excluded["cloud"], origin)
@@ -107,10 +104,15 @@ def find_countries(archive: Path) -> dict[str, str] | None:
 
     They are those of the georeference (``places.py``); the list knows them before a patch is read.
     """
+    found = _find_file(_folders_of_lists(archive), ("s1_s2_name_country_season.csv",))
+    return dict(_read_countries(found)) if found else None
+
+
+def _folders_of_lists(archive: Path) -> list[Path]:
     package = _package_folder()
     beside = [archive.parent / "splits", archive.parent]
-    found = _find_file(beside + ([package] if package else []), (_PLACES_FILE,))
-    return dict(_read_countries(found)) if found else None
+    within = [archive / "splits", archive] if archive.is_dir() else []
+    return within + beside + ([package] if package else [])
 
 
 def _described(place: Path, package: Path | None) -> str:
@@ -125,9 +127,9 @@ def _package_folder() -> Path | None:
 
 def _find_splits(folders: list[Path]) -> dict[str, Path] | None:
     for folder in folders:
-        found = {split: _find_file([folder], _SPLIT_FILES[split]) for split in SPLITS}
+        found = {split: _find_file([folder], names) for split, names in _SPLIT_FILES.items()}
         complete = {split: file for split, file in found.items() if file}
-        if len(complete) == len(SPLITS):
+        if len(complete) == len(_SPLIT_FILES):
             return complete
     return None
 
@@ -166,12 +168,8 @@ def _read_names(file: Path) -> Iterator[str]:
         if names:
             yield names[0]
         elif number > 1:  # the first line may be a header
-            raise DatasetError(
-                f"{file}, line {number}",
-                found=repr(line[:80]),
-                expected="the name of a BigEarthNet v1 patch (S2A_MSIL2A_20170613T101031_87_48)",
-                remedy="Give the official list.",
-            )
+            expected = "the name of a BigEarthNet v1 patch (S2A_MSIL2A_20170613T101031_87_48)"
+            raise _unusable(file, number, line, expected, "Give the official list.")
 
 
 def _read_countries(file: Path) -> Iterator[tuple[str, str]]:
@@ -180,10 +178,11 @@ def _read_countries(file: Path) -> Iterator[tuple[str, str]]:
         if number == 1:
             continue
         if len(cells) != 4 or not V1_NAME.fullmatch(cells[1]):
-            raise DatasetError(
-                f"{file}, line {number}",
-                found=repr(line[:80]),
-                expected="s1_name,s2_name,country,season",
-                remedy="Give the file of bigearthnet-common.",
-            )
+            remedy = "Give the file of bigearthnet-common."
+            raise _unusable(file, number, line, "s1_name,s2_name,country,season", remedy)
         yield cells[1], cells[2]
+
+
+def _unusable(file: Path, number: int, line: str, expected: str, remedy: str) -> DatasetError:
+    subject, found = f"{file}, line {number}", repr(line[:80])
+    return DatasetError(subject, found=found, expected=expected, remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -93,45 +94,35 @@ class PatchLoader:
         self._pin_memory = pin_memory
         self._masks = masks
         self._check(rank, world_size, repeated)
+        ranks = {"rank": rank, "world_size": world_size}
         self._spans = batch_spans(
-            len(self.indices),
-            batch_size,
-            rank=rank,
-            world_size=world_size,
-            drop_last=drop_last,
-            equal=shuffle,
+            len(self.indices), batch_size, **ranks, drop_last=drop_last, equal=shuffle
         )
 
     def _check(self, rank: int, world_size: int, repeated: bool) -> None:
         for name, value, low, high in (
-            ("batch_size", self.batch_size, 1, None),
-            ("workers", self.workers, 0, None),
-            ("world_size", world_size, 1, None),
+            ("batch_size", self.batch_size, 1, math.inf),
+            ("workers", self.workers, 0, math.inf),
+            ("world_size", world_size, 1, math.inf),
             ("rank", rank, 0, world_size),
-            ("seed", self.seed, 0, None),
+            ("seed", self.seed, 0, math.inf),
         ):
-            if value < low or (high is not None and value >= high):
-                raise ParameterError(
-                    name,
-                    found=value,
-                    expected=f"{low} or more" + ("" if high is None else f", below {high}"),
-                    remedy="Give another value.",
-                )
+            if not low <= value < high:
+                expected = f"{low} or more" + (f", below {high}" if high < math.inf else "")
+                remedy = "Give another value."
+                raise ParameterError(name, found=value, expected=expected, remedy=remedy)
         unique = np.unique(self.indices)
-        if self.indices.ndim != 1 or (len(unique) != len(self.indices) and not repeated):
-            raise ParameterError(
-                "indices",
-                found="repeated ones" if self.indices.ndim == 1 else "no vector",
-                expected="a vector of positions in the store, each once",
-                remedy="Use store.split(...).",
-            )
-        if len(unique) and (unique[0] < 0 or unique[-1] >= len(self.store)):
-            raise ParameterError(
-                "indices",
-                found=f"positions from {unique[0]} to {unique[-1]}",
-                expected=f"0 to {len(self.store) - 1}",
-                remedy="Use store.split(...).",
-            )
+        found, expected = "", "a vector of positions in the store, each once"
+        if self.indices.ndim != 1:
+            found = "no vector"
+        elif len(unique) != len(self.indices) and not repeated:
+            found = "repeated ones"
+        elif len(unique) and (unique[0] < 0 or unique[-1] >= len(self.store)):
+            found = f"positions from {unique[0]} to {unique[-1]}"
+            expected = f"0 to {len(self.store) - 1}"
+        if found:
+            remedy = "Use store.split(...)."
+            raise ParameterError("indices", found=found, expected=expected, remedy=remedy)
 
     def __len__(self) -> int:
         """Batches an epoch, on this rank."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -74,35 +74,23 @@ class PixelReader(AbstractContextManager["PixelReader"]):
         Raises:
             DatasetError: a file cannot be read, or a record has no reference map at its end.
         """
-        head, size = REFERENCE_PART
+        size = len(REFERENCE_PART[0]) + REFERENCE_PART[1]
         codes = np.empty((len(indices), *REFERENCE_SHAPE), np.uint16)
         shards, ends = self.store.locate_ends(indices)
         for place in np.lexsort((ends, shards)).tolist():
-            before, shard = bytearray(len(head)), int(shards[place])
-            start = int(ends[place]) - len(head) - size
-            try:
-                count = self._fill(shard, max(start, 0), [before, codes[place]])
-            except OSError as error:
-                found = error.strerror or str(error)
-                raise self._damaged(int(indices[place]), shard, found) from error
-            if count != len(head) + size or before != head:
-                raise self._damaged(int(indices[place]), shard, "no reference map")
+            index, shard, start = int(indices[place]), int(shards[place]), int(ends[place]) - size
+            count, right = self._fill(index, shard, max(start, 0), [REFERENCE_PART], [codes[place]])
+            if count != size or not right:
+                raise self._damaged(index, shard, "no reference map")
         return codes if sys.byteorder == "little" else codes.byteswap()
 
     def _read_record(
         self, index: int, shard: int, offset: int, rows: list[NDArray[np.uint16]]
     ) -> None:
-        between = [bytearray(len(head)) for head, _ in PIXEL_PARTS]
-        buffers: list[Any] = []
-        for head, row in zip(between, rows, strict=True):
-            buffers += [head, row]
-        try:
-            count = self._fill(shard, offset, buffers)
-        except OSError as error:
-            raise self._damaged(index, shard, error.strerror or str(error)) from error
+        count, right = self._fill(index, shard, offset, PIXEL_PARTS, rows)
         if count != PIXELS_END:
             raise self._damaged(index, shard, f"{max(count, 0)} bytes of {PIXELS_END}")
-        if any(head != expected for head, (expected, _) in zip(between, PIXEL_PARTS, strict=True)):
+        if not right:
             raise self._damaged(index, shard, "bytes that are not a record of pixels")
         if self._verify and pixel_hash(rows) != self.store.pixel_hashes[index]:
             raise self._damaged(index, shard, "pixels that were changed after they were written")
@@ -110,14 +98,26 @@ class PixelReader(AbstractContextManager["PixelReader"]):
             for row in rows:
                 row.byteswap(inplace=True)
 
-    def _fill(self, shard: int, offset: int, buffers: list[Any]) -> int:
-        if self._keep_open:
-            return _scatter(self._handle(shard), buffers, offset)
-        handle = os.open(self.store.shard_files[shard], os.O_RDONLY)
+    def _fill(
+        self,
+        index: int,
+        shard: int,
+        offset: int,
+        parts: Sequence[tuple[bytes, int]],
+        arrays: list[NDArray[np.uint16]],
+    ) -> tuple[int, bool]:
+        """Fill ``arrays``; bytes read, and whether those before each array are of ``parts``."""
+        heads = [bytearray(len(head)) for head, _ in parts]
+        buffers = [buffer for pair in zip(heads, arrays, strict=True) for buffer in pair]
         try:
-            return _scatter(handle, buffers, offset)
-        finally:
-            os.close(handle)
+            if self._keep_open:
+                count = _scatter(self._handle(shard), buffers, offset)
+            else:
+                with self.store.shard_files[shard].open("rb", buffering=0) as file:
+                    count = _scatter(file.fileno(), buffers, offset)
+        except OSError as error:
+            raise self._damaged(index, shard, error.strerror or str(error)) from error
+        return count, all(a == b for a, (b, _) in zip(heads, parts, strict=True))
 
     def _handle(self, shard: int) -> int:
         handle = self._handles.get(shard)
@@ -133,9 +133,7 @@ class PixelReader(AbstractContextManager["PixelReader"]):
         """Tell the system that these records are wanted soon, so that it reads ahead."""
         if not self._keep_open or not hasattr(os, "posix_fadvise"):
             return
-        shards, offsets = self.store.locate(np.sort(indices))
-        sizes = np.full(len(offsets), PIXELS_END)
-        for shard, start, stop in _runs(shards, offsets, sizes):
+        for shard, start, stop in _runs(*self.store.locate(np.sort(indices))):
             try:
                 os.posix_fadvise(self._handle(shard), start, stop - start, os.POSIX_FADV_WILLNEED)
             except OSError:
@@ -165,14 +163,12 @@ def _scatter(handle: int, buffers: list[Any], offset: int) -> int:
     return len(data)
 
 
-def _runs(
-    shards: NDArray[Any], offsets: NDArray[Any], sizes: NDArray[Any]
-) -> list[tuple[int, int, int]]:
+def _runs(shards: NDArray[Any], offsets: NDArray[Any]) -> list[tuple[int, int, int]]:
     """(shard, start, stop) of stretches of records that nearly touch."""
     runs: list[tuple[int, int, int]] = []
-    for shard, start, size in zip(shards.tolist(), offsets.tolist(), sizes.tolist(), strict=True):
+    for shard, start in zip(shards.tolist(), offsets.tolist(), strict=True):
+        first = start
         if runs and runs[-1][0] == shard and start - runs[-1][2] < PIXELS_END:
-            runs[-1] = (shard, runs[-1][1], start + size)
-        else:
-            runs.append((shard, start, start + size))
+            first = runs.pop()[1]
+        runs.append((shard, first, start + PIXELS_END))
     return runs

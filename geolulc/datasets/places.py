@@ -12,9 +12,9 @@ import csv
 import functools
 import importlib.resources
 import re
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from geolulc.grid import PATCH_SIZE
 
@@ -22,13 +22,10 @@ _SQUARE: Final = 100_000
 _UTM_NORTH: Final = re.compile(r"EPSG:326(\d\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rectangle:
+class _Rectangle(NamedTuple):
     tile: str
-    first_row: int
-    last_row: int
-    first_column: int
-    last_column: int
+    rows: range
+    columns: range
     country: str
 
 
@@ -48,22 +45,19 @@ def find_place(patch_name: str, crs: str, left: float, top: float) -> tuple[str,
     easting = round((left - column * PATCH_SIZE) / _SQUARE)
     northing = round((top + row * PATCH_SIZE) / _SQUARE) - 1
     for rectangle in _rectangles().get((int(zone[1]), easting, northing), ()):
-        if (
-            rectangle.first_row <= row <= rectangle.last_row
-            and rectangle.first_column <= column <= rectangle.last_column
-        ):
+        if row in rectangle.rows and column in rectangle.columns:
             return rectangle.tile, rectangle.country
     return None
 
 
 @functools.cache
-def _rectangles() -> Mapping[tuple[int, int, int], tuple[_Rectangle, ...]]:
+def _rectangles() -> Mapping[tuple[int, int, int], list[_Rectangle]]:
+    """Zone, easting and northing of a square → its rectangles."""
+    by_square = defaultdict(list)
     table = importlib.resources.files("geolulc.datasets").joinpath("places.csv")
-    of: dict[tuple[int, int, int], tuple[_Rectangle, ...]] = {}
     with table.open(encoding="utf-8") as lines:
-        for tile, zone, easting, northing, *edges, country in list(csv.reader(lines))[1:]:
-            first_row, last_row, first_column, last_column = map(int, edges)
-            rectangle = _Rectangle(tile, first_row, last_row, first_column, last_column, country)
-            square = int(zone), int(easting), int(northing)
-            of[square] = (*of.get(square, ()), rectangle)
-    return of
+        for tile, *numbers, country in list(csv.reader(lines))[1:]:
+            zone, easting, northing, top, bottom, left, right = map(int, numbers)
+            rectangle = _Rectangle(tile, range(top, bottom + 1), range(left, right + 1), country)
+            by_square[zone, easting, northing].append(rectangle)
+    return by_square

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.datasets import layout
-from geolulc.datasets.archives import Archive, Lists, open_archive
+from geolulc.datasets.archives import Archive, open_archive
 from geolulc.datasets.assembly import REPLACED, complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
-from geolulc.datasets.lists import find_countries
+from geolulc.datasets.lists import Lists, find_countries
 from geolulc.datasets.reading import locate_v1
-from geolulc.datasets.reference_maps import MapPlace, ReferenceMaps, open_reference_maps
+from geolulc.datasets.reference_maps import ReferenceMaps, open_reference_maps
 from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.tars import ForwardReader, is_plain_tar
@@ -47,19 +47,16 @@ class BrokenPatchesError(DatasetError):
 
     def __init__(self, broken: Sequence[Broken]) -> None:
         self.broken = tuple(broken)
-        first = self.broken[0]
-        if len(self.broken) == 1:
-            subject, found, expected = first.subject, first.found, first.expected
-        else:
+        told = self.broken[0]
+        if len(self.broken) > 1:
             names = ", ".join(b.name for b in self.broken[:3])
             more = ", …" if len(self.broken) > 3 else ""
-            subject = "archive"
             found = f"{len(self.broken)} broken patches: {names}{more}"
-            expected = "patches of twelve bands with known labels"
+            told = Broken("", "archive", found, "patches of twelve bands with known labels")
         super().__init__(
-            subject,
-            found=found,
-            expected=expected,
+            told.subject,
+            found=told.found,
+            expected=told.expected,
             remedy="Restore what is broken, or leave it out with --skip-broken.",
         )
 
@@ -167,9 +164,8 @@ def prepare_store(
 
 
 def _plan(opened: Sequence[Archive], selection: Selection, shard_size: int | None) -> _Plan:
-    archives = tuple(opened)
-    if selection.countries is not None:
-        archives = tuple(_with_countries(archive) for archive in archives)
+    wants_countries = selection.countries is not None
+    archives = tuple(_with_countries(a) if wants_countries else a for a in opened)
     number_of: dict[str, int] = {}
     for number, archive in enumerate(archives):
         for entry in archive.entries:
@@ -216,18 +212,9 @@ def _with_countries(archive: Archive) -> Archive:
 
 
 def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str:
-    digest = hashlib.sha256()
-    digest.update(
-        json.dumps(
-            [
-                layout.FORMAT_VERSION,
-                nomenclature_id,
-                reference_maps,
-                plan.shard_size,
-                [str(a.root.resolve()) for a in plan.archives],
-            ]
-        ).encode()
-    )
+    roots = [str(a.root.resolve()) for a in plan.archives]
+    options = [layout.FORMAT_VERSION, nomenclature_id, reference_maps, plan.shard_size, roots]
+    digest = hashlib.sha256(json.dumps(options).encode())
     for number, entry in plan.entries:
         digest.update(f"{number} {entry!r}\n".encode())
     return digest.hexdigest()
@@ -277,19 +264,20 @@ def _write_shards(
             }
             for number, entries in enumerate(shards):
                 if number not in done:
-                    roots = (plan.archives[archive].root for archive, _ in entries)
+                    # a shard is of one archive
+                    root = plan.archives[entries[0][0]].root
+                    of_archive = maps.get(root)
                     sources = tuple(
-                        PatchSource(root, entry, root, _place_of(maps.get(root), entry))
-                        for root, (_, entry) in zip(roots, entries, strict=True)
+                        PatchSource(root, e, root, of_archive.place(e.name) if of_archive else None)
+                        for _, e in entries
                     )
                     spool = folder / PARTS_FOLDER / f"{number}.spool"
-                    sources, temporary = _spool(sources, forward, spool)
+                    sources, temporary = _spool(sources, forward.get(root), spool)
                     yield ShardTask(folder, number, sources, skip_broken, temporary)
 
     report(0)
     workers = min(workers, max(1, len(shards) - len(done)))
-    results = run_tasks(tasks(), workers, report)
-    broken = [b for result in results for b in result.broken]
+    broken = [b for of_shard in run_tasks(tasks(), workers, report) for b in of_shard]
     if broken and not skip_broken:
         raise BrokenPatchesError(broken)
 
@@ -307,10 +295,6 @@ def _open_maps(plan: _Plan, folder: Path) -> dict[Path, ReferenceMaps]:
     }
 
 
-def _place_of(maps: ReferenceMaps | None, entry: Entry) -> MapPlace | None:
-    return maps.place(entry.name) if maps else None
-
-
 def _is_done(folder: Path, number: int, skip_broken: bool) -> bool:
     shard = folder / shard_name(number)
     if not shard.is_dir():
@@ -322,12 +306,11 @@ def _is_done(folder: Path, number: int, skip_broken: bool) -> bool:
 
 
 def _spool(
-    sources: tuple[PatchSource, ...], forward: Mapping[Path, ForwardReader], spool: Path
+    sources: tuple[PatchSource, ...], reader: ForwardReader | None, spool: Path
 ) -> tuple[tuple[PatchSource, ...], Path | None]:
     """Copy what lies in a compressed archive to ``spool``, and say where it is there."""
-    reader = forward.get(sources[0].root)
     if reader is None:
-        return tuple(sources), None
+        return sources, None
     places = reader.copy(
         [s.entry.place for s in sources if isinstance(s.entry.place, tuple)], spool
     )

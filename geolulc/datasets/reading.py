@@ -15,6 +15,7 @@ from geolulc.datasets.geotiffs import (
     BandFile,
     Georeference,
     authority_code,
+    broken_patch,
     read_groups,
     read_reference_map,
 )
@@ -35,11 +36,8 @@ def find_files(root: Path, entry: Entry) -> dict[str, BandFile]:
 
     ``OSError`` where the folder cannot be read.
     """
-    files: dict[str, BandFile] = {}
-    for file in (root / str(entry.place)).iterdir():
-        if role := file_role(entry.name, file.name):
-            files[role] = file
-    return files
+    files = (root / str(entry.place)).iterdir()
+    return {role: file for file in files if (role := file_role(entry.name, file.name))}
 
 
 def file_role(patch_name: str, name: str) -> str | None:
@@ -71,6 +69,7 @@ def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
         left=where.left,
         top=where.top,
         split=entry.split,
+        season=entry.season,
         snow=entry.snow,
         cloud=entry.cloud,
         v1_name=entry.v1_name,
@@ -87,12 +86,8 @@ def _describe_v1(
     try:
         ben19 = convert_to_ben19(labels)
     except ParameterError as error:
-        raise DatasetError(
-            f"{entry.name}{_LABELS_SUFFIX}",
-            found=f"the label {error.subject.removeprefix('class ')}",
-            expected=error.expected,
-            remedy="Restore the patch from the archive, or leave it out with --skip-broken.",
-        ) from None
+        found = f"the label {error.subject.removeprefix('class ')}"
+        raise broken_patch(f"{entry.name}{_LABELS_SUFFIX}", found, error.expected) from None
     source = re.search(r"_T(\d{2}[A-Z]{3})_", str(document.get("tile_source", "")))
     tile, country = find_place(entry.name, where.crs, where.left, where.top) or (None, None)
     return {
@@ -100,7 +95,6 @@ def _describe_v1(
         "clc43": labels,
         "ben19": ben19,
         "country": entry.country or country,
-        "season": entry.season,
         "date": _acquisition(entry.name, document["acquisition_date"]),
         "tile": source[1] if source else tile,
     }
@@ -108,10 +102,9 @@ def _describe_v1(
 
 def locate_v1(root: Path, entry: Entry) -> Entry:
     """A v1 patch in a folder, with the country of the coordinates in its labels file if known."""
+    file = root / str(entry.place) / f"{entry.name}{_LABELS_SUFFIX}"
     try:
-        document = _read_labels(
-            entry.name, root / str(entry.place) / f"{entry.name}{_LABELS_SUFFIX}"
-        )
+        document = _read_labels(entry.name, file)
         crs = authority_code(document["projection"])
         corner = document["coordinates"]
         found = find_place(entry.name, crs or "", float(corner["ulx"]), float(corner["uly"]))
@@ -158,12 +151,9 @@ def _read_labels(name: str, file: BandFile | None) -> dict[str, Any]:
                 and _acquisition(name, str(document.get("acquisition_date")))
             ):
                 return document
-    raise DatasetError(
-        file if isinstance(file, Path) else f"{name}{_LABELS_SUFFIX}",
-        found=found,
-        expected="JSON with labels (a list of names) and acquisition_date",
-        remedy="Restore the patch from the archive, or leave it out with --skip-broken.",
-    )
+    subject = file if isinstance(file, Path) else f"{name}{_LABELS_SUFFIX}"
+    expected = "JSON with labels (a list of names) and acquisition_date"
+    raise broken_patch(subject, found, expected)
 
 
 def _describe_v2(entry: Entry) -> dict[str, Any]:
@@ -183,7 +173,6 @@ def _describe_v2(entry: Entry) -> dict[str, Any]:
         "clc43": None,
         "country": entry.country,
         "ben19": tuple(name for name in BEN19.names if name in labels),
-        "season": entry.season,
         "date": f"{time[:4]}-{time[4:6]}-{time[6:11]}:{time[11:13]}:{time[13:15]}",
         "tile": tile,
     }

@@ -43,17 +43,17 @@ def _packed_array(array: NDArray[np.uint16]) -> dict[bytes, Any]:
     }
 
 
+def _part(name: str, shape: tuple[int, ...]) -> tuple[bytes, int]:
+    """The constant bytes before an array's own in a record, and how many its own are."""
+    zeros = np.zeros(shape, np.uint16)
+    packed = bytes(msgpack.packb(name) + msgpack.packb(_packed_array(zeros)))
+    return packed[: -zeros.nbytes], zeros.nbytes
+
+
 def _pixel_parts() -> tuple[tuple[bytes, int], ...]:
-    """(constant bytes before the pixels, number of pixel bytes) of each group, in order."""
-    parts = []
-    packer = msgpack.Packer()
-    head = bytes(packer.pack_map_header(_FIELD_COUNT))
-    for resolution, name in _PIXEL_NAMES.items():
-        zeros = np.zeros(GROUP_SHAPES[resolution], np.uint16)
-        packed = msgpack.packb(name) + msgpack.packb(_packed_array(zeros))
-        parts.append((head + packed[: -zeros.nbytes], zeros.nbytes))
-        head = b""
-    return tuple(parts)
+    (head, size), *others = (_part(name, GROUP_SHAPES[r]) for r, name in _PIXEL_NAMES.items())
+    # a record starts with the number of its fields
+    return (bytes(msgpack.Packer().pack_map_header(_FIELD_COUNT)) + head, size), *others
 
 
 #: For each resolution in turn: the bytes that precede its pixels, and the pixels' size in bytes.
@@ -62,14 +62,8 @@ PIXEL_PARTS: Final = _pixel_parts()
 PIXELS_END: Final = sum(len(head) + size for head, size in PIXEL_PARTS)
 
 
-def _reference_part() -> tuple[bytes, int]:
-    zeros = np.zeros(REFERENCE_SHAPE, np.uint16)
-    packed = bytes(msgpack.packb("reference") + msgpack.packb(_packed_array(zeros)))
-    return packed[: -zeros.nbytes], zeros.nbytes
-
-
 #: The same of a reference map, which is at the end of the record of a patch that has one.
-REFERENCE_PART: Final = _reference_part()
+REFERENCE_PART: Final = _part("reference", REFERENCE_SHAPE)
 
 
 def pixel_hash(groups: Any) -> int:

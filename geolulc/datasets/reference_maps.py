@@ -6,7 +6,6 @@ wanted ones are copied into one file that workers read like a plain tar.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.datasets.geotiffs import BandFile
-from geolulc.datasets.tars import (
-    ForwardReader,
-    is_plain_tar,
-    is_tar,
-    list_patches,
-    read_members,
-)
+from geolulc.datasets.tars import ForwardReader, is_plain_tar, is_tar, list_patches, read_members
 from geolulc.errors import DatasetError
+from geolulc.staging import sync
 
 _FOLDER: Final = "Reference_Maps"
 _ROLE: Final = "reference"
@@ -83,8 +77,8 @@ def open_reference_maps(archive: Path, wanted: Iterable[str], spool: Path) -> Re
     folder = archive.parent / _FOLDER
     if folder.is_dir():
         return ReferenceMaps(folder)
-    found = sorted(archive.parent.glob(f"{_FOLDER}.*"))
-    tar = next((path for path in found if path.is_file() and is_tar(path)), None)
+    beside = sorted(archive.parent.glob(f"{_FOLDER}.*"))
+    tar = next((path for path in beside if path.is_file() and is_tar(path)), None)
     if tar is None:
         raise DatasetError(
             folder,
@@ -97,22 +91,18 @@ def open_reference_maps(archive: Path, wanted: Iterable[str], spool: Path) -> Re
     if index.is_file():
         with np.load(index, allow_pickle=False) as arrays:
             return ReferenceMaps(spool, arrays["names"], arrays["places"])
-    known = set(wanted)
-    listed = list(list_patches(tar, known.__contains__))
-    places = [(patch.start, patch.stop) for patch in listed]
-    source = tar
-    if not is_plain_tar(tar):
-        source = spool
-        with ForwardReader(tar) as reader:
-            places = reader.copy(places, spool)
+    listed = list(list_patches(tar, set(wanted).__contains__))
     names = np.array([patch.name.encode() for patch in listed], np.bytes_)
     order = np.argsort(names)
+    places = [(patch.start, patch.stop) for patch in listed]
+    if not is_plain_tar(tar):
+        with ForwardReader(tar) as reader:
+            places = reader.copy(places, spool)
     names, ranges = names[order], np.array(places, np.int64).reshape(-1, 2)[order]
-    if source is spool:
-        partial = index.with_name(f".{index.name}")
-        with partial.open("wb") as file:
-            np.savez(file, names=names, places=ranges)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(index)
-    return ReferenceMaps(source, names, ranges)
+    if is_plain_tar(tar):
+        return ReferenceMaps(tar, names, ranges)
+    partial = index.with_name(f".{index.name}")
+    np.savez(partial, names=names, places=ranges)
+    sync(partial)
+    partial.rename(index)
+    return ReferenceMaps(spool, names, ranges)

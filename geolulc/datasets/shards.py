@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from datadings.writer import RawWriter
 
-from geolulc.datasets.index import index_row, read_index, table_of, write_index
+from geolulc.datasets.index import SCHEMA, index_row, read_index, write_index
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.patch import Patch
 from geolulc.datasets.records import pack_record, pixel_hash
@@ -45,15 +45,6 @@ class Broken:
         return {"name": self.name, "file": file, "found": self.found, "expected": self.expected}
 
 
-@dataclass(frozen=True)
-class ShardResult:
-    """The result of a shard; ``written`` is false where broken patches forbid it."""
-
-    number: int
-    broken: tuple[Broken, ...]
-    written: bool
-
-
 def write_shard(
     store: Path,
     number: int,
@@ -61,8 +52,8 @@ def write_shard(
     *,
     skip_broken: bool,
     advance: Callable[[], None],
-) -> ShardResult:
-    """Write the shard ``number`` into the folder of a store in the making.
+) -> tuple[Broken, ...]:
+    """Write the shard ``number`` into the folder of a store in the making; its broken patches.
 
     Args:
         store: the folder.
@@ -88,25 +79,23 @@ def write_shard(
             else:
                 record = pack_record(patch)
                 writer.write(patch.key, record)
-                digest = pixel_hash(patch.dn.values())
+                digest, size = pixel_hash(patch.dn.values()), len(record)
                 rows.append(
-                    index_row(
-                        patch, shard=number, offset=offset, size=len(record), pixel_hash=digest
-                    )
+                    index_row(patch, shard=number, offset=offset, size=size, pixel_hash=digest)
                 )
-                offset += len(record)
+                offset += size
                 if patch.split == "train":
                     histograms.add(patch.dn)
             advance()
-    written = skip_broken or not broken
-    if written:
+    if skip_broken or not broken:
         _write_parts(store / PARTS_FOLDER, number, rows, broken, histograms)
-        _sync_files(partial)
+        for file in (*partial.iterdir(), partial):
+            sync(file)
         partial.rename(folder)
         sync(store)
     else:
         shutil.rmtree(partial)
-    return ShardResult(number, tuple(broken), written)
+    return tuple(broken)
 
 
 def _write_parts(
@@ -116,7 +105,7 @@ def _write_parts(
     broken: list[Broken],
     histograms: BandHistograms,
 ) -> None:
-    write_index(folder / f"{number}.parquet", table_of(rows))
+    write_index(folder / f"{number}.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
     places, counts = histograms.sparse()
     np.savez(folder / f"{number}.npz", places=places, counts=counts)
     plain = [asdict(b) for b in broken]
@@ -133,9 +122,3 @@ def read_parts(store: Path, number: int) -> tuple[pa.Table, BandHistograms, tupl
         histograms = BandHistograms.from_sparse(sparse["places"], sparse["counts"])
     plain = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
     return table, histograms, tuple(Broken(**fields) for fields in plain)
-
-
-def _sync_files(folder: Path) -> None:
-    for file in folder.iterdir():
-        sync(file)
-    sync(folder)

@@ -89,15 +89,12 @@ class BandHistograms:
             self._count_waiting()
 
     def _count_waiting(self) -> None:
-        row = 0
-        for resolution, names in GROUPS.items():
-            for channel in range(len(names)):
-                if self._waiting:
-                    pixels = np.concatenate(
-                        [dn[resolution][channel].ravel() for dn in self._waiting]
-                    )
-                    self._counts[row] += np.bincount(pixels, minlength=_LEVELS)
-                row += 1
+        if self._waiting:
+            # (resolution, channel) of each row of the counts
+            places = [(r, channel) for r, names in GROUPS.items() for channel in range(len(names))]
+            for row, (resolution, channel) in enumerate(places):
+                pixels = np.concatenate([dn[resolution][channel].ravel() for dn in self._waiting])
+                self._counts[row] += np.bincount(pixels, minlength=_LEVELS)
         self._waiting = []
 
     def merge(self, other: BandHistograms) -> None:
@@ -135,22 +132,16 @@ def _describe(counts: NDArray[np.int64]) -> BandStatistics:
     total = sum(v * w for v, w in pairs)
     squares = sum(v * v * w for v, w in pairs)
     variance = (squares * pixels - total * total) / pixels**2
-    upto = np.cumsum(weights)
-
-    def percentile(q: int) -> float:
-        place = (pixels - 1) * q / 100
-        below, above = (
-            float(values[np.searchsorted(upto, rank, side="right")])
-            for rank in (math.floor(place), math.ceil(place))
-        )
-        return below + (above - below) * (place - math.floor(place))
-
+    places = (pixels - 1) * np.array(PERCENTILES) / 100
+    ranks = np.stack([np.floor(places), np.ceil(places)])
+    below, above = values[np.searchsorted(np.cumsum(weights), ranks, side="right")]
+    percentiles = below + (above - below) * (places - np.floor(places))
     return BandStatistics(
         mean=total / pixels,
         std=math.sqrt(variance),
         minimum=float(values[0]),
         maximum=float(values[-1]),
-        percentiles={q: percentile(q) for q in PERCENTILES},
+        percentiles=dict(zip(PERCENTILES, percentiles.tolist(), strict=True)),
         pixels=pixels,
         nodata_pixels=nodata,
     )

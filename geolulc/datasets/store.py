@@ -32,8 +32,8 @@ class Store:
         path: the folder.
         manifest: counts, classes, statistics and checksums, as ``manifest.json`` has them.
         nomenclature: the classes of ``targets``.
-        shard_files: the datadings file of each shard.
         target_bytes: ``targets`` as uint8, a quarter of the memory.
+        shard_files: the datadings file of each shard.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,9 +41,7 @@ class Store:
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         try:
             self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
-            self.shard_files: Final = tuple(
-                self._shard_file(shard) for shard in self.manifest["shards"]
-            )
+            self.shard_files: Final = tuple(map(self._shard_file, self.manifest["shards"]))
             total = int(self.manifest["patches"]["total"])
             names = tuple(self.manifest["classes"]["names"])
         except (KeyError, TypeError, ValueError) as error:
@@ -54,7 +52,7 @@ class Store:
         self._offsets: Final = self._numbers("offset")
         self._sizes: Final = self._numbers("size")
         self._check(total)
-        self.target_bytes: NDArray[np.uint8] = multi_hot(self._numbers("classes"), len(names))
+        self.target_bytes: Final = multi_hot(self._numbers("classes"), len(names))
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path,)
@@ -134,13 +132,10 @@ class Store:
     def split(self, name: str) -> NDArray[np.int64]:
         """Positions of the patches of "train", "val" or "test", ascending."""
         require_one_of("split", name, SPLITS)
-        parts = [
-            pc.fill_null(pc.equal(batch.column(0).cast(pa.string()), name), False).to_numpy(
-                zero_copy_only=False
-            )
-            for batch in read_batches(self.path / layout.INDEX_FILE, ["split"])
-        ]
-        return np.flatnonzero(self._whole(np.concatenate(parts))).astype(np.int64)
+        batches = read_batches(self.path / layout.INDEX_FILE, ["split"])
+        own = [pc.equal(batch.column(0).cast(pa.string()), name) for batch in batches]
+        chosen = pc.fill_null(pa.chunked_array(own, pa.bool_()), False).to_numpy()
+        return np.flatnonzero(self._whole(chosen)).astype(np.int64)
 
     @functools.cached_property
     def statistics(self) -> Mapping[str, BandStatistics]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from datadings.tools import hash_md5hex, load_md5file
 
 from geolulc.datasets import layout
-from geolulc.datasets import manifest as manifests
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
 from geolulc.errors import DatasetError
+
+_AS_IN_MANIFEST: Final = ("nomenclature", "patches", "left_out", "broken", "archives")
 
 
 def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
@@ -26,18 +27,12 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
     """
     store = open_store(path)
     manifest = store.manifest
+    classes = manifest["classes"]
     summary: dict[str, Any] = {
         "kind": "store",
         "path": str(path),
-        "nomenclature": manifest["nomenclature"],
-        "patches": manifest["patches"],
-        "left_out": manifest["left_out"],
-        "broken": manifest["broken"],
-        "archives": manifest["archives"],
-        "classes": {
-            name: manifest["classes"]["frequencies"]["train"][i]
-            for i, name in enumerate(manifest["classes"]["names"])
-        },
+        **{key: manifest[key] for key in _AS_IN_MANIFEST},
+        "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
         "train_statistics": manifest["train_statistics"],
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
@@ -56,7 +51,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
 
 def _find_damage(path: Path, manifest: Any) -> list[str]:
     damaged = []
-    if manifests.file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
+    if layout.file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
         damaged.append(layout.INDEX_FILE)
     for shard in manifest["shards"]:
         folder = path / shard["name"]

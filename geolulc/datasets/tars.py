@@ -27,8 +27,6 @@ from geolulc.datasets.reading import file_role
 from geolulc.errors import DatasetError
 from geolulc.progress import Progress
 
-#: Called with (done, in all).
-
 #: Compression by the file's name; None is a plain tar.
 _COMPRESSIONS: Final[dict[str, str | None]] = {
     ".tar": None,
@@ -143,10 +141,7 @@ def _members(path: Path, progress: Progress | None) -> Iterator[tarfile.TarInfo]
         stream = _Stream(path)
         stream.budget = _LARGEST_HEADER
         with stream, tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.RECORDSIZE) as tar:
-            while True:
-                member = tar.next()
-                if member is None:
-                    break
+            while (member := tar.next()) is not None:
                 # tarfile keeps what it has seen: 7.7 million members would fill the memory
                 tar.members = []  # type: ignore[attr-defined]
                 _require_harmless(path, member)
@@ -160,12 +155,13 @@ def _members(path: Path, progress: Progress | None) -> Iterator[tarfile.TarInfo]
             if stream.tail != bytes(_END_MARK):
                 raise tarfile.ReadError("it ends too early")
     except (tarfile.TarError, OSError, EOFError, pa.ArrowException) as error:
-        raise DatasetError(
-            path,
-            found=f"an archive that cannot be read ({error})",
-            expected=f"a whole archive of BigEarthNet ({', '.join(_COMPRESSIONS)})",
-            remedy="Fetch it again.",
-        ) from error
+        expected = f"a whole archive of BigEarthNet ({', '.join(_COMPRESSIONS)})"
+        raise _unreadable(path, error, expected) from error
+
+
+def _unreadable(path: Path, error: Exception, expected: str) -> DatasetError:
+    found = f"an archive that cannot be read ({error})"
+    return DatasetError(path, found=found, expected=expected, remedy="Fetch it again.")
 
 
 def _require_harmless(path: Path, member: tarfile.TarInfo) -> None:
@@ -211,16 +207,10 @@ class ForwardReader(AbstractContextManager["ForwardReader"]):
                     stream = self._stream = self._stream or _Stream(self.path)
                     for _ in _read_until(stream, start):
                         pass
-                    pieces = _read_until(stream, stop)
-                    for piece in pieces:
-                        file.write(piece)
+                    file.writelines(_read_until(stream, stop))
                 except (EOFError, pa.ArrowException) as error:
-                    raise DatasetError(
-                        self.path,
-                        found=f"an archive that cannot be read ({error})",
-                        expected="the archive as it was when its patches were listed",
-                        remedy="Fetch it again.",
-                    ) from error
+                    expected = "the archive as it was when its patches were listed"
+                    raise _unreadable(self.path, error, expected) from error
                 places.append((first, file.tell()))
         return places
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import threading
@@ -20,7 +21,7 @@ from geolulc.datasets.geotiffs import GDAL_OPTIONS, BandFile
 from geolulc.datasets.patch import Patch
 from geolulc.datasets.reading import find_files, read_patch
 from geolulc.datasets.reference_maps import MapPlace
-from geolulc.datasets.shards import Broken, ShardResult, write_shard
+from geolulc.datasets.shards import Broken, write_shard
 from geolulc.datasets.tars import read_members
 from geolulc.errors import DatasetError
 
@@ -76,45 +77,32 @@ class ShardTask:
     def patches(self) -> Iterator[Patch | Broken]:
         """Each patch, or why it is broken."""
         for source in self.sources:
+            name = source.entry.name
             try:
-                files = source.find_files()
-                patch = read_patch(source.entry, files)
+                patch: Patch | Broken = read_patch(source.entry, source.find_files())
             except DatasetError as error:
-                subject = source.locate(error.subject)
-                yield Broken(source.entry.name, subject, error.found, error.expected)
+                patch = Broken(name, source.locate(error.subject), error.found, error.expected)
             except OSError as error:
                 found = error.strerror or type(error).__name__
-                subject = source.locate(source.entry.name)
-                yield Broken(source.entry.name, subject, found, "the files of a patch")
-            else:
-                yield patch
+                patch = Broken(name, source.locate(name), found, "the files of a patch")
+            yield patch
 
-    def write(self, advance: Callable[[], None]) -> ShardResult:
-        """Write the shard."""
+    def write(self, advance: Callable[[], None]) -> tuple[Broken, ...]:
+        """Write the shard; its broken patches."""
+        patches, skip_broken = self.patches(), self.skip_broken
         with rasterio.Env(**GDAL_OPTIONS):
-            result = write_shard(
-                self.store,
-                self.number,
-                self.patches(),
-                skip_broken=self.skip_broken,
-                advance=advance,
+            broken = write_shard(
+                self.store, self.number, patches, skip_broken=skip_broken, advance=advance
             )
         if self.temporary:
             self.temporary.unlink()
-        return result
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return broken
 
 
 def run_tasks(
     tasks: Iterable[ShardTask], workers: int, report: Callable[[int], None]
-) -> list[ShardResult]:
-    """Write all shards; results in the order of ``tasks``, which are asked for as workers are free.
+) -> list[tuple[Broken, ...]]:
+    """Write all shards; broken patches of each of ``tasks``, asked for as workers are free.
 
     Args:
         tasks: the shards.
@@ -125,12 +113,13 @@ def run_tasks(
         DatasetError: a worker was killed.
     """
     if workers == 1:
-        return _run_here(tasks, report)
+        count = itertools.count(1)
+        return [task.write(lambda: report(next(count))) for task in tasks]
     context = _context()
     done = context.Value("q", 0)
     executor = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(done,))
-    futures: list[Future[ShardResult]] = []
-    pending: set[Future[ShardResult]] = set()
+    futures: list[Future[tuple[Broken, ...]]] = []
+    pending: set[Future[tuple[Broken, ...]]] = set()
     try:
         for task in tasks:
             pending = _wait(pending, workers * _TASKS_A_WORKER - 1, lambda: report(done.value))
@@ -159,25 +148,14 @@ def _context() -> Any:
 
 
 def _wait(
-    pending: set[Future[ShardResult]], most: int, report: Callable[[], None]
-) -> set[Future[ShardResult]]:
+    pending: set[Future[tuple[Broken, ...]]], most: int, report: Callable[[], None]
+) -> set[Future[tuple[Broken, ...]]]:
     while len(pending) > most:
         finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
         for future in finished:
             future.result()
         report()
     return pending
-
-
-def _run_here(tasks: Iterable[ShardTask], report: Callable[[int], None]) -> list[ShardResult]:
-    count = 0
-
-    def advance() -> None:
-        nonlocal count
-        count += 1
-        report(count)
-
-    return [task.write(advance) for task in tasks]
 
 
 _done: Any = None
@@ -197,7 +175,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _write_in_worker(task: ShardTask) -> ShardResult:
+def _write_in_worker(task: ShardTask) -> tuple[Broken, ...]:
     return task.write(_advance_shared)
 
 

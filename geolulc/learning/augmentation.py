@@ -1,4 +1,4 @@
-"""Random changes of patches that keep what they show, on the device, on the whole batch.
+"""Random changes of patches that keep their content, of a whole batch at once on the device.
 
 A patch's random numbers in an epoch depend on the seed, the epoch and its place in the train
 split only: not on the batch it falls into, the process that reads it or a run that was stopped.
@@ -37,12 +37,7 @@ class Draws:
 
     def of(self, places: NDArray[np.int64]) -> Draws:
         """The numbers of the patches at ``places``."""
-        return Draws(
-            None if self.symmetry is None else self.symmetry[places],
-            None if self.blend is None else self.blend[places],
-            None if self.gain is None else self.gain[places],
-            None if self.offset is None else self.offset[places],
-        )
+        return Draws(**{k: None if v is None else v[places] for k, v in vars(self).items()})
 
 
 def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from geolulc.errors import OutputError, ParameterError
+from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
 from geolulc.staging import write_text
 from geolulc.validated import STRICT
 
-# settings that say nothing for the other task
+# settings without a meaning for the other task
 _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "patch": ("loss", "label_correlation", "image_size", "mixup", "threshold_beta"),
     "pixel": ("pixel_loss", "patch_loss", "ignore_border"),
@@ -26,7 +26,7 @@ _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, config=STRICT)
 class TrainConfig(NetConfig):
-    """A training run. The defaults train BigEarthNet from scratch; 0 turns a thing off.
+    """The settings of a training run. The defaults train from scratch; 0 turns a setting off.
 
     Network:
         task, fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate,
@@ -131,7 +131,7 @@ class TrainConfig(NetConfig):
         return self
 
     def changed(self, values: Mapping[str, Any]) -> TrainConfig:
-        """A copy with ``values`` in place; ``ParameterError`` for a wrong one."""
+        """A copy with other ``values``; ``ParameterError`` for a wrong one."""
         return replace(self, **values)
 
     def as_toml(self) -> str:
@@ -172,7 +172,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """``key=value`` as of ``--set``: the value as TOML, or as plain text for a text setting."""
+    """Name and value of ``key=value``, as ``--set`` has it; the value is TOML, or plain text."""
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals:
@@ -193,11 +193,4 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def write_config(config: TrainConfig, path: Path) -> None:
     """Write every setting to ``path`` as TOML; ``OutputError`` where that fails."""
-    if path.is_dir():
-        raise OutputError(
-            path,
-            found="a folder",
-            expected="a file to write",
-            remedy="Remove it or give another run folder.",
-        )
     write_text(path, config.as_toml())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from geolulc.errors import CheckpointError, DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
+from geolulc.learning.task_figures import TASK_FIGURES, TaskFigures
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.progress import Progress
@@ -37,22 +39,29 @@ class Predictions:
     targets: NDArray[np.float32]
     logits: NDArray[np.float32]
 
-    @property
+    @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """Calibrated probabilities, float64 (n, classes)."""
         return np.asarray(expit(self.logits.astype(np.float64) / self.model.temperature))
 
-    @property
+    @cached_property
     def decisions(self) -> NDArray[np.bool_]:
         """Whether each class is present: its probability reaches its threshold, bool (n, C)."""
         return np.asarray(self.probabilities >= np.asarray(self.model.thresholds))
 
+    @property
+    def errors(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether each class was missed, and whether it was wrongly found, bool (n, C) each."""
+        truth = self.targets > 0.5
+        return truth & ~self.decisions, self.decisions & ~truth
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitFigures:
-    """Figures of a model on a split, of either task; NaN where there is nothing to compute one of.
+    """Figures of a model on a split, for either task; NaN for a figure without data.
 
     Attributes:
+        task: "patch" or "pixel".
         model: name, sha256, temperature and config.
         store, split: what it was evaluated on.
         patches: their number.
@@ -61,6 +70,7 @@ class SplitFigures:
         countries, seasons: name → patches and the main figures; empty where not known.
     """
 
+    task: ClassVar[str]
     model: Mapping[str, Any]
     store: str
     split: str
@@ -71,12 +81,27 @@ class SplitFigures:
     seasons: Mapping[str, Mapping[str, float]]
 
     @property
+    def names(self) -> TaskFigures:
+        """The names of the task's figures."""
+        return TASK_FIGURES[self.task]
+
+    @property
+    def facts(self) -> str:
+        """How much was evaluated."""
+        return f"{self.patches} patches"
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a reader of the figures should know."""
+        return ()
+
+    @property
     def missing(self) -> list[str]:
         """Names of the classes that the split does not have; they are left out of every mean."""
         return [row["name"] for row in self.classes if not row["support"]]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as JSON has it: NaN is None."""
+        """All fields as JSON values; None for NaN."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain
 
@@ -91,6 +116,16 @@ class Evaluation(SplitFigures):
     """
 
     without_positive: Sequence[str]
+    task: ClassVar[str] = "patch"
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Which figures depend on the thresholds."""
+        return (
+            "Ranking figures, average precision and calibration are computed on scores; F, "
+            "precision, recall, Hamming loss and exact match on the decisions of the model's "
+            "thresholds.",
+        )
 
 
 def predict(
@@ -171,8 +206,8 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
         figures=figures,
         classes=rows,
         without_positive=[row["name"] for row in rows if not row["support"]],
-        countries=_by_group(predictions, patches.store.countries),
-        seasons=_by_group(predictions, patches.store.seasons),
+        countries=_by_group(predictions, patches.groups["country"]),
+        seasons=_by_group(predictions, patches.groups["season"]),
     )
 
 
@@ -188,10 +223,7 @@ def _figures(
     }
 
 
-def _by_group(
-    predictions: Predictions, groups: Sequence[str | None]
-) -> dict[str, dict[str, float]]:
-    own = np.array([groups[i] or "" for i in predictions.patches.indices])
+def _by_group(predictions: Predictions, own: NDArray[np.str_]) -> dict[str, dict[str, float]]:
     scores, decisions = predictions.probabilities, predictions.decisions
     found = {}
     for name in sorted(set(own.tolist()) - {""}):
@@ -239,6 +271,11 @@ def rows_by_class(model: Model, figures: Mapping[str, NDArray[np.float64]]) -> l
         {"name": name, **{key: float(values[c]) for key, values in figures.items()}}
         for c, name in enumerate(model.net.classes)
     ]
+
+
+def names_where(flags: NDArray[np.bool_], names: Sequence[str], between: str = "; ") -> str:
+    """The ``names`` whose flag, bool (C,), is set, as one text."""
+    return between.join(name for name, flag in zip(names, flags, strict=True) if flag)
 
 
 def class_order(model: Model, store: Store) -> list[int]:

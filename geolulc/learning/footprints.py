@@ -7,12 +7,13 @@ from typing import Final
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pyogrio
 from shapely import box
 
 from geolulc.errors import OutputError
 from geolulc.grid import PATCH_SIZE
-from geolulc.learning.evaluation import Predictions, patch_losses
+from geolulc.learning.evaluation import Predictions, names_where, patch_losses
 from geolulc.outputs.tables import class_column
 from geolulc.staging import staged
 
@@ -46,11 +47,10 @@ def write_footprints(predictions: Predictions, path: Path, *, overwrite: bool = 
 
 def _table(predictions: Predictions) -> geopandas.GeoDataFrame:
     store, indices = predictions.patches.store, predictions.patches.indices
-    names = predictions.model.net.classes
-    truth, decided = predictions.targets.astype(bool), predictions.decisions
+    names, (missed, wrong) = predictions.model.net.classes, predictions.errors
 
     def listed(rows: np.ndarray) -> list[str]:
-        return ["; ".join(n for n, there in zip(names, row, strict=True) if there) for row in rows]
+        return [names_where(row, names) for row in rows]
 
     def column(name: str) -> list[object]:
         values = store.column(name)
@@ -60,10 +60,10 @@ def _table(predictions: Predictions) -> geopandas.GeoDataFrame:
         "key": [store.keys[i] for i in indices],
         "split": [predictions.patches.split] * len(indices),
         **{name: column(name) for name in ("country", "season", "date", "tile")},
-        "labels": listed(truth),
-        "predicted": listed(decided),
-        "missed": listed(truth & ~decided),
-        "wrong": listed(decided & ~truth),
+        "labels": listed(predictions.targets > 0.5),
+        "predicted": listed(predictions.decisions),
+        "missed": listed(missed),
+        "wrong": listed(wrong),
         "loss": patch_losses(predictions),
     }
     for c, name in enumerate(names):
@@ -73,8 +73,6 @@ def _table(predictions: Predictions) -> geopandas.GeoDataFrame:
     left, top = (np.array(column(n), np.float64) for n in ("left", "top"))
     squares = box(left, top - PATCH_SIZE, left + PATCH_SIZE, top)
     target = str(zones[0]) if len(set(zones.tolist())) == 1 else _WGS84
-    geometry = geopandas.GeoSeries([None] * len(zones), crs=target)
-    for zone in sorted(set(zones.tolist())):
-        rows = zones == zone
-        geometry[rows] = geopandas.GeoSeries(squares[rows], crs=zone).to_crs(target).to_numpy()
-    return geopandas.GeoDataFrame(columns, geometry=geometry, crs=target)
+    by_zone = geopandas.GeoSeries(squares).groupby(zones)
+    geometry = pd.concat([some.set_crs(zone).to_crs(target) for zone, some in by_zone])
+    return geopandas.GeoDataFrame(columns, geometry=geometry.sort_index())

@@ -21,7 +21,7 @@ class TrainingInterrupted(Exception):
 
 @contextlib.contextmanager
 def noticed_signals() -> Iterator[Callable[[], int]]:
-    """A function that gives the number of the signal that came, 0 for none.
+    """Yield a function that returns the number of the signal that came, 0 for none.
 
     A second signal acts at once, as without this. Outside the main thread signals are left alone.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -18,30 +19,30 @@ from geolulc.learning.processes import Processes
 _BUNCH: Final = 20
 
 
+@dataclass(kw_only=True)
 class LossMeter:
     """Sums the losses of steps.
 
     Attributes:
+        patches: the patches that are learned from, to name those of a bad loss.
+        processes: the processes that share each step.
         total: sum of the losses looked at.
         steps: their number.
     """
 
-    def __init__(
-        self, patches: SplitPatches, processes: Processes, *, total: float, steps: int
-    ) -> None:
-        self.total = total
-        self.steps = steps
-        self._patches = patches
-        self._processes = processes
-        self._waiting: list[tuple[Tensor, NDArray[np.int64]]] = []
+    patches: SplitPatches
+    processes: Processes
+    total: float
+    steps: int
+    _waiting: list[tuple[Tensor, NDArray[np.int64]]] = field(default_factory=list, init=False)
 
     def add(self, loss: Tensor, places: NDArray[np.int64]) -> None:
-        """The loss (scalar) of a step over the patches at ``places``, of this process."""
+        """Keep the loss (scalar) of a step over the patches at ``places``, of this process."""
         self._waiting.append((loss, places))
 
     @property
     def due(self) -> bool:
-        """Whether it is time to look."""
+        """Whether the waiting losses should be looked at now."""
         loss = self._waiting[-1][0]
         return loss.device.type == "cpu" or len(self._waiting) >= _BUNCH
 
@@ -56,7 +57,7 @@ class LossMeter:
         All processes call this at the same steps.
         """
         own = torch.stack([loss for loss, _ in self._waiting])
-        values = self._processes.sum(own.clone()).cpu().tolist()
+        values = self.processes.sum(own.clone()).cpu().tolist()
         for number, value in enumerate(values):
             if not math.isfinite(value):
                 mine = not math.isfinite(float(own[number]))
@@ -66,10 +67,9 @@ class LossMeter:
         self._waiting.clear()
 
     def _stop(self, value: float, places: NDArray[np.int64] | None) -> None:
-        if places is None:
-            keys = "of another process"
-        else:
-            keys = ", ".join(self._patches.key(int(p)) for p in places)
+        keys = "of another process"
+        if places is not None:
+            keys = ", ".join(self.patches.key(int(p)) for p in places)
         raise TrainingError(
             f"step {self.steps + 1} of the epoch",
             found=f"a loss of {value} for the patches {keys}",

@@ -8,8 +8,7 @@ means. Micro and samples means and the ranking figures take all classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +24,10 @@ _RANKED_AT_ONCE: Final = 4096
 
 def average_precision(targets: Array, scores: Array) -> NDArray[np.float64]:
     """Average precision by class, float64 (C,); NaN for a class without a positive."""
-    return np.array(
-        [
-            sk.average_precision_score(targets[:, c], scores[:, c])
-            if targets[:, c].any()
-            else math.nan
-            for c in range(targets.shape[1])
-        ],
-        np.float64,
-    )
+    by_class = np.full(targets.shape[1], math.nan)
+    for c in np.flatnonzero(targets.any(axis=0)):
+        by_class[c] = sk.average_precision_score(targets[:, c], scores[:, c])
+    return by_class
 
 
 def macro(by_class: NDArray[np.float64]) -> float:
@@ -96,18 +90,35 @@ def seed_ranking_figures(targets: Array, scores: Array) -> dict[str, float]:
 def decision_figures(targets: Array, decisions: NDArray[np.bool_]) -> dict[str, float]:
     """F1, F2, precision and recall (macro, micro, samples), Hamming loss and exact match."""
     truth = targets.astype(bool)
-    known = truth.any(axis=0)
     figures = {}
-    for mean in ("macro", "micro", "samples"):
+    for mean, axis in (("macro", 0), ("micro", None), ("samples", 1)):
+        hits, support, predicted = (
+            pairs.sum(axis=axis) for pairs in (truth & decisions, truth, decisions)
+        )
         # macro: only classes with a positive; the others have no recall to speak of
-        t, d = (truth[:, known], decisions[:, known]) if mean == "macro" else (truth, decisions)
-        for name, beta in (("f1", 1.0), ("f2", 2.0)):
-            figures[f"{name}_{mean}"] = _score(sk.fbeta_score, t, d, mean, beta=beta)
-        figures[f"precision_{mean}"] = _score(sk.precision_score, t, d, mean)
-        figures[f"recall_{mean}"] = _score(sk.recall_score, t, d, mean)
+        counted = support > 0 if mean == "macro" else ...
+        for name, values in hit_ratios(hits, support, predicted).items():
+            figures[f"{name}_{mean}"] = float(values[counted].mean()) if support.any() else math.nan
     figures["hamming_loss"] = float(np.mean(truth != decisions))
     figures["exact_match"] = float(np.mean((truth == decisions).all(axis=1)))
     return figures
+
+
+def hit_ratios(
+    hits: NDArray[Any], support: NDArray[Any], predicted: NDArray[Any]
+) -> dict[str, NDArray[np.float64]]:
+    """F1, F2, precision and recall of counts of one shape; 0 where there is nothing to count."""
+    return {
+        "f1": ratio(2 * hits, support + predicted),
+        "f2": ratio(5 * hits, 4 * support + predicted),
+        "precision": ratio(hits, predicted),
+        "recall": ratio(hits, support),
+    }
+
+
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """``part`` / ``whole``, of counts of one shape; 0 where the whole is 0."""
+    return np.asarray(np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0))
 
 
 def log_losses(targets: Array, logits: Array) -> NDArray[np.float64]:
@@ -118,72 +129,53 @@ def log_losses(targets: Array, logits: Array) -> NDArray[np.float64]:
 
 def micro_f1(targets: Array, decisions: NDArray[np.bool_]) -> float:
     """F1 over all pairs of patch and class; 0 where there is neither a positive nor a decision."""
-    hits = float((targets.astype(bool) & decisions).sum())
-    counted = float(targets.sum() + decisions.sum())
-    return 2 * hits / counted if counted else 0.0
+    hits = (targets.astype(bool) & decisions).sum()
+    return float(ratio(2 * hits, targets.sum() + decisions.sum()))
 
 
 def class_figures(
     targets: Array, scores: Array, decisions: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
-    """Support, average precision, precision, recall, F1 and F2 by class, float64 (C,) each."""
+    """Support, predictions, average precision, F1, F2, precision and recall by class, (C,) each."""
     truth = targets.astype(bool)
-    support = truth.sum(axis=0).astype(np.float64)
-    hits = (truth & decisions).sum(axis=0).astype(np.float64)
-    predicted = decisions.sum(axis=0).astype(np.float64)
-    without = support == 0
-
-    def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-        values = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-        return np.where(without, np.nan, values)
-
-    return {
-        "support": support,
-        "predicted": predicted,
-        "ap": average_precision(targets, scores),
-        "precision": ratio(hits, predicted),
-        "recall": ratio(hits, support),
-        "f1": ratio(2 * hits, support + predicted),
-        "f2": ratio(5 * hits, 4 * support + predicted),
-    }
+    hits, support, predicted = (
+        pairs.sum(axis=0, dtype=np.float64) for pairs in (truth & decisions, truth, decisions)
+    )
+    figures = {"ap": average_precision(targets, scores), **hit_ratios(hits, support, predicted)}
+    known = {name: np.where(support > 0, values, math.nan) for name, values in figures.items()}
+    return {"support": support, "predicted": predicted, **known}
 
 
 def calibration_error(targets: Array, scores: Array) -> float:
     """Expected calibration error of all pairs of patch and class (Guo et al. 2017, eq. 3)."""
-    bins = reliability(targets, scores)
-    return float(np.sum(bins["share"] * np.abs(bins["frequency"] - bins["confidence"])))
+    return error_of_bins(bin_sums(targets, scores))
+
+
+def error_of_bins(sums: NDArray[np.float64]) -> float:
+    """Expected calibration error from ``bin_sums``; NaN without a pair."""
+    counts, probabilities, positives = sums
+    total = counts.sum()
+    return float(np.abs(positives - probabilities).sum() / total) if total else math.nan
+
+
+def bin_sums(targets: NDArray[Any], scores: Array) -> NDArray[np.float64]:
+    """Pairs, and sums of probabilities and of positives, by bin of probability, (3, bins).
+
+    Bins are equally wide. ``targets`` are 0 or 1, and ``scores`` have the same shape.
+    """
+    p, truth = (values.ravel().astype(np.float64) for values in (scores, targets))
+    place = np.clip((p * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
+    return np.stack([np.bincount(place, each, CALIBRATION_BINS) for each in (None, p, truth)])
 
 
 def reliability(targets: Array, scores: Array) -> dict[str, NDArray[np.float64]]:
     """Share of pairs, mean probability and frequency of positives by bin of probability.
 
-    Bins are equally wide; one without a pair has share, confidence and frequency 0.
+    A bin without a pair has share, confidence and frequency 0.
     """
-    p = scores.ravel().astype(np.float64)
-    place = np.clip((p * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
-    counts = np.bincount(place, minlength=CALIBRATION_BINS).astype(np.float64)
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums = np.bincount(place, weights=values, minlength=CALIBRATION_BINS)
-        return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-
+    counts, probabilities, positives = bin_sums(targets, scores)
     return {
-        "share": counts / max(len(p), 1),
-        "confidence": mean(p),
-        "frequency": mean(targets.ravel().astype(np.float64)),
+        "share": counts / max(counts.sum(), 1),
+        "confidence": ratio(probabilities, counts),
+        "frequency": ratio(positives, counts),
     }
-
-
-def _score(
-    function: Callable[..., float],
-    truth: NDArray[np.bool_],
-    decisions: NDArray[np.bool_],
-    mean: str,
-    **more: float,
-) -> float:
-    if truth.size == 0:
-        return math.nan
-    if truth.shape[1] == 1 and mean == "macro":
-        # scikit-learn takes one column for a binary problem, not for one label
-        truth, decisions, mean = truth[:, 0], decisions[:, 0], "binary"
-    return float(function(truth, decisions, average=mean, zero_division=0.0, **more))

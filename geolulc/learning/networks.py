@@ -1,4 +1,4 @@
-"""The network of a training run, and the same over several processes."""
+"""The network of a training run, in one process or in several."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""What training does by task: the loss of a batch, the figures of an epoch, its calibration."""
+"""The parts of training that depend on the task: loss, validation, and the model to keep."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
 
+from geolulc import __version__
+from geolulc.errors import DatasetError
+from geolulc.learning import metrics
 from geolulc.learning.calibration import (
     choose_thresholds,
     fit_softmax_temperature,
@@ -23,8 +28,7 @@ from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import make_pixel_loss
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import score, score_pixels
-from geolulc.learning.selection import class_average_precision, named_figures, validation_figures
-from geolulc.nets import LandCoverNet
+from geolulc.nets import LandCoverNet, Model
 
 #: (temperature, thresholds) that were fitted on validation; no thresholds for pixels.
 Calibration = tuple[float, tuple[float, ...]]
@@ -45,14 +49,18 @@ class Validation:
     calibrate: Callable[[], Calibration]
 
 
-class Objective(Protocol):
-    """A task's part in training."""
+@dataclass(frozen=True)
+class Objective:
+    """A task's part in training.
 
-    def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Loss of each patch, (N,), of a batch's logits and targets."""
+    Attributes:
+        loss: (logits, targets) of a batch → loss of each patch, (N,). Targets are labels (N, C),
+            or classes of pixels, uint8 (N, rows, columns).
+        validate: network → its figures on the held-out patches; keywords are as for ``score``.
+    """
 
-    def validate(self, net: LandCoverNet, **scoring: Any) -> Validation:
-        """Figures of ``net`` on the held-out patches; ``scoring`` as for ``score``."""
+    loss: Callable[[Tensor, Tensor], Tensor]
+    validate: Callable[..., Validation]
 
 
 def make_objective(
@@ -67,70 +75,95 @@ def make_objective(
     ``classes``, bool (C,), are those that count for patches; None for all.
     """
     if config.task == "pixel":
-        return PixelObjective(config, patches, held_out, device)
-    return PatchObjective(config, patches, held_out, device, classes)
+        shares = torch.from_numpy(patches.pixel_shares).to(device)
+        return Objective(make_pixel_loss(config, shares), partial(_validate_pixels, held_out))
+    frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)
+    counted = None if classes is None else torch.from_numpy(classes).to(device)
+    return Objective(
+        make_loss(config, frequencies, counted),
+        partial(_validate_patches, held_out, config.threshold_beta),
+    )
 
 
-class PatchObjective:
-    """The objective of a network that says which classes are present in a patch."""
+def _validate_patches(
+    held_out: SplitPatches, beta: float, net: LandCoverNet, **scoring: Any
+) -> Validation:
+    """Loss, average precision (macro, micro) and F1 at 0.5; NaN without patches."""
+    logits, truth = score(net, held_out, **scoring), held_out.targets
+    scores, some = expit(logits), len(truth) > 0
+    by_class = metrics.average_precision(truth, scores)
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        patches: SplitPatches,
-        held_out: SplitPatches,
-        device: torch.device,
-        classes: NDArray[np.bool_] | None,
-    ) -> None:
-        counted = None if classes is None else torch.from_numpy(classes).to(device)
-        frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)
-        self._loss = make_loss(config, frequencies, counted)
-        self._held_out = held_out
-        self._beta = config.threshold_beta
+    def calibrate() -> Calibration:
+        temperature = fit_temperature(logits, truth)
+        return temperature, choose_thresholds(truth, expit(logits / temperature), beta)
 
-    def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Loss of each patch, (N,), of logits and targets (N, C)."""
-        return self._loss(logits, truth)
+    figures = {
+        "val_loss": float(metrics.log_losses(truth, logits).mean()) if some else math.nan,
+        "val_ap_macro": metrics.macro(by_class),
+        "val_ap_micro": metrics.micro_average_precision(truth, scores),
+        "val_f1_micro": metrics.micro_f1(truth, scores >= 0.5) if some else math.nan,
+    }
+    return Validation(figures, _named(net, by_class), calibrate)
 
-    def validate(self, net: LandCoverNet, **scoring: Any) -> Validation:
-        """Figures on the held-out patches; ``scoring`` as for ``score``."""
-        logits, truth = score(net, self._held_out, **scoring), self._held_out.targets
 
-        def calibrate() -> Calibration:
-            temperature = fit_temperature(logits, truth)
-            scores = expit(logits / temperature)
-            return temperature, choose_thresholds(truth, scores, self._beta)
+def _validate_pixels(held_out: SplitPatches, net: LandCoverNet, **scoring: Any) -> Validation:
+    """Loss, mean IoU, F1 and agreement of all labelled pixels, borders among them."""
+    scores = score_pixels(net, held_out, **scoring)
+    figures = overall_figures(scores.confusion)
+    return Validation(
+        {"val_loss": scores.loss, **{f"val_{k}": v for k, v in figures.items()}},
+        _named(net, class_figures(scores.confusion)["iou"]),
+        lambda: (fit_softmax_temperature(scores.logits, scores.truth), ()),
+    )
 
-        return Validation(
-            validation_figures(truth, logits),
-            class_average_precision(truth, logits, net),
-            calibrate,
+
+def _named(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float | None]:
+    values = figures.tolist()
+    return {n: v if math.isfinite(v) else None for n, v in zip(net.classes, values, strict=True)}
+
+
+def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
+    """Raise ``DatasetError`` where the best epoch is wanted and ``held_out`` has no label."""
+    nothing = not len(held_out) if held_out.masks else not held_out.targets.any()
+    if config.select == "best" and nothing:
+        raise DatasetError(
+            held_out.store.path,
+            found="no labelled patch in the split val",
+            expected="patches to choose the best epoch by",
+            remedy="Prepare a store with a val split (--splits), or --set select=last.",
         )
 
 
-class PixelObjective:
-    """The objective of a network that says the class of every pixel."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        patches: SplitPatches,
-        held_out: SplitPatches,
-        device: torch.device,
-    ) -> None:
-        self._loss = make_pixel_loss(config, torch.from_numpy(patches.pixel_shares).to(device))
-        self._held_out = held_out
-
-    def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Loss of each patch, (N,), of (N, C, rows, columns) and uint8 (N, rows, columns)."""
-        return self._loss(logits, truth)
-
-    def validate(self, net: LandCoverNet, **scoring: Any) -> Validation:
-        """Figures of all labelled pixels of the held-out patches, borders among them."""
-        scores = score_pixels(net, self._held_out, **scoring)
-        figures = overall_figures(scores.confusion)
-        return Validation(
-            {"val_loss": scores.loss, **{f"val_{k}": v for k, v in figures.items()}},
-            named_figures(net, class_figures(scores.confusion)["iou"]),
-            lambda: (fit_softmax_temperature(scores.logits, scores.truth), ()),
-        )
+def kept_model(
+    net: LandCoverNet,
+    calibration: Calibration,
+    patches: SplitPatches,
+    held_out: SplitPatches,
+    config: TrainConfig,
+    figures: Mapping[str, float],
+    name: str,
+) -> Model:
+    """``net`` with temperature and thresholds (``calibration``), and its provenance."""
+    temperature, thresholds = calibration
+    provenance = {
+        "made_by": f"geolulc {__version__}",
+        "data": {
+            "store": patches.store.path.name,
+            "archives": [a["dataset"] for a in patches.store.manifest["archives"]],
+        },
+        "train_patches": len(patches),
+        "val_patches": len(held_out),
+        "train_positives": dict(
+            zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
+        ),
+        "config": config.as_mapping(),
+        "epoch": int(figures["epoch"]),
+        "validation": {
+            k.removeprefix("val_"): v
+            for k, v in figures.items()
+            if k.startswith("val_") and math.isfinite(v)
+        },
+    }
+    return Model(
+        net, thresholds=thresholds, temperature=temperature, provenance=provenance, name=name
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from geolulc.datasets import Store
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
 from geolulc.errors import DatasetError
+from geolulc.learning.processes import ALONE, Processes
 from geolulc.nets import Normalisation
 
 #: Patches whose reference maps tell the shares of the classes: 118 MB.
@@ -26,7 +27,7 @@ class SplitPatches:
     """The patches of a split; the place of a patch in it counts from 0, in the store's order.
 
     Attributes:
-        store: where they are from.
+        store: the store of the patches.
         split: "train", "val" or "test".
         indices: their positions in the store, int64 (n,), ascending; a repeated one counts as
             often, with one place (and one set of random changes an epoch) for all.
@@ -43,7 +44,7 @@ class SplitPatches:
         *,
         masks: bool = False,
     ) -> None:
-        """``indices`` in place of the whole split.
+        """Take ``indices`` in place of the whole split.
 
         Raises:
             DatasetError: ``masks``, and no patch of the split has a reference map.
@@ -85,6 +86,15 @@ class SplitPatches:
         counts = counts[: len(nomenclature)]
         return np.asarray(counts / max(int(counts.sum()), 1), np.float32)
 
+    @property
+    def groups(self) -> dict[str, NDArray[np.str_]]:
+        """Country and season of each patch, (n,) each, by these names; "" where not known."""
+        columns = {"country": self.store.countries, "season": self.store.seasons}
+        return {
+            kind: np.array([column[i] or "" for i in self.indices], np.str_)
+            for kind, column in columns.items()
+        }
+
     def places(self, batch: Batch) -> NDArray[np.int64]:
         """The places of a batch's patches, int64 (N,)."""
         return np.searchsorted(self.indices, batch.indices.numpy()).astype(np.int64)
@@ -105,25 +115,26 @@ class SplitPatches:
         *,
         device: torch.device,
         shuffle: bool = False,
-        seed: int = 0,
-        workers: int = 0,
-        rank: int = 0,
-        processes: int = 1,
+        processes: Processes = ALONE,
+        **reading: Any,
     ) -> PatchLoader:
-        """Batches: shuffled full ones for training, else all patches in their order."""
+        """Batches: shuffled full ones for training, else all patches in their order.
+
+        Several ``processes`` share each batch; ``reading`` is ``seed`` and ``workers`` of
+        ``PatchLoader``.
+        """
         return PatchLoader(
             self.store,
             self.indices,
             batch_size,
             shuffle=shuffle,
-            seed=seed,
-            workers=workers,
-            rank=rank,
-            world_size=processes,
+            rank=processes.rank,
+            world_size=processes.count,
             drop_last=shuffle,
             pin_memory=device.type == "cuda",
             repeated=True,
             masks=self.masks,
+            **reading,
         )
 
 

@@ -1,4 +1,4 @@
-"""Which pixels of a reference map lie near a border of it."""
+"""Pixels near the borders of a reference map."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIXEL: Final = 10
 
 
 def near_borders(truth: Tensor, metres: float) -> Tensor:
-    """Pixels with one of another class no more than ``metres`` away, from centre to centre.
+    """Pixels that have another class no more than ``metres`` away, from centre to centre.
 
     Pixels without a class count as a class of their own; nothing is known beyond the edge.
 
@@ -27,7 +27,7 @@ def near_borders(truth: Tensor, metres: float) -> Tensor:
     reach = int(metres // _PIXEL)
     limit = (metres / _PIXEL) ** 2
     rows, columns = truth.shape[-2:]
-    # half of the disc: what differs from one pixel differs from the other
+    # half of the disc is enough: if two pixels differ, both are near a border
     for down in range(min(reach, rows - 1) + 1):
         for right in range(-min(reach, columns - 1), min(reach, columns - 1) + 1):
             if not 0 < down**2 + right**2 <= limit or (down == 0 and right < 0):

@@ -10,16 +10,15 @@ pixels would not fit into memory, so that each batch is counted into confusion m
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from geolulc.datasets import Store
 from geolulc.learning.evaluation import (
@@ -29,18 +28,17 @@ from geolulc.learning.evaluation import (
     rows_by_class,
     subject_of,
 )
-from geolulc.learning.metrics import CALIBRATION_BINS
+from geolulc.learning.metrics import CALIBRATION_BINS, bin_sums, error_of_bins
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_borders import near_borders
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
-from geolulc.learning.scoring import classify_patches
+from geolulc.learning.scoring import classify_patches, confusion_of
+from geolulc.learning.task_figures import BORDERS
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.nomenclature import IGNORED
 from geolulc.progress import Progress
 
-#: Distances in metres from a border of the reference map at which agreement is given apart.
-BORDERS: Final = (20, 50)
 #: Said wherever the figures are.
 CAUTION: Final = (
     "Agreement with CORINE, not accuracy: its smallest unit is 25 ha, and its borders are not "
@@ -69,6 +67,22 @@ class PixelEvaluation(SplitFigures):
     absent: Sequence[str]
     confusion: Sequence[Sequence[int]]
     agreement: Mapping[str, float]
+    task: ClassVar[str] = "pixel"
+
+    @property
+    def facts(self) -> str:
+        """How much was evaluated."""
+        return f"{self.patches} patches, {self.pixels:,} pixels of 10 m"
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """The limits of the figures, and the pixels that they leave out."""
+        return (
+            self.caution,
+            f"{100 * self.ignored:.1f} % of the pixels have a code without a class and are not "
+            "counted. A border is where the class of the reference changes; distances are from "
+            "pixel centre to pixel centre.",
+        )
 
 
 def evaluate_pixels(
@@ -145,13 +159,12 @@ class _Tally:
     def __init__(self, model: Model, patches: SplitPatches, device: torch.device) -> None:
         self.done = 0
         self._model, self._patches, self._device = model, patches, device
-        self._matrices: dict[tuple[str, str], MulticlassConfusionMatrix] = {}
-        store, indices = patches.store, patches.indices
-        self._groups = {
-            "country": [store.countries[i] for i in indices],
-            "season": [store.seasons[i] for i in indices],
-        }
-        self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64, device=device)
+        self._classes = len(model.net.classes)
+        self._matrices: defaultdict[tuple[str, str], NDArray[np.int64]] = defaultdict(
+            lambda: np.zeros((self._classes, self._classes), np.int64)
+        )
+        self._groups = patches.groups
+        self._bins = np.zeros((3, CALIBRATION_BINS))
         self._agreement = np.full(len(patches), np.nan)
 
     def add(self, found: MappedPatches) -> None:
@@ -163,35 +176,24 @@ class _Tally:
             near = near_borders(truth, metres)
             self._count(("near", str(metres)), mapped, truth.masked_fill(~near, IGNORED))
         for kind, names in self._groups.items():
-            own = [names[p] for p in found.places]
-            for name in sorted({n for n in own if n}):
-                rows = torch.tensor([n == name for n in own], device=self._device)
+            own = names[found.places]
+            for name in sorted({*own.tolist()} - {""}):
+                rows = torch.from_numpy(own == name).to(self._device)
                 self._count((kind, name), mapped[rows], truth[rows])
         hits = known & (mapped == truth)
         counts = known.sum(dim=(1, 2))
         share = hits.sum(dim=(1, 2)).double() / counts  # NaN for a patch without a class
         self._agreement[found.places] = share.cpu().numpy()
-        place = (found.confidence[known] * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-        for row, weights in enumerate(
-            (torch.ones_like(place), found.confidence[known], hits[known])
-        ):
-            self._bins[row].index_add_(0, place, weights.double())
+        self._bins += bin_sums(*(x[known].cpu().numpy() for x in (hits, found.confidence)))
         self.done += len(found.places)
 
     def _count(self, key: tuple[str, str], mapped: Tensor, truth: Tensor) -> None:
-        if key not in self._matrices:
-            self._matrices[key] = MulticlassConfusionMatrix(
-                len(self._model.net.classes), ignore_index=IGNORED, validate_args=False
-            ).to(self._device)
-        self._matrices[key].update(mapped, truth)
-
-    def _confusion(self, kind: str, name: str = "") -> NDArray[np.int64]:
-        return np.asarray(self._matrices[kind, name].compute().cpu().numpy(), np.int64)
+        self._matrices[key] += confusion_of(mapped, truth, self._classes).cpu().numpy()
 
     def evaluation(self) -> PixelEvaluation:
         """The evaluation of all patches that were counted."""
         model, patches = self._model, self._patches
-        confusion = self._confusion("all")
+        confusion = self._matrices["all", ""]
         rows = rows_by_class(model, class_figures(confusion))
         pixels = int(confusion.sum())
         return PixelEvaluation(
@@ -199,7 +201,11 @@ class _Tally:
             pixels=pixels,
             ignored=1 - pixels / (len(patches) * 120 * 120),
             caution=CAUTION,
-            figures=overall_figures(confusion) | self._border_figures(confusion) | self._ece(),
+            figures={
+                **overall_figures(confusion),
+                **self._border_figures(confusion),
+                "ece": error_of_bins(self._bins),
+            },
             classes=rows,
             absent=[row["name"] for row in rows if not row["support"]],
             confusion=confusion.tolist(),
@@ -211,7 +217,7 @@ class _Tally:
     def _border_figures(self, confusion: NDArray[np.int64]) -> dict[str, float]:
         figures, total = {}, max(int(confusion.sum()), 1)
         for metres in BORDERS:
-            near = self._confusion("near", str(metres))
+            near = self._matrices["near", str(metres)]
             inside = overall_figures(confusion - near)
             figures[f"share_within_{metres}m"] = float(near.sum() / total)
             figures[f"agreement_within_{metres}m"] = overall_figures(near)["agreement"]
@@ -219,20 +225,13 @@ class _Tally:
             figures[f"miou_beyond_{metres}m"] = inside["miou"]
         return figures
 
-    def _ece(self) -> dict[str, float]:
-        count, confidence, hits = self._bins.cpu().numpy()
-        if not count.sum():
-            return {"ece": math.nan}
-        return {"ece": float(np.abs(hits - confidence).sum() / count.sum())}
-
     def _by_group(self, kind: str) -> dict[str, dict[str, float]]:
         found = {}
         for name in sorted(n for k, n in self._matrices if k == kind):
-            confusion = self._confusion(kind, name)
-            members = sum(n == name for n in self._groups[kind])
-            found[name] = {
-                "patches": float(members),
+            confusion = self._matrices[kind, name]
+            counts = {
+                "patches": float((self._groups[kind] == name).sum()),
                 "pixels": float(confusion.sum()),
-                **overall_figures(confusion),
             }
+            found[name] = counts | overall_figures(confusion)
         return found

@@ -12,27 +12,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.learning.metrics import hit_ratios, ratio
+
 Confusion = NDArray[np.int64]
 
 
 def class_figures(confusion: Confusion) -> dict[str, NDArray[np.float64]]:
     """Pixels in reference and map, IoU, F1, precision and recall by class, float64 (C,) each."""
     hits = np.diag(confusion).astype(np.float64)
-    support = confusion.sum(axis=1).astype(np.float64)
-    mapped = confusion.sum(axis=0).astype(np.float64)
-
-    def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-        values = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-        return np.where(support > 0, values, np.nan)
-
-    return {
-        "support": support,
-        "mapped": mapped,
-        "iou": ratio(hits, support + mapped - hits),
-        "f1": ratio(2 * hits, support + mapped),
-        "precision": ratio(hits, mapped),
-        "recall": ratio(hits, support),
-    }
+    support, mapped = (confusion.sum(axis=axis).astype(np.float64) for axis in (1, 0))
+    figures = {"iou": ratio(hits, support + mapped - hits), **hit_ratios(hits, support, mapped)}
+    del figures["f2"]
+    known = {name: np.where(support > 0, values, math.nan) for name, values in figures.items()}
+    return {"support": support, "mapped": mapped, **known}
 
 
 def overall_figures(confusion: Confusion) -> dict[str, float]:

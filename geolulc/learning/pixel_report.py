@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from geolulc.datasets import Store
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.pixel_evaluation import BORDERS, PixelEvaluation, map_patches
+from geolulc.learning.pixel_evaluation import PixelEvaluation, map_patches
 from geolulc.learning.plots import new_figure
-from geolulc.learning.report import Section, TaskReport, true_colour, write_folder
+from geolulc.learning.report import Section, true_colour, write_folder
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.nomenclature import IGNORED, Nomenclature
@@ -33,43 +33,6 @@ STEPS: Final = 8
 _NO_CLASS: Final = (255, 255, 255)
 _AGREES: Final = (225, 225, 225)
 _DIFFERS: Final = (190, 30, 45)
-
-_REPORT: Final = TaskReport(
-    "pixel",
-    {
-        "miou": "Mean IoU (classes of the reference)",
-        "f1_macro": "F1, macro",
-        "agreement": "Overall agreement (share of pixels)",
-        "ece": "Expected calibration error of the most probable class (best: 0)",
-    }
-    | {
-        name: text
-        for m in BORDERS
-        for name, text in (
-            (f"share_within_{m}m", f"Share of pixels within {m} m of a border of the reference"),
-            (f"agreement_within_{m}m", f"Agreement within {m} m of a border"),
-            (f"agreement_beyond_{m}m", f"Agreement further inside than {m} m"),
-            (f"miou_beyond_{m}m", f"Mean IoU further inside than {m} m"),
-        )
-    },
-    {
-        "support": "pixels",
-        "mapped": "mapped",
-        "iou": "IoU",
-        "f1": "F1",
-        "precision": "precision",
-        "recall": "recall",
-    },
-    {"miou": "mIoU", "f1_macro": "F1 macro", "agreement": "agreement"},
-    "classes are absent from the reference and left out of the means",
-    absent="absent",
-)
-
-_REMARK: Final = """\
-**{}**
-
-{:.1f} % of the pixels have a code without a class and are not counted. A border is where the
-class of the reference changes; distances are from pixel centre to pixel centre."""
 
 
 def write_pixel_report(
@@ -100,19 +63,15 @@ def write_pixel_report(
             "patches.png",
             "Patches with map, reference and difference",
             _plot_patches(model, store, evaluation, shown, device),
-            [
-                f"The {LOWEST} of the lowest agreement, then {STEPS} in equal steps up to the "
-                "highest: true colour, map, reference, and in red where they differ."
-            ],
+            f"The {LOWEST} of the lowest agreement, then {STEPS} in equal steps up to the "
+            "highest: true colour, map, reference, and in red where they differ.",
             [
                 f"{n}. `{name}`: {100 * evaluation.agreement[name]:.1f} %"
                 for n, name in enumerate(shown, start=1)
             ],
         ),
     ]
-    facts = f"{evaluation.patches} patches, {evaluation.pixels:,} pixels of 10 m."
-    remark = _REMARK.format(evaluation.caution, 100 * evaluation.ignored)
-    write_folder(folder, _REPORT, evaluation, store, facts, remark, sections, overwrite=overwrite)
+    write_folder(folder, evaluation, store, sections, overwrite=overwrite)
 
 
 def plot_confusion(confusion: NDArray[np.int64], short_names: Sequence[str]) -> Figure:
@@ -188,23 +147,16 @@ def _plot_patches(
             colour_map(truth, store.nomenclature, names),
             _differences(mapped, truth),
         )
-        titles = ("true colour", "map", "CORINE", f"{100 * evaluation.agreement[name]:.0f} %")
-        for axes, picture, title in zip(panels[row, start : start + 4], pictures, titles,
-                                        strict=True):  # fmt: skip
+        agreement = f"{100 * evaluation.agreement[name]:.0f} %"
+        titles = (f"{number + 1}. true colour", "map", "CORINE", agreement)
+        for axes, picture, title in zip(panels[row, start:], pictures, titles, strict=False):
             axes.imshow(picture, interpolation="nearest")
-            axes.set_title(f"{number + 1}. {title}" if start % 4 == 0 and title == "true colour"
-                           else title, fontsize=7, loc="left")  # fmt: skip
-        present |= set(np.unique(both_known(mapped, truth)).tolist())
-    looks = [store.nomenclature[names[p]] for p in sorted(present)]
+            axes.set_title(title, fontsize=7, loc="left")
+        present |= set(np.unique([mapped, truth]).tolist())
+    looks = [store.nomenclature[names[p]] for p in sorted(present - {IGNORED})]
     swatches = [Swatch(facecolor=c.color, edgecolor="0.5", label=c.short) for c in looks]
     figure.legend(handles=swatches, loc="outside lower center", ncols=8, fontsize=7, frameon=False)
     return figure
-
-
-def both_known(mapped: NDArray[Any], truth: NDArray[Any]) -> NDArray[Any]:
-    """All positions that occur in a map or in its reference, 255 left out."""
-    positions = np.concatenate([mapped.ravel(), truth.ravel()])
-    return np.asarray(positions[positions != IGNORED])
 
 
 def _differences(mapped: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.uint8]:

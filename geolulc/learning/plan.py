@@ -53,5 +53,5 @@ def make_plan(patches: int, config: TrainConfig, processes: int) -> Plan:
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """A seed for what is random within a step (dropout)."""
+    """The seed of the random numbers within a step (dropout)."""
     return int(np.random.SeedSequence([seed, step, rank, 0x57E]).generate_state(1)[0])

@@ -16,7 +16,6 @@ from geolulc.nomenclature import Nomenclature
 from geolulc.staging import staged
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _DPI: Final = 110
@@ -24,12 +23,9 @@ _DPI: Final = 110
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, without a window system."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
 
 
 def write_figure(figure: Figure, path: Path) -> None:
@@ -125,23 +121,19 @@ def plot_precision_recall(
 def plot_reliability(targets: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) -> Figure:
     """Frequency over probability, before and after temperature scaling."""
     figure = new_figure(8, 4)
+    width = 1 / metrics.CALIBRATION_BINS
+    middles = (np.arange(metrics.CALIBRATION_BINS) + 0.5) * width
     for axes, scores, title in zip(
         figure.subplots(1, 2, sharey=True), (before, after), ("Before", "After"), strict=True
     ):
-        _draw_reliability(axes, targets, scores, f"{title} temperature scaling")
+        bins = metrics.reliability(targets, scores)
+        filled = bins["share"] > 0
+        axes.bar(middles[filled], bins["frequency"][filled], width, edgecolor="white")
+        axes.plot(bins["confidence"][filled], bins["frequency"][filled], "k.", markersize=4)
+        axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+        title = f"{title} temperature scaling: ECE {metrics.calibration_error(targets, scores):.3f}"
+        axes.set(title=title, xlabel="Probability", ylabel="Frequency")
     return figure
-
-
-def _draw_reliability(axes: Axes, targets: NDArray[Any], scores: NDArray[Any], title: str) -> None:
-    bins = metrics.reliability(targets, scores)
-    filled = bins["share"] > 0
-    width = 1 / metrics.CALIBRATION_BINS
-    middles = (np.arange(metrics.CALIBRATION_BINS) + 0.5) * width
-    axes.bar(middles[filled], bins["frequency"][filled], width, edgecolor="white")
-    axes.plot(bins["confidence"][filled], bins["frequency"][filled], "k.", markersize=4)
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    error = metrics.calibration_error(targets, scores)
-    axes.set(title=f"{title}: ECE {error:.3f}", xlabel="Probability", ylabel="Frequency")
 
 
 def plot_cooccurrence(

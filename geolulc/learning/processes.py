@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Final, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from geolulc.errors import ParameterError
 
@@ -43,16 +44,20 @@ class Processes:
         return bool(self.sum(torch.tensor(int(flag), device=device)).item())
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.count > 1:
             dist.barrier()
+
+
+#: One process, without any to share with.
+ALONE: Final = Processes()
 
 
 def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     """The processes torchrun started, and this one's device; one process without torchrun."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return Processes(), device
+        return ALONE, device
     if device.type == "mps":
         raise ParameterError(
             "device",
@@ -69,7 +74,7 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
 
 
 def leave_processes() -> None:
-    """End what ``join_processes`` began."""
+    """Leave the processes that ``join_processes`` joined."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -95,7 +100,7 @@ def share_batch_statistics(net: nn.Module, processes: Processes, device: torch.d
 
 
 class _GlobalBatchNorm(nn.BatchNorm2d):
-    """``layer`` with the mean and variance of the batches of all processes; same tensors, names."""
+    """``layer`` with mean and variance over all processes; tensors and names are the same."""
 
     def __init__(self, layer: nn.BatchNorm2d) -> None:
         super().__init__(layer.num_features, layer.eps, layer.momentum, layer.affine)
@@ -128,21 +133,6 @@ class _GlobalBatchNorm(nn.BatchNorm2d):
         return cast(Tensor, self.after(y))
 
 
-class _Total(torch.autograd.Function):
-    """Sum over all processes. What a process adds changes every loss: gradients are summed too."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor) -> Tensor:
-        total = part.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
 def _total(part: Tensor) -> Tensor:
-    return cast(Tensor, _Total.apply(part))
+    """Sum over all processes; gradients are summed too, as each part changes every loss."""
+    return cast(Tensor, all_reduce(part))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A network over the patches of a split: the logits of patches, or what sums up those of pixels."""
+"""Runs a network over a split: gives the logits of patches, or sums over those of pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from geolulc.datasets.patch import REFERENCE_SHAPE
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.processes import Processes
+from geolulc.learning.processes import ALONE, Processes
 from geolulc.nets import LandCoverNet
 from geolulc.nets.devices import autocast
 from geolulc.nomenclature import IGNORED
@@ -24,7 +24,7 @@ from geolulc.progress import Progress
 
 #: Pixels whose logits are kept, to calibrate by: 20 MB.
 _SAMPLED: Final = 1 << 18
-#: At most so many of one patch: neighbours say the same.
+#: At most so many of one patch: neighbours are alike.
 _SAMPLED_A_PATCH: Final = 64
 
 
@@ -37,20 +37,13 @@ def classify_patches(
     dtype: torch.dtype | None = None,
     batch_size: int = 64,
     workers: int = 0,
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     """Yield (places, targets, logits) of every batch: each patch once, in one of the processes.
 
     ``net`` is on ``device``; it is left in the mode it was in.
     """
-    processes = processes or Processes()
-    loader = patches.loader(
-        batch_size,
-        device=device,
-        workers=workers,
-        rank=processes.rank,
-        processes=processes.count,
-    )
+    loader = patches.loader(batch_size, device=device, workers=workers, processes=processes)
     layout, training = memory_format(device), net.training
     net.eval()
     try:
@@ -70,7 +63,7 @@ def score(
     patches: SplitPatches,
     *,
     device: torch.device,
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
     progress: Progress | None = None,
     **loading: Any,
 ) -> NDArray[np.float32]:
@@ -79,7 +72,6 @@ def score(
     Several processes share the work, and each has the whole result. ``loading`` is as for
     ``classify_patches``.
     """
-    processes = processes or Processes()
     logits = torch.zeros(len(patches), len(net.classes), device=device)
     done = 0
     for places, _, found in classify_patches(
@@ -115,7 +107,7 @@ def score_pixels(
     patches: SplitPatches,
     *,
     device: torch.device,
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
     **loading: Any,
 ) -> PixelScores:
     """Scores of all labelled pixels of ``patches`` (with masks), each exactly once; no map is kept.
@@ -123,7 +115,7 @@ def score_pixels(
     Several processes share the work, and each has the whole result. ``loading`` is as for
     ``classify_patches``.
     """
-    processes, classes = processes or Processes(), len(net.classes)
+    classes = len(net.classes)
     # the same pixels in every patch: no random numbers to keep
     count = min(_SAMPLED_A_PATCH, max(_SAMPLED // max(len(patches), 1), 1))
     pixels = np.random.default_rng(0).choice(math.prod(REFERENCE_SHAPE), count, replace=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,29 +68,22 @@ class SeedTable:
         """One mapping a model: its figures, and the seed's."""
         return [
             {
-                "backbone": backbone,
-                "fusion": fusion,
+                "backbone": key[0],
+                "fusion": key[1],
                 "figures": evaluation.as_json()["figures"],
-                "published": dict(
-                    zip((c[0] for c in COLUMNS), PUBLISHED[backbone, fusion], strict=True)
-                ),
+                "published": {c[0]: v for c, v in zip(COLUMNS, PUBLISHED[key], strict=True)},
             }
-            for (backbone, fusion), evaluation in self.rows.items()
+            for key, evaluation in self.rows.items()
         ]
 
     def as_markdown(self) -> str:
         """The table: our figure, and the seed's in brackets."""
-        titles = [c[0] for c in (*COLUMNS, *HONEST)]
         rows = []
         for key, evaluation in self.rows.items():
-            figures = evaluation.figures
-            theirs = [
-                f"{_value(figures, name, percent)} ({seed:g})"
-                for (_, name, percent), seed in zip(COLUMNS, PUBLISHED[key], strict=True)
-            ]
-            ours = [_value(figures, name, percent) for _, name, percent in HONEST]
-            rows.append([" ".join(key), *theirs, *ours])
-        lines = markdown_table(["model", *titles], rows)
+            ours = [_value(evaluation.figures[n], percent) for _, n, percent in COLUMNS + HONEST]
+            theirs = [f" ({seed:g})" for seed in PUBLISHED[key]] + [""] * len(HONEST)
+            rows.append([" ".join(key), *map(operator.add, ours, theirs)])
+        lines = markdown_table(["model", *(c[0] for c in COLUMNS + HONEST)], rows)
         lines += [
             f"Trained on {self.train_patches} patches of {self.store}, evaluated on the "
             f"{self.patches} of {self.split}. In brackets: the seed's README.",
@@ -150,8 +144,7 @@ def make_seed_table(
     return table
 
 
-def _value(figures: Mapping[str, float], name: str, percent: bool) -> str:
-    value = figures[name]
+def _value(value: float, percent: bool) -> str:
     if not math.isfinite(value):
         return "–"
     return f"{100 * value:.1f}" if percent else f"{value:.3f}"

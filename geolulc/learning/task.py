@@ -26,7 +26,7 @@ _ABSENT: Final = -100.0
 
 @dataclass(frozen=True)
 class Task:
-    """The defaults train everything on the whole train split.
+    """The task of a run; the defaults train the whole network on the whole train split.
 
     Attributes:
         train: positions in the store to train on, int64 (n,); one that is repeated is seen as
@@ -88,17 +88,14 @@ class Task:
 
     def identity(self) -> dict[str, str]:
         """The parts of a task that a resumed run must share, besides patches; {} by default."""
-        digest = hashlib.sha256()
-        if self.start is not None:
-            digest.update(load_checkpoint(self.start).sha256.encode())
-        if self.classes is not None:
-            digest.update(self.classes.tobytes())
         if self.start is None and self.classes is None and not self.head_epochs:
             return {}
+        start = b"" if self.start is None else load_checkpoint(self.start).sha256.encode()
+        digest = hashlib.sha256(start + (b"" if self.classes is None else self.classes.tobytes()))
         return {"task": f"{digest.hexdigest()[:12]}, head first {self.head_epochs}"}
 
     def require_processes(self, processes: Processes) -> None:
-        """``ParameterError`` for a frozen trunk over several processes."""
+        """Raise ``ParameterError`` for a frozen trunk over several processes."""
         if self.head_epochs and processes.count > 1:
             raise ParameterError(
                 "head_epochs",

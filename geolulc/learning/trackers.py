@@ -1,10 +1,10 @@
-"""Trackers of a training run: several as one, TensorBoard, MLflow."""
+"""Trackers follow a training run: TensorBoard, MLflow."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +12,16 @@ from geolulc.errors import ParameterError
 
 
 class Tracker:
-    """Called at every step and epoch, and closed at the end, also when the run fails."""
+    """Follows a run: called at every step and epoch, and closed at the end, even after an error."""
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """``done`` of ``total`` optimiser steps; loss (mean of the epoch), learning_rate, epoch."""
+        """Note step ``done`` of ``total``: loss (mean of the epoch), learning_rate, epoch."""
 
     def epoch(self, figures: Mapping[str, float]) -> None:
-        """A row of the history."""
+        """Note an epoch: a row of the history."""
 
     def close(self) -> None:
-        """The run has ended."""
-
-
-class Trackers(Tracker):
-    """Several trackers as one."""
-
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        self._trackers = tuple(trackers)
-
-    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Call each tracker."""
-        for tracker in self._trackers:
-            tracker.step(done, total, figures)
-
-    def epoch(self, figures: Mapping[str, float]) -> None:
-        """Call each tracker."""
-        for tracker in self._trackers:
-            tracker.epoch(figures)
-
-    def close(self) -> None:
-        """Close each tracker, even if closing another one fails."""
-        with contextlib.ExitStack() as stack:
-            for tracker in self._trackers:
-                stack.callback(tracker.close)
+        """Close what was opened: the run is over."""
 
 
 class TensorBoardTracker(Tracker):
@@ -52,20 +29,17 @@ class TensorBoardTracker(Tracker):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._opened: Any = None
 
     @staticmethod
     def available() -> bool:
         """Whether tensorboard is installed."""
         return importlib.util.find_spec("tensorboard") is not None
 
-    @property
+    @cached_property
     def _writer(self) -> Any:
-        if self._opened is None:
-            from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter
 
-            self._opened = SummaryWriter(str(self._folder))
-        return self._opened
+        return SummaryWriter(str(self._folder))
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Loss and learning rate at the step."""
@@ -79,8 +53,8 @@ class TensorBoardTracker(Tracker):
 
     def close(self) -> None:
         """Write what is left and close the files."""
-        if self._opened is not None:
-            self._opened.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class MlflowTracker(Tracker):

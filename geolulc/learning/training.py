@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from geolulc.learning.config import TrainConfig
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
 from geolulc.learning.loss_meter import LossMeter
 from geolulc.learning.networks import memory_format, parallel, sharing_gradients
-from geolulc.learning.objective import make_objective
+from geolulc.learning.objective import kept_model, make_objective, require_validation
 from geolulc.learning.optimisation import learning_rate, make_optimizer, update_average
 from geolulc.learning.plan import make_plan, step_seed
 from geolulc.learning.plots import write_run_plots
@@ -38,10 +38,9 @@ from geolulc.learning.run_folder import (
     require_free_run,
     save_state,
 )
-from geolulc.learning.selection import kept_model, require_validation
 from geolulc.learning.task import Task
 from geolulc.learning.task_figures import TASK_FIGURES
-from geolulc.learning.trackers import Tracker, Trackers
+from geolulc.learning.trackers import Tracker
 from geolulc.nets import save_checkpoint
 from geolulc.nets.devices import autocast, autocast_type, choose_device
 from geolulc.staging import claimed
@@ -90,15 +89,16 @@ def train(
     try:
         run = RunFolder(run_folder)
         devices = [place] if place.type == "cuda" else []
-        tracker = Trackers(trackers if processes.leads else ())
-        with ExitStack() as stack:
+        leading = trackers if processes.leads else ()
+        with ExitStack() as ended:
             if processes.leads:
-                stack.enter_context(claimed(run.path))
+                ended.enter_context(claimed(run.path))
                 require_free_run(run, config, resume=resume, overwrite=overwrite)
             opened = open_store(store)
-            stack.enter_context(torch.random.fork_rng(devices=devices))
-            stack.enter_context(closing(tracker))
-            return _train(opened, run, config, task or Task(), place, processes, tracker)
+            ended.enter_context(torch.random.fork_rng(devices=devices))
+            for tracker in leading:
+                ended.callback(tracker.close)
+            return _train(opened, run, config, task or Task(), place, processes, leading)
     finally:
         leave_processes()
 
@@ -110,7 +110,7 @@ def _train(
     task: Task,
     device: torch.device,
     processes: Processes,
-    tracker: Tracker,
+    trackers: Sequence[Tracker],
 ) -> dict[str, Any]:
     patches, held_out = task.patches(store, masks=config.task == "pixel")
     names = TASK_FIGURES[config.task]
@@ -128,8 +128,7 @@ def _train(
         shuffle=True,
         seed=config.seed,
         workers=config.workers,
-        rank=processes.rank,
-        processes=processes.count,
+        processes=processes,
     )
     objective = make_objective(config, patches, held_out, device, task.classes)
     optimizer = make_optimizer(net, config)
@@ -157,7 +156,7 @@ def _train(
             draws = draw(config, epoch, len(patches), len(BAND_NAMES))
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
-            meter = LossMeter(patches, processes, total=at.loss_sum, steps=first)
+            meter = LossMeter(patches=patches, processes=processes, total=at.loss_sum, steps=first)
             task.set_learning(net, epoch)
 
             for step in range(first, plan.steps):
@@ -195,7 +194,8 @@ def _train(
                     meter.look()
                     at.loss_sum = meter.total
                     figures = {"loss": meter.mean, "learning_rate": rate, "epoch": epoch + 1}
-                    tracker.step(at.step, total, figures)
+                    for tracker in trackers:
+                        tracker.step(at.step, total, figures)
                     if stop or time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                         save()
                         saved = time.monotonic()
@@ -229,7 +229,8 @@ def _train(
             save()
             if processes.leads:
                 run.write_history(at.history)
-            tracker.epoch(row | {"best_epoch": at.best_epoch})
+            for tracker in trackers:
+                tracker.epoch(row | {"best_epoch": at.best_epoch})
             if at.step < total and processes.any(bool(signal_number()), device):
                 raise TrainingInterrupted(signal_number(), epoch + 1, plan.steps)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +22,7 @@ from geolulc.mapping.window_inference import WindowEnsemble
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
+from geolulc.process import available_cores
 from geolulc.products import Product
 
 _PIXELS: Final = "10, 20 or 60 m"
@@ -117,12 +117,6 @@ class Mapper:
             shared=self.shares,
             selected=selected,
         )
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _batch_size(device: torch.device, threads: int) -> int:

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from geolulc.mapping.cells import Cells, Task
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
@@ -97,9 +99,7 @@ class Run:
         """
         empty = True
         for block in self._blocks(progress, when_decoded, shares=shares):
-            first = block.probabilities[0]
-            missing = first == NODATA if first.dtype == "uint8" else first != first
-            empty = empty and bool(missing.all())
+            empty = empty and _is_empty(block)
             yield block
         if empty:
             unit = self.header.unit.one
@@ -137,7 +137,7 @@ class Run:
             del strip  # not beside the next one
             while True:
                 # there is room before the next task is made: it takes memory
-                while len(self._under_way) > self._cells.ahead * len(self._networks):
+                while self._under_way and self._is_due():
                     yield self._under_way.popleft()
                 task = next(tasks, None)
                 if task is None:
@@ -148,8 +148,22 @@ class Run:
         while self._under_way:
             yield self._under_way.popleft()
 
+    def _is_due(self) -> bool:
+        """Whether the first step is done, or so many are being computed that it is waited for."""
+        first = self._under_way[0].future
+        if first is None or first.done():
+            return True
+        computed = sum(step.future is not None for step in self._under_way)
+        return computed > self._cells.ahead * len(self._networks)
+
     def _submit(self, task: Task, row: int) -> Future[Any] | None:
         if task.work is None:
             return None
         what = f"inference on windows of row {row} of {self.product.name}"
         return self._networks.submit(INFERENCE, what, task.work)
+
+
+def _is_empty(block: MapBlock) -> bool:
+    """Whether no cell of a block has data."""
+    first = block.probabilities[0]
+    return bool((first == NODATA).all() if first.dtype == np.uint8 else np.isnan(first).all())

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from geolulc.errors import ParameterError
 from geolulc.nets.early import EarlyFusion
+from geolulc.nets.resizing import join_bands
 from geolulc.nets.shallow import ShallowFusion
 from geolulc.nets.stages import run_modules
 
@@ -89,19 +90,8 @@ class SharedTrunk:
         metres = self._patch_size / fusion.image_size
         rows, columns = groups[0].shape[1:]
         size = round(rows * 10 / metres), round(columns * 10 / metres)
-        parts = [
-            nn.functional.interpolate(
-                x[None],
-                size,
-                mode=fusion.upsampling,
-                align_corners=None if fusion.upsampling == "nearest" else False,
-            )
-            if x.shape[1:] != size
-            else x[None]
-            for x in groups
-            if x.shape[0]
-        ]
-        return torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+        image = join_bands([x[None] for x in groups], size, fusion.upsampling)
+        return image.contiguous(memory_format=torch.channels_last)
 
     def _features(self, image: Tensor) -> Tensor:
         fusion = self._fusion

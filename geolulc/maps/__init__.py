@@ -1,1 +1,1 @@
-"""Maps as values: header, blocks, and what blocks add up to. Arrays only: no files, no networks."""
+"""Maps as values: header, blocks and figures. Arrays only: no files, no networks."""

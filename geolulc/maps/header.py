@@ -1,4 +1,4 @@
-"""A map: what it is of, and the blocks of cells that flow from mapping and mosaics to the files.
+"""A map: its header, and the blocks of cells that flow from mapping and mosaics to the files.
 
 A map of cells and a map of pixels are the same thing. They differ in ``MapHeader.exclusive``: the
 classes of a pixel exclude each other, so that its probabilities add up to 1, while several classes
@@ -7,8 +7,9 @@ can be present in a cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,8 @@ class MapHeader:
             of which it saw all surroundings.
         thresholds: a class is present in a cell where its probability reaches this; () for
             ``DEFAULT_THRESHOLD``.
-        scene: what the map was made from: "name", "sensing_time", "baseline", "platform", "tile"…
-        model: what made it: "name", "sha256"…
+        scene: the source of the map: "name", "sensing_time", "baseline", "platform", "tile"…
+        model: the model that made it: "name", "sha256"…
         masked_scl: codes of the scene classification that were made nodata; () for none.
     """
 
@@ -94,8 +95,8 @@ class MapBlock:
         clear: the same shape: share that no masked class of the scene classification covers;
             None where the scene classification was not used or is absent.
         count: uint16 (rows, columns): observations in a mosaic; None in the map of a scene.
-        agreement: float32 (class, rows, columns): agreement of these on each class, NaN where
-            there is one or none; None where it is not known.
+        agreement: float32 (class, rows, columns): agreement of the observations on each class,
+            NaN where there is one or none; None where it is not known.
     """
 
     row: int
@@ -118,21 +119,16 @@ class MapBlock:
         return ENCODINGS[self.probabilities.dtype.name].decode(self.probabilities)
 
     def part(self, rows: slice) -> MapBlock:
-        """Those of its rows from ``rows.start`` to ``rows.stop``."""
-        return MapBlock(
-            self.row + rows.start,
-            self.column,
-            self.probabilities[:, rows],
-            None if self.valid is None else self.valid[rows],
-            None if self.clear is None else self.clear[rows],
-            None if self.count is None else self.count[rows],
-            None if self.agreement is None else self.agreement[:, rows],
-        )
+        """The rows of the block from ``rows.start`` to ``rows.stop``."""
+        layers = {name: layer[..., rows, :] for name, layer in self._layers.items()}
+        return MapBlock(self.row + rows.start, self.column, **layers)
 
-    def rows(self, count: int) -> Iterator[MapBlock]:
-        """The block in parts of at most ``count`` rows."""
-        for top in range(0, self.shape[0], count):
-            yield self.part(slice(top, min(top + count, self.shape[0])))
+    @property
+    def _layers(self) -> dict[str, NDArray[Any]]:
+        """The layers that are known: name → (…, rows, columns)."""
+        names = ("probabilities", "valid", "clear", "count", "agreement")
+        layers = {name: getattr(self, name) for name in names}
+        return {name: layer for name, layer in layers.items() if layer is not None}
 
 
 def join_rows(blocks: Sequence[MapBlock]) -> MapBlock:
@@ -140,8 +136,7 @@ def join_rows(blocks: Sequence[MapBlock]) -> MapBlock:
     first = blocks[0]
     layers = {
         name: np.concatenate([getattr(block, name) for block in blocks], axis=-2)
-        for name in ("probabilities", "valid", "clear", "count", "agreement")
-        if getattr(first, name) is not None
+        for name in first._layers
     }
     return MapBlock(first.row, first.column, **layers)
 
@@ -155,8 +150,8 @@ class LandCoverMap:
 
     def __post_init__(self) -> None:
         shape, block = self.header.grid.shape, self.block
-        if block.probabilities.shape != (len(self.header.classes), *shape):
-            expected = (len(self.header.classes), *shape)
+        expected = (len(self.header.classes), *shape)
+        if block.probabilities.shape != expected:
             raise ValueError(
                 f"probabilities have shape {block.probabilities.shape}, not {expected}"
             )

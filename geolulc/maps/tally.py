@@ -1,4 +1,4 @@
-"""The figures of a map: counts, areas and means, added up while its blocks pass."""
+"""The figures of a map: counts, areas and means, added up block by block."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class MapFigures:
 
     Attributes:
         cells: number of cells.
-        mapped: number of those that have probabilities.
-        area_ha: hectares on the ground of these.
+        mapped: number of cells that have probabilities.
+        area_ha: hectares on the ground of the mapped cells.
         valid: sum of the valid shares of the cells where it is known, and their number.
         clear: sum and number of the clear shares; None where nothing is known of them.
         clear_mapped: sum and number of the clear shares of mapped cells.
@@ -93,7 +93,7 @@ class MapFigures:
 
 @dataclass(frozen=True)
 class MapTotals:
-    """All that is known of a map once its blocks have passed.
+    """A map after its last block.
 
     Attributes:
         header: the map.
@@ -109,9 +109,9 @@ class MapTotals:
 
 
 class Tally:
-    """Cells, hectares and probabilities by class, and what else is known of the whole map.
+    """Cells, hectares and probabilities by class, and the figures of the whole map.
 
-    Counts and areas are exact, in whatever blocks cells come.
+    Counts and areas are exact, whatever the sizes of the blocks.
 
     Attributes:
         header: the map.
@@ -127,9 +127,9 @@ class Tally:
         self._areas = np.zeros(count)
         self._confident = np.zeros(count)  # probability × area where it is the most probable
         self._expected = np.zeros(count)  # probability × area everywhere
-        self._valid = _ShareSum()
-        self._clear = _ShareSum()
-        self._clear_mapped = _ShareSum()
+        self._valid: tuple[float, int] = (0.0, 0)
+        self._clear: tuple[float, int] | None = None
+        self._clear_mapped: tuple[float, int] = (0.0, 0)
         self._half_clear = 0
         self._entropy = 0.0
         self._most_observations = 0
@@ -186,7 +186,8 @@ class Tally:
         thresholds = self.header.presence_thresholds
         for i, layer in enumerate(shares):
             p = layer[mapped]
-            self._expected[i] += float(p.astype(np.float64) @ weights)
+            # not @: its threads would compete with those that read and compress
+            self._expected[i] += float((p * weights).sum())
             reached = first == i if self.header.exclusive else p >= thresholds[i]
             self._present[i] += int(reached.sum())
         if not self.header.exclusive:
@@ -195,11 +196,11 @@ class Tally:
 
     def _add_quality(self, block: MapBlock, ranked: Ranked) -> None:
         if block.valid is not None:
-            self._valid.add(block.valid)
+            self._valid = _sum_with(self._valid, block.valid)
         if block.clear is not None:
-            self._clear.add(block.clear)
+            self._clear = _sum_with(self._clear, block.clear)
             seen = block.clear[ranked.mapped]
-            self._clear_mapped.add(seen)
+            self._clear_mapped = _sum_with(self._clear_mapped, seen)
             self._half_clear += int((seen < 0.5).sum())
         if block.count is not None:
             self._most_observations = max(self._most_observations, int(block.count.max(initial=0)))
@@ -208,16 +209,11 @@ class Tally:
                 self._missing += int((FULL - np.minimum(total, FULL)).sum(dtype=np.int64))
 
     @property
-    def mapped_area(self) -> float:
-        """Hectares on the ground of the cells that have data."""
-        return float(self._areas.sum())
-
-    @property
     def figures(self) -> MapFigures:
         """The figures of the whole map; the entropy of exclusive classes is that of the sample."""
         rows, columns = self.header.grid.shape
         mapped = int(self._cells.sum())
-        clear, clear_mapped, doubt = self._clear.pair, self._clear_mapped.pair, self._entropy
+        clear, clear_mapped, doubt = self._clear, self._clear_mapped, self._entropy
         if self.header.exclusive:
             doubt = mapped * self.sample.mean_entropy
             # pixels that the scene classification masks have no data: those that are left are clear
@@ -226,10 +222,10 @@ class Tally:
         return MapFigures(
             cells=rows * columns,
             mapped=mapped,
-            area_ha=self.mapped_area,
-            valid=self._valid.pair or (0.0, 0),
+            area_ha=float(self._areas.sum()),
+            valid=self._valid,
             clear=clear,
-            clear_mapped=clear_mapped or (0.0, 0),
+            clear_mapped=clear_mapped,
             half_clear=self._half_clear,
             entropy=doubt,
             most_observations=self._most_observations,
@@ -242,7 +238,7 @@ class Tally:
 
         Expected areas of classes that exclude each other add up to the mapped area.
         """
-        total = self.mapped_area
+        total = float(self._areas.sum())
         return tuple(
             ClassSummary(
                 land_cover=land_cover,
@@ -265,13 +261,8 @@ class Tally:
         return MapTotals(self.header, self.figures, self.summaries, self.sample.map)
 
 
-class _ShareSum:
-    """Sum and number of the shares that are known; ``pair`` is None before any array came."""
-
-    def __init__(self) -> None:
-        self.pair: tuple[float, int] | None = None
-
-    def add(self, shares: NDArray[np.float32]) -> None:
-        total, number = self.pair or (0.0, 0)
-        known = shares[np.isfinite(shares)]
-        self.pair = total + float(known.sum(dtype=np.float64)), number + known.size
+def _sum_with(known: tuple[float, int] | None, shares: NDArray[np.float32]) -> tuple[float, int]:
+    """Sum and number of the shares that are known, with those of one more array."""
+    total, number = known or (0.0, 0)
+    more = shares[np.isfinite(shares)]
+    return total + float(more.sum(dtype=np.float64)), number + more.size

@@ -1,4 +1,4 @@
-"""The words for what a map consists of, cells or pixels, in pages, STAC Items and messages."""
+"""The words for cells and for pixels in pages, STAC Items and messages."""
 
 from __future__ import annotations
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import importlib.resources
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,35 +9,16 @@ from typing import Any, Final
 from geolulc.errors import CheckpointError
 from geolulc.nets.checkpoint import read_settings
 from geolulc.nets.hub import cached_file, fetch_snapshot
-from geolulc.nets.published_encoders import ENCODERS, PREFIX
+from geolulc.nets.published_encoders import ENCODERS, PREFIX, fetch_encoder, read_table
 from geolulc.nets.shipped import shipped_models
 from geolulc.nets.snapshots import WEIGHTS_NAME
 
 _CARD: Final = "README.md"
+_SEE_CARD: Final = "see its card"
 
-
-@dataclass(frozen=True)
-class PublishedModel:
-    """A published model: facts from its listing and card; "" where a figure could not be had."""
-
-    name: str
-    backbone: str
-    megabytes: float
-    scores: str = ""
-    source: str = ""
-
-
-def _read_published() -> Iterator[PublishedModel]:
-    table = importlib.resources.files("geolulc.nets").joinpath("published_models.csv")
-    with table.open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            yield PublishedModel(megabytes=float(row.pop("megabytes") or 0), **row)
-
-
-#: Name → published model of Sentinel-2 bands alone, of the table ``published_models.csv``.
-PUBLISHED: Final[Mapping[str, PublishedModel]] = MappingProxyType(
-    {model.name: model for model in _read_published()}
-)
+#: Name → published model of Sentinel-2 bands alone: facts from its listing and card; "" where a
+#: figure could not be had.
+PUBLISHED: Final = MappingProxyType({r["name"]: r for r in read_table("published_models.csv")})
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -52,12 +29,12 @@ def list_models() -> list[dict[str, Any]]:
         row = _row(name, "shipped", file, settings.config.backbone, task=settings.config.task)
         row |= {"bands": sum(map(len, settings.bands.values())), "classes": len(settings.classes)}
         row |= {"megabytes": round(file.stat().st_size / 1e6, 1), "source": f"models/{name}.md"}
-        rows.append(row | {"licence": str(settings.provenance.get("licence", "see its card"))})
-    for model in PUBLISHED.values():
-        cached = cached_file(model.name, WEIGHTS_NAME)
-        row = _row(model.name, "published", cached, model.backbone, task="patch")
-        row |= {"bands": 10, "classes": 19, "megabytes": model.megabytes or None}
-        rows.append(row | {"scores": model.scores or "see its card", "source": model.source})
+        rows.append(row | {"licence": str(settings.provenance.get("licence", _SEE_CARD))})
+    for name, model in PUBLISHED.items():
+        cached = cached_file(name, WEIGHTS_NAME)
+        row = _row(name, "published", cached, model["backbone"], task="patch")
+        row |= {"bands": 10, "classes": 19, "megabytes": float(model["megabytes"] or 0) or None}
+        rows.append(row | {"scores": model["scores"] or _SEE_CARD, "source": model["source"]})
     for encoder in ENCODERS.values():
         cached = cached_file(encoder.repository, encoder.file)
         row = _row(PREFIX + encoder.name, "encoder for --pretrained", cached, encoder.backbone)
@@ -77,8 +54,8 @@ def _row(name: str, kind: str, file: Path | None, backbone: str, **task: str) ->
         "bands": 0,
         "classes": 0,
         "megabytes": None,
-        "licence": "see its card",
-        "scores": "see its card",
+        "licence": _SEE_CARD,
+        "scores": _SEE_CARD,
         "source": "",
     }
 
@@ -90,14 +67,10 @@ def show_model(name: str) -> str:
         CheckpointError: no model of that name is known.
     """
     shipped = shipped_models().get(name)
-    if shipped is not None:
-        card = shipped.with_suffix(".md")
-        if card.is_file():
-            return card.read_text(encoding="utf-8")
-    if name in PUBLISHED:
-        cached = cached_file(name, _CARD)
-        if cached is not None:
-            return cached.read_text(encoding="utf-8", errors="replace")
+    if shipped is not None and (card := shipped.with_suffix(".md")).is_file():
+        return card.read_text(encoding="utf-8")
+    if name in PUBLISHED and (cached := cached_file(name, _CARD)) is not None:
+        return cached.read_text(encoding="utf-8", errors="replace")
     row = next((r for r in list_models() if r["name"] == name), None)
     if row is None:
         raise _unknown(name)
@@ -118,8 +91,6 @@ def fetch_model(name: str) -> Path:
     if name in shipped_models():
         return shipped_models()[name]
     if name.startswith(PREFIX):
-        from geolulc.nets.published_encoders import fetch_encoder
-
         return fetch_encoder(name.removeprefix(PREFIX))
     if name.count("/") != 1:
         raise _unknown(name)

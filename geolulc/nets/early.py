@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
+from geolulc.nets.resizing import join_bands
 
 
 class EarlyFusion(OneEncoder):
@@ -23,15 +22,13 @@ class EarlyFusion(OneEncoder):
     """
 
     def __init__(
-        self,
-        config: NetConfig,
-        bands: Mapping[int, tuple[str, ...]],
-        num_classes: int,
+        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
+        self.bands = tuple(name for names in bands.values() for name in names)
         opened = open_backbone(
             config.backbone,
-            in_chans=sum(len(names) for names in bands.values()),
+            in_chans=len(self.bands),
             num_classes=num_classes,
             drop_rate=config.drop_rate,
             drop_path_rate=config.drop_path_rate,
@@ -44,26 +41,13 @@ class EarlyFusion(OneEncoder):
         self.attention = attention_block(config, opened.model)
         #: Where each group of bands joins, for people.
         self.joins = {r: "the input" for r, names in bands.items() if names}
-        self._bands = tuple(name for names in bands.values() for name in names)
 
     def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""
-        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
+        size = self.image_size, self.image_size
+        images = join_bands((x10, x20, x60), size, self.upsampling)
         return cast(Tensor, self.attention(self.backbone.forward_features(images)))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
         return cast(Tensor, self.backbone.forward_head(self.features(x10, x20, x60)))
-
-
-def join_bands(x10: Tensor, x20: Tensor, x60: Tensor, pixels: int, upsampling: str) -> Tensor:
-    """Groups (N, bands, …, …) of three resolutions → one image (N, all bands, pixels, pixels)."""
-    return torch.cat([_resize(x, pixels, upsampling) for x in (x10, x20, x60) if x.shape[1]], dim=1)
-
-
-def _resize(x: Tensor, pixels: int, upsampling: str) -> Tensor:
-    if x.shape[-1] == pixels:
-        return x
-    if upsampling == "nearest":
-        return functional.interpolate(x, (pixels, pixels), mode="nearest")
-    return functional.interpolate(x, (pixels, pixels), mode=upsampling, align_corners=False)

@@ -31,12 +31,7 @@ def fetch_file(
     """
     subject = f"{repository}/{file}"
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            LocalEntryNotFoundError,
-        )
+        from huggingface_hub import errors, hf_hub_download
     except ImportError as error:
         raise CheckpointError(
             subject,
@@ -48,14 +43,14 @@ def fetch_file(
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         path = Path(hf_hub_download(repository, file, revision=revision))
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         raise CheckpointError(
             subject,
             found="it is not in the local cache and the hub cannot be reached",
             expected="a connection to the hub for the first use",
             remedy="Connect once, or copy the files here and give their folder.",
         ) from error
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(
             subject,

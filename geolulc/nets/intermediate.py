@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from geolulc.nets.attention import attention_block
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
+from geolulc.nets.resizing import resize
 from geolulc.nets.stages import Stage, open_trunk, run_modules
 
 #: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
@@ -38,11 +38,7 @@ class Join(nn.Module):
 
     def forward(self, features: Tensor, bands: Tensor) -> Tensor:
         """(N, channels, rows, columns) and (N, bands, pixels, pixels) → the first's shape."""
-        size = features.shape[-2:]
-        if bands.shape[-2:] != size:
-            # halving with this rule is the mean of 2 × 2 pixels
-            bands = functional.interpolate(bands, size, mode="bilinear", align_corners=False)
-        return cast(Tensor, features + self.lift(bands))
+        return cast(Tensor, features + self.lift(resize(bands, features.shape[-2:])))
 
 
 class IntermediateFusion(OneEncoder):
@@ -72,7 +68,7 @@ class IntermediateFusion(OneEncoder):
             r: f"after {s.name} (stride {s.stride}, {s.channels} channels)"
             for r, s in self.stages.items()
         }
-        self._bands = bands[10]
+        self.bands = bands[10]
 
     def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
 from geolulc.nets.config import NetConfig
-from geolulc.nets.pretrained import EncoderInput, OneEncoder
-from geolulc.nets.shallow import SHALLOW_STRIDE
-from geolulc.nets.stages import keep_modules, open_trunk, run_modules
+from geolulc.nets.pretrained import EncoderAResolution, OneEncoder
+from geolulc.nets.stages import SHALLOW_STRIDE, keep_modules, open_trunk, run_modules
 
 
 class Encoder(OneEncoder):
@@ -20,15 +19,14 @@ class Encoder(OneEncoder):
 
     def __init__(self, config: NetConfig, bands: tuple[str, ...], *, pixels: int) -> None:
         super().__init__()
-        self._bands = bands
+        self.bands = bands
         opened, layout = open_trunk(config, len(bands), pixels=pixels)
         self.backbone = opened.model
         self.attention = attention_block(config, opened.model)
         self.num_features = int(
             getattr(opened.model, "head_hidden_size", None) or opened.model.num_features
         )
-        last = layout.stages[-1]
-        self.depth = f"all of {config.backbone} (stride {last.stride})"
+        self.depth = f"all of {config.backbone} (stride {layout.stages[-1].stride})"
 
     def features(self, x: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of (N, bands, pixels, pixels)."""
@@ -51,7 +49,7 @@ class ShallowEncoder(OneEncoder):
 
     def __init__(self, config: NetConfig, bands: tuple[str, ...]) -> None:
         super().__init__()
-        self._bands = bands
+        self.bands = bands
         # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
         opened, layout = open_trunk(config, len(bands))
         stage = layout.at(SHALLOW_STRIDE)
@@ -77,7 +75,7 @@ class ShallowEncoder(OneEncoder):
         return self.pool(self.features(x).mean(dim=(2, 3)))
 
 
-class LateFusion(nn.Module):
+class LateFusion(EncoderAResolution):
     """Encoders of the 10 m, 20 m and 60 m bands, each at its own size; one linear head."""
 
     def __init__(
@@ -87,22 +85,13 @@ class LateFusion(nn.Module):
         self.encoder10 = Encoder(config, bands[10], pixels=120)
         self.encoder20 = Encoder(config, bands[20], pixels=60)
         self.encoder60 = ShallowEncoder(config, bands[60])
-        encoders: dict[int, Encoder | ShallowEncoder] = {
-            10: self.encoder10,
-            20: self.encoder20,
-            60: self.encoder60,
-        }
+        encoders = self.by_resolution()
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(sum(e.num_features for e in encoders.values()), num_classes)
         self.joins = {
             r: f"before the head ({e.num_features} features of {e.depth})"
             for r, e in encoders.items()
         }
-
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm models of the three resolutions, with the bands that they take."""
-        parts = (self.encoder10, self.encoder20, self.encoder60)
-        return tuple(encoder for part in parts for encoder in part.encoders())
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""

@@ -27,8 +27,9 @@ from torch.nn import functional
 from geolulc.errors import ParameterError
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
-from geolulc.nets.late import Encoder, LateFusion, ShallowEncoder
+from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
+from geolulc.nets.resizing import resize
 from geolulc.nets.shallow import EPSILON, ShallowFusion
 
 #: Pooled features (M, channels) → logits (M, classes).
@@ -54,7 +55,7 @@ def evidence(net: LandCoverNet, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor
     elif isinstance(fusion, LateFusion):
         places = _of_encoders(fusion, (x10, x20, x60))
     else:
-        raise _refusal(net, f"{type(fusion).__name__}")
+        raise _refusal(net, type(fusion).__name__)
     places = places.float()
     if net.label_correlation is not None:
         logits = places.mean(dim=(2, 3))
@@ -119,15 +120,12 @@ def _of_moments(features: Tensor, head: nn.Module) -> Tensor:
 
 def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Evidence of the three encoders, each its part of the linear head, on the finest grid."""
-    parts = []
-    start = 0
-    encoders: list[Encoder | ShallowEncoder]
-    encoders = [fusion.encoder10, fusion.encoder20, fusion.encoder60]
-    for encoder, x in zip(encoders, groups, strict=True):
-        end = start + encoder.num_features
-        head = _part_of(fusion.head, start, end, encoder.pool)
-        parts.append(_of_mean(encoder.features(x), head))
-        start = end
+    encoders = fusion.by_resolution().values()
+    weights = torch.split(fusion.head.weight, [e.num_features for e in encoders], dim=1)
+    parts = [
+        _of_mean(encoder.features(x), _part_of(weight, encoder.pool))
+        for encoder, x, weight in zip(encoders, groups, weights, strict=True)
+    ]
     size = max((part.shape[-2:] for part in parts), key=lambda shape: shape[0])
     total = sum(_resized(part, size) for part in parts)
     return cast(Tensor, total) + fusion.head.bias[:, None, None]
@@ -135,9 +133,7 @@ def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> T
 
 def _resized(places: Tensor, size: tuple[int, ...]) -> Tensor:
     """On a finer grid, with the same mean."""
-    if places.shape[-2:] == size:
-        return places
-    finer = functional.interpolate(places, size, mode="bilinear", align_corners=False)
+    finer = resize(places, size)
     return finer + (places.mean(dim=(2, 3)) - finer.mean(dim=(2, 3)))[:, :, None, None]
 
 
@@ -160,9 +156,9 @@ def _head_of(backbone: Any) -> Head:
     return lambda pooled: backbone.forward_head(pooled[:, :, None, None])
 
 
-def _part_of(head: nn.Linear, start: int, end: int, pooled: Head) -> Head:
-    """The part of a linear head that takes the features ``start`` to ``end``."""
-    return lambda mean: functional.linear(pooled(mean), head.weight[:, start:end])
+def _part_of(weight: Tensor, pooled: Head) -> Head:
+    """The part of a linear head that takes the features of one encoder."""
+    return lambda mean: functional.linear(pooled(mean), weight)
 
 
 def trial(net: LandCoverNet) -> list[Tensor]:

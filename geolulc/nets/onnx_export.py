@@ -15,7 +15,6 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,18 +30,18 @@ from geolulc.staging import staged
 
 #: Digital numbers to one step of the 8-bit raster of the Deepness form: 255 is DN 5100.
 DN_PER_STEP: Final = 20
-#: Overlap of tiles in the metadata for Deepness, in percent.
-OVERLAP: Final = 0
 FORMS: Final = ("raw", "deepness")
 
 
-class RawGraph(nn.Module):
-    """Raw groups and offsets → probabilities."""
-
+class _Graph(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.net = model.net
         self.probabilities = model.probabilities
+
+
+class RawGraph(_Graph):
+    """Raw groups and offsets → probabilities."""
 
     def forward(
         self,
@@ -60,13 +59,8 @@ class RawGraph(nn.Module):
         return self.probabilities(self.net(b10, b20, b60, (offset10, offset20, offset60)))
 
 
-class DeepnessGraph(nn.Module):
+class DeepnessGraph(_Graph):
     """(N, 12, 120, 120) float32 in 0..1, bands in spectral order → (N, classes, 120, 120)."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.net = model.net
-        self.probabilities = model.probabilities
 
     def forward(self, image: Tensor) -> Tensor:
         """Probabilities of each pixel of the tile."""
@@ -136,8 +130,7 @@ def export_onnx(
 def _export(model: Model, form: str, path: Path) -> None:
     module: nn.Module
     arguments: tuple[Tensor, ...]
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    dynamic: Mapping[str, Any]
+    batch = {0: torch.export.Dim("batch", min=1, max=4096)}
     if form == "raw":
         module = RawGraph(model).eval()
         patches = [
@@ -145,22 +138,21 @@ def _export(model: Model, form: str, path: Path) -> None:
         ]
         offsets = [torch.zeros(len(GROUPS[r]), dtype=torch.int32) for r in RESOLUTIONS]
         arguments = (*patches, *offsets)
-        names: Sequence[str] = [f"{kind}{r}" for kind in ("b", "offset") for r in RESOLUTIONS]
-        dynamic = {n: {0: batch} if n.startswith("b") else None for n in names}
+        names = [f"{kind}{r}" for kind in ("b", "offset") for r in RESOLUTIONS]
     else:
         module = DeepnessGraph(model).eval()
         side = SIDES[RESOLUTIONS[0]]
         arguments = (torch.full((2, len(BAND_NAMES), side, side), 0.5),)
         names = ["image"]
-        dynamic = {"image": {0: batch}}
     with _quiet():
         torch.onnx.export(
             module,
             arguments,
             path,
-            input_names=list(names),
+            input_names=names,
             output_names=["probabilities"],
-            dynamic_shapes=dynamic,
+            # patches come in batches, offsets are those of the bands
+            dynamic_shapes={n: None if n.startswith("offset") else batch for n in names},
             opset_version=18,
             dynamo=True,
             external_data=False,
@@ -201,7 +193,7 @@ def _deepness_metadata(model: Model) -> dict[str, Any]:
         "class_names": dict(enumerate(model.net.classes)),
         "resolution": 100.0 * RESOLUTIONS[0],  # centimetres a pixel
         "tiles_size": SIDES[RESOLUTIONS[0]],
-        "tiles_overlap": OVERLAP,
+        "tiles_overlap": 0,  # percent
         "seg_thresh": 0.5,
         "seg_small_segment": 0,
         "geolulc": f"{model.name}; bands {', '.join(BAND_NAMES)}, 8 bit, DN / {DN_PER_STEP}",

@@ -20,7 +20,8 @@ from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
-from geolulc.nets.stages import keep_modules, open_trunk, run_modules
+from geolulc.nets.resizing import resize
+from geolulc.nets.stages import evaluating, keep_modules, open_trunk, run_modules
 
 #: Channels of the pyramid's maps.
 _WIDTH: Final = 64
@@ -47,12 +48,7 @@ class PixelTrunk(nn.Module):
     """
 
     def __init__(
-        self,
-        config: NetConfig,
-        bands: int,
-        *,
-        pixels: int = PATCH_PIXELS,
-        deepest: int = 0,
+        self, config: NetConfig, bands: int, *, pixels: int = PATCH_PIXELS, deepest: int = 0
     ) -> None:
         """``deepest``: the stride that no map is coarser than; 0 for all stages."""
         super().__init__()
@@ -143,11 +139,7 @@ class PixelDecoder(nn.Module):
         Its outermost ``DECODER_REACH`` pixels are not right where ``x`` goes on: see ``around``.
         """
         at = _under(region, pyramid.ratio, pyramid.at)
-        rows, columns = (
-            slice(part.start - outer.start, part.stop - outer.start)
-            for part, outer in zip(at, pyramid.at, strict=True)
-        )
-        narrowed = pyramid.narrowed[..., rows, columns]
+        narrowed = pyramid.narrowed[(..., *moved(at, pyramid.at, -1))]
         coarse = enlarged(narrowed, at, pyramid.ratio, region)
         return cast(Tensor, self.join(torch.cat([self.detail(x[(..., *region)]), coarse], dim=1)))
 
@@ -175,18 +167,21 @@ def convolve(bands: int, features: int) -> nn.Sequential:
     )
 
 
-def enlarge(x: Tensor, size: Sequence[int], upsampling: str = "bilinear") -> Tensor:
-    """``x`` (N, channels, rows, columns) on the grid of ``size`` over the same ground."""
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    if upsampling == "nearest":
-        return functional.interpolate(x, tuple(size), mode="nearest")
-    return functional.interpolate(x, tuple(size), mode=upsampling, align_corners=False)
-
-
 def whole(x: Tensor) -> Region:
     """All rows and columns of ``x`` (…, rows, columns)."""
     return slice(0, x.shape[-2]), slice(0, x.shape[-1])
+
+
+def moved(region: Region, place: Region, times: int = 1) -> Region:
+    """``region`` with ``times`` the start of ``place`` added to its rows and columns.
+
+    A region of what lies at ``place`` becomes one of what it lies in; with -1 the other way round.
+    """
+    rows, columns = (
+        slice(part.start + times * outer.start, part.stop + times * outer.start)
+        for part, outer in zip(region, place, strict=True)
+    )
+    return rows, columns
 
 
 def around(region: Region, pixels: int, x: Tensor) -> tuple[Region, Region]:
@@ -195,12 +190,11 @@ def around(region: Region, pixels: int, x: Tensor) -> tuple[Region, Region]:
     A 3 × 3 convolution of a part of a map takes what lies beyond for zeros, as at the map's own
     border: the part's outermost pixels are wrong, and with every further one those beside them.
     """
-    larger, inside = [], []
-    for part, size in zip(region, x.shape[-2:], strict=True):
-        start, stop = max(0, part.start - pixels), min(size, part.stop + pixels)
-        larger.append(slice(start, stop))
-        inside.append(slice(part.start - start, part.stop - start))
-    return (larger[0], larger[1]), (inside[0], inside[1])
+    rows, columns = (
+        slice(max(0, part.start - pixels), min(size, part.stop + pixels))
+        for part, size in zip(region, x.shape[-2:], strict=True)
+    )
+    return (rows, columns), moved(region, (rows, columns), -1)
 
 
 def _under(region: Region, ratio: int, limits: Region) -> Region:
@@ -221,12 +215,8 @@ def enlarged(
     part: Tensor, at: Region, ratio: int, region: Region, upsampling: str = "bilinear"
 ) -> Tensor:
     """``region`` of a map ``ratio`` times as fine as the one whose region ``at`` is ``part``."""
-    finer = enlarge(part, [ratio * n for n in part.shape[-2:]], upsampling)
-    rows, columns = (
-        slice(fine.start - ratio * coarse.start, fine.stop - ratio * coarse.start)
-        for fine, coarse in zip(region, at, strict=True)
-    )
-    return finer[..., rows, columns]
+    finer = resize(part, [ratio * n for n in part.shape[-2:]], upsampling)
+    return finer[(..., *moved(region, at, -ratio))]
 
 
 def pad_to(x: Tensor, multiple: int) -> tuple[Tensor, Region]:
@@ -249,10 +239,8 @@ def _require_any_size(trunk: PixelTrunk, name: str, bands: int) -> None:
     weights = next(trunk.backbone.parameters())
     if weights.is_meta:
         return
-    was_training = trunk.training
-    trunk.eval()
     try:
-        with torch.no_grad():
+        with evaluating(trunk):
             trunk(torch.zeros(1, bands, _PROBE, _PROBE, device=weights.device))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ParameterError(
@@ -261,5 +249,3 @@ def _require_any_size(trunk: PixelTrunk, name: str, bands: int) -> None:
             expected="a backbone that maps windows of any size",
             remedy="Use a convolutional one, such as resnet18 or convnextv2_atto.",
         ) from error
-    finally:
-        trunk.train(was_training)

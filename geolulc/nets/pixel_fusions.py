@@ -16,6 +16,7 @@ from typing import Final, cast
 import torch
 from torch import Tensor, nn
 
+from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.intermediate import JOIN_STRIDES, Join
 from geolulc.nets.pixel_decoder import (
@@ -27,14 +28,14 @@ from geolulc.nets.pixel_decoder import (
     Pyramid,
     Region,
     around,
-    enlarge,
     enlarged,
+    moved,
     pad_to,
     whole,
 )
-from geolulc.nets.pretrained import EncoderInput, OneEncoder
-from geolulc.nets.shallow import SHALLOW_STRIDE
-from geolulc.nets.stages import run_modules
+from geolulc.nets.pretrained import EncoderAResolution, OneEncoder
+from geolulc.nets.resizing import join_bands, resize
+from geolulc.nets.stages import SHALLOW_STRIDE, run_modules
 
 #: Windows start and end on the pixels of 60 m.
 _STEP: Final = 60
@@ -43,10 +44,20 @@ _STEP: Final = 60
 _ROWS: Final = 66
 
 
-class OnTrunk(OneEncoder):
-    """A part of a network that works on the maps of one ``trunk``."""
+class _OnTrunk(OneEncoder):
+    """A trunk and a decoder on its maps."""
 
-    trunk: PixelTrunk
+    def __init__(
+        self,
+        config: NetConfig,
+        bands: tuple[str, ...],
+        pixels: int = PATCH_PIXELS,
+        deepest: int = 0,
+    ) -> None:
+        super().__init__()
+        self.bands = bands
+        self.trunk = PixelTrunk(config, len(bands), pixels=pixels, deepest=deepest)
+        self.decoder = PixelDecoder(self.trunk, len(bands))
 
     @property
     def backbone(self) -> nn.Module:
@@ -54,55 +65,63 @@ class OnTrunk(OneEncoder):
         return cast(nn.Module, self.trunk.backbone)
 
 
-class PixelEarlyFusion(OnTrunk):
+class _OneTrunk(_OnTrunk):
+    """A trunk, a decoder on its maps and a head."""
+
+    def __init__(
+        self, config: NetConfig, bands: tuple[str, ...], num_classes: int, deepest: int = 0
+    ) -> None:
+        super().__init__(config, bands, deepest=deepest)
+        self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
+        self.upsampling = config.upsampling
+        self.multiple, self.margin = _windows({10: self.trunk})
+
+    def logits(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Tensor:
+        """Logits of a region of ``x``, the trunk's input, from the trunk's ``maps``."""
+        reach = DECODER_REACH + HEAD_REACH
+        pyramid = self.decoder.pyramid(maps, x, around(region, reach, x)[0])
+        parts = []
+        for part in _by_rows(self, region, x):
+            needed, inside = around(part, reach, x)
+            parts.append(self.head(self.decoder.fine(pyramid, x, needed))[(..., *inside)])
+        return _joined(parts)
+
+
+class PixelEarlyFusion(_OneTrunk):
     """Bands of every resolution at 10 m, one trunk (whole, or up to stride 8), one decoder."""
 
     def __init__(
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
-        super().__init__()
-        self._bands = tuple(name for names in bands.values() for name in names)
         deepest = SHALLOW_STRIDE if config.trunk == "shallow" else 0
-        trunk = PixelTrunk(config, len(self._bands), deepest=deepest)
-        self.trunk = trunk
-        self.decoder = PixelDecoder(trunk, len(self._bands))
-        self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
-        self.upsampling = config.upsampling
-        self.multiple, self.margin = _windows({10: trunk})
-        self.joins = {r: f"the input of {trunk.name}" for r, names in bands.items() if names}
+        every = tuple(name for names in bands.values() for name in names)
+        super().__init__(config, every, num_classes, deepest)
+        self.joins = {r: f"the input of {self.trunk.name}" for r, names in bands.items() if names}
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
-        size = x10.shape[-2:]
-        groups = [enlarge(x, size, self.upsampling) for x in (x10, x20, x60) if x.shape[1]]
-        images, place = pad_to(torch.cat(groups, dim=1), self.trunk.strides[-1])
-        return _logits(self, self.trunk(images), images, _within(place, border, 10))
+        images = join_bands((x10, x20, x60), x10.shape[-2:], self.upsampling)
+        images, place = pad_to(images, self.trunk.strides[-1])
+        return self.logits(self.trunk(images), images, _within(place, border, 10))
 
 
-class PixelIntermediateFusion(OnTrunk):
+class PixelIntermediateFusion(_OneTrunk):
     """The 10 m bands enter; 20 m bands join after the map of stride 2, 60 m after stride 4."""
 
     def __init__(
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
-        super().__init__()
-        self._bands = bands[10]
-        trunk = PixelTrunk(config, len(bands[10]))
-        self.trunk = trunk
-        self.decoder = PixelDecoder(trunk, len(bands[10]))
-        self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
+        super().__init__(config, bands[10], num_classes)
+        strides, channels = self.trunk.strides, self.trunk.channels
         #: Number of the map that a group joins.
         self.places = {
-            r: next((i for i, s in enumerate(trunk.strides) if s >= stride), len(trunk.strides) - 1)
+            r: next((i for i, s in enumerate(strides) if s >= stride), len(strides) - 1)
             for r, stride in JOIN_STRIDES.items()
         }
-        self.join20 = Join(len(bands[20]), trunk.channels[self.places[20]])
-        self.join60 = Join(len(bands[60]), trunk.channels[self.places[60]])
-        self.upsampling = config.upsampling
-        self.multiple, self.margin = _windows({10: trunk})
-        self.joins = {10: f"the input of {trunk.name}"} | {
-            r: f"after stride {trunk.strides[i]} ({trunk.channels[i]} channels)"
-            for r, i in self.places.items()
+        self.join20 = Join(len(bands[20]), channels[self.places[20]])
+        self.join60 = Join(len(bands[60]), channels[self.places[60]])
+        self.joins = {10: f"the input of {self.trunk.name}"} | {
+            r: f"after stride {strides[i]} ({channels[i]} channels)" for r, i in self.places.items()
         }
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
@@ -111,8 +130,8 @@ class PixelIntermediateFusion(OnTrunk):
         x, place = pad_to(x10, stride)
         # at 10 m all three are padded alike, and lie on the same ground wherever they join
         coarser = {
-            20: (self.join20, pad_to(enlarge(x20, size, self.upsampling), stride)[0]),
-            60: (self.join60, pad_to(enlarge(x60, size, self.upsampling), stride)[0]),
+            20: (self.join20, pad_to(resize(x20, size, self.upsampling), stride)[0]),
+            60: (self.join60, pad_to(resize(x60, size, self.upsampling), stride)[0]),
         }
         maps, features = [], x
         for number, segment in enumerate(self.trunk.segments):
@@ -122,7 +141,7 @@ class PixelIntermediateFusion(OnTrunk):
                     features = join(features, bands)
             maps.append(features)
         maps[-1] = self.trunk.attention(maps[-1])
-        return _logits(self, maps, x, _within(place, border, 10))
+        return self.logits(maps, x, _within(place, border, 10))
 
 
 @dataclass(frozen=True)
@@ -134,31 +153,22 @@ class Encoded:
     pyramid: Pyramid
 
 
-class PixelEncoder(OnTrunk):
+class PixelEncoder(_OnTrunk):
     """A trunk and a decoder on the grid of one resolution: bands → features of its pixels."""
-
-    def __init__(
-        self, config: NetConfig, bands: tuple[str, ...], *, pixels: int, deepest: int = 0
-    ) -> None:
-        super().__init__()
-        self._bands = bands
-        self.trunk = PixelTrunk(config, len(bands), pixels=pixels, deepest=deepest)
-        self.decoder = PixelDecoder(self.trunk, len(bands))
 
     def encode(self, x: Tensor, region: Region) -> Encoded:
         """What ``features`` needs for ``region`` of ``x`` (N, bands, rows, columns)."""
         padded, place = pad_to(x, self.trunk.strides[-1])
-        needed, _ = around(_moved(region, place), DECODER_REACH, padded)
+        needed, _ = around(moved(region, place), DECODER_REACH, padded)
         return Encoded(padded, place, self.decoder.pyramid(self.trunk(padded), padded, needed))
 
     def features(self, encoded: Encoded, region: Region) -> Tensor:
         """(N, features, rows, columns) of ``region``, or a part of it."""
-        needed, inside = around(_moved(region, encoded.place), DECODER_REACH, encoded.x)
-        found = self.decoder.fine(encoded.pyramid, encoded.x, needed)
-        return found[(..., *inside)]
+        needed, inside = around(moved(region, encoded.place), DECODER_REACH, encoded.x)
+        return self.decoder.fine(encoded.pyramid, encoded.x, needed)[(..., *inside)]
 
 
-class PixelLateFusion(nn.Module):
+class PixelLateFusion(EncoderAResolution):
     """An encoder a resolution on its own grid; their features meet at 10 m before the head."""
 
     def __init__(
@@ -168,8 +178,8 @@ class PixelLateFusion(nn.Module):
         self.encoder10 = PixelEncoder(config, bands[10], pixels=120)
         self.encoder20 = PixelEncoder(config, bands[20], pixels=60)
         # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
-        self.encoder60 = PixelEncoder(config, bands[60], pixels=120, deepest=SHALLOW_STRIDE)
-        encoders = {10: self.encoder10, 20: self.encoder20, 60: self.encoder60}
+        self.encoder60 = PixelEncoder(config, bands[60], deepest=SHALLOW_STRIDE)
+        encoders = self.by_resolution()
         self.upsampling = config.upsampling
         self.head = PixelHead(
             sum(e.decoder.features for e in encoders.values()), num_classes, config.drop_rate
@@ -180,15 +190,10 @@ class PixelLateFusion(nn.Module):
             for r, e in encoders.items()
         }
 
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """The timm models of the three resolutions, with the bands that they take."""
-        parts = (self.encoder10, self.encoder20, self.encoder60)
-        return tuple(encoder for part in parts for encoder in part.encoders())
-
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         groups = {10: x10, 20: x20, 60: x60}
-        encoders = {10: self.encoder10, 20: self.encoder20, 60: self.encoder60}
+        encoders = self.by_resolution()
         region = _within(whole(x10), border, 10)
         encoded = {r: encoders[r].encode(x, _coarser(region, r, x)) for r, x in groups.items()}
         parts = []
@@ -216,22 +221,6 @@ def build_pixel_fusion(
         "late": PixelLateFusion,
     }[config.fusion]
     return cast(PixelFusion, kind(config, bands, num_classes))
-
-
-def _logits(
-    fusion: PixelEarlyFusion | PixelIntermediateFusion,
-    maps: Sequence[Tensor],
-    x: Tensor,
-    region: Region,
-) -> Tensor:
-    """Logits of a region of ``x``, the trunk's input."""
-    decoder = fusion.decoder
-    pyramid = decoder.pyramid(maps, x, around(region, DECODER_REACH + HEAD_REACH, x)[0])
-    parts = []
-    for part in _by_rows(fusion, region, x):
-        needed, inside = around(part, DECODER_REACH + HEAD_REACH, x)
-        parts.append(fusion.head(decoder.fine(pyramid, x, needed))[(..., *inside)])
-    return _joined(parts)
 
 
 def _by_rows(fusion: nn.Module, region: Region, x: Tensor) -> Iterator[Region]:
@@ -266,15 +255,6 @@ def _coarser(region: Region, resolution: int, x: Tensor) -> Region:
     factor = resolution // 10
     rows, columns = (slice(part.start // factor, part.stop // factor) for part in region)
     return around((rows, columns), 1, x)[0]
-
-
-def _moved(region: Region, place: Region) -> Region:
-    """A region of what lies at ``place``, as a region of what it lies in."""
-    rows, columns = (
-        slice(outer.start + part.start, outer.start + part.stop)
-        for part, outer in zip(region, place, strict=True)
-    )
-    return rows, columns
 
 
 def _windows(trunks: Mapping[int, PixelTrunk]) -> tuple[int, int]:

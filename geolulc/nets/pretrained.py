@@ -52,13 +52,26 @@ class EncoderInput:
 
 
 class OneEncoder(nn.Module):
-    """A module around one timm model, ``backbone``, which takes the bands named ``_bands``."""
+    """A module around one timm model, ``backbone``, which takes ``bands``."""
 
-    _bands: tuple[str, ...]
+    backbone: Any
+    bands: tuple[str, ...]
 
     def encoders(self) -> tuple[EncoderInput, ...]:
         """The timm model inside, with the bands that it takes."""
-        return (EncoderInput(cast(nn.Module, self.backbone), self._bands),)
+        return (EncoderInput(self.backbone, self.bands),)
+
+
+class EncoderAResolution(nn.Module):
+    """A fusion with an encoder for each resolution: ``encoder10``, ``encoder20``, ``encoder60``."""
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm models inside, with the bands that they take."""
+        return tuple(e for part in self.by_resolution().values() for e in part.encoders())
+
+    def by_resolution(self) -> dict[int, Any]:
+        """Resolution → encoder."""
+        return {resolution: getattr(self, f"encoder{resolution}") for resolution in (10, 20, 60)}
 
 
 def start_from(
@@ -138,12 +151,8 @@ def _start(
         loaded["pos_embed"] = _resample_tokens(file, model, loaded["pos_embed"])
     for key, tensor in loaded.items():
         if tensor.shape != wanted[key].shape:
-            raise CheckpointError(
-                file,
-                found=f"{key} of shape {tuple(tensor.shape)}",
-                expected=f"shape {tuple(wanted[key].shape)}, as in the backbone",
-                remedy="Choose the backbone that the weights were made for.",
-            )
+            expected = f"shape {tuple(wanted[key].shape)}, as in the backbone"
+            raise _unfit(file, f"{key} of shape {tuple(tensor.shape)}", expected)
     placed = _place_constant(model, first, constant, loaded)
     model.load_state_dict(loaded, strict=False)
     return {
@@ -180,13 +189,10 @@ def _require_architecture(
         if k not in found and not k.startswith(("norm.", "fc_norm.")) and "num_batches" not in k
     )
     if missing or first not in found or found[first].ndim != wanted[first].ndim:
-        raise CheckpointError(
-            file,
-            found=f"{len(missing)} of {len(wanted)} tensors of the backbone missing"
-            + (f" (first: {missing[0]})" if missing else ""),
-            expected="the weights of this architecture under timm's names",
-            remedy="Choose the backbone that the weights were made for.",
-        )
+        found_part = f"{len(missing)} of {len(wanted)} tensors of the backbone missing"
+        which = f" (first: {missing[0]})" if missing else ""
+        expected = "the weights of this architecture under timm's names"
+        raise _unfit(file, found_part + which, expected)
 
 
 def _adapt(
@@ -242,18 +248,14 @@ def _place_constant(
 
 def _resample_tokens(file: Path, model: Any, embedding: Tensor) -> Tensor:
     try:
-        resampled: Tensor = resample_abs_pos_embed(
-            embedding,
-            new_size=list(model.patch_embed.grid_size),
-            num_prefix_tokens=0
-            if getattr(model, "no_embed_class", False)
-            else model.num_prefix_tokens,
-        )
+        prefix = 0 if getattr(model, "no_embed_class", False) else model.num_prefix_tokens
+        size = list(model.patch_embed.grid_size)
+        return cast(Tensor, resample_abs_pos_embed(embedding, size, num_prefix_tokens=prefix))
     except (AttributeError, RuntimeError, ValueError, AssertionError) as error:
-        raise CheckpointError(
-            file,
-            found=f"position embeddings that cannot be resampled ({error})",
-            expected="one for each token of a square image",
-            remedy="Choose the backbone that the weights were made for.",
-        ) from error
-    return resampled
+        found = f"position embeddings that cannot be resampled ({error})"
+        raise _unfit(file, found, "one for each token of a square image") from error
+
+
+def _unfit(file: Path, found: str, expected: str) -> CheckpointError:
+    remedy = "Choose the backbone that the weights were made for."
+    return CheckpointError(file, found=found, expected=expected, remedy=remedy)

@@ -1,14 +1,15 @@
 """Sentinel-2 encoders that others publish, to start a training from: facts, no code.
 
-Names, files and input conventions are those of TorchGeo's weight enums (``torchgeo.models``).
-All but one were trained on Level-1C products (top of atmosphere, with B10).
+They stand in ``published_encoders.csv``. Names, files and input conventions are those of TorchGeo's
+weight enums (``torchgeo.models``). All but one were trained on Level-1C products (top of
+atmosphere, with B10).
 """
 
 from __future__ import annotations
 
 import csv
 import importlib.resources
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,12 +68,19 @@ _SSL4EO = InputConvention(
     "(DN - mean) / std of SSL4EO-S12",
 )
 
+#: By its name in the list.
+_CONVENTIONS: Final = {
+    "L1C": _reflectance(L1C),
+    "L2A": _reflectance(L2A),
+    "RGB": _reflectance(RGB),
+    "SSL4EO-S12": _SSL4EO,
+}
 #: By number of input channels, for files that are not in the list.
 CONVENTIONS: Final[Mapping[int, InputConvention]] = MappingProxyType(
     {
         3: InputConvention(RGB, {}, {}, "standardised red, green, blue (ImageNet)"),
-        12: _reflectance(L2A),
-        13: _reflectance(L1C),
+        12: _CONVENTIONS["L2A"],
+        13: _CONVENTIONS["L1C"],
     }
 )
 
@@ -86,29 +94,24 @@ class PublishedEncoder:
     repository: str
     revision: str
     file: str
-    convention: InputConvention
+    input: str
     paper: str
 
-
-_CONVENTIONS: Final[Mapping[str, InputConvention]] = {
-    "l1c": _reflectance(L1C),
-    "l2a": _reflectance(L2A),
-    "rgb": _reflectance(RGB),
-    "ssl4eo-s12": _SSL4EO,
-}
+    @property
+    def convention(self) -> InputConvention:
+        """What it expects of its input."""
+        return _CONVENTIONS[self.input]
 
 
-def _read_encoders() -> Iterator[PublishedEncoder]:
-    table = importlib.resources.files("geolulc.nets").joinpath("published_encoders.csv")
-    with table.open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            convention = _CONVENTIONS[row.pop("convention")]
-            yield PublishedEncoder(**row, convention=convention)
+def read_table(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file of this package."""
+    with (importlib.resources.files("geolulc.nets") / name).open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
 
 
 #: Name → published encoder, of the table ``published_encoders.csv``.
 ENCODERS: Final[Mapping[str, PublishedEncoder]] = MappingProxyType(
-    {encoder.name: encoder for encoder in _read_encoders()}
+    {row["name"]: PublishedEncoder(**row) for row in read_table("published_encoders.csv")}
 )
 
 

@@ -17,6 +17,8 @@ from geolulc.errors import CheckpointError
 _ALLOWED: Final = frozenset({"F32", "F16", "BF16", "I64"})
 _LONGEST_HEADER: Final = 50_000_000
 _EXPECTED: Final = "weights in a safetensors file"
+#: The first bytes of a zip archive, as torch.save writes.
+ZIP_MARK: Final = b"PK\x03\x04"
 _REMEDY: Final = "Give model.safetensors of a run, or the run's folder."
 
 
@@ -47,31 +49,23 @@ def read_header(file: Path) -> TensorFile:
         raise _damaged(file, error) from error
     for name, (dtype, _) in tensors.items():
         if dtype not in _ALLOWED:
-            raise CheckpointError(
-                file,
-                found=f"tensor {name} of type {dtype}",
-                expected=f"types {', '.join(sorted(_ALLOWED))}",
-                remedy=_REMEDY,
-            )
+            found, expected = f"tensor {name} of type {dtype}", ", ".join(sorted(_ALLOWED))
+            raise CheckpointError(file, found=found, expected=f"types {expected}", remedy=_REMEDY)
     return TensorFile(file, metadata, tensors)
 
 
 def read_tensors(header: TensorFile) -> dict[str, Tensor]:
     """The tensors of a file, floats as float32; ``CheckpointError`` if one is not finite."""
-    state = {}
     try:
         with safe_open(header.path, framework="pt", device="cpu") as handle:
-            for name in header.tensors:
-                tensor = handle.get_tensor(name)
-                state[name] = tensor.float() if tensor.is_floating_point() else tensor
+            state = {name: handle.get_tensor(name) for name in header.tensors}
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(header.path, error) from error
-    require_finite(header.path, state)
-    return state
+    return finite_tensors(header.path, state)
 
 
-def require_finite(file: Path, state: Mapping[str, Tensor]) -> None:
-    """``CheckpointError`` unless every number in the tensors of ``file`` is finite."""
+def finite_tensors(file: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file by name, floats as float32; ``CheckpointError`` if one is not finite."""
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
@@ -80,6 +74,7 @@ def require_finite(file: Path, state: Mapping[str, Tensor]) -> None:
                 expected="finite weights",
                 remedy="The training diverged or the file is damaged; use another one.",
             )
+    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
 
 
 def hash_file(file: Path) -> str:
@@ -99,13 +94,13 @@ def compare_shapes(
     missing = sorted(set(expected) - set(found))
     extra = sorted(set(found) - set(expected))
     if missing or extra:
-        parts = []
-        if missing:
-            parts.append(f"{len(missing)} tensors missing (first: {missing[0]})")
-        if extra:
-            parts.append(f"{len(extra)} tensors too many (first: {extra[0]})")
+        found_parts = ", ".join(
+            f"{len(names)} tensors {how} (first: {names[0]})"
+            for names, how in ((missing, "missing"), (extra, "too many"))
+            if names
+        )
         raise CheckpointError(
-            file, found=", ".join(parts), expected=f"the tensors of {what}", remedy=remedy
+            file, found=found_parts, expected=f"the tensors of {what}", remedy=remedy
         )
     for name, shape in expected.items():
         if found[name] != shape:
@@ -129,11 +124,8 @@ def _require_safetensors(file: Path) -> None:
     if start[8:] == b"{" and length <= min(_LONGEST_HEADER, size - 8):
         return
     kinds = {
-        b"PK\x03\x04": "a zip archive (PyTorch saves pickles so)",
-        b"\x80\x02": "a pickle",
-        b"\x80\x03": "a pickle",
-        b"\x80\x04": "a pickle",
-        b"\x80\x05": "a pickle",
+        ZIP_MARK: "a zip archive (PyTorch saves pickles so)",
+        **{b"\x80" + bytes([version]): "a pickle" for version in range(2, 6)},
         b"\x08": "an ONNX graph, it seems",
         b"": "an empty file" if not size else "no safetensors header",
     }
@@ -144,9 +136,5 @@ def _require_safetensors(file: Path) -> None:
 
 
 def _damaged(file: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        file,
-        found=f"a damaged file ({error})",
-        expected=_EXPECTED,
-        remedy="Copy or train it again.",
-    )
+    found = f"a damaged file ({error})"
+    return CheckpointError(file, found=found, expected=_EXPECTED, remedy="Copy or train it again.")

@@ -16,12 +16,10 @@ from torch import Tensor, nn
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
-from geolulc.nets.early import join_bands
 from geolulc.nets.pretrained import OneEncoder
-from geolulc.nets.stages import keep_modules, open_trunk, run_modules
+from geolulc.nets.resizing import join_bands
+from geolulc.nets.stages import SHALLOW_STRIDE, keep_modules, open_trunk, run_modules
 
-#: The trunk ends after the stage of this stride.
-SHALLOW_STRIDE: Final = 8
 #: Added to the variance before its root.
 EPSILON: Final = 1e-5
 
@@ -33,13 +31,9 @@ class ShallowFusion(OneEncoder):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        self._bands = tuple(name for names in bands.values() for name in names)
-        opened, layout = open_trunk(
-            config,
-            len(self._bands),
-            pixels=config.image_size or PATCH_PIXELS,
-            exact=config.image_size > 0,
-        )
+        self.bands = tuple(name for names in bands.values() for name in names)
+        pixels, exact = config.image_size or PATCH_PIXELS, config.image_size > 0
+        opened, layout = open_trunk(config, len(self.bands), pixels=pixels, exact=exact)
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model
@@ -49,15 +43,13 @@ class ShallowFusion(OneEncoder):
         keep_modules(self.backbone, self.modules_used)
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(2 * stage.channels, num_classes)
-        self.joins = {
-            r: f"the input of {config.backbone} up to {stage.name} (stride {stage.stride})"
-            for r, names in bands.items()
-            if names
-        }
+        where = f"the input of {config.backbone} up to {stage.name} (stride {stage.stride})"
+        self.joins = {r: where for r, names in bands.items() if names}
 
     def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""
-        images = join_bands(x10, x20, x60, self.image_size, self.upsampling)
+        size = self.image_size, self.image_size
+        images = join_bands((x10, x20, x60), size, self.upsampling)
         return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, images)))
 
     def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:

@@ -71,13 +71,12 @@ def is_snapshot(folder: Path) -> bool:
     return (folder / CONFIG_NAME).is_file()
 
 
-def load_snapshot(folder: Path, *, name: str | None = None, band_order: str | None = None) -> Model:
+def load_snapshot(folder: Path, *, band_order: str | None = None) -> Model:
     """The model of a snapshot folder, on the CPU, in evaluation mode.
 
     Args:
         folder: holds ``config.json`` and ``model.safetensors``; its name says the version, unless
             ``band_order`` does.
-        name: the name under which it was published; default the folder's.
         band_order: a version ("v0.2.0", "v0.1.1") or the ten bands, separated by commas.
 
     Raises:
@@ -85,7 +84,7 @@ def load_snapshot(folder: Path, *, name: str | None = None, band_order: str | No
     """
     settings = _read_config(folder / CONFIG_NAME)
     backbone = _backbone(folder, settings)
-    title = name or _published_name(folder)
+    title = _published_name(folder)
     _require_sentinel2(folder, settings)
     order = _band_order(folder, title, band_order)
     file = folder / WEIGHTS_NAME
@@ -160,8 +159,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _backbone(folder: Path, settings: Mapping[str, Any]) -> str:
-    name = settings.get("timm_model_name")
-    file = folder / CONFIG_NAME
+    name, file = settings.get("timm_model_name"), folder / CONFIG_NAME
     if not isinstance(name, str):
         raise _unsound(file, f"timm_model_name {name!r}", "the name of a timm architecture")
     try:
@@ -180,38 +178,30 @@ def _require_sentinel2(folder: Path, settings: Mapping[str, Any]) -> None:
     if channels == len(_STATISTICS):
         return
     needs = {2: "Sentinel-1 (VV, VH)", 12: "Sentinel-1 beside Sentinel-2 (VV, VH and ten bands)"}
-    raise CheckpointError(
-        folder / CONFIG_NAME,
-        found=f"{channels!r} channels"
-        + (f": a model that needs {needs[channels]}" if channels in (2, 12) else ""),
-        expected="10 channels: a model of Sentinel-2 bands alone",
-        remedy="Use one with -s2- in its name; a Sentinel-2 scene has no radar bands.",
-    )
+    known = f": a model that needs {needs[channels]}" if channels in (2, 12) else ""
+    expected = "10 channels: a model of Sentinel-2 bands alone"
+    remedy = "Use one with -s2- in its name; a Sentinel-2 scene has no radar bands."
+    raise _unsound(folder / CONFIG_NAME, f"{channels!r} channels{known}", expected, remedy)
 
 
 def _band_order(folder: Path, title: str, asked: str | None) -> tuple[str, ...]:
-    bands = BAND_ORDERS["v0.2.0"]
+    bands, versions = BAND_ORDERS["v0.2.0"], " or ".join(BAND_ORDERS)
     if asked is not None:
         if asked in BAND_ORDERS:
             return BAND_ORDERS[asked]
         order = tuple(part.strip().upper() for part in asked.split(","))
         if sorted(order) != sorted(bands):
-            raise CheckpointError(
-                f"band order {asked!r}",
-                found="neither a version nor the ten bands",
-                expected=f"{' or '.join(BAND_ORDERS)}, or {', '.join(bands)} in their order",
-                remedy="See the model's card.",
-            )
+            found = "neither a version nor the ten bands"
+            expected = f"{versions}, or {', '.join(bands)} in their order"
+            raise _unsound(f"band order {asked!r}", found, expected, "See the model's card.")
         return order
     version = re.search(r"v\d+\.\d+\.\d+", title)
     if version and version[0] in BAND_ORDERS:
         return BAND_ORDERS[version[0]]
-    raise CheckpointError(
-        folder,
-        found=f"version {version[0]}" if version else "no version in its name",
-        expected=f"{' or '.join(BAND_ORDERS)}: they differ in the order of the bands",
-        remedy="Give the order with --band-order, a version or the bands by name.",
-    )
+    found = f"version {version[0]}" if version else "no version in its name"
+    expected = f"{versions}: they differ in the order of the bands"
+    remedy = "Give the order with --band-order, a version or the bands by name."
+    raise _unsound(folder, found, expected, remedy)
 
 
 def _published_name(folder: Path) -> str:
@@ -223,10 +213,10 @@ def _published_name(folder: Path) -> str:
     return resolved.name
 
 
-def _unsound(file: Path, found: object, expected: object) -> CheckpointError:
-    return CheckpointError(
-        file,
-        found=found,
-        expected=expected,
-        remedy="Give the folder of a published BigEarthNet v2 model, or download it again.",
-    )
+def _unsound(
+    subject: Path | str,
+    found: str,
+    expected: str,
+    remedy: str = "Give the folder of a published BigEarthNet v2 model, or download it again.",
+) -> CheckpointError:
+    return CheckpointError(subject, found=found, expected=expected, remedy=remedy)

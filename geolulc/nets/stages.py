@@ -7,7 +7,8 @@ timm's ``feature_info`` says which module ends the stage of each stride.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -18,8 +19,9 @@ from geolulc.errors import ParameterError
 from geolulc.nets.backbones import PATCH_PIXELS, Backbone, open_backbone
 from geolulc.nets.config import NetConfig
 
-#: No group joins, and no shallow encoder ends, after a greater stride.
-_DEEPEST: Final = 8
+#: Shallow trunks and encoders end after the stage of this stride: 20 pixels are 2 or 3 there. No
+#: group of bands joins after a greater one.
+SHALLOW_STRIDE: Final = 8
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,9 @@ class Stages:
         """
         later = [s for s in self.stages if s.stride >= stride]
         stage = min(later, key=lambda s: s.stride) if later else self.stages[-1]
-        if not stride <= stage.stride <= _DEEPEST:
-            raise _refusal(
-                self.backbone, f"no stage of stride {stride} to {_DEEPEST} that ends at a module"
-            )
+        if not stride <= stage.stride <= SHALLOW_STRIDE:
+            wanted = f"stride {stride} to {SHALLOW_STRIDE}"
+            raise _refusal(self.backbone, f"no stage of {wanted} that ends at a module")
         return stage
 
 
@@ -121,6 +122,18 @@ def open_stages(name: str, backbone: Backbone, in_chans: int) -> Stages:
     return Stages(name, chain[:length], kept)
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """``module`` in evaluation mode and without gradients meanwhile."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(was_training)
+
+
 def run_modules(model: nn.Module, names: Sequence[str], x: Tensor) -> Tensor:
     """Apply modules of ``model``, by name, one after the other."""
     for name in names:
@@ -160,14 +173,12 @@ def _verify(
     name: str, model: Any, chain: Sequence[str], in_chans: int, size: int
 ) -> tuple[int, list[tuple[int, ...]]]:
     """Length of the trunk, and the shape after each module, by running it."""
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
     probe = torch.linspace(-1, 1, in_chans * size * size, device=device)
     x = probe.view(1, in_chans, size, size)
     length, shapes = 0, []
     try:
-        with torch.no_grad():
+        with evaluating(model):
             expected = model.forward_features(x)
             for i, module in enumerate(chain, 1):
                 x = model.get_submodule(module)(x)
@@ -178,8 +189,6 @@ def _verify(
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, AssertionError):
         # what comes after the trunk may not be callable in a row; the trunk itself must be
         pass
-    finally:
-        model.train(was_training)
     if not length:
         raise _refusal(name, "modules that are not applied one after the other")
     return length, cast("list[tuple[int, ...]]", shapes)

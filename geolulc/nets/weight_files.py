@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from geolulc.errors import CheckpointError
-from geolulc.nets.safetensors_files import read_header, read_tensors, require_finite
+from geolulc.nets.safetensors_files import ZIP_MARK, finite_tensors, read_header, read_tensors
 
-_EXPECTED = "weights as safetensors, or as torch.save writes a state dict (.pth)"
 #: Keys under which training scripts put the weights.
 _WRAPPERS = ("state_dict", "model", "teacher", "student")
 
@@ -30,15 +29,11 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         CheckpointError: no such file, or it holds anything but finite tensors.
     """
     if not file.is_file():
-        raise CheckpointError(
-            file,
-            found="no such file",
-            expected=_EXPECTED,
-            remedy="Give the path of a file of weights, or torchgeo:NAME for a published one.",
-        )
+        remedy = "Give the path of a file of weights, or torchgeo:NAME for a published one."
+        raise _unusable(file, "no such file", remedy)
     with file.open("rb") as stream:
-        start = stream.read(4)
-    if start != b"PK\x03\x04":
+        start = stream.read(len(ZIP_MARK))
+    if start != ZIP_MARK:
         return read_tensors(read_header(file))
     _require_plain_zip(file)
     try:
@@ -47,24 +42,15 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         # pickle.UnpicklingError, RuntimeError, EOFError, KeyError …: whatever a stranger's file
         # makes the reader stumble over
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            file,
-            found=f"a file that cannot be read without running its code ({first})"
-            if "nsupported" in str(error) or "nsafe" in str(error)
-            else f"a damaged file ({first})",
-            expected=_EXPECTED,
-            remedy="Download it again, or save its state dict as safetensors.",
-        ) from error
+        runs_code = "nsupported" in str(error) or "nsafe" in str(error)
+        what = "file that cannot be read without running its code" if runs_code else "damaged file"
+        remedy = "Download it again, or save its state dict as safetensors."
+        raise _unusable(file, f"a {what} ({first})", remedy) from error
     state = _unwrapped(content)
     if not state:
-        raise CheckpointError(
-            file,
-            found=f"a {type(content).__name__} without tensors by name",
-            expected=_EXPECTED,
-            remedy="Save the state dict of the encoder.",
-        )
-    require_finite(file, state)
-    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+        found = f"a {type(content).__name__} without tensors by name"
+        raise _unusable(file, found, "Save the state dict of the encoder.")
+    return finite_tensors(file, state)
 
 
 def _unwrapped(content: Any) -> dict[str, Tensor]:
@@ -84,21 +70,20 @@ def _require_plain_zip(file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise CheckpointError(
-            file,
-            found=f"a damaged zip ({error})",
-            expected=_EXPECTED,
-            remedy="Download it again.",
-        ) from error
-    size = file.stat().st_size
+        raise _unusable(file, f"a damaged zip ({error})", "Download it again.") from error
     if (
         any(e.compress_type != zipfile.ZIP_STORED for e in entries)
-        or sum(e.file_size for e in entries) > size
+        or sum(e.file_size for e in entries) > file.stat().st_size
         or not any(e.filename.endswith("data.pkl") for e in entries)
     ):
-        raise CheckpointError(
-            file,
-            found="a zip that torch.save did not write",
-            expected=_EXPECTED,
-            remedy="Give the weights themselves, not an archive of them.",
-        )
+        remedy = "Give the weights themselves, not an archive of them."
+        raise _unusable(file, "a zip that torch.save did not write", remedy)
+
+
+def _unusable(file: Path, found: str, remedy: str) -> CheckpointError:
+    return CheckpointError(
+        file,
+        found=found,
+        expected="weights as safetensors, or as torch.save writes a state dict (.pth)",
+        remedy=remedy,
+    )

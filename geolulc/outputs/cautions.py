@@ -1,4 +1,4 @@
-"""What a reader of a map should be warned of."""
+"""Warnings for the readers of a map."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cautions(header: MapHeader, figures: MapFigures, model: Mapping[str, Any] | 
     Args:
         header: the map.
         figures: of all its cells.
-        model: what ``geolulc.nets.describe_model`` says of the model, if it is known.
+        model: the description by ``geolulc.nets.describe_model``, if the model is known.
     """
     return [
         *_of_nodata(figures, header.unit),

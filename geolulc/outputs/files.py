@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -39,7 +40,7 @@ _ALL: Final = _CELLS | _PIXELS
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """What a STAC Item says of a file: its title, also in a map of pixels, and its roles."""
+    """A file in a STAC Item: its title, the title in a map of pixels if it differs, its roles."""
 
     title: str
     pixel_title: str | None = None
@@ -54,10 +55,10 @@ class Output:
         name: of the output, and of the first part that it is made of; a sidecar is called
             "classes.style", say.
         kinds: the kinds of maps that can have it.
-        default: those that have it unless outputs are chosen.
-        main: those whose map.tif it is.
-        parts: part → what follows the stem of map.tif, where it is no raster.
-        sidecars: of a raster: part → what follows its name up to ``.tif``.
+        default: the kinds that have it unless outputs are chosen.
+        main: the kinds of which it is the map.tif.
+        parts: part → the end of its file name, after the stem of map.tif; None for a raster.
+        sidecars: of a raster: part → the end of its file name, after the raster's name up to .tif.
         assets: part → its STAC asset.
         layer: "module:name" of the ``Layer`` of a raster.
     """
@@ -72,7 +73,7 @@ class Output:
     layer: str = ""
 
     def files(self, kind: MapKind) -> dict[str, str]:
-        """Part → what follows the stem of map.tif."""
+        """Part → the end of its file name, after the stem of map.tif."""
         if self.parts is not None:
             return dict(self.parts)
         stem = "" if kind in self.main else f"_{self.name}"
@@ -152,6 +153,8 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         assets={"report": Asset("Report", roles=("metadata",))},
     ),
 )
+#: Encodings of probabilities, those of ``maps.encoding.ENCODINGS``.
+DTYPES: Final = ("float32", "uint16", "uint8")
 #: Vector format → ending of its files.
 VECTOR_FORMATS: Final[Mapping[str, str]] = MappingProxyType(
     {"gpkg": ".gpkg", "parquet": ".parquet", "flatgeobuf": ".fgb"}
@@ -174,7 +177,7 @@ def default_outputs(kind: MapKind) -> tuple[str, ...]:
 
 
 def vector_parts(vector_format: str, *, cells: bool) -> dict[str, str]:
-    """Parts of the output ``vectors`` with what follows the stem of map.tif."""
+    """Part of the output ``vectors`` → the end of its file name, after the stem of map.tif."""
     ending = VECTOR_FORMATS[vector_format]
     if vector_format == "gpkg":
         return {"vectors": ending}
@@ -186,7 +189,7 @@ def vector_parts(vector_format: str, *, cells: bool) -> dict[str, str]:
 
 
 def require_known(found: tuple[str, ...], known: Iterable[str], subject: str) -> None:
-    """``ParameterError`` unless there is something in ``found``, and all of it is ``known``."""
+    """``ParameterError`` unless ``found`` has names, and all of them are ``known``."""
     unknown = [name for name in found if name not in known]
     if unknown or not found:
         raise ParameterError(
@@ -194,4 +197,15 @@ def require_known(found: tuple[str, ...], known: Iterable[str], subject: str) ->
             found=", ".join(map(repr, unknown)) or "none",
             expected=f"of {', '.join(known)}",
             remedy="Choose from these.",
+        )
+
+
+def require_geotiff(out: Path) -> None:
+    """``ParameterError`` unless ``out`` ends in .tif or .tiff."""
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise ParameterError(
+            f"output {out}",
+            found=f"the ending {out.suffix!r}",
+            expected=".tif: it is a GeoTIFF, and the other files' names derive from it",
+            remedy=f"Give {out.with_suffix('.tif')}, say.",
         )

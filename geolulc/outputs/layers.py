@@ -1,11 +1,11 @@
-"""The rasters of a map: the values of each, and how it is drawn.
+"""The rasters of a map: the values of each, and its style.
 
 The table of outputs (``files.OUTPUTS``) names a ``Layer`` for each raster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pkgutil import resolve_name
@@ -30,13 +30,10 @@ from geolulc.outputs.legends import (
 from geolulc.outputs.qgis_styles import paletted_style, ramp_style
 from geolulc.outputs.rasters import Band, RasterPlan
 
-#: Most probable classes of a cell that are kept in order: those of the output ``top3``.
+#: The number of most probable classes that are ranked: those of the output ``top3``.
 DEPTH: Final = 3
 #: The number of classes present, the first band of ``presence``.
 COUNT_BAND: Final = "Number of classes present"
-#: Probabilities of pixels are whole multiples of this.
-_STEP: Final = ENCODINGS["uint8"].scale
-_ORDINALS: Final = ("first", "second", "third")
 _MEANINGS: Final = {
     "Entropy": "mean binary entropy of the classes in bits: 0 sure, 1 nothing is known",
     "Margin": "highest less second highest probability: near 0 the dominant class is a close call",
@@ -52,13 +49,13 @@ _AGREEMENT: Final = (
 
 @dataclass(frozen=True)
 class RankedBlock:
-    """A block of cells with all that layers are made from.
+    """A block of cells with everything that a layer needs.
 
     Attributes:
         header: the map.
         block: its cells.
-        ranked: the most probable classes of these.
-        encoding: how probabilities are written.
+        ranked: the most probable classes of the cells.
+        encoding: of the probabilities in the file.
     """
 
     header: MapHeader
@@ -78,11 +75,11 @@ class Layer:
 
     Attributes:
         values: a block of cells → (band, rows, columns) in the raster's encoding.
-        bands: the first block of a map → one for each band.
-        style: what is known of the map → the text of the .qml.
-        encoding: type and value without data; None for those of the probabilities.
-        overviews: how overviews are made: "AVERAGE", "MODE" or "NEAREST".
-        colored: whether the values are class codes that get a colour table.
+        bands: the first block of a map → a ``Band`` for each band.
+        style: the whole map → the text of the .qml.
+        encoding: type and nodata value; None for those of the probabilities.
+        overviews: resampling of overviews: "AVERAGE", "MODE" or "NEAREST".
+        colored: the values are class codes and get a colour table.
     """
 
     values: Callable[[RankedBlock], NDArray[Any]]
@@ -93,7 +90,7 @@ class Layer:
     colored: bool = False
 
     def plan(self, first: RankedBlock) -> RasterPlan:
-        """How the raster is laid out, from the first block of the map."""
+        """The layout of the raster, from the first block of the map."""
         header = first.header
         encoding = self.encoding or first.encoding
         return RasterPlan(
@@ -107,7 +104,7 @@ class Layer:
 
 
 def probabilities(cells: RankedBlock) -> NDArray[Any]:
-    """The probabilities of all classes as they are written."""
+    """The probabilities of all classes in the encoding of the file."""
     if cells.block.probabilities.dtype.name == cells.encoding.dtype:
         return cells.block.probabilities
     return cells.encoding.encode(cells.shares)
@@ -148,14 +145,9 @@ def _presence(cells: RankedBlock) -> NDArray[np.uint8]:
 
 
 def _presence_bands(cells: RankedBlock) -> list[Band]:
-    thresholds = cells.header.presence_thresholds
-    return [
-        Band(COUNT_BAND),
-        *(
-            _class_band(c, THRESHOLD=f"{threshold:.6g}")
-            for c, threshold in zip(cells.header.land_cover, thresholds, strict=True)
-        ),
-    ]
+    header = cells.header
+    limits = [{"THRESHOLD": f"{threshold:.6g}"} for threshold in header.presence_thresholds]
+    return [Band(COUNT_BAND), *map(_class_band, header.land_cover, limits)]
 
 
 def _uncertainty(cells: RankedBlock) -> NDArray[np.float32]:
@@ -182,35 +174,11 @@ def _top3(cells: RankedBlock) -> NDArray[np.uint8]:
 
 
 def _top3_bands(cells: RankedBlock) -> list[Band]:
-    ranks = _ORDINALS[: len(cells.header.classes)]
+    ranks = ("first", "second", "third")[: len(cells.header.classes)]
     meaning = {"MEANING": "class code; 0 = none"}
     return [Band(f"{rank.capitalize()} class", meaning) for rank in ranks] + [
-        Band(f"Probability of the {rank} class", {}, _STEP) for rank in ranks
+        Band(f"Probability of the {rank} class", {}, cells.encoding.scale) for rank in ranks
     ]
-
-
-def _code_bands(cells: RankedBlock) -> list[Band]:
-    return [Band("Land cover" if cells.header.exclusive else "Dominant class")]
-
-
-def _confidence_bands(cells: RankedBlock) -> list[Band]:
-    return [Band("Probability of the class", scale=cells.encoding.scale)]
-
-
-def _observations(cells: RankedBlock) -> NDArray[np.uint16]:
-    return _known(cells.block.count, "count")[None]
-
-
-def _observation_bands(cells: RankedBlock) -> list[Band]:
-    return [Band("Number of observations", {"MEANING": "maps that were combined here"})]
-
-
-def _agreement(cells: RankedBlock) -> NDArray[np.float32]:
-    return _known(cells.block.agreement, "agreement")
-
-
-def _agreement_bands(cells: RankedBlock) -> list[Band]:
-    return [_class_band(c, MEANING=_AGREEMENT) for c in cells.header.land_cover]
 
 
 def _known(values: NDArray[Any] | None, name: str) -> NDArray[Any]:
@@ -219,7 +187,7 @@ def _known(values: NDArray[Any] | None, name: str) -> NDArray[Any]:
     return values
 
 
-def _class_band(land_cover: LandCoverClass, **tags: str) -> Band:
+def _class_band(land_cover: LandCoverClass, tags: Mapping[str, str]) -> Band:
     return Band(land_cover.name, {"CLASS_CODE": str(land_cover.code), **tags})
 
 
@@ -228,7 +196,7 @@ def _class_style(totals: MapTotals) -> str:
 
 
 def _probability_style(totals: MapTotals) -> str:
-    """Of the band of the class with the largest expected area."""
+    """The style of one band: that of the class with the largest expected area."""
     expected = [s.expected_area_ha for s in totals.summaries]
     return ramp_style(probability_entries(), band=1 + expected.index(max(expected)))
 
@@ -237,7 +205,12 @@ _FRACTIONS: Final = ENCODINGS["float32"]
 
 PROBABILITIES: Final = Layer(probabilities, _probability_bands, _probability_style)
 CLASSES: Final = Layer(
-    codes, _code_bands, _class_style, Encoding("uint8", 1.0, NO_CLASS), "MODE", colored=True
+    codes,
+    lambda cells: [Band("Land cover" if cells.header.exclusive else "Dominant class")],
+    _class_style,
+    Encoding("uint8", 1.0, NO_CLASS),
+    "MODE",
+    colored=True,
 )
 PRESENCE: Final = Layer(
     _presence,
@@ -250,22 +223,29 @@ UNCERTAINTY: Final = Layer(
     _uncertainty, _uncertainty_bands, lambda _: ramp_style(entropy_entries()), _FRACTIONS
 )
 OBSERVATIONS: Final = Layer(
-    _observations,
-    _observation_bands,
+    lambda cells: _known(cells.block.count, "count")[None],
+    lambda _: [Band("Number of observations", {"MEANING": "maps that were combined here"})],
     lambda totals: ramp_style(observation_entries(totals.figures.most_observations)),
     Encoding("uint16", 1.0, 0),
     "NEAREST",
 )
 CONFIDENCE: Final = Layer(
-    confidence, _confidence_bands, lambda _: ramp_style(probability_entries())
+    confidence,
+    lambda cells: [Band("Probability of the class", scale=cells.encoding.scale)],
+    lambda _: ramp_style(probability_entries()),
 )
-AGREEMENT: Final = Layer(_agreement, _agreement_bands, _probability_style, _FRACTIONS)
+AGREEMENT: Final = Layer(
+    lambda cells: _known(cells.block.agreement, "agreement"),
+    lambda cells: [_class_band(c, {"MEANING": _AGREEMENT}) for c in cells.header.land_cover],
+    _probability_style,
+    _FRACTIONS,
+)
 # codes cannot be averaged, and a mean would not be the probability of the code shown
 TOP3: Final = Layer(_top3, _top3_bands, _class_style, overviews="NEAREST")
 
 
 def map_layers(kind: MapKind, parts: Container[str]) -> dict[str, Layer]:
-    """Output → raster, of those among ``parts`` that are rasters of a map of ``kind``."""
+    """Output → layer, for each raster of a map of ``kind`` that is among ``parts``."""
     return {
         output.name: resolve_name(output.layer)
         for output in outputs_of(kind)

@@ -1,4 +1,4 @@
-"""What the colours of the outputs mean: the entries that styles, pictures and reports share."""
+"""The legends of the outputs: values with their labels and colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A map's codes with regions of a minimum area, and no more of them than polygons are wanted.
+"""A map's codes with regions of a minimum area, and at most as many regions as polygons are wanted.
 
 A map of up to a tile is sieved whole, so that no seam cuts regions. A larger one is sieved sheet by
 sheet, each with a halo around it: the codes of the sheets are then one raster again, in which
@@ -31,7 +31,7 @@ from geolulc.maps.areas import SQUARE_METRES_PER_HECTARE
 from geolulc.maps.header import MapHeader
 from geolulc.maps.sieve import sieve
 from geolulc.nomenclature import NO_CLASS
-from geolulc.outputs.rasters import Band, RasterPlan, ScratchRaster
+from geolulc.outputs.rasters import Band, RasterPlan, scratch_raster, windows
 from geolulc.outputs.regions import region_sizes
 
 _LOG: Final = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sheets:
-    """How a map is sieved.
+    """The parts in which a map is sieved.
 
     Attributes:
         whole: a map of at most so many cells a side is one sheet.
         side: cells along a sheet of a larger one.
-        halo: cells around a sheet that are looked at too.
+        halo: cells around a sheet that are read with it.
     """
 
     whole: int = 11_000
@@ -53,26 +53,22 @@ class Sheets:
 
     def windows(self, shape: tuple[int, int]) -> Iterator[Window]:
         """The sheets of a map of ``shape``, row by row."""
-        rows, columns = shape
-        side = max(shape) if max(shape) <= self.whole else self.side
-        for row in range(0, rows, side):
-            for column in range(0, columns, side):
-                yield Window(column, row, min(side, columns - column), min(side, rows - row))
+        return windows(shape, max(shape) if max(shape) <= self.whole else self.side)
 
 
 class LargestRegions:
-    """Which regions become polygons: the largest, if there are more than are wanted."""
+    """Chooses the regions that become polygons: the largest, if there are too many."""
 
     def __init__(self, sizes: NDArray[np.int64], most: int) -> None:
-        """``sizes``: cells of all regions; those of none mean that they are few."""
+        """``sizes``: cells of all regions; ``most``: the number of polygons that are wanted."""
         self._excess = max(len(sizes) - most, 0)
         self._smallest = int(np.partition(sizes, self._excess)[self._excess]) if self._excess else 0
-        #: How many of exactly that size are kept: those that become whole first.
+        #: Number of regions of exactly that size that are kept: the first ones to become whole.
         self._spare = most - int((sizes > self._smallest).sum())
         self._lost = 0.0
 
     def kept(self, cells: NDArray[np.int64], hectares: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """bool (region,): which of these regions are kept."""
+        """bool (region,): whether each of some regions is kept."""
         if not self._excess:
             return np.ones(len(cells), np.bool_)
         smallest = cells == self._smallest
@@ -82,7 +78,7 @@ class LargestRegions:
         return np.asarray(kept, np.bool_)
 
     def warn(self) -> None:
-        """Say what was left out, once all regions have passed."""
+        """Log the regions that were left out; for the end, when all regions have passed."""
         if self._excess:
             _LOG.warning(
                 "the %d smallest regions (%.4g ha in all) left out: islands in nodata",
@@ -93,12 +89,12 @@ class LargestRegions:
 
 @dataclass(frozen=True)
 class CoarseMap:
-    """A map's codes, of which polygons are made.
+    """The codes of a map from which polygons are made.
 
     Attributes:
         classes: raster of codes.
         unit: cells of the smallest region, islands in nodata aside.
-        largest: which regions become polygons, if there are too many even so.
+        largest: chooses the regions that become polygons, if there are too many even so.
     """
 
     classes: Path
@@ -148,7 +144,7 @@ def coarse_map(
                 target = scratch[path == scratch[0]]
                 sizes = _sieved(path, target, header.grid, unit, start, sheets)
                 path = target
-            # those of several sheets are of pieces of regions; counting takes longer than a bound
+            # several sheets give the sizes of pieces of regions; counting whole ones takes longer
             if (several and len(sizes) > most) or (unit == start and rows * columns > most):
                 sizes = region_sizes(header, path)
             # smaller ones are islands in nodata: a larger minimum would not make them fewer
@@ -173,17 +169,19 @@ def _sieved(
 ) -> NDArray[np.int64]:
     """Sieve ``source`` into ``target``; the sizes of regions, cut where sheets with halo end."""
     rows, columns = grid.shape
+    halo = sheets.halo
     sizes = []
     plan = RasterPlan(grid, [Band("")], "uint8", NO_CLASS)
-    with rasterio.open(source) as dataset, ScratchRaster(target, plan) as sieved:
+    with rasterio.open(source) as dataset, scratch_raster(target, plan) as sieved:
         for sheet in sheets.windows(grid.shape):
-            top, left = max(sheet.row_off - sheets.halo, 0), max(sheet.col_off - sheets.halo, 0)
-            bottom = min(sheet.row_off + sheet.height + sheets.halo, rows)
-            right = min(sheet.col_off + sheet.width + sheets.halo, columns)
+            top, left = max(sheet.row_off - halo, 0), max(sheet.col_off - halo, 0)
+            bottom = min(sheet.row_off + sheet.height + halo, rows)
+            right = min(sheet.col_off + sheet.width + halo, columns)
             codes = dataset.read(1, window=Window(left, top, right - left, bottom - top))
             sizes.append(sieve(codes, unit, start))
             row, column = sheet.row_off - top, sheet.col_off - left
-            codes = codes[None, row : row + sheet.height, column : column + sheet.width]
-            sieved.write(sheet.row_off, sheet.col_off, codes)
+            sieved.write(
+                codes[row : row + sheet.height, column : column + sheet.width], 1, window=sheet
+            )
             del codes  # before the next sheet's
     return np.concatenate(sizes)

@@ -24,16 +24,15 @@ _START: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-def write_model_item(path: Path, model: Mapping[str, Any], *, beside: Path | None = None) -> None:
+def write_model_item(path: Path, model: Mapping[str, Any], folder: Path) -> None:
     """Write the Item of a model.
 
     Args:
         path: a new .json.
-        model: what ``geolulc.nets.describe_model`` says.
-        beside: the folder that ``path`` will lie in, if it is moved there afterwards: the
-            checkpoint's href is relative to it.
+        model: the description by ``geolulc.nets.describe_model``.
+        folder: the folder in which the Item will lie in the end: the checkpoint's href is
+            relative to it.
     """
-    folder = beside or path.parent
     name = model_name(model)
     item = pystac.Item(
         id=f"{name}-{str(model['sha256'])[:8]}",
@@ -56,7 +55,7 @@ def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: bool = Fa
         OutputError: ``out`` exists (without ``overwrite``) or cannot be written.
     """
     with staged([Path(out)], overwrite=overwrite) as (temporary,):
-        write_model_item(temporary, model, beside=Path(out).parent)
+        write_model_item(temporary, model, Path(out).parent)
 
 
 def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What to write of a map, and how."""
+"""The choice of a map's outputs, and their formats."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Final
 
 from geolulc.errors import ParameterError
 from geolulc.outputs.files import (
+    DTYPES,
     VECTOR_FORMATS,
     MapKind,
     default_outputs,
     output_names,
     outputs_of,
+    require_geotiff,
     require_known,
     vector_parts,
 )
@@ -30,7 +32,7 @@ class OutputOptions:
     Attributes:
         outputs: names, of ``files.output_names``; None for the defaults of the kind of map.
         report: write the HTML page too.
-        dtype: of ``geolulc.maps.encoding.ENCODINGS``; pixels are always uint8.
+        dtype: of ``files.DTYPES``; pixels are always uint8.
         vector_format: of ``files.VECTOR_FORMATS``.
         cells: write a polygon for each cell; None where there are at most 50,000.
         min_area: hectares that a polygon has at least; None for 0.5 in a map of pixels and 0 in
@@ -79,7 +81,7 @@ class OutputOptions:
         return count <= _FEW_CELLS if self.cells is None else self.cells
 
     def least_area(self, *, exclusive: bool) -> float:
-        """``min_area``, or what stands for None."""
+        """``min_area``, or the default of the kind of map."""
         if self.min_area is not None:
             return self.min_area
         return _PIXEL_MIN_AREA if exclusive else 0.0
@@ -110,8 +112,8 @@ class OutputOptions:
             Part → path, map.tif last: its presence says that the others are complete.
 
         Raises:
-            ParameterError: no output, an unknown one or an unknown format, one that this kind of
-                map does not have, or ``out`` does not end in .tif.
+            ParameterError: no output, an unknown one, one that this kind of map does not have, an
+                unknown dtype or format, or ``out`` does not end in .tif.
         """
         kind, out = MapKind.of(exclusive=exclusive, mosaic=mosaic), Path(out)
         self._require_possible(kind, out, exclusive=exclusive)
@@ -150,11 +152,6 @@ class OutputOptions:
                 remedy="Leave --cells out.",
             )
         require_known(self.chosen(kind), output_names(kind), f"outputs of {kind.value}")
+        require_known((self.dtype,), DTYPES, "dtype")
         require_known((self.vector_format,), VECTOR_FORMATS, "vector format")
-        if out.suffix.lower() not in (".tif", ".tiff"):
-            raise ParameterError(
-                f"output {out}",
-                found=f"the ending {out.suffix!r}",
-                expected=".tif: it is a GeoTIFF, and the other files' names derive from it",
-                remedy=f"Give {out.with_suffix('.tif')}, say.",
-            )
+        require_geotiff(out)

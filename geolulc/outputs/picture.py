@@ -25,7 +25,7 @@ from geolulc.outputs.story import Backdrop
 _FRAME: Final = "#444444"
 #: Drawn where a cell has no class.
 _NO_DATA: Final = "#ffffff"
-#: Inches: side of a panel, height of what is below and above it, width of the legend, its lines.
+#: Inches: side of a panel, height of foot and head, width of the legend, height of its lines.
 _PANEL, _FOOT, _HEAD, _LEGEND, _LINE = 6.6, 0.75, 0.8, 3.9, 0.195
 
 
@@ -64,11 +64,8 @@ def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = Non
         "Land cover" if header.exclusive else "Dominant land cover", fontsize=10, loc="left"
     )
     for ax in axes:
-        ax.set_xlim(extent.left, extent.left + extent.width)
-        ax.set_ylim(extent.top - extent.height, extent.top)
-        ax.set_xticks([])
-        ax.set_yticks([])
-        ax.set_facecolor(_NO_DATA)
+        left, bottom, right, top = extent.bounds
+        ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], facecolor=_NO_DATA)
     _draw_scale_bar(axes[-1], extent, high)
     _draw_north_arrow(axes[-1], extent, high)
     figure.legend(
@@ -148,7 +145,8 @@ def _draw_scale_bar(ax: Any, tile: Extent, high: float) -> None:
 def _draw_north_arrow(ax: Any, tile: Extent, high: float) -> None:
     dx, dy = north_direction(tile)
     # in points, so that the arrow keeps its shape whatever the map's
-    place = _offset(ax, (1.0, -0.5 / high))
+    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans
+    place = points + ScaledTranslation(1.0, -0.5 / high, ax.transAxes)
     ax.annotate(
         "N",
         xy=(-14, 0),
@@ -163,35 +161,18 @@ def _draw_north_arrow(ax: Any, tile: Extent, high: float) -> None:
     )
 
 
-def _offset(ax: Any, anchor: tuple[float, float]) -> Any:
-    """Points right of and above ``anchor``, a position in shares of the axes."""
-    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans
-    return points + ScaledTranslation(*anchor, ax.transAxes)
-
-
-def _legend(totals: MapTotals) -> list[Any]:
-    figures, unit = totals.figures, totals.header.unit
-    handles = [
-        Patch(
-            facecolor=s.land_cover.color,
-            edgecolor=_FRAME,
-            linewidth=0.5,
-            label=f"{s.land_cover.short}  {_percent(s.share)}",
-        )
+def _legend(totals: MapTotals) -> list[Patch]:
+    figures = totals.figures
+    labels = [
+        (s.land_cover.color, f"{s.land_cover.short}  {_percent(s.share)}")
         for s in sorted(totals.summaries, key=lambda s: -s.share)
         if s.cells
     ]
     missing = 1 - figures.mapped / figures.cells
     if missing:
-        handles.append(
-            Patch(
-                facecolor=_NO_DATA,
-                edgecolor=_FRAME,
-                linewidth=0.5,
-                label=f"No data  {_percent(missing)} of the {unit.many}",
-            )
-        )
-    return handles
+        unit = totals.header.unit.many
+        labels.append((_NO_DATA, f"No data  {_percent(missing)} of the {unit}"))
+    return [Patch(fc=color, ec=_FRAME, linewidth=0.5, label=label) for color, label in labels]
 
 
 def _write_captions(figure: Figure, totals: MapTotals, height: float) -> None:

@@ -1,7 +1,7 @@
-"""Cloud Optimized GeoTIFFs of maps that no one holds whole: written block by block.
+"""Cloud Optimized GeoTIFFs of maps that do not fit into memory: written block by block.
 
-Blocks go into a tiled GeoTIFF as they come; from it GDAL's COG driver makes the file in the end,
-which is read back and compared with what was written. Nothing is changed in it afterwards.
+Blocks go into a tiled GeoTIFF as they come. In the end GDAL's COG driver makes the file from it,
+and the file is read back and compared with the blocks. Nothing is changed in the file afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from geolulc.grid import Grid
 _BLOCK: Final = 512
 #: Rows written at a time: 27 MB of a tile at 10 m with 19 classes.
 ROWS: Final = 128
-#: A block is that of a mosaic, in halves; or one of many in some whole rows.
+#: Two blocks of the file make a block of a mosaic; many make some whole rows of a scene's map.
 _SCRATCH: Final[Mapping[str, Any]] = {
     "driver": "GTiff",
     "tiled": True,
@@ -72,14 +72,14 @@ class Band:
 
 @dataclass(frozen=True)
 class RasterPlan:
-    """How a raster is laid out.
+    """The layout of a raster.
 
     Attributes:
         grid: the cells.
-        bands: one for each band.
+        bands: a ``Band`` for each band.
         dtype: "uint8", "uint16" or "float32".
-        nodata: value of cells without data, and of those that are never written.
-        overviews: how overviews are made: "AVERAGE", "MODE" or "NEAREST".
+        nodata: value of cells without data, and of cells that are never written.
+        overviews: resampling of overviews: "AVERAGE", "MODE" or "NEAREST".
         colors: colour table of a single uint8 band.
     """
 
@@ -91,42 +91,38 @@ class RasterPlan:
     colors: Mapping[int, tuple[int, int, int]] | None = None
 
 
-class ScratchRaster:
-    """A raster for as long as a map is made: written in blocks, then read. Use as a context."""
+def scratch_raster(path: Path, plan: RasterPlan) -> Any:
+    """A new raster for as long as a map is made: a rasterio dataset for ``write_block``."""
+    rows, columns = plan.grid.shape
+    dataset = rasterio.open(
+        path,
+        "w",
+        **_SCRATCH,
+        width=columns,
+        height=rows,
+        count=len(plan.bands),
+        dtype=plan.dtype,
+        nodata=plan.nodata,
+        crs=plan.grid.extent.crs,
+        transform=plan.grid.transform,
+    )
+    if plan.colors:  # before the first block: libtiff cannot add it to a file with pixels
+        dataset.write_colormap(1, dict(plan.colors))
+    return dataset
 
-    def __init__(self, path: Path, plan: RasterPlan) -> None:
-        """``path`` is a new file."""
-        self.path = path
-        rows, columns = plan.grid.shape
-        self.dataset = rasterio.open(
-            path,
-            "w",
-            **_SCRATCH,
-            width=columns,
-            height=rows,
-            count=len(plan.bands),
-            dtype=plan.dtype,
-            nodata=plan.nodata,
-            crs=plan.grid.extent.crs,
-            transform=plan.grid.transform,
-        )
-        if plan.colors:  # before the first block: libtiff cannot add it to a file with pixels
-            self.dataset.write_colormap(1, dict(plan.colors))
 
-    def __enter__(self) -> ScratchRaster:
-        return self
+def write_block(dataset: Any, row: int, column: int, values: NDArray[Any]) -> None:
+    """Write the cells from ``row`` and ``column`` on: (band, rows, columns)."""
+    high, wide = values.shape[1:]
+    dataset.write(values, window=Window(column, row, wide, high))
 
-    def __exit__(self, *_: object) -> None:
-        self.dataset.close()
 
-    def write(self, row: int, column: int, values: NDArray[Any]) -> None:
-        """The cells from ``row`` and ``column`` on: (band, rows, columns)."""
-        high, wide = values.shape[1:]
-        self.dataset.write(values, window=Window(column, row, wide, high))
-
-    def close(self) -> None:
-        """Let the file be read; nothing can be written any more."""
-        self.dataset.close()
+def windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
+    """Windows of at most ``size`` × ``size`` cells over a raster, row by row of windows."""
+    rows, columns = shape
+    for row in range(0, rows, size):
+        for column in range(0, columns, size):
+            yield Window(column, row, min(size, columns - column), min(size, rows - row))
 
 
 class RasterWriter:
@@ -135,7 +131,8 @@ class RasterWriter:
     def __init__(self, path: Path, plan: RasterPlan) -> None:
         """``path`` is a new file; a hidden file lies beside it until the context ends."""
         self._path, self._plan = path, plan
-        self._scratch = ScratchRaster(path.with_name(f".{path.name}.blocks.tif"), plan)
+        self._blocks = path.with_name(f".{path.name}.blocks.tif")
+        self._scratch = scratch_raster(self._blocks, plan)
         counted = _Counts if np.dtype(plan.dtype).kind == "u" else _Moments
         self._statistics = [counted(plan) for _ in plan.bands]
         self._checksums: dict[tuple[int, int], list[tuple[Window, int]]] = {}
@@ -145,14 +142,14 @@ class RasterWriter:
 
     def __exit__(self, *_: object) -> None:
         self._scratch.close()
-        self._scratch.path.unlink(missing_ok=True)
+        self._blocks.unlink(missing_ok=True)
 
     def write(self, row: int, column: int, values: NDArray[Any]) -> None:
         """The cells from ``row`` and ``column`` on: (band, rows, columns) of the plan's dtype.
 
         Blocks come in any order, each cell once.
         """
-        self._scratch.write(row, column, values)
+        write_block(self._scratch, row, column, values)
         for statistics, band in zip(self._statistics, values, strict=True):
             statistics.add(band)
         for place, piece in _pieces(row, column, values):
@@ -163,9 +160,9 @@ class RasterWriter:
         """Make the file, with ``tags``, and read it back; in any thread.
 
         Raises:
-            OutputError: what is on the disk is not what was written (a full disk).
+            OutputError: the file on the disk does not hold the blocks (a full disk).
         """
-        dataset, plan = self._scratch.dataset, self._plan
+        dataset, plan = self._scratch, self._plan
         rows, columns = plan.grid.shape
         dataset.update_tags(**tags)
         dataset.scales = tuple(b.scale for b in plan.bands)
@@ -174,20 +171,20 @@ class RasterWriter:
             if band.unit:
                 dataset.set_band_unit(i, band.unit)
             dataset.update_tags(i, **band.tags, **_statistics_tags(found, rows * columns))
-        self._scratch.close()
+        dataset.close()
         with raster_memory():
             rasterio.shutil.copy(
-                self._scratch.path,
+                self._blocks,
                 self._path,
                 **_COG,
                 predictor="NO" if plan.colors else "YES",
                 overview_resampling=plan.overviews,
             )
-            self._scratch.path.unlink()
+            self._blocks.unlink()
             self._verify()
 
     def _verify(self) -> None:
-        # closing a dataset on a full disk does not always raise: read back what is there
+        # closing a dataset on a full disk does not always raise: read the file back
         try:
             with rasterio.open(self._path) as dataset:
                 # block by block: all bands of one are unpacked together, and only once

@@ -27,6 +27,7 @@ from geolulc.maps.header import MapHeader
 from geolulc.maps.regions import find_regions, graph_components
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.polygons import corner_nodes, trace_regions
+from geolulc.outputs.rasters import windows
 
 #: Cells along a block: its polygons are simplified together.
 BLOCK: Final = 2048
@@ -85,7 +86,7 @@ class RegionBlock:
     Attributes:
         row, column: of its first cell, in the map.
         owner: int32 (rows, columns): the region of each cell, in the order of their first cells.
-        regions: those regions; without data too (code 0), for the sake of their outlines.
+        regions: these regions; code 0 (no data) too, because their outlines are simplified as well.
         loose: complex128: corners, as x + iy, that regions have only because the block ends.
     """
 
@@ -138,25 +139,23 @@ def _blocks(
     outline_nodata: bool = False,
 ) -> Iterator[RegionBlock]:
     """The blocks of a map, row by row; without ``confidence`` only cells are counted."""
-    rows, columns = header.grid.shape
     with rasterio.open(classes) as codes, rasterio.open(confidence or classes) as probability:
-        for row in range(0, rows, size):
-            for column in range(0, columns, size):
-                window = Window(column, row, min(size, columns - column), min(size, rows - row))
-                around = _read_framed(codes, window)
-                p = None if confidence is None else probability.read(1, window=window)
-                yield _block(header, row, column, around, p, outline_nodata=outline_nodata)
+        for window in windows(header.grid.shape, size):
+            around = _read_framed(codes, window)
+            p = None if confidence is None else probability.read(1, window=window)
+            row, column = window.row_off, window.col_off
+            yield _block(header, row, column, around, p, outline_nodata=outline_nodata)
 
 
 def _read_framed(dataset: Any, window: Window) -> NDArray[np.uint8]:
     """The codes of a window with one row and column more on each side, 0 beyond the map."""
     around = np.full((window.height + 2, window.width + 2), NO_CLASS, np.uint8)
     row, column = window.row_off - 1, window.col_off - 1
-    top, left = max(row, 0), max(column, 0)
-    bottom = min(row + len(around), dataset.height)
-    right = min(column + around.shape[1], dataset.width)
+    whole = Window(0, 0, dataset.width, dataset.height)
+    inside = Window(column, row, *around.shape[::-1]).intersection(whole)
+    (top, bottom), (left, right) = inside.toranges()
     around[top - row : bottom - row, left - column : right - column] = dataset.read(
-        1, window=Window(left, top, right - left, bottom - top)
+        1, window=inside
     )
     return around
 

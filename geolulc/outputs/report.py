@@ -1,19 +1,17 @@
 """map.html: a page for people, complete in itself; it asks nothing of a network.
 
-jinja2 fills in ``report.html`` and escapes all that comes from a product or a model, so that no
-name can run code. The template draws the chart of areas too: an SVG of matplotlib would bring
-outlines of letters (50 kB) and could not say what a bar under the pointer stands for.
+``report.html`` is its template. The template draws the chart of areas too: an SVG of matplotlib
+would bring outlines of letters (50 kB) and could not explain the bar under the pointer.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -25,16 +23,15 @@ from geolulc.grid import Extent
 from geolulc.maps.encoding import ENCODINGS, FULL
 from geolulc.maps.header import LandCoverMap
 from geolulc.maps.ranking import entropy, rank_classes
-from geolulc.maps.tally import ClassSummary, MapTotals
+from geolulc.maps.tally import MapTotals
 from geolulc.outputs.cautions import cautions
 from geolulc.outputs.picture import scale_bar_length
 from geolulc.outputs.story import Backdrop, Story
+from geolulc.outputs.templates import fill
 
 #: At most so many cells along a side are shown; a page with more is slow to load.
 _MOST_SHOWN: Final = 320
 _WIDEST_BACKDROP: Final = 1000
-#: Pixels of the chart: its width, that of labels and of figures beside bars, height of a row.
-_CHART: Final = {"width": 800, "labels": 170, "figures": 110, "row": 24}
 #: Keys of a model's provenance that the page shows at once, with their titles.
 _PROVENANCE: Final = {
     "made_by": "Trained by",
@@ -51,27 +48,21 @@ def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[st
     Args:
         path: a new file.
         totals: the map.
-        story: where it comes from.
+        story: the origin of the map.
         files: names of the map's other files.
     """
     header = totals.header
     summaries = sorted(totals.summaries, key=lambda s: (-s.area_ha, -s.expected_area_ha))
     card, training = _model_card(header.model, story.model)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("geolulc", "outputs"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("report.html").render(
+    page = fill(
+        "report.html",
         title=header.scene.get("name", "Land cover"),
         version=__version__,
         head=story.facts(header, totals.figures),
         warnings=cautions(header, totals.figures, story.model),
         backdrop=_placed(story.backdrop, header.grid.extent),
         summaries=summaries,
-        chart=_CHART,
-        bars=_bars(summaries),
+        shown=[s for s in summaries if s.area_ha or s.expected_area_ha],
         unit=header.unit,
         exclusive=header.exclusive,
         model=card,
@@ -82,29 +73,10 @@ def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[st
     path.write_text(page, encoding="utf-8")
 
 
-def _bars(summaries: Iterable[ClassSummary]) -> list[dict[str, Any]]:
-    """A bar for each class, and a mark at its expected area."""
-    shown = [s for s in summaries if s.area_ha > 0 or s.expected_area_ha > 0]
-    most = max((max(s.area_ha, s.expected_area_ha) for s in shown), default=0.0)
-    room = _CHART["width"] - _CHART["labels"] - _CHART["figures"]
-    return [
-        {
-            "name": s.land_cover.name,
-            "short": s.land_cover.short,
-            "color": s.land_cover.color,
-            "area_ha": s.area_ha,
-            "expected_ha": s.expected_area_ha,
-            "length": s.area_ha * room / most,
-            "mark": _CHART["labels"] + s.expected_area_ha * room / most,
-        }
-        for s in shown
-    ]
-
-
 def _model_card(
     named: Mapping[str, str], model: Mapping[str, Any] | None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the page says of the model, and of its training where people ask for more."""
+    """Facts on the model, and further facts on its training, which the page hides at first."""
     if model is None:
         return named, {}
     provenance = dict(model.get("provenance", {}))
@@ -143,7 +115,7 @@ def _placed(backdrop: Backdrop | None, extent: Extent) -> dict[str, str] | None:
 
 
 def _data(sample: LandCoverMap, cell: int) -> dict[str, Any]:
-    """What the page's script draws: cells as base64, and how to read and place them."""
+    """The data of the page's script: cells as base64, and all that it needs to place them."""
     header, grid, extent = sample.header, sample.header.grid, sample.extent
     step = -(-max(grid.shape) // _MOST_SHOWN)
     down, across = (np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in grid.shape)

@@ -1,4 +1,4 @@
-"""A STAC Item beside the map: what its files are, where they lie, what they come from.
+"""A STAC Item beside the map: its files, its place and its origin.
 
 STAC 1.1 with the extensions projection 2.0, raster 2.0, classification 2.0, processing 1.2 and
 file 2.1. Hrefs are relative, so the files can be moved together. Fields of projection,
@@ -54,7 +54,7 @@ def write_item(
         files: part → file; "stac" is the Item, the others are read for size and checksum.
         header: the map.
         figures: its figures.
-        story: where it comes from.
+        story: the origin of the map.
         folder: where the files will lie.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Where a map comes from, as its tags, its page and its STAC Item say it.
+"""The origin of a map, for its tags, its page and its STAC Item.
 
-``write_map`` writes a map of one scene and a mosaic of many maps alike. Each tells its origin
-through a ``Story``: ``SceneStory`` here, ``MosaicStory`` in ``geolulc.mosaics``. The words for
-what the map consists of, cells or pixels, follow ``MapHeader.unit`` in both.
+``write_map`` writes a map of one scene and a mosaic of many maps alike. The origin of each is a
+``Story``: ``SceneStory`` here, ``MosaicStory`` in ``geolulc.mosaics``. Both take the words for
+cells and pixels from ``MapHeader.unit``.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """What the STAC Item of a map says that depends on where the map comes from.
+    """The part of a map's STAC Item that depends on the origin of the map.
 
     Attributes:
         identifier: of the Item.
         title, description: for people.
         times: first and last sensing time; one time for a scene.
         lineage: how the map was made, in words.
-        origins: what it derives from.
+        origins: the files that it derives from.
         properties: further properties of the Item.
         collection: identifier and file name of the Collection beside the Item, if it has one.
     """
@@ -71,7 +71,7 @@ class ItemFacts:
 
 
 class Story(Protocol):
-    """Where a map comes from."""
+    """The origin of a map."""
 
     @property
     def mosaic(self) -> bool:
@@ -85,7 +85,7 @@ class Story(Protocol):
 
     @property
     def model(self) -> Mapping[str, Any] | None:
-        """What ``geolulc.nets.describe_model`` says of the model; None where it is not known."""
+        """The description by ``geolulc.nets.describe_model``; None if the model is not known."""
         ...
 
     @property
@@ -94,7 +94,7 @@ class Story(Protocol):
         ...
 
     def tags(self, figures: MapFigures) -> Mapping[str, str]:
-        """Tags beside those of ``tags.map_tags``."""
+        """Further tags, besides the ones of ``tags.map_tags``."""
         ...
 
     def facts(self, header: MapHeader, figures: MapFigures) -> Mapping[str, object]:
@@ -104,7 +104,7 @@ class Story(Protocol):
     def item(
         self, header: MapHeader, figures: MapFigures, targets: Mapping[str, Path], folder: Path
     ) -> ItemFacts:
-        """What the STAC Item says.
+        """The origin for the STAC Item.
 
         Args:
             header: the map.
@@ -127,7 +127,7 @@ class SceneStory:
     """The map of one scene; ``MapHeader.scene`` and ``MapHeader.model`` have the names.
 
     Attributes:
-        model: what ``geolulc.nets.describe_model`` says of the model, for STAC and report.
+        model: the description by ``geolulc.nets.describe_model``, for STAC and report.
         source: the product, for STAC's link to it.
         backdrop: a true-colour image for picture and report: uint8 (rows, columns, 3) and its
             pixel → projected transform.
@@ -140,7 +140,7 @@ class SceneStory:
     alone: bool = field(default=False, init=False)
 
     def tags(self, figures: MapFigures) -> Mapping[str, str]:
-        """None: scene and model are in the header."""
+        """No further tags: ``tags.map_tags`` has scene and model from the header."""
         return {}
 
     def facts(self, header: MapHeader, figures: MapFigures) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import geopandas
@@ -35,7 +36,7 @@ def region_table(header: MapHeader, regions: RegionPolygons) -> Any:
     return geopandas.GeoDataFrame(
         {
             "code": regions.code.astype(np.int32),
-            # types are given: those of no rows would be guessed
+            # without rows pandas would guess the types
             "name": names[regions.code],
             "area_ha": regions.area_ha,
             "mean_probability": regions.expected_ha / regions.area_ha,
@@ -83,20 +84,12 @@ def cell_table(header: MapHeader, block: MapBlock) -> Any:
 
 def summary_table(summaries: Sequence[ClassSummary]) -> Any:
     """DataFrame with a row for each class; its columns as in ``ClassSummary``."""
-    return pandas.DataFrame(
-        {
-            "code": [s.land_cover.code for s in summaries],
-            "name": [s.land_cover.name for s in summaries],
-            "color": [s.land_cover.color for s in summaries],
-            "cells": [s.cells for s in summaries],
-            "area_ha": [s.area_ha for s in summaries],
-            "share": [s.share for s in summaries],
-            "expected_area_ha": [s.expected_area_ha for s in summaries],
-            "mean_probability": [s.mean_probability for s in summaries],
-            "dominant_probability": [s.dominant_probability for s in summaries],
-            "present_cells": [s.present_cells for s in summaries],
-        }
-    )
+    rows = [
+        {"code": c.code, "name": c.name, "color": c.color, **asdict(s)}
+        for s in summaries
+        for c in [s.land_cover]
+    ]
+    return pandas.DataFrame(rows).drop(columns="land_cover")
 
 
 def _labels(header: MapHeader, block: MapBlock, ranked: Ranked) -> list[str | None]:

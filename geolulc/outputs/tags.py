@@ -1,7 +1,7 @@
-"""The tags by which a map's files say what they are: written here, read back here.
+"""The tags of a map's files, which describe the map: written here, read back here.
 
-Maps of cells and of pixels have the same tags, but for a few that are named after the unit and
-for those of what only one of them has: patches and thresholds, masked classes.
+Maps of cells and of pixels have the same tags, except for a few that are named after the unit.
+Only maps of cells have patches and thresholds, only maps of pixels masked classes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def map_tags(
         "NOMENCLATURE": header.nomenclature,
         "CLASSES": _json([{"name": c.name, "code": c.code} for c in header.land_cover]),
         **own,
-        "TILE_EXTENT": _json(_bounds(grid.tile)),
+        "TILE_EXTENT": _json(grid.tile.bounds),
         f"MAPPED_{unit}": str(figures.mapped),
         f"NODATA_{unit}": str(figures.cells - figures.mapped),
         "MAPPED_AREA_HA": repr(figures.area_ha),
@@ -119,10 +119,6 @@ def _tile(tags: Mapping[str, str], crs: str) -> Extent:
 def _extent(text: str, crs: str) -> Extent:
     left, bottom, right, top = json.loads(text)
     return Extent(crs, left, top, round(right - left), round(top - bottom))
-
-
-def _bounds(extent: Extent) -> list[float]:
-    return list(extent.bounds)
 
 
 def scene_of(tags: Mapping[str, str]) -> dict[str, str]:

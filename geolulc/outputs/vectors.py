@@ -95,7 +95,7 @@ def write_vectors(
         tags: metadata of the layers.
         min_area: hectares of the smallest region; smaller ones go to their neighbours, and
             outlines are simplified. 0: each cell stays.
-        max_polygons: beyond so many regions, the smallest becomes larger.
+        max_polygons: if there are more regions, ``min_area`` is raised.
     """
     path = targets["vectors"]
     with coarse_map(
@@ -142,16 +142,8 @@ def _cell_tables(header: MapHeader, cells: Path) -> Iterator[Any]:
         )
         for window in windows:
             *shares, valid, clear = dataset.read(window=window)
-            yield cell_table(
-                header,
-                MapBlock(
-                    window.row_off,
-                    0,
-                    np.stack(shares),
-                    valid=valid,
-                    clear=clear if knows_clear else None,
-                ),
-            )
+            clear = clear if knows_clear else None
+            yield cell_table(header, MapBlock(window.row_off, 0, np.stack(shares), valid, clear))
 
 
 def _write_layer(
@@ -161,7 +153,7 @@ def _write_layer(
     header: MapHeader,
     tags: Mapping[str, str],
 ) -> str:
-    """Write a layer with its style, whose text comes back."""
+    """Write a layer with its style; returns the text of the style."""
     path, style = targets["vectors"], ""
     gathered = []
     for table in tables:

@@ -1,4 +1,4 @@
-"""A map's files, all or none: of cells or pixels, of a scene or a mosaic.
+"""Writes the files of a map, all or none: of cells or pixels, of a scene or a mosaic.
 
 Blocks pass once. Each is ranked and counted once, and written into all rasters; nothing but a
 sample of the cells is kept. Vectors, pages and the STAC Item are made from the rasters and from
@@ -17,12 +17,11 @@ from typing import Any, Final
 
 import rasterio
 
-from geolulc.errors import ParameterError, one_line
-from geolulc.maps.encoding import ENCODINGS, Encoding
+from geolulc.errors import one_line
+from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import MapTotals, Tally
-from geolulc.outputs.attribute_table import attribute_table
 from geolulc.outputs.files import MapKind
 from geolulc.outputs.layers import (
     DEPTH,
@@ -41,18 +40,20 @@ from geolulc.outputs.rasters import (
     Band,
     RasterPlan,
     RasterWriter,
-    ScratchRaster,
     raster_memory,
+    scratch_raster,
+    write_block,
 )
 from geolulc.outputs.report import write_report
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.story import Story
 from geolulc.outputs.tags import map_tags
+from geolulc.outputs.templates import fill
 from geolulc.outputs.vectors import VectorSources, write_vectors
 from geolulc.staging import staged
 
 _DEFAULTS: Final = OutputOptions()
-#: What GDAL, QGIS and SQLite leave beside a file; of an older file, it would lie about the new one.
+#: Files that GDAL, QGIS and SQLite leave beside a file; an old one would not fit a new file.
 _SIDECARS: Final = (".aux.xml", ".ovr", ".msk", "-wal", "-shm", "-journal")
 
 
@@ -73,8 +74,8 @@ def write_map(
             heights; the files do not depend on these. Those of a mosaic are squares in any order;
             where there is none, there is no data. They are taken one by one and not kept.
         out: path of map.tif; the other names derive from it.
-        story: where the map comes from.
-        options: what to write, and how.
+        story: the origin of the map.
+        options: the outputs and their formats.
         overwrite: replace what is there. Files that an older map of this name has and the new
             one has not are removed: they would not belong to it.
 
@@ -120,22 +121,23 @@ class _Writing:
 
     def __init__(self, header: MapHeader, story: Story, options: OutputOptions) -> None:
         self._header, self._story, self._options = header, story, options
-        self._encoding = _encoding(header, options)
         self._kind = MapKind.of(exclusive=header.exclusive, mosaic=story.mosaic)
         rows, columns = header.grid.shape
         self.cells = options.writes_cells(rows * columns, exclusive=header.exclusive)
 
     def write_layers(self, blocks: Iterable[MapBlock], targets: Mapping[str, Path]) -> MapTotals:
-        """Write rasters, with styles and table, and vectors; what the map adds up to."""
+        """Write rasters, with styles and class table, and vectors; returns the map's figures."""
         header, tally = self._header, Tally(self._header)
         if not self._story.mosaic:
             blocks = whole_rows(header, blocks)
+        # probabilities of pixels come in steps of 1/250
+        encoding = ENCODINGS["uint8" if header.exclusive else self._options.dtype]
         layers = map_layers(self._kind, targets)
         with _Rasters(header, layers, targets, cells=self.cells) as rasters:
             for block in blocks:
                 ranked = rank_classes(block.probabilities, DEPTH)
                 tally.add(block, ranked)
-                rasters.write(RankedBlock(header, block, ranked, self._encoding))
+                rasters.write(RankedBlock(header, block, ranked, encoding))
             totals = tally.totals
             tags = {
                 **map_tags(header, totals.figures, totals.summaries),
@@ -157,12 +159,12 @@ class _Writing:
         for name, layer in layers.items():
             targets[f"{name}.style"].write_text(layer.style(totals), encoding="utf-8")
         if "classes" in targets:
-            table = attribute_table(totals.summaries)
+            table = fill("class_table.xml", summaries=totals.summaries)
             targets["classes.attributes"].write_text(table, encoding="utf-8")
         return totals
 
     def write_pages(self, totals: MapTotals, targets: Mapping[str, Path], folder: Path) -> None:
-        """Write those of picture, report and STAC Items that are among ``targets``."""
+        """Write picture, report and STAC Items, as far as they are among ``targets``."""
         story = self._story
         if "picture" in targets:
             write_picture(targets["picture"], totals, story.backdrop)
@@ -170,7 +172,7 @@ class _Writing:
             names = sorted(path.name for part, path in targets.items() if part != "report")
             write_report(targets["report"], totals, story, names)
         if story.model is not None and "stac.model" in targets:
-            write_model_item(targets["stac.model"], story.model, beside=folder)
+            write_model_item(targets["stac.model"], story.model, folder)
         if "stac" in targets:
             write_item(targets, self._header, totals.figures, story, folder)
         story.write_others(targets)
@@ -194,7 +196,7 @@ class _Rasters:
         """``layers``: output → raster; ``cells``: each cell gets a polygon."""
         self._header, self._layers, self._targets = header, layers, targets
         self._writers: dict[str, RasterWriter] = {}
-        self._scratch: dict[str, ScratchRaster] = {}
+        self._scratch: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         if "vectors" in targets:
             self._values = {"classes": codes, "confidence": confidence}
@@ -220,7 +222,7 @@ class _Rasters:
         for name, writer in self._writers.items():
             writer.write(row, column, self._layers[name].values(cells))
         for name, scratch in self._scratch.items():
-            scratch.write(row, column, self._values[name](cells))
+            write_block(scratch, row, column, self._values[name](cells))
 
     def _open(self, first: RankedBlock) -> None:
         for name, layer in self._layers.items():
@@ -231,7 +233,7 @@ class _Rasters:
             made = values(first)
             nodata = 0 if name == "classes" else ENCODINGS[made.dtype.name].nodata
             plan = RasterPlan(self._header.grid, [Band("")] * len(made), made.dtype.name, nodata)
-            scratch = ScratchRaster(folder / f".{name}.tif", plan)
+            scratch = scratch_raster(folder / f".{name}.tif", plan)
             self._scratch[name] = self._stack.enter_context(scratch)
 
     @contextmanager
@@ -262,7 +264,7 @@ class _Rasters:
 
     @property
     def _sources(self) -> VectorSources:
-        paths = {name: scratch.path for name, scratch in self._scratch.items()}
+        paths = {name: Path(scratch.name) for name, scratch in self._scratch.items()}
         classes = paths.get("classes") or self._targets["classes"]
         return VectorSources(
             classes, paths.get("confidence") or self._targets["confidence"], paths.get("cells")
@@ -305,27 +307,13 @@ def whole_rows(header: MapHeader, blocks: Iterable[MapBlock]) -> Iterator[MapBlo
         raise ValueError(f"{done} rows of {rows}")
 
 
-def _encoding(header: MapHeader, options: OutputOptions) -> Encoding:
-    """How probabilities are written: those of pixels come in steps of 1/250."""
-    if header.exclusive:
-        return ENCODINGS["uint8"]
-    if options.dtype not in ENCODINGS:
-        raise ParameterError(
-            f"dtype {options.dtype!r}",
-            found="no such encoding of probabilities",
-            expected=f"one of {', '.join(ENCODINGS)}",
-            remedy="Use one of these.",
-        )
-    return ENCODINGS[options.dtype]
-
-
 def _plain(facts: Mapping[str, str]) -> dict[str, str]:
     """Texts without control characters: they come from a product's or a model's metadata."""
     return {key: one_line(value) for key, value in facts.items()}
 
 
 def _files_of(out: Path) -> set[Path]:
-    """The files that the map at ``out`` says it consists of, as far as they are there."""
+    """The files that the tags of the map at ``out`` name, as far as they exist."""
     try:
         with rasterio.open(out) as dataset:
             names = json.loads(dataset.tags().get("GEOLULC_FILES", "[]"))

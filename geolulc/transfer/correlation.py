@@ -54,21 +54,17 @@ def rank_correlation(
     _, column = np.unique(np.asarray(targets, dtype=str), return_inverse=True)
     if within_targets:
         x, y = (_standardised_ranks(v, column) for v in (x, y))
-    if len(x) < FEWEST_PAIRS:
-        return RankCorrelation(None, None, None, len(x))
-    rho = _spearman(x, y)
+    rho = _spearman(x, y) if len(x) >= FEWEST_PAIRS else math.nan
     if not math.isfinite(rho):
         return RankCorrelation(None, None, None, len(x))
     random = np.random.default_rng([seed, 0xB007])
     drawn = []
     for _ in range(DRAWS):
-        by_row = np.bincount(
-            random.integers(0, row.max() + 1, row.max() + 1), minlength=row.max() + 1
-        )
-        by_column = np.bincount(
-            random.integers(0, column.max() + 1, column.max() + 1), minlength=column.max() + 1
-        )
-        weights = by_row[row] * by_column[column]
+        weights = np.ones(len(x), np.int64)
+        for group in (row, column):
+            count = group.max() + 1
+            drawn_groups = random.integers(0, count, count)
+            weights *= np.bincount(drawn_groups, minlength=count)[group]
         again = np.repeat(np.arange(len(x)), weights)
         if len(np.unique(again)) >= FEWEST_PAIRS:
             drawn.append(_spearman(x[again], y[again]))

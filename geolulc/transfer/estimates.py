@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from geolulc.transfer.features import encoder_features, sample, spectral_feature
 from geolulc.transfer.plan import POOLED, sources_of
 from geolulc.transfer.regions import Region
 from geolulc.transfer.settings import TransferConfig
+from geolulc.transfer.tables import measure
 
 #: Estimate → what it compares. All are 0 for regions that are alike.
 ESTIMATES: Final[Mapping[str, str]] = {
@@ -28,12 +29,12 @@ ESTIMATES: Final[Mapping[str, str]] = {
     "spectral": "Fréchet distance of band means and deviations",
     "encoder": "Fréchet distance of the encoder's features",
 }
-_OF_LABELS: Final[Mapping[str, Callable[..., float]]] = {
-    "chi_square": distances.chi_square,
-    "jensen_shannon": distances.jensen_shannon,
-    "relative_entropy": distances.relative_entropy,
-    "cooccurrence": distances.cooccurrence,
-}
+_OF_LABELS: Final = (
+    distances.chi_square,
+    distances.jensen_shannon,
+    distances.relative_entropy,
+    distances.cooccurrence,
+)
 
 
 def estimate_transfer(
@@ -58,7 +59,7 @@ def estimate_transfer(
         pairs. JSON-able.
     """
     features = _features(store, regions, config, encoder, device)
-    measured = zero_shot(rows)
+    measured = _zero_shot(rows)
     pairs: list[dict[str, Any]] = []
     for target in config.targets:
         own = measured.get((target, target))
@@ -67,7 +68,7 @@ def estimate_transfer(
             train.append(regions[target]["train"])
             labels = [store.target_bytes[p].astype(np.float32) for p in train]
             pair: dict[str, Any] = {"source": source, "target": target}
-            pair |= {name: distance(*labels) for name, distance in _OF_LABELS.items()}
+            pair |= {distance.__name__: distance(*labels) for distance in _OF_LABELS}
             for name, of_region in features.items():
                 apart = [np.concatenate([of_region[m] for m in members]), of_region[target]]
                 enough = min(len(a) for a in apart) > 1
@@ -80,14 +81,10 @@ def estimate_transfer(
     return {"pairs": pairs, "correlations": _correlate(pairs, names)}
 
 
-def zero_shot(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+def _zero_shot(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
     """(source, target) → AP macro without remedy, mean over seeds."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        value = row["figures"]["ap_macro"]
-        if row["mode"] == "zero-shot" and row["remedy"] == "none" and value is not None:
-            found.setdefault((row["source"], row["target"]), []).append(value)
-    return {pair: float(np.mean(values)) for pair, values in found.items()}
+    cells = measure(rows, "ap_macro").items()
+    return {(c.source, c.target): m.mean for c, m in cells if c[2:] == ("none", "zero-shot", 0)}
 
 
 def _features(
@@ -129,12 +126,6 @@ def _correlate(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
                 [p[figure] for p in rows],
                 within_targets=within,
             )
-            found.append(
-                {
-                    "estimate": name,
-                    "against": against,
-                    "expected_sign": sign,
-                    **asdict(result),
-                }
-            )
+            about = {"estimate": name, "against": against, "expected_sign": sign}
+            found.append(about | asdict(result))
     return found

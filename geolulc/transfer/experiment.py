@@ -102,11 +102,7 @@ def run_transfer(
         from geolulc.transfer.on_cluster import work_on_cluster  # loads Dask
 
         failed = work_on_cluster(experiment, plan.jobs, scheduler, progress=progress)
-    results = []
-    for job in plan.jobs:
-        result = JobFolder(out, job).result()
-        if result is not None:
-            results.append(result)
+    results = [r for job in plan.jobs if (r := JobFolder(out, job.id).result()) is not None]
     rows = [row | {"job": r["job"]["id"]} for r in results for row in r["rows"]]
     estimates = estimate_transfer(store, regions, config, rows, encoder=encoder, device=device)
     files = write_results(experiment, plan, results, rows, estimates, failed, regions_from)

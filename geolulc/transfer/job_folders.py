@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import OutputError
+from geolulc.learning.trackers import Tracker
+from geolulc.nets.checkpoint import CHECKPOINT_NAME
 from geolulc.staging import is_alive, mark, require_free, write_text
-from geolulc.transfer.plan import Job
 
 #: A claim is renewed at every step of training and batch of a test.
 STALE_SECONDS: Final = 1800.0
@@ -35,32 +36,40 @@ _MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True)
 class JobFolder:
-    """The folder of one job of the experiment in ``experiment``."""
+    """The folder of the job with that ``id`` of the experiment in ``experiment``."""
 
     experiment: Path
-    job: Job
+    id: str
 
     @property
     def path(self) -> Path:
         """The folder."""
-        return self.experiment / "runs" / self.job.id
+        return self.experiment / "runs" / self.id
 
     @property
     def run(self) -> Path:
         """Its training run."""
         return self.path / "run"
 
+    @property
+    def model(self) -> Path:
+        """The checkpoint of its training run."""
+        return self.run / CHECKPOINT_NAME
+
+    @property
+    def result_file(self) -> Path:
+        """The result of the job: there when it is finished."""
+        return self.path / "result.json"
+
     def result(self) -> dict[str, Any] | None:
         """The result of the job, None before the end."""
-        file = self.path / "result.json"
-        if not file.is_file():
+        if not self.result_file.is_file():
             return None
         try:
-            loaded = json.loads(file.read_text(encoding="utf-8"))
-            return dict(loaded)
+            return dict(json.loads(self.result_file.read_text(encoding="utf-8")))
         except ValueError as error:
             raise OutputError(
-                file,
+                self.result_file,
                 found=f"no JSON ({error})",
                 expected="the result of a job",
                 remedy="Remove its folder: the job is then done again.",
@@ -68,7 +77,7 @@ class JobFolder:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result: the job is finished."""
-        write_json(self.path / "result.json", result)
+        write_json(self.result_file, result)
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[Claim | None]:
@@ -84,8 +93,8 @@ class JobFolder:
             claim.path.unlink(missing_ok=True)
 
 
-class Claim:
-    """A file that says who works on a job."""
+class Claim(Tracker):
+    """A file that says who works on a job; as a tracker of its training, renewed at each step."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -108,12 +117,14 @@ class Claim:
             json.dump(owner, file)
         return True
 
-    def renew(self, *_: object) -> None:
+    def renew(self, *_: object, **__: object) -> None:
         """Say that work goes on; cheap enough for every step."""
         if time.monotonic() - self._renewed > _RENEW_SECONDS:
             self._renewed = time.monotonic()
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self.path)
+
+    step = epoch = renew
 
     def _is_stale(self) -> bool:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -16,9 +18,8 @@ from geolulc.datasets import open_store
 from geolulc.errors import OutputError
 from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
-from geolulc.transfer.plan import Job
 from geolulc.transfer.running import Experiment
-from geolulc.transfer.workers import still_failed, work
+from geolulc.transfer.workers import Failures, Jobs, still_failed, work
 
 #: A network share shows a new file to other hosts after some seconds.
 _VISIBLE_SECONDS: Final = 10.0
@@ -26,39 +27,36 @@ _VISIBLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class TransferWork:
-    """The experiment and the jobs, as they are sent to every worker."""
+    """Jobs of an experiment, which is pickled: a worker opens the store once it sees the folder."""
 
-    experiment: Experiment
-    jobs: tuple[Job, ...]
+    experiment: bytes
+    folder: Path
+    jobs: Jobs
 
-    def prepare(self, threads: int) -> Callable[[int, Attempt], dict[str, str]]:
+    def prepare(self, threads: int) -> Callable[[int, Attempt], Failures]:
         """A function that does jobs and gives those that failed, with the reasons."""
-        folder = self.experiment.folder
         until = time.monotonic() + _VISIBLE_SECONDS
-        while not (folder / "manifest.json").is_file():
+        while not (self.folder / "manifest.json").is_file():
             if time.monotonic() > until:
                 raise OutputError(
-                    folder,
+                    self.folder,
                     found="no experiment there, seen from a worker",
                     expected="the folder that the client sees",
                     remedy="Mount it under the same path on every machine.",
                 )
             time.sleep(0.2)
         torch.set_num_threads(threads)
+        experiment: Experiment = pickle.loads(self.experiment)  # noqa: S301 - our client's
 
-        def do(_: int, attempt: Attempt) -> dict[str, str]:
-            return work(self.experiment, self.jobs, progress=lambda done, total: attempt.go_on())
+        def do(_: int, attempt: Attempt) -> Failures:
+            return work(experiment, self.jobs, progress=lambda done, total: attempt.go_on())
 
         return do
 
 
 def work_on_cluster(
-    experiment: Experiment,
-    jobs: tuple[Job, ...],
-    scheduler: str,
-    *,
-    progress: Progress | None = None,
-) -> dict[str, str]:
+    experiment: Experiment, jobs: Jobs, scheduler: str, *, progress: Progress | None = None
+) -> Failures:
     """``work`` on the workers of a running cluster, which share a file system with us.
 
     Jobs are claimed in their folders, as by processes that know nothing of each other. There are
@@ -68,18 +66,16 @@ def work_on_cluster(
     Raises:
         ClusterError: the scheduler does not answer or is lost.
     """
-    there = replace(
-        experiment,
-        store=open_store(experiment.store.path.absolute()),
-        folder=experiment.folder.absolute(),
-    )
-    failed: dict[str, str] = {}
+    folder, store = experiment.folder.absolute(), experiment.store.path.absolute()
+    travelling = replace(experiment, store=open_store(store), folder=folder)
+    shared = TransferWork(pickle.dumps(travelling), folder, jobs)
+    failed: Failures = {}
     with running_cluster(scheduler) as client:
-        for _, answer in run_items(client, TransferWork(there, jobs), range(len(jobs))):
+        for _, answer in run_items(client, shared, range(len(jobs))):
             failed |= answer.result or {}
             if answer.error is not None:
                 raise answer.error
             if progress is not None:
-                done = [JobFolder(experiment.folder, job).path / "result.json" for job in jobs]
-                progress(sum(file.is_file() for file in done), len(jobs))
+                files = [JobFolder(experiment.folder, job.id).result_file for job in jobs]
+                progress(sum(file.is_file() for file in files), len(jobs))
     return still_failed(experiment, jobs, failed)

@@ -174,11 +174,8 @@ class _Planning:
 
     def add_target(self, target: str, seed: int) -> None:
         """All jobs that end with a test on ``target``."""
-        sizes = [
-            size
-            for size in self._config.target_sizes
-            if 0 < size <= len(self._regions[target]["train"])
-        ]
+        there = len(self._regions[target]["train"])
+        sizes = [size for size in self._config.target_sizes if 0 < size <= there]
         for source, members in sources_of(self._config, target):
             for remedy in self._remedies:
                 trained = self._train(source, members, target, remedy, seed)
@@ -186,22 +183,27 @@ class _Planning:
                     self._test(trained, target)
                 if target in members:
                     continue  # its patches were learned from already
+                adapted = replace(
+                    trained,
+                    kind="adapt",
+                    needs=trained.id,
+                    target=target,
+                    remedies=(str(remedy),),
+                )
                 for size in sizes:
                     for mode in self._config.fine_tuning:
-                        self._adapt(trained, target, remedy, mode, size)
+                        self._add(replace(adapted, mode=mode, size=size))
+        # without a source, only the target can calibrate
+        scratch = Job(
+            kind="adapt",
+            source=SCRATCH,
+            validation=(target,),
+            target=target,
+            mode=SCRATCH,
+            seed=seed,
+        )
         for size in sizes:
-            self._add(
-                Job(
-                    kind="adapt",
-                    source=SCRATCH,
-                    # without a source, only the target can calibrate
-                    validation=(target,),
-                    target=target,
-                    mode=SCRATCH,
-                    size=size,
-                    seed=seed,
-                )
-            )
+            self._add(replace(scratch, size=size))
 
     def _train(
         self, source: str, members: tuple[str, ...], target: str, remedy: Remedy, seed: int
@@ -209,7 +211,8 @@ class _Planning:
         on_target = self._config.validate_on == "target"
         # a mask that hides nothing trains what no mask does: the name of the job is the same
         masked = source_only(self._store, self._regions, members, target) if remedy.mask else ()
-        trained_with = Remedy(bool(masked), False, remedy.balanced)
+        # the prior is corrected after training
+        trained_with = replace(remedy, mask=bool(masked), prior=False)
         return self._add(
             Job(
                 kind="train",
@@ -231,29 +234,8 @@ class _Planning:
             if self._train(trained.source, trained.members, target, remedy, trained.seed).id
             == trained.id
         ]
-        self._add(
-            replace(
-                trained,
-                kind="test",
-                needs=trained.id,
-                target=target,
-                remedies=tuple(fitting),
-                mode="zero-shot",
-            )
-        )
-
-    def _adapt(self, trained: Job, target: str, remedy: Remedy, mode: str, size: int) -> None:
-        self._add(
-            replace(
-                trained,
-                kind="adapt",
-                needs=trained.id,
-                target=target,
-                remedies=(str(remedy),),
-                mode=mode,
-                size=size,
-            )
-        )
+        tested = replace(trained, kind="test", needs=trained.id, target=target, mode="zero-shot")
+        self._add(replace(tested, remedies=tuple(fitting)))
 
     def _add(self, job: Job) -> Job:
         """Add ``job`` under its id, unless it is there already."""

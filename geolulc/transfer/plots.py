@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,17 +23,11 @@ def plot_matrix(
     remedy: str,
 ) -> Figure | None:
     """Sources (rows) × targets (columns), zero-shot; None without a value."""
-    rows = [s for s in source_order(sources) if s != SCRATCH]
-    values = np.full((len(rows), len(targets)), np.nan)
-    for i, source in enumerate(rows):
-        for j, target in enumerate(targets):
-            found = measured.get(Cell(source, target, remedy, "zero-shot", 0))
-            if found is not None:
-                values[i, j] = found.mean
-    known = ~np.isnan(values).all(axis=1)
-    if not known.any():
+    found = {s: [measured.get(Cell(s, t, remedy)) for t in targets] for s in source_order(sources)}
+    rows = [s for s, row in found.items() if s != SCRATCH and any(row)]
+    if not rows:
         return None
-    rows, values = [r for r, k in zip(rows, known, strict=True) if k], values[known]
+    values = np.array([[cell.mean if cell else np.nan for cell in found[s]] for s in rows])
     figure = new_figure(2.6 + 0.75 * len(targets), 1.6 + 0.45 * len(rows))
     axes = figure.subplots()
     lower = figure_name in LOWER_IS_BETTER
@@ -41,16 +35,9 @@ def plot_matrix(
     middle = (np.nanmin(values) + np.nanmax(values)) / 2
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            dark = (value > middle) == lower
-            axes.text(
-                j,
-                i,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if dark else "black",
-            )
+            color = "white" if (value > middle) == lower else "black"
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": color}
+            axes.text(j, i, f"{value:.2f}", **style)
     axes.set_xticks(range(len(targets)), targets, rotation=45, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlabel="tested in", ylabel="trained in")
@@ -78,7 +65,7 @@ def plot_curves(
             points = {c.size: measured[c] for c in cells if c.source == source and c.mode == mode}
             if not points:
                 continue
-            start = measured.get(Cell(source, target, "none", "zero-shot", 0))
+            start = measured.get(Cell(source, target, "none"))
             if start is not None:
                 points[0] = start
             sizes = sorted(points)

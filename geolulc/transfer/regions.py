@@ -131,11 +131,8 @@ def _read_polygons(path: Path, column: str | None) -> tuple[Any, str]:
         raise _unusable(path, "no polygon" if frame.empty else f"geometries {sorted(kinds)}")
     if frame.crs is None:
         raise _unusable(path, "no CRS")
-    texts = [
-        str(name)
-        for name in frame.columns
-        if name != frame.geometry.name and pd.api.types.is_string_dtype(frame[name])
-    ]
+    plain = frame.drop(columns=frame.geometry.name)
+    texts = [str(name) for name in plain if pd.api.types.is_string_dtype(plain[name])]
     if column is None and not texts:
         raise _unusable(path, "no column of text")
     chosen = column or texts[0]

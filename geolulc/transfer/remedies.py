@@ -13,7 +13,7 @@ from scipy.special import logit
 from geolulc.errors import ParameterError
 from geolulc.learning.task import head_layer
 from geolulc.nets import Model
-from geolulc.transfer.settings import REMEDIES
+from geolulc.transfer.settings import REMEDIES, refuse_prior
 
 #: A class in at least this share of the patches is never repeated (Gupta et al. 2019 take 1e-3
 #: for 1,203 classes; the classes of BigEarthNet are in 0.2 % to 45 % of its patches).
@@ -106,12 +106,7 @@ def correct_prior(model: Model, shift: NDArray[np.float64]) -> Model:
     ``ParameterError`` where label correlation stands behind that layer.
     """
     if model.net.label_correlation is not None:
-        raise ParameterError(
-            "remedy prior",
-            found="label correlation behind the head",
-            expected="a head whose bias is the last word",
-            remedy="Set label_correlation=off, or leave the remedy out.",
-        )
+        raise refuse_prior("label correlation behind the head")
     bias = head_layer(model.net).bias
     # logits are divided by the temperature before they are probabilities
     bias.add_(torch.from_numpy(shift * model.temperature).to(bias))

@@ -15,9 +15,9 @@ from geolulc.datasets import Store
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.learning.task import Task
-from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.nets.checkpoint import CHECKPOINT_NAME
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.transfer.job_folders import Claim, JobFolder
 from geolulc.transfer.plan import Job, training_positions, validation_positions
@@ -45,10 +45,6 @@ class Experiment:
     folder: Path
     device: str
 
-    def model_of(self, job_id: str) -> Path:
-        """The checkpoint of the source model that the job ``job_id`` trained."""
-        return self.folder / "runs" / job_id / "run" / "model.safetensors"
-
 
 def run_job(experiment: Experiment, job: Job, claim: Claim) -> dict[str, Any]:
     """Do ``job``, write its result and give it back.
@@ -57,7 +53,7 @@ def run_job(experiment: Experiment, job: Job, claim: Claim) -> dict[str, Any]:
         GeolulcError: what training, loading or testing has to say.
         TrainingInterrupted: a signal came; the state was saved.
     """
-    folder = JobFolder(experiment.folder, job)
+    folder = JobFolder(experiment.folder, job.id)
     started = time.monotonic()
     if job.kind == "test":
         result: dict[str, Any] = {"rows": _test(experiment, job, claim)}
@@ -65,7 +61,7 @@ def run_job(experiment: Experiment, job: Job, claim: Claim) -> dict[str, Any]:
         steps = _learn(experiment, job, folder, claim)
         result = {"training": steps, "rows": []}
         if job.kind == "adapt":
-            model = load_checkpoint(folder.run / "model.safetensors")
+            model = load_checkpoint(folder.model)
             result["rows"] = [_row(experiment, job, model, job.remedies[0], claim)]
             if not experiment.config.keep_models:
                 shutil.rmtree(folder.run)
@@ -84,9 +80,11 @@ def _learn(
     masked = np.isin(np.array(store.nomenclature.names), job.masked)
     start: Path | None = None
     if job.needs is not None:
-        start = experiment.model_of(job.needs)
+        start = JobFolder(experiment.folder, job.needs).model
         if Remedy.parse(job.remedies[0]).prior:
-            start = _corrected_start(experiment, job, folder, start)
+            corrected = _corrected(experiment, job, load_checkpoint(start))
+            start = folder.path / "corrected.safetensors"
+            save_checkpoint(start, corrected, overwrite=True)
     phases = [(config.training, False)] if job.kind == "train" else config.adapting(job.mode)
     done = []
     for number, (settings, head_only) in enumerate(phases):
@@ -118,7 +116,7 @@ def _learn(
             task=task,
             device=experiment.device,
             resume=True,
-            trackers=[_Renewing(claim)],
+            trackers=[claim],
         )
         seen = summary["epochs"] * len(positions)
         done.append(
@@ -133,20 +131,13 @@ def _learn(
                 "figures": summary["figures"],
             }
         )
-        start = run / "model.safetensors"
-    _record_regions(experiment, job, folder.run / "model.safetensors")
+        start = run / CHECKPOINT_NAME
+    _record_regions(experiment, job, folder.model)
     return done
 
 
-def _corrected_start(experiment: Experiment, job: Job, folder: JobFolder, source: Path) -> Path:
-    """The source model corrected to the target's priors, as a checkpoint to start from."""
-    path = folder.path / "corrected.safetensors"
-    model = _corrected(experiment, job, load_checkpoint(source))
-    save_checkpoint(path, model, overwrite=True)
-    return path
-
-
 def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
+    """The source model corrected to the target's priors."""
     # what the source model saw, patches as often as it saw them
     balanced = Remedy(balanced=any(Remedy.parse(r).balanced for r in job.remedies))
     trained = replace(job, kind="train", remedies=(str(balanced),))
@@ -164,7 +155,7 @@ def _test(experiment: Experiment, job: Job, claim: Claim) -> list[dict[str, Any]
         raise ValueError(f"the job {job.id} has no model to test")
     rows = []
     for remedy in job.remedies:
-        model = load_checkpoint(experiment.model_of(job.needs))
+        model = load_checkpoint(JobFolder(experiment.folder, job.needs).model)
         if Remedy.parse(remedy).prior:
             model = _corrected(experiment, job, model)
         rows.append(_row(experiment, job, model, remedy, claim))
@@ -209,18 +200,3 @@ def _record_regions(experiment: Experiment, job: Job, path: Path) -> None:
     provenance = {**model.provenance, "transfer": fields | {"store": experiment.store.path.name}}
     named = replace(model, provenance=provenance, name=job.id)
     save_checkpoint(path, named, overwrite=True)
-
-
-class _Renewing(Tracker):
-    """Renews a claim at every step."""
-
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-
-    def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Renew the claim."""
-        self._claim.renew()
-
-    def epoch(self, figures: Mapping[str, float]) -> None:
-        """Renew the claim."""
-        self._claim.renew()

@@ -62,26 +62,16 @@ class TransferConfig(Validated):
         for name in ("sources", "targets", "target_sizes", "fine_tuning", "remedies", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
+                found = ", ".join(map(str, values)) or "nothing"
+                expected = "one value or more, each once"
                 raise ParameterError(
-                    name,
-                    found=", ".join(map(str, values)) or "nothing",
-                    expected="one value or more, each once",
-                    remedy="Correct the list.",
+                    name, found=found, expected=expected, remedy="Correct the list."
                 )
         if self.training.task != "patch":
-            raise ParameterError(
-                "task",
-                found=self.training.task,
-                expected="patch",
-                remedy="Transfer is measured on models of patches.",
-            )
+            remedy = "Transfer is measured on models of patches."
+            raise ParameterError("task", found=self.training.task, expected="patch", remedy=remedy)
         if any("prior" in r for r in self.remedies) and self.training.label_correlation == "on":
-            raise ParameterError(
-                "remedy prior",
-                found="label_correlation=on",
-                expected="a head whose bias is the last word",
-                remedy="Set label_correlation=off, or leave the remedy out.",
-            )
+            raise refuse_prior("label_correlation=on")
         return self
 
     def adapting(self, mode: str) -> list[tuple[TrainConfig, bool]]:
@@ -101,3 +91,13 @@ class TransferConfig(Validated):
         first = {"epochs": max(epochs // 2, 1), "select": "last"}
         rest = {"epochs": max(epochs - epochs // 2, 1)}
         return [(plain.changed(head | first), True), (plain.changed(full | rest), False)]
+
+
+def refuse_prior(found: str) -> ParameterError:
+    """The error of the remedy "prior" where something stands behind the head."""
+    return ParameterError(
+        "remedy prior",
+        found=found,
+        expected="a head whose bias is the last word",
+        remedy="Set label_correlation=off, or leave the remedy out.",
+    )

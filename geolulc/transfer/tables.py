@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import pandas as pd
 
 from geolulc.staging import write_text
 from geolulc.transfer.plan import POOLED, SCRATCH
@@ -38,8 +38,8 @@ class Cell(NamedTuple):
     source: str
     target: str
     remedy: str
-    mode: str
-    size: int
+    mode: str = "zero-shot"
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,25 +79,24 @@ def source_order(sources: Sequence[str]) -> tuple[str, ...]:
 
 def write_runs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """One line a test as CSV; lists are joined by semicolons, what is not known is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        plain = {**row, **row["figures"]}
-        writer.writerow({k: _plain(v) for k, v in plain.items()})
-    write_text(path, text.getvalue())
+    plain = ({**row, **row["figures"]} for row in rows)
+    _write_csv(path, _COLUMNS, [[_plain(row.get(c)) for c in _COLUMNS] for row in plain])
 
 
 def write_classes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """One line a test and class that its target has."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*Cell._fields, "seed", "class", "support", "ap", "f1"])
-    for row in rows:
-        for found in row["classes"]:
-            figures = [found["name"], found["support"], found["ap"], found["f1"]]
-            writer.writerow([*cell_of(row), row["seed"], *figures])
-    write_text(path, text.getvalue())
+    lines = [
+        [*cell_of(row), row["seed"], *(found[key] for key in ("name", "support", "ap", "f1"))]
+        for row in rows
+        for found in row["classes"]
+    ]
+    _write_csv(path, [*Cell._fields, "seed", "class", "support", "ap", "f1"], lines)
+
+
+def _write_csv(path: Path, columns: Sequence[str], lines: list[list[Any]]) -> None:
+    # as objects: whole numbers stay whole beside missing ones
+    frame = pd.DataFrame(lines, columns=list(columns), dtype=object)
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _plain(value: object) -> object:

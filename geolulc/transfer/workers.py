@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Final
@@ -18,13 +17,15 @@ from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
 from geolulc.transfer.running import Experiment, run_job
 
+Jobs = tuple[Job, ...]
+#: Id of a job that failed, or could not be begun → why.
+Failures = dict[str, str]
+
 _WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT: Final = 10.0
 
 
-def work(
-    experiment: Experiment, jobs: tuple[Job, ...], *, progress: Progress | None = None
-) -> dict[str, str]:
+def work(experiment: Experiment, jobs: Jobs, *, progress: Progress | None = None) -> Failures:
     """Do what of ``jobs`` no other process does, and wait for the rest.
 
     A job that fails is reported and tried no more here; what needs it is not begun.
@@ -32,24 +33,22 @@ def work(
     Returns:
         Id of each job that failed or could not be begun → why.
     """
-    failed: dict[str, str] = {}
-    open_jobs = [job for job in jobs if JobFolder(experiment.folder, job).result() is None]
+    failed: Failures = {}
+    open_jobs = [job for job in jobs if JobFolder(experiment.folder, job.id).result() is None]
     done, wait = len(jobs) - len(open_jobs), _WAIT_SECONDS
     while open_jobs:
         left = []
-        moved = False
         for job in open_jobs:
             outcome = _attempt(experiment, job, failed)
-            if outcome:
-                failed[job.id] = outcome
             if outcome is None:
                 left.append(job)
-            else:
-                moved = True
-                done += 1
-                if progress is not None:
-                    progress(done, len(jobs))
-        if not moved:
+                continue
+            if outcome:
+                failed[job.id] = outcome
+            done += 1
+            if progress is not None:
+                progress(done, len(jobs))
+        if len(left) == len(open_jobs):
             time.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
         else:
@@ -58,15 +57,15 @@ def work(
     return failed
 
 
-def _attempt(experiment: Experiment, job: Job, failed: Mapping[str, str]) -> str | None:
+def _attempt(experiment: Experiment, job: Job, failed: Failures) -> str | None:
     """ "" for a job that is done, a reason for one that failed, None for one to come back to."""
-    folder = JobFolder(experiment.folder, job)
+    folder = JobFolder(experiment.folder, job.id)
     if folder.result() is not None:
         return ""
     if job.needs is not None:
         if job.needs in failed:
             return f"not begun: {job.needs} failed"
-        if not (experiment.folder / "runs" / job.needs / "result.json").is_file():
+        if not JobFolder(experiment.folder, job.needs).result_file.is_file():
             return None
     with folder.claimed() as claim:
         if claim is None:
@@ -81,27 +80,20 @@ def _attempt(experiment: Experiment, job: Job, failed: Mapping[str, str]) -> str
 
 
 def work_together(
-    experiment: Experiment,
-    jobs: tuple[Job, ...],
-    processes: int,
-    *,
-    progress: Progress | None = None,
-) -> dict[str, str]:
+    experiment: Experiment, jobs: Jobs, processes: int, *, progress: Progress | None = None
+) -> Failures:
     """``work`` in so many processes; with several GPUs and device "auto" each takes its own."""
     if processes == 1:
         return work(experiment, jobs, progress=progress)
-    failed: dict[str, str] = {}
+    failed: Failures = {}
     # fork would copy torch's threads and a CUDA context
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        threads = max(torch.get_num_threads() // processes, 1)
+        devices = [_device_of(experiment.device, number) for number in range(processes)]
         futures = [
-            pool.submit(
-                _work_alone,
-                replace(experiment, device=_device_of(experiment.device, number)),
-                jobs,
-                max(torch.get_num_threads() // processes, 1),
-            )
-            for number in range(processes)
+            pool.submit(_work_alone, replace(experiment, device=device), jobs, threads)
+            for device in devices
         ]
         for number, future in enumerate(as_completed(futures)):
             reasons, signal_number = future.result()
@@ -113,14 +105,12 @@ def work_together(
     return still_failed(experiment, jobs, failed)
 
 
-def still_failed(
-    experiment: Experiment, jobs: tuple[Job, ...], failed: Mapping[str, str]
-) -> dict[str, str]:
+def still_failed(experiment: Experiment, jobs: Jobs, failed: Failures) -> Failures:
     """The jobs of ``failed`` without a result: another process may have done one since."""
     return {
         job.id: failed[job.id]
         for job in jobs
-        if job.id in failed and JobFolder(experiment.folder, job).result() is None
+        if job.id in failed and JobFolder(experiment.folder, job.id).result() is None
     }
 
 
@@ -130,9 +120,7 @@ def _device_of(device: str, number: int) -> str:
     return device
 
 
-def _work_alone(
-    experiment: Experiment, jobs: tuple[Job, ...], threads: int
-) -> tuple[dict[str, str], int]:
+def _work_alone(experiment: Experiment, jobs: Jobs, threads: int) -> tuple[Failures, int]:
     """Failed jobs, and the signal that came (0 for none): its exception cannot be pickled."""
     torch.set_num_threads(threads)
     try:

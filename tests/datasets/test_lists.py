@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_archives import v1_name
 
-from geolulc.datasets.lists import find_countries, find_lists
+from geolulc.datasets.lists import Lists, find_countries, find_lists
 from geolulc.datasets.places import _rectangles, find_place
 from geolulc.errors import DatasetError
 
@@ -50,7 +50,7 @@ def write_splits(folder: Path, form: str) -> None:
 )
 def test_split_lists(tmp_path: Path, form: str) -> None:
     write_splits(tmp_path / "lists", form)
-    lists = find_lists(tmp_path, splits=tmp_path / "lists")
+    lists = find_lists(tmp_path, Lists(splits=tmp_path / "lists"))
     assert lists.splits == dict(
         zip(NAMES, ["train", "train", "val", "val", "test", "test"], strict=True)
     )
@@ -85,7 +85,7 @@ def test_the_list_of_countries(tmp_path: Path) -> None:
 
 def test_broken_lists(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no train\.csv, val\.csv and test\.csv .* --splits"):
-        find_lists(tmp_path, splits=tmp_path)
+        find_lists(tmp_path, Lists(splits=tmp_path))
     write_splits(tmp_path, "plain")
     train = tmp_path / "train.csv"
     train.write_text(f"{NAMES[0]}\nnonsense\n")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from made_pixel_nets import Itself, make_pixel_model
 from made_product import CORNERS, Corners, Means, flat_bands, make_model, make_product, random_bands
 from torch import nn
 
@@ -242,6 +243,36 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, caplog):
     np.testing.assert_allclose(landcover_map.block.probabilities, 0.25, rtol=1e-5)
     assert Narrow.batches == [8, 4, 2, 2, 4, 2, 2]
     assert "out of GPU memory at 8 patches: trying 4" in caplog.text
+
+
+class Meeting:
+    """Two batches are computed at once, or none is."""
+
+    barrier = threading.Barrier(2, timeout=60)
+
+    def forward(self, *groups, **options):
+        self.barrier.wait()
+        return super().forward(*groups, **options)
+
+
+class MeetingPatches(Meeting, Means):
+    pass
+
+
+class MeetingPixels(Meeting, Itself):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["patches", "pixels"])
+def test_threads_do_not_wait_for_the_end_of_a_row(tmp_path, kind):
+    product = open_product(make_product(tmp_path, flat_bands(1200, 9600, dn=8192)))
+    model = make_model(MeetingPatches()) if kind == "patches" else make_pixel_model(MeetingPixels())
+    with Mapper([model], MapOptions(**CPU, threads=2)) as mapper, mapper.open(product) as run:
+        # an even number of rows, each of one batch
+        assert len(run.reader.rows) == {"patches": 8, "pixels": 2}[kind]
+        blocks = list(run.blocks(shares=True))
+    p = np.concatenate([block.probabilities for block in blocks], axis=1)
+    np.testing.assert_allclose(p[-1], 0.25, atol=1e-4)
 
 
 class Broken(Means):

@@ -19,11 +19,9 @@ from geolulc.bands import BANDS
 from geolulc.cli import cli
 from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
-from geolulc.mapping import MapOptions, Mapper, map_scenes, predict_scene
+from geolulc.mapping import MapOptions, Mapper, predict_scene
 from geolulc.mapping.windows import WindowGrid
-from geolulc.maps.encoding import FULL, NODATA
 from geolulc.nets import Model, save_checkpoint
-from geolulc.outputs import OutputOptions
 from geolulc.products import open_product
 
 WIDTH, HEIGHT = 12_000, 7_200
@@ -206,35 +204,16 @@ def test_turns_are_undone(tmp_path):
     np.testing.assert_allclose(turned, plain, atol=5e-5)
 
 
-class TestFiles:
-    def test_scenes_are_skipped_when_they_are_there(self, tmp_path):
-        scenes = [
-            make_product(tmp_path / "in", flat_bands(dn=dn), tile=f"32T{letter}S")
-            for dn, letter in ((8192, "P"), (24576, "Q"))
-        ]
-        model, output = make_pixel_model(Itself()), OutputOptions(("classes", "probabilities"))
-        results = map_scenes(scenes, tmp_path / "maps", [model], OPTIONS, output=output)
-        for result, expected in zip(results, (0, 1), strict=True):
-            with rasterio.open(result.files["probabilities"]) as dataset:
-                values = dataset.read()
-                assert (values[expected].astype(int) == round(0.75 * FULL)).all()
-                assert (values != NODATA).all()
-        again = map_scenes(scenes, tmp_path / "maps", [model], OPTIONS, output=output)
-        assert [r.skipped for r in again] == [True, True]
-        coarser = MapOptions(device="cpu", mask_scl=(), resolution=20)
-        results = map_scenes(scenes, tmp_path / "maps", [model], coarser, output=output)
-        assert all("found a map of 10 m" in str(r.error) for r in results)
-
-    def test_from_the_command_line(self, tmp_path):
-        scene = make_product(tmp_path, random_bands())
-        save_checkpoint(tmp_path / "m.safetensors", Model(make_net(task="pixel").eval()))
-        paths = ["--out", str(tmp_path / "map.tif"), "--model", str(tmp_path / "m.safetensors")]
-        arguments = ["map", str(scene), *paths, "--quiet", "--device", "cpu"]
-        result = CliRunner().invoke(cli, arguments)
-        assert result.exit_code == 0, result.output
-        with rasterio.open(tmp_path / "map.tif") as dataset:
-            assert dataset.shape == (240, 240)
-            assert dataset.res == (10, 10)
+def test_from_the_command_line(tmp_path):
+    scene = make_product(tmp_path, random_bands())
+    save_checkpoint(tmp_path / "m.safetensors", Model(make_net(task="pixel").eval()))
+    paths = ["--out", str(tmp_path / "map.tif"), "--model", str(tmp_path / "m.safetensors")]
+    arguments = ["map", str(scene), *paths, "--quiet", "--device", "cpu"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert dataset.shape == (240, 240)
+        assert dataset.res == (10, 10)
 
 
 def test_as_an_array(tmp_path):

@@ -9,18 +9,20 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from made_pixel_nets import Itself, make_pixel_model
 from made_product import Means, flat_bands, make_model, make_product, random_bands
 
 from geolulc.cli import main
 from geolulc.errors import GeolulcError, OutputError, ParameterError, ProductError
 from geolulc.mapping import MapOptions, map_scenes, predict_scene, strips
 from geolulc.mapping import scenes as scenes_module
+from geolulc.maps.encoding import FULL
 from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
 from geolulc.nomenclature import BEN19
 from geolulc.outputs import OutputOptions, write_map
@@ -32,6 +34,36 @@ OUTPUT = OutputOptions(("probabilities", "classes"))
 OPTIONS = MapOptions(device="cpu", mask_scl=())
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of map.
+
+    Attributes:
+        model: whose last class is as probable as DN / 32768 says.
+        main: the part that map.tif is.
+        size: metres a side of its cells.
+        other: options that give another size.
+        scale: of the values of its file of probabilities.
+    """
+
+    model: Model
+    main: str
+    size: int
+    other: dict[str, int]
+    scale: float
+
+
+KINDS = {
+    "cells": Kind(make_model(Means()), "probabilities", 1200, {"stride": 600}, 1.0),
+    "pixels": Kind(make_pixel_model(Itself()), "classes", 10, {"resolution": 20}, 1 / FULL),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
 def _scenes(folder, *values):
     return [
         make_product(folder, flat_bands(dn=value), tile=f"32T{letter}S")
@@ -39,39 +71,39 @@ def _scenes(folder, *values):
     ]
 
 
-def _map(scenes, out, **options):
-    return map_scenes(scenes, out, [make_model(Means())], OPTIONS, output=OUTPUT, **options)
+def _map(kind, scenes, out, options=OPTIONS, **writing):
+    return map_scenes(scenes, out, [kind.model], options, output=OUTPUT, **writing)
 
 
 class TestManyScenes:
-    def test_each_gets_its_own_map(self, tmp_path):
-        scenes = _scenes(tmp_path / "in", 8192, 16384, 4096)
-        results = _map(scenes, tmp_path / "maps")
+    def test_each_gets_its_own_map(self, tmp_path, kind):
+        scenes = _scenes(tmp_path / "in", 8192, 24576, 4096)
+        results = _map(kind, scenes, tmp_path / "maps")
         assert [r.scene for r in results] == scenes
-        for result, expected in zip(results, (0.25, 0.5, 0.125), strict=True):
-            assert result.files["probabilities"] == tmp_path / "maps" / f"{result.scene.stem}.tif"
+        for result, expected in zip(results, (0.25, 0.75, 0.125), strict=True):
+            assert result.files[kind.main] == tmp_path / "maps" / f"{result.scene.stem}.tif"
             with rasterio.open(result.files["probabilities"]) as dataset:
-                np.testing.assert_allclose(dataset.read(1), expected, rtol=1e-5)
+                values = dataset.read(dataset.count) * kind.scale
+                np.testing.assert_allclose(values, expected, rtol=1e-5, atol=kind.scale % 1 / 2)
 
-    def test_done_ones_are_skipped_and_not_touched(self, tmp_path):
+    def test_done_ones_are_skipped_and_not_touched(self, tmp_path, kind):
         scenes = _scenes(tmp_path / "in", 8192, 16384)
-        _map(scenes[:1], tmp_path / "maps")
-        done = next((tmp_path / "maps").glob("*0.tif"), None) or (
-            tmp_path / "maps" / f"{scenes[0].stem}.tif"
-        )
+        _map(kind, scenes[:1], tmp_path / "maps")
+        done = tmp_path / "maps" / f"{scenes[0].stem}.tif"
         before = done.stat().st_mtime_ns
-        results = _map(scenes, tmp_path / "maps")
+        results = _map(kind, scenes, tmp_path / "maps")
         assert [r.skipped for r in results] == [True, False]
+        assert results[0].files == {kind.main: done}
         assert done.stat().st_mtime_ns == before
-        results = _map(scenes, tmp_path / "maps", overwrite=True)
+        results = _map(kind, scenes, tmp_path / "maps", overwrite=True)
         assert [r.skipped for r in results] == [False, False]
 
-    def test_one_that_fails_does_not_keep_the_others(self, tmp_path):
+    def test_one_that_fails_does_not_keep_the_others(self, tmp_path, kind):
         scenes = _scenes(tmp_path / "in", 8192, 16384, 4096, 2048)
         next(scenes[1].rglob("*_B02_10m.jp2")).unlink()
         broken = next(scenes[3].rglob("*_B8A_20m.jp2"))
         os.truncate(broken, broken.stat().st_size // 2)
-        results = _map([*scenes, tmp_path / "gone.SAFE"], tmp_path / "maps")
+        results = _map(kind, [*scenes, tmp_path / "gone.SAFE"], tmp_path / "maps")
         by_scene = {r.scene: r for r in results}
         assert [by_scene[s].error is None for s in scenes] == [True, False, True, False]
         assert "no image of B02" in str(by_scene[scenes[1]].error)
@@ -79,7 +111,7 @@ class TestManyScenes:
         assert "nothing there" in str(by_scene[tmp_path / "gone.SAFE"].error)
         assert len(list((tmp_path / "maps").glob("*S_*[0-9].tif"))) == 2
 
-    def test_the_next_decodes_before_the_last_is_written(self, tmp_path, monkeypatch):
+    def test_the_next_decodes_before_the_last_is_written(self, tmp_path, monkeypatch, kind):
         scenes = _scenes(tmp_path / "in", 8192, 16384, 4096)
         happened = []
 
@@ -96,40 +128,37 @@ class TestManyScenes:
 
         monkeypatch.setattr(strips, "decode_tile", decoding)
         monkeypatch.setattr(scenes_module, "write_map", writing)
-        _map(scenes, tmp_path / "maps")
+        _map(kind, scenes, tmp_path / "maps")
         first, second, third = (scene.stem for scene in scenes)
         assert happened.index(f"decode {second}") < happened.index(f"write {first}")
         assert happened.index(f"write {first}") < happened.index(f"decode {third}")
 
-    def test_a_map_of_another_stride_is_no_done_one(self, tmp_path):
+    def test_a_map_of_another_size_is_no_done_one(self, tmp_path, kind):
         scenes = _scenes(tmp_path / "in", 8192, 16384)
-        _map(scenes, tmp_path / "maps")
-        results = map_scenes(
-            scenes, tmp_path / "maps", [make_model(Means())],
-            MapOptions(stride=600, device="cpu", mask_scl=()), output=OUTPUT,
-        )  # fmt: skip
-        assert all("a map of 1200 m" in str(r.error) for r in results)
+        _map(kind, scenes, tmp_path / "maps")
+        results = _map(kind, scenes, tmp_path / "maps", replace(OPTIONS, **kind.other))
+        assert all(f"found a map of {kind.size} m" in str(r.error) for r in results)
 
-    def test_the_same_product_twice(self, tmp_path):
+    def test_the_same_product_twice(self, tmp_path, kind):
         (scene,) = _scenes(tmp_path / "in", 8192)
         copy = Path(shutil.copytree(scene, tmp_path / "copy" / scene.name))
-        results = _map([scene, copy], tmp_path / "maps")
+        results = _map(kind, [scene, copy], tmp_path / "maps")
         assert results[0].error is None
         assert "each product once" in str(results[1].error)
 
-    def test_a_folder_is_needed(self, tmp_path):
+    def test_a_folder_is_needed(self, tmp_path, kind):
         scenes = _scenes(tmp_path / "in", 8192, 16384)
         with pytest.raises(ParameterError, match="a file for 2 scenes"):
-            _map(scenes, tmp_path / "map.tif")
+            _map(kind, scenes, tmp_path / "map.tif")
         with pytest.raises(OutputError, match="found no folder"):
-            _map(scenes, tmp_path / "no" / "maps")
+            _map(kind, scenes, tmp_path / "no" / "maps")
 
 
-def test_one_run_a_map(tmp_path):
+def test_one_run_a_map(tmp_path, kind):
     (scene,) = _scenes(tmp_path / "in", 8192)
     target = tmp_path / "map.tif"
     with claimed(target), pytest.raises(OutputError, match="another run at work on it"):
-        _map([scene], target)
+        _map(kind, [scene], target)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
@@ -138,14 +167,14 @@ def test_images_are_compared_unless_that_is_declined(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(product_module, "verify_product", lambda product: seen.append(product))
     for number, verify in enumerate((True, False)):
-        options = replace(OPTIONS, verify=verify)
-        map_scenes(
-            [scene], tmp_path / f"{number}.tif", [make_model(Means())], options, output=OUTPUT
-        )
+        options = MapOptions(device="cpu", mask_scl=(), verify=verify)
+        output = OutputOptions(("probabilities",))
+        target = tmp_path / f"{number}.tif"
+        map_scenes([scene], target, [make_model(Means())], options, output=output)
         assert len(seen) == 1
 
 
-def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch):
+def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch, kind):
     scene = make_product(tmp_path / "in", random_bands(6000, 6000))
 
     def opened_then_cut(scene, verify):
@@ -157,13 +186,11 @@ def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(scenes_module, "open_product", opened_then_cut)
     with pytest.raises(ProductError, match=r"_B12_20m\.jp2: found a damaged file \(JP2 tile"):
-        map_scenes(
-            [scene], tmp_path / "out" / "map.tif", [make_model(Means())], OPTIONS, output=OUTPUT
-        )
+        _map(kind, [scene], tmp_path / "out" / "map.tif")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing(tmp_path):
+def test_a_full_disk_leaves_nothing(tmp_path, kind):
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     disk = tmp_path / "disk"
@@ -175,13 +202,13 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         scenes = _scenes(tmp_path / "in", 8192)
         output = OutputOptions(("probabilities", "classes", "picture"))
         with pytest.raises(GeolulcError, match="map"):
-            map_scenes(scenes, disk / "map.tif", [make_model(Means())], OPTIONS, output=output)
+            map_scenes(scenes, disk / "map.tif", [kind.model], OPTIONS, output=output)
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_read_only_scene(tmp_path):
+def test_a_read_only_scene(tmp_path, kind):
     """Nothing is written beside what is read."""
     (scene,) = _scenes(tmp_path / "in", 8192)
     before = sorted(scene.rglob("*"))
@@ -189,7 +216,7 @@ def test_a_read_only_scene(tmp_path):
     for folder in folders:
         folder.chmod(0o555)
     try:
-        predict_scene(scene, make_model(Means()), device="cpu")
+        predict_scene(scene, kind.model, device="cpu")
         assert sorted(scene.rglob("*")) == before
     finally:
         for folder in folders:

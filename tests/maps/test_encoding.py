@@ -39,7 +39,7 @@ def test_what_is_decoded_encodes_to_itself(dtype: str) -> None:
 @pytest.mark.parametrize("count", [1, 2, 5, 9])
 def test_rows_of_a_block_join_again(count: int) -> None:
     block = made_map().block
-    parts = list(block.rows(count))
+    parts = [block.part(slice(row, min(row + count, 5))) for row in range(0, 5, count)]
     assert [part.row for part in parts] == list(range(0, 5, count))
     again = join_rows(parts)
     for name in ("probabilities", "valid", "clear"):

@@ -375,6 +375,6 @@ def test_a_file_that_is_not_what_was_written_is_refused(
     with RasterWriter(tmp_path / "a.tif", plan) as writer:
         writer.write(0, 0, np.ones((1, 128, 600), np.uint8))
         # a cell that the writer does not know of
-        writer._scratch.dataset.write(np.full((1, 1, 1), 9, np.uint8), window=Window(3, 127, 1, 1))
+        writer._scratch.write(np.full((1, 1, 1), 9, np.uint8), window=Window(3, 127, 1, 1))
         with pytest.raises(OutputError, match=r"a\.tif.*not what was written"):
             writer.finish({})

@@ -256,7 +256,7 @@ def test_estimates_are_ranked_against_what_was_measured(three, regions, quick, t
     far = {(p["source"], p["target"]): p["chi_square"] for p in plain["pairs"]}
     rows = [
         {
-            "source": s, "target": t, "mode": "zero-shot", "remedy": "none",
+            "source": s, "target": t, "mode": "zero-shot", "remedy": "none", "target_size": 0,
             "figures": {"ap_macro": 1 - distance},
         }
         for (s, t), distance in far.items()
