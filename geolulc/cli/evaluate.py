@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geolulc.cli.options import PATH, shared_options, split_option
-from geolulc.cli.progress import progress_bar
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_result, progress_bar
 
 if TYPE_CHECKING:
     from geolulc.learning.evaluation import SplitFigures

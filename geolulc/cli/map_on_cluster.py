@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import progress_bar
 
 if TYPE_CHECKING:
     from geolulc.mapping import MapOptions, SceneResult

@@ -9,8 +9,7 @@ import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.output_options import OutputOptions, mosaic_output_options
-from geolulc.cli.progress import progress_bar
-from geolulc.cli.results import exit_with_errors, print_result
+from geolulc.cli.results import exit_with_errors, print_result, progress_bar
 
 
 @click.command("mosaic")

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, names, shared_options, take_fields
-from geolulc.cli.progress import progress_bar
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_result, progress_bar
 
 
 @click.command("prepare")

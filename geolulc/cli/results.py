@@ -1,15 +1,17 @@
-"""How a command ends: its result on stdout, errors on stderr."""
+"""How a command speaks: its result on stdout; progress and errors on stderr."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from geolulc.errors import GeolulcError
+from geolulc.progress import Progress
 
 
 def print_result(result: Any, text: str, *, as_json: bool) -> None:
@@ -30,3 +32,20 @@ def exit_with_errors(errors: Sequence[GeolulcError | None], kind: str) -> None:
     if failed:
         click.echo(f"geolulc: {len(failed)} of {len(errors)} {kind} failed", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, unit: str, *, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar with rate and time left, as a function for the library to call."""
+    if quiet:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=description, unit=f" {unit}", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.progress import progress_bar
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_result, progress_bar
 
 
 @click.command("summarize")

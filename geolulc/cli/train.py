@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geolulc.cli.options import PATH, F, read_settings, settings_options, shared_options
-from geolulc.cli.progress import progress_bar
+from geolulc.cli.results import progress_bar
 from geolulc.learning.trackers import Tracker
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from geolulc.cli.options import (
     take_fields,
     whole_numbers,
 )
-from geolulc.cli.progress import progress_bar
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_result, progress_bar
 
 if TYPE_CHECKING:
     from geolulc.transfer.experiment import Outcome

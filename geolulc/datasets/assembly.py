@@ -26,7 +26,7 @@ from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.statistics import BandHistograms
 from geolulc.errors import DatasetError
 from geolulc.nomenclature import Nomenclature, nomenclature
-from geolulc.staging import sync
+from geolulc.staging import file_sha256, sync
 
 #: Beside a store: where the old one lies until the new one has its name.
 REPLACED: Final = ".{}.replaced"
@@ -104,7 +104,7 @@ def complete_store(
         "classes": _describe_classes(table, hot, classes),
         "train_statistics": {name: s.to_json() for name, s in statistics.items()},
         "shards": _describe_shards(folder, table, shard_count),
-        "index": {"bytes": index.stat().st_size, "sha256": layout.file_sha256(index)},
+        "index": {"bytes": index.stat().st_size, "sha256": file_sha256(index)},
     }
     layout.write_manifest(folder, manifest)
     for file in (index, folder / layout.MANIFEST_FILE):

@@ -11,6 +11,7 @@ from geolulc.datasets import layout
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
 from geolulc.errors import DatasetError
+from geolulc.staging import file_sha256
 
 _AS_IN_MANIFEST: Final = ("nomenclature", "patches", "left_out", "broken", "archives")
 
@@ -51,7 +52,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
 
 def _find_damage(path: Path, manifest: Any) -> list[str]:
     damaged = []
-    if layout.file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
+    if file_sha256(path / layout.INDEX_FILE) != manifest["index"]["sha256"]:
         damaged.append(layout.INDEX_FILE)
     for shard in manifest["shards"]:
         folder = path / shard["name"]

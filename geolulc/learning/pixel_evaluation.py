@@ -30,7 +30,7 @@ from geolulc.learning.evaluation import (
 )
 from geolulc.learning.metrics import CALIBRATION_BINS, bin_sums, error_of_bins
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.pixel_borders import near_borders
+from geolulc.learning.pixel_losses import near_borders
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import classify_patches, confusion_of
 from geolulc.learning.task_figures import BORDERS

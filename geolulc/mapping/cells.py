@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from geolulc.mapping.located_cells import LocatedCells, ShareCounts
 from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.quality import clear_pixels, clear_share, valid_pixels, valid_share
-from geolulc.mapping.strips import Strip, Windows
+from geolulc.mapping.strips import Strip
 from geolulc.mapping.window_inference import ONE, WindowEnsemble, cut
 from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import MapBlock, MapHeader
@@ -57,41 +57,10 @@ class Task:
     complete: int | None = None
 
 
-class Cells(Protocol):
-    """The cells of a map of one scene, and the windows that say something of them."""
-
-    @property
-    def header(self) -> MapHeader:
-        """The map."""
-
-    @property
-    def windows(self) -> Windows:
-        """Windows over the tile."""
-
-    @property
-    def selected(self) -> NDArray[np.bool_]:
-        """bool (row, column): windows that are wanted."""
-
-    @property
-    def ahead(self) -> int:
-        """Tasks that are queued for each thread, at most."""
-
-    def groups(self, rows: Sequence[int]) -> list[list[int]]:
-        """Rows of windows in groups, each of which is read and computed together."""
-
-    def tasks(self, rows: Sequence[int], strip: Strip) -> Iterator[Task]:
-        """The tasks of a group of rows, whose pixels are ``strip``; taken one by one."""
-
-    def leave(self, complete: int | None, *, shares: bool) -> Iterator[MapBlock]:
-        """The rows above ``complete`` that have not left yet; None: all.
-
-        ``shares``: probabilities are float32, also where they are computed in finer steps.
-        """
-
-
 class PatchCells:
     """One cell for each patch of a patch model."""
 
+    #: Tasks that are queued for each thread, at most.
     ahead = 1
 
     def __init__(
@@ -316,7 +285,6 @@ class PixelCells:
         self, ensemble: WindowEnsemble, product: Product, options: MapOptions, *, batch_size: int
     ) -> None:
         self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
-        self._name = product.name
         self.windows = ensemble.windows(product.grid)
         self._area = Area.of(product.grid, options.aoi)
         self.selected = self._area.select(self.windows)
@@ -440,6 +408,10 @@ class PixelCells:
         if not mask.all():
             codes[:, ~mask] = NODATA
         return MapBlock(row, 0, codes)
+
+
+#: The cells of a map of one scene, and the windows that say something of them.
+Cells = PatchCells | PixelCells
 
 
 def _coarser(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.story import Backdrop, SceneStory
 from geolulc.outputs.writing import write_map
 from geolulc.products import Product, open_product, true_colour
-from geolulc.progress import Progress
+from geolulc.progress import NamedProgress, silent
 from geolulc.staging import claimed, require_file_system, require_folder, require_free
 
 _LOG: Final = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ _LOG: Final = logging.getLogger(__name__)
 _BACKDROP_PIXELS: Final = 1000
 #: Before other decoding: it is short, and writing waits for it.
 _FIRST: Final = -1
-#: Opens the progress of a scene by its name.
-SceneProgress = Callable[[str], AbstractContextManager[Progress | None]]
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,6 @@ class Writing:
         return {"classes" if self.exclusive else "probabilities": out}
 
 
-def _silent(_: str) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
 def map_scenes(
     scenes: Sequence[Path],
     out: Path,
@@ -77,7 +71,7 @@ def map_scenes(
     output: OutputOptions,
     overwrite: bool = False,
     description: Mapping[str, Any] | None = None,
-    progress: SceneProgress = _silent,
+    progress: NamedProgress = silent,
 ) -> list[SceneResult]:
     """Map scenes into files.
 
@@ -114,7 +108,7 @@ def map_scene(
     writing: Writing,
     *,
     single: bool,
-    progress: SceneProgress = _silent,
+    progress: NamedProgress = silent,
 ) -> SceneResult:
     """Map one scene on a mapper that others were or will be mapped on.
 
@@ -159,7 +153,7 @@ class _Opened:
 
 
 class _Batch:
-    def __init__(self, out: Path, single: bool, writing: Writing, progress: SceneProgress) -> None:
+    def __init__(self, out: Path, single: bool, writing: Writing, progress: NamedProgress) -> None:
         self._out, self._single, self._writing, self._progress = out, single, writing, progress
         self._targets: dict[Path, Path] = {}
 

@@ -14,8 +14,7 @@ import pystac
 from geolulc import __version__
 from geolulc.errors import OutputError
 from geolulc.maps.header import MapHeader
-from geolulc.outputs.footprint import footprint
-from geolulc.outputs.stac import write_json
+from geolulc.outputs.stac import footprint, write_json
 from geolulc.staging import staged
 
 COLLECTION_NAME: Final = "collection.json"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +19,12 @@ from geolulc.mosaics.story import MosaicStory
 from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.tags import mosaic_of
-from geolulc.progress import Progress
+from geolulc.progress import NamedProgress, silent
 from geolulc.staging import require_folder
 
 #: What a mosaic can stand for.
 PERIODS: Final = ("month", "season", "year")
 _SEASONS: Final = ("DJF", "MAM", "JJA", "SON")
-#: Opens the progress of a period by its name.
-PeriodProgress = Callable[[str], AbstractContextManager[Progress | None]]
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,6 @@ def period_of(time: datetime, by: str) -> str:
     return f"{time:%Y}"
 
 
-def _silent(_: str) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
 def make_mosaics(
     paths: Sequence[Path],
     out: Path,
@@ -67,7 +60,7 @@ def make_mosaics(
     by: str,
     *,
     overwrite: bool = False,
-    progress: PeriodProgress = _silent,
+    progress: NamedProgress = silent,
 ) -> list[PeriodResult]:
     """Combine the maps of each period into ``out``/PERIOD.tif, from the first to the last.
 

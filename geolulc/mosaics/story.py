@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from geolulc import __version__
 from geolulc.maps.header import MapHeader
@@ -19,7 +19,7 @@ from geolulc.mosaics.collection import CollectionFile, write_mosaic_collection
 from geolulc.mosaics.grids import MosaicGrid
 from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.sources import PROBABILITIES, MapSource
-from geolulc.outputs.story import ItemFacts, Origin, grid_facts, relative_href
+from geolulc.outputs.story import ItemFacts, Origin, Story, grid_facts, relative_href
 from geolulc.outputs.tags import MOSAIC
 
 #: So many names of maps at most stand in the tags of every file; the STAC Item links to all.
@@ -34,8 +34,8 @@ _IN_WORDS: Final = {
 
 
 @dataclass(frozen=True)
-class MosaicStory:
-    """The maps of a mosaic and how they were combined: ``geolulc.outputs.story.Story``.
+class MosaicStory(Story):
+    """The maps of a mosaic and how they were combined.
 
     Attributes:
         name: of the mosaic.
@@ -50,9 +50,7 @@ class MosaicStory:
     grid: MosaicGrid
     options: MosaicOptions
     shared: CollectionFile | None = None
-    mosaic: bool = field(default=True, init=False)
-    model: None = field(default=None, init=False)
-    backdrop: None = field(default=None, init=False)
+    mosaic: ClassVar[bool] = True
 
     @property
     def alone(self) -> bool:

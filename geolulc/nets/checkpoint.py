@@ -27,12 +27,11 @@ from geolulc.nets.network import LandCoverNet
 from geolulc.nets.safetensors_files import (
     TensorFile,
     compare_shapes,
-    hash_file,
     read_header,
     read_tensors,
 )
 from geolulc.nets.snapshots import is_snapshot, load_snapshot
-from geolulc.staging import staged
+from geolulc.staging import file_sha256, staged
 
 #: Name of the checkpoint in a run folder.
 CHECKPOINT_NAME: Final = "model.safetensors"
@@ -102,7 +101,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
         temperature=settings.temperature,
         provenance=settings.provenance,
         name=settings.name,
-        sha256=hash_file(file),
+        sha256=file_sha256(file),
     )
 
 

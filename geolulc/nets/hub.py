@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import CheckpointError
-from geolulc.nets.safetensors_files import hash_file
+from geolulc.staging import file_sha256
 
 #: Owners on the hub whose names alone say that a model is meant; hf://owner/name for others.
 KNOWN_OWNERS: Final = frozenset({"BIFOLD-BigEarthNetv2-0", "hackelle"})
@@ -58,10 +58,10 @@ def fetch_file(
             expected="a public file of that name",
             remedy="Check the name; geolulc models lists those that are known.",
         ) from error
-    if sha256 and not hash_file(path).startswith(sha256):
+    if sha256 and not file_sha256(path).startswith(sha256):
         raise CheckpointError(
             path,
-            found=f"checksum {hash_file(path)[:12]}…",
+            found=f"checksum {file_sha256(path)[:12]}…",
             expected=f"{sha256}…",
             remedy="Remove the file and fetch it again.",
         )

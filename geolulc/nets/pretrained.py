@@ -27,8 +27,9 @@ from geolulc.nets.published_encoders import (
     convention_of,
     fetch_encoder,
 )
-from geolulc.nets.safetensors_files import hash_file, read_header
+from geolulc.nets.safetensors_files import read_header
 from geolulc.nets.weight_files import read_weights
+from geolulc.staging import file_sha256
 
 #: What training scripts put before timm's names.
 _PREFIXES = (
@@ -100,7 +101,7 @@ def start_from(
         prefix, convention = _most_alike(own, encoder.bands) if own else ("", None)
         part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         records.append(_start(encoder, file, part, convention, normalisation))
-    return {"file": file.name, "sha256": hash_file(file), **records[0]}
+    return {"file": file.name, "sha256": file_sha256(file), **records[0]}
 
 
 def _own_encoders(file: Path) -> dict[str, InputConvention]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +74,6 @@ def finite_tensors(file: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]
                 remedy="The training diverged or the file is damaged; use another one.",
             )
     return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
-
-
-def hash_file(file: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def compare_shapes(

@@ -30,8 +30,9 @@ from geolulc.nets.early import EarlyFusion
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
-from geolulc.nets.safetensors_files import compare_shapes, hash_file, read_header, read_tensors
+from geolulc.nets.safetensors_files import compare_shapes, read_header, read_tensors
 from geolulc.nomenclature import BEN19
+from geolulc.staging import file_sha256
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.safetensors"
@@ -119,7 +120,7 @@ def load_snapshot(folder: Path, *, band_order: str | None = None) -> Model:
         "band_order": list(order),
         "made_with": "reben-training-scripts and ConfigILM",
     }
-    return Model(net, provenance=provenance, name=title, sha256=hash_file(file))
+    return Model(net, provenance=provenance, name=title, sha256=file_sha256(file))
 
 
 def _build(file: Path, config: NetConfig) -> EarlyFusion:

@@ -8,31 +8,38 @@ only version 1, which is not that of STAC 1.1's bands.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import antimeridian
+import numpy as np
 import pystac
 import rasterio
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
 from pystac.extensions.classification import Classification, ClassificationExtension
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from geolulc import __version__
+from geolulc.grid import Extent
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import MapFigures
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
 from geolulc.outputs.files import MapKind, outputs_of
-from geolulc.outputs.footprint import footprint
 from geolulc.outputs.story import Story
+from geolulc.staging import file_sha256
 
 #: Extensions that pystac does not declare itself.
 _RASTER: Final = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 _PROCESSING: Final = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 _COG: Final = "image/tiff; application=geotiff; profile=cloud-optimized"
+#: Corners along a side of a footprint: the straight side of an extent is a curve in degrees.
+_POINTS: Final = 8
 _MEDIA_TYPES: Final = {
     ".tif": _COG,
     ".tiff": _COG,
@@ -130,8 +137,7 @@ def class_objects(classes: tuple[LandCoverClass, ...]) -> list[Classification]:
 
 def checksum(path: Path) -> str:
     """SHA-256 of a file as a multihash in hexadecimal (code 12, length 20)."""
-    with path.open("rb") as file:
-        return "1220" + hashlib.file_digest(file, "sha256").hexdigest()
+    return "1220" + file_sha256(path)
 
 
 def write_json(path: Path, item: pystac.Item | pystac.Collection) -> None:
@@ -197,3 +203,27 @@ def _band(dataset: Any, band: int) -> dict[str, Any]:
         found["raster:scale"] = dataset.scales[band - 1]
         found["raster:offset"] = dataset.offsets[band - 1]
     return found
+
+
+def footprint(extent: Extent) -> tuple[dict[str, Any], list[float]]:
+    """Geometry of the extent in longitude and latitude (WGS 84), and its bounding box.
+
+    One across the 180th meridian is a MultiPolygon, and its box has west > east
+    (RFC 7946, 3.1.9 and 5.2).
+    """
+    ring = shapely.Polygon(np.column_stack(_outline(extent)).round(7))
+    if np.ptp(ring.exterior.xy[0]) <= 180:
+        return shapely.geometry.mapping(ring), list(ring.bounds)
+    # the straight side of an extent is no great circle: it is cut as it is drawn
+    both = antimeridian.fix_polygon(ring, great_circle=False)
+    return shapely.geometry.mapping(both), antimeridian.bbox(both)
+
+
+def _outline(extent: Extent) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    t = np.linspace(0, 1, _POINTS)[:-1]
+    o, e = np.zeros_like(t), np.ones_like(t)
+    # counter-clockwise from the lower left corner
+    x = extent.left + extent.width * np.concatenate([t, e, 1 - t, o])
+    y = extent.top - extent.height + extent.height * np.concatenate([o, t, e, 1 - t])
+    longitude, latitude = Transformer.from_crs(extent.crs, 4326, always_xy=True).transform(x, y)
+    return np.asarray(longitude), np.asarray(latitude)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from affine import Affine
@@ -70,37 +71,34 @@ class ItemFacts:
     collection: tuple[str, str] | None = None
 
 
-class Story(Protocol):
-    """The origin of a map."""
+class Story(ABC):
+    """The origin of a map.
 
-    @property
-    def mosaic(self) -> bool:
-        """Whether the map is a mosaic, which has some outputs of its own."""
-        ...
+    Attributes:
+        mosaic: whether the map is a mosaic, which has some outputs of its own.
+        model: the description by ``geolulc.nets.describe_model``; None if the model is not known.
+        backdrop: a true-colour image for picture and report: uint8 (rows, columns, 3) and its
+            pixel → projected transform.
+    """
+
+    mosaic: ClassVar[bool] = False
+    model: Mapping[str, Any] | None = None
+    backdrop: Backdrop | None = None
 
     @property
     def alone(self) -> bool:
         """Whether the map has a STAC Collection of its own: the part "stac.collection"."""
-        ...
-
-    @property
-    def model(self) -> Mapping[str, Any] | None:
-        """The description by ``geolulc.nets.describe_model``; None if the model is not known."""
-        ...
-
-    @property
-    def backdrop(self) -> Backdrop | None:
-        """The true-colour image for picture and report, if there is one."""
-        ...
+        return False
 
     def tags(self, figures: MapFigures) -> Mapping[str, str]:
         """Further tags, besides the ones of ``tags.map_tags``."""
-        ...
+        return {}
 
+    @abstractmethod
     def facts(self, header: MapHeader, figures: MapFigures) -> Mapping[str, object]:
         """The head of the report: name → value."""
-        ...
 
+    @abstractmethod
     def item(
         self, header: MapHeader, figures: MapFigures, targets: Mapping[str, Path], folder: Path
     ) -> ItemFacts:
@@ -115,33 +113,21 @@ class Story(Protocol):
         Raises:
             OutputError: the sensing time is not known.
         """
-        ...
 
-    def write_others(self, targets: Mapping[str, Path]) -> None:
+    def write_others(self, targets: Mapping[str, Path]) -> None:  # noqa: B027 - most have none
         """Write the parts that only this kind of map has, once the Item is written."""
-        ...
 
 
 @dataclass(frozen=True)
-class SceneStory:
+class SceneStory(Story):
     """The map of one scene; ``MapHeader.scene`` and ``MapHeader.model`` have the names.
 
-    Attributes:
-        model: the description by ``geolulc.nets.describe_model``, for STAC and report.
-        source: the product, for STAC's link to it.
-        backdrop: a true-colour image for picture and report: uint8 (rows, columns, 3) and its
-            pixel → projected transform.
+    ``source`` is the product, for STAC's link to it; other attributes as in ``Story``.
     """
 
     model: Mapping[str, Any] | None = None
     source: Path | None = None
     backdrop: Backdrop | None = None
-    mosaic: bool = field(default=False, init=False)
-    alone: bool = field(default=False, init=False)
-
-    def tags(self, figures: MapFigures) -> Mapping[str, str]:
-        """No further tags: ``tags.map_tags`` has scene and model from the header."""
-        return {}
 
     def facts(self, header: MapHeader, figures: MapFigures) -> Mapping[str, object]:
         """Scene, grid, mapped area and classes."""
@@ -185,9 +171,6 @@ class SceneStory:
             origins,
             {"platform": scene["platform"].lower()} if "platform" in scene else {},
         )
-
-    def write_others(self, targets: Mapping[str, Path]) -> None:
-        """No other parts."""
 
 
 def grid_facts(header: MapHeader, figures: MapFigures, remark: str = "") -> dict[str, object]:

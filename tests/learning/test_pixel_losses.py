@@ -18,8 +18,12 @@ from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.calibration import fit_softmax_temperature
-from geolulc.learning.pixel_borders import near_borders
-from geolulc.learning.pixel_losses import make_pixel_loss, pixel_weights, presence_loss
+from geolulc.learning.pixel_losses import (
+    make_pixel_loss,
+    near_borders,
+    pixel_weights,
+    presence_loss,
+)
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import confusion_of
 

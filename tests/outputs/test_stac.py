@@ -23,7 +23,7 @@ from geolulc.errors import OutputError
 from geolulc.grid import TileGrid
 from geolulc.nomenclature import BEN19
 from geolulc.outputs import SceneStory, save_model_item
-from geolulc.outputs.footprint import footprint
+from geolulc.outputs.stac import footprint
 
 
 @pytest.fixture
