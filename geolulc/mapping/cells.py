@@ -127,7 +127,7 @@ class PatchCells:
         tops = [grid.patch_top(row) - grid.patch_top(rows[0]) for row in rows]
         parts = [{r: dn[:, _lines(top, size, r)] for r, dn in strip.dn.items()} for top in tops]
         valid = np.stack([valid_share(part, self._lefts, size) for part in parts])
-        self._note(rows, tops, valid, strip)
+        self._keep_quality(rows, tops, valid, strip)
         enough = (valid >= self._options.min_valid) & (valid > 0)
         wanted = enough & self.selected[rows]
         yield from self._before(rows)
@@ -144,7 +144,7 @@ class PatchCells:
         """What is complete once they are."""
         yield Task(complete=rows[-1] + 1)
 
-    def _note(
+    def _keep_quality(
         self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
     ) -> None:
         """Keep the valid and clear shares of the cells."""
@@ -242,7 +242,7 @@ class InnerCells(PatchCells):
     def _after(self, rows: Sequence[int]) -> Iterator[Task]:
         yield from ()
 
-    def _note(
+    def _keep_quality(
         self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
     ) -> None:
         top = self.windows.patch_top(rows[0])
