@@ -122,12 +122,14 @@ def test_the_files_of_a_lost_worker_go(tmp_path: Path, kind: str, chosen: bool) 
     """It was killed between its renames: map.tif, the last one, has not its name yet."""
     outputs, endings = TWO[kind]
     out, other = tmp_path / "map.tif", tmp_path / "map_notes.txt"
-    folder = tmp_path / ".map.tif.partial-abc-lost-host-1"
+    folder = tmp_path / ".map.tif.partial-abcdefgh-lost-host-1"
     folder.mkdir()
-    for path in (folder / "map.tif", folder / ".publishing", other):
+    published = [out.with_name(f"map{ending}") for ending in endings]
+    for path in (folder / "map.tif", other, *published):
         path.touch()
-    for ending in endings:
-        out.with_name(f"map{ending}").touch()
+    found = {path.name: path.stat() for path in (folder / "map.tif", *published)}
+    new = {name: [s.st_ino, s.st_size, s.st_mtime_ns] for name, s in found.items()}
+    (folder / ".publishing").write_text(json.dumps({"main": "map.tif", "new": new}))
     remove_lost(
         out,
         pixels=kind == "pixels",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geolulc.errors import ParameterError, ProductError
-from geolulc.grid import PATCH_SIZE, MapGrid, TileGrid
+from geolulc.grid import PATCH_SIZE, Grid, MapGrid, TileGrid
 
 FULL = TileGrid("EPSG:32632", 399960.0, 5300040.0, 109_800, 109_800)
 
@@ -73,12 +74,11 @@ def test_patches_are_centred_on_cells_as_far_as_the_grid_and_the_tile_let_them(
                 assert start(i) == (0 if centred < 0 else extent - PATCH_SIZE)
 
 
-def test_bounds_are_cut_to_the_tile() -> None:
-    grid = MapGrid(FULL)
-    assert grid.bounds(0, 0) == (399960.0, 5298840.0, 401160.0, 5300040.0)
-    left, bottom, right, top = grid.bounds(91, 91)
-    assert (right - left, top - bottom) == (600.0, 600.0)
-    assert (right, bottom) == (FULL.left + 109_800, FULL.top - 109_800)
+def test_edges_are_cut_to_the_tile() -> None:
+    x, y = Grid.over(FULL, PATCH_SIZE).edges()
+    assert (x[0], x[1], y[0], y[1]) == (399960.0, 401160.0, 5300040.0, 5298840.0)
+    assert (x[92] - x[91], y[91] - y[92]) == (600.0, 600.0)
+    assert (x[92], y[92]) == (FULL.left + 109_800, FULL.top - 109_800)
 
 
 @given(tiles, strides)
@@ -102,10 +102,8 @@ def test_windows_lie_inside_on_the_60_m_grid_and_share_their_ground(
 
 @given(tiles, strides)
 def test_cells_tile_the_ground_exactly(tile: TileGrid, stride: int) -> None:
-    grid = MapGrid(tile, stride)
-    rows, columns = grid.shape
-    widths = [grid.bounds(0, c)[2] - grid.bounds(0, c)[0] for c in range(columns)]
-    heights = [grid.bounds(r, 0)[3] - grid.bounds(r, 0)[1] for r in range(rows)]
+    x, y = MapGrid(tile, stride).cells.edges()
+    widths, heights = np.diff(x), -np.diff(y)
     assert min(widths) > 0
     assert min(heights) > 0
     assert sum(widths) == tile.width
@@ -141,7 +139,7 @@ def test_a_tile_off_the_60_m_grid_is_refused() -> None:
 
 def test_transforms_place_pixels_and_cells() -> None:
     assert FULL.transform(20) @ (3, 2) == (400020.0, 5300000.0)
-    assert MapGrid(FULL, 600).transform @ (1, 1) == (400560.0, 5299440.0)
+    assert MapGrid(FULL, 600).cells.transform @ (1, 1) == (400560.0, 5299440.0)
     assert FULL.shape(60) == (1830, 1830)
 
 
