@@ -496,7 +496,7 @@ def test_no_space_left_is_said(v1: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", LITTLE_SPACE, v1, out]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "OutputError" in done.stderr
-    assert "found File too large; expected to write the whole store" in done.stderr
+    assert "found File too large; expected to write the whole output" in done.stderr
     assert not out.exists()
     prepare_store(v1, out)
     assert [p.name for p in tmp_path.iterdir()] == ["s"]
