@@ -4,6 +4,7 @@ Their parts have the names that the fusions of patch networks give them: a patch
 serve as ``pretrained``. Each works on windows of any size in steps of 60 m; one whose sides
 ``multiple`` metres divide is not padded. ``border`` metres on each side of a window that no one
 asks for are not computed where that saves something: on the grids that the decoder comes back to.
+Patch networks have no way back to pixels and no borders: only parts are shared with them.
 """
 
 from __future__ import annotations
