@@ -1,5 +1,4 @@
 """Figures of pixels that have one class each, all from a confusion matrix.
-
 The ratios are those of ``metrics``; its rankings by score need every score, too many for pixels.
 
 A confusion matrix is int64 (C, C): pixels of the class of the row in the reference, and of the

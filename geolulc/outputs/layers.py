@@ -34,6 +34,8 @@ from geolulc.outputs.rasters import Band, RasterPlan
 DEPTH: Final = 3
 #: The number of classes present, the first band of ``presence``.
 COUNT_BAND: Final = "Number of classes present"
+#: Cells along a block of the files: mosaics read maps in such blocks, cells of many maps at once.
+_CELL_BLOCK, _PIXEL_BLOCK = 256, 512
 _MEANINGS: Final = {
     "Entropy": "mean binary entropy of the classes in bits: 0 sure, 1 nothing is known",
     "Margin": "highest less second highest probability: near 0 the dominant class is a close call",
@@ -100,6 +102,7 @@ class Layer:
             encoding.nodata,
             self.overviews,
             {c.code: c.rgb for c in header.land_cover} if self.colored else None,
+            _PIXEL_BLOCK if header.exclusive else _CELL_BLOCK,
         )
 
 

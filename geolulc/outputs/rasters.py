@@ -24,8 +24,6 @@ from rasterio.windows import Window
 from geolulc.errors import OutputError
 from geolulc.grid import Grid
 
-#: Cells along a block of the file.
-_BLOCK: Final = 512
 #: Rows written at a time: 27 MB of a tile at 10 m with 19 classes.
 ROWS: Final = 128
 #: Two blocks of the file make a block of a mosaic; many make some whole rows of a scene's map.
@@ -45,7 +43,6 @@ _COG: Final[Mapping[str, Any]] = {
     "driver": "COG",
     "compress": "DEFLATE",  # every reader has it
     "level": 4,  # faster than 6, files are hardly larger
-    "blocksize": _BLOCK,
     "bigtiff": "IF_SAFER",
     "num_threads": "ALL_CPUS",  # compression; the bytes are the same
 }
@@ -81,6 +78,7 @@ class RasterPlan:
         nodata: value of cells without data, and of cells that are never written.
         overviews: resampling of overviews: "AVERAGE", "MODE" or "NEAREST".
         colors: colour table of a single uint8 band.
+        block: cells along a block of the file.
     """
 
     grid: Grid
@@ -89,6 +87,7 @@ class RasterPlan:
     nodata: float
     overviews: str = "NEAREST"
     colors: Mapping[int, tuple[int, int, int]] | None = None
+    block: int = 512
 
 
 def scratch_raster(path: Path, plan: RasterPlan) -> Any:
@@ -152,8 +151,8 @@ class RasterWriter:
         write_block(self._scratch, row, column, values)
         for statistics, band in zip(self._statistics, values, strict=True):
             statistics.add(band)
-        for place, piece in _pieces(row, column, values):
-            block = place.row_off // _BLOCK, place.col_off // _BLOCK
+        for place, piece in _pieces(row, column, values, self._plan.block):
+            block = place.row_off // self._plan.block, place.col_off // self._plan.block
             self._checksums.setdefault(block, []).append((place, _checksum(piece)))
 
     def finish(self, tags: Mapping[str, str]) -> None:
@@ -177,6 +176,7 @@ class RasterWriter:
                 self._blocks,
                 self._path,
                 **_COG,
+                blocksize=plan.block,
                 predictor="NO" if plan.colors else "YES",
                 overview_resampling=plan.overviews,
             )
@@ -205,8 +205,9 @@ class RasterWriter:
     def _is_written(
         self, dataset: Any, row: int, column: int, places: Sequence[tuple[Window, int]]
     ) -> bool:
-        top, left = row * _BLOCK, column * _BLOCK
-        high, wide = min(_BLOCK, dataset.height - top), min(_BLOCK, dataset.width - left)
+        side = self._plan.block
+        top, left = row * side, column * side
+        high, wide = min(side, dataset.height - top), min(side, dataset.width - left)
         values = dataset.read(window=Window(left, top, wide, high))
         for place, checksum in places:
             rows = slice(place.row_off - top, place.row_off - top + place.height)
@@ -216,18 +217,20 @@ class RasterWriter:
         return True
 
 
-def _pieces(row: int, column: int, values: NDArray[Any]) -> Iterator[tuple[Window, NDArray[Any]]]:
+def _pieces(
+    row: int, column: int, values: NDArray[Any], side: int
+) -> Iterator[tuple[Window, NDArray[Any]]]:
     """The parts of ``values`` that lie in one block of the file each, with their place in it."""
     high, wide = values.shape[1:]
-    for top, bottom in _cuts(row, row + high):
-        for left, right in _cuts(column, column + wide):
+    for top, bottom in _cuts(row, row + high, side):
+        for left, right in _cuts(column, column + wide, side):
             piece = values[:, top - row : bottom - row, left - column : right - column]
             yield Window(left, top, right - left, bottom - top), piece
 
 
-def _cuts(start: int, stop: int) -> Iterator[tuple[int, int]]:
+def _cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
     while start < stop:
-        end = min((start // _BLOCK + 1) * _BLOCK, stop)
+        end = min((start // side + 1) * side, stop)
         yield start, end
         start = end
 

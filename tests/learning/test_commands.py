@@ -111,7 +111,7 @@ def test_find_lr_prints_and_draws(made, tmp_path) -> None:
     result = run("train", made, tmp_path / "rates", "--find-lr", *QUICK, "--batch-size", "2")
     assert "steepest at" in result.stdout
     assert {p.name for p in (tmp_path / "rates").iterdir()} == {
-        "config.toml", "rates.csv", "rates.png",
+        "config.toml", "rates.csv", "rates.png", ".geolulc.json",
     }  # fmt: skip
 
 

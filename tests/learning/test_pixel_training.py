@@ -82,7 +82,7 @@ class TestTraining:
     def test_a_run_leaves_a_model_of_pixels(self, run, store) -> None:
         assert {p.name for p in run.iterdir()} == {
             "class_iou.png", "config.toml", "history.csv", "history.png", "model.safetensors",
-            "summary.json",
+            "summary.json", ".geolulc.json",
         }  # fmt: skip
         model = load_checkpoint(run)
         assert model.net.task == "pixel"
@@ -204,6 +204,7 @@ class TestEvaluation:
         write_pixel_report(model, opened, evaluation, tmp_path / "report")
         assert {p.name for p in (tmp_path / "report").iterdir()} == {
             "report.md", "evaluation.json", "class_iou.png", "confusion.png", "patches.png",
+            ".geolulc.json",
         }  # fmt: skip
         text = (tmp_path / "report" / "report.md").read_text()
         assert "Agreement with CORINE, not accuracy" in text
