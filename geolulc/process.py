@@ -36,8 +36,8 @@ def tune_memory() -> None:
     has seen larger blocks freed, and cuts what is free at the end of a heap: every window pays for
     its pages anew. Larger blocks than those of a window still go back at once. See mallopt(3).
 
-    torch looks at the variable at its first large tensor, and then asks for huge pages: without
-    them windows spend much of their time on page faults.
+    torch looks at the variable at its first large tensor, and then asks for huge pages: windows
+    then cause fewer page faults.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     library = _library()

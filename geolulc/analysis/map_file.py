@@ -33,8 +33,8 @@ _WINDOW: Final = 1024
 _WINDOW_OF_ALL: Final = 512
 #: ``read_map`` holds at most so many values: a map of 43 classes at 120 m has 36 million.
 _MOST_VALUES: Final = 2**30
-#: A probability of 1 in steps of 0.004 or 0.0001 can pass it by rounding.
-_HIGHEST: Final = 1.0001
+#: A probability or share of 1, in steps of 0.004 or 0.0001 can pass it by rounding.
+HIGHEST: Final = 1.0001
 #: Errors that tags which geolulc did not write lead to.
 _MALFORMED: Final = (
     ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError,
@@ -106,7 +106,7 @@ class MapFile:
         values = self.values(window)
         shares = ENCODINGS[values.dtype.name].decode(values)
         # not all damage keeps a block from being unpacked
-        if (shares < 0).any() or (shares > _HIGHEST).any():
+        if (shares < 0).any() or (shares > HIGHEST).any():
             raise self.damaged("probabilities outside 0 to 1")
         p = values if self.header.exclusive else shares
         return MapBlock(window.row_off, window.col_off, p)

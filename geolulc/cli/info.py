@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, json_option
+from geolulc.cli.results import print_result
 from geolulc.errors import GeolulcError
 
 
@@ -24,12 +24,8 @@ def command(path: Path, verify: bool, as_json: bool) -> None:
     """
     kind, description = describe(path, verify=verify)
     description.pop("kind", None)
-    if as_json:
-        click.echo(json.dumps({"kind": kind, **description}, indent=2, ensure_ascii=False))
-    else:
-        click.echo(f"{path}: {kind}")
-        for line in lines(description):
-            click.echo(line)
+    text = "\n".join([f"{path}: {kind}", *lines(description)])
+    print_result({"kind": kind, **description}, text, as_json=as_json)
 
 
 def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,15 @@ class MapHeader:
         if self.thresholds:
             return np.asarray(self.thresholds, np.float32)
         return np.full(len(self.classes), DEFAULT_THRESHOLD, np.float32)
+
+    @property
+    def sensing_time(self) -> datetime | None:
+        """When the scene was sensed, in UTC where it names no zone; None if no time is known."""
+        try:
+            time = datetime.fromisoformat(self.scene.get("sensing_time", ""))
+        except ValueError:
+            return None
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

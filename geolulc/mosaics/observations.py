@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geolulc.analysis.map_file import MapFile, open_map
+from geolulc.analysis.map_file import HIGHEST, MapFile, open_map
 from geolulc.grid import LOCATED_CELLS, Grid, MapGrid, TileGrid
 from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import MapHeader
@@ -37,8 +37,6 @@ _MARGINAL: Final = 1e-3
 _MOST_OPEN: Final = 24
 #: Bands of the raster of shares.
 _VALID, _CLEAR = "Valid share", "Clear share"
-#: A share of 1 can pass it by rounding.
-_HIGHEST: Final = 1.0001
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class MapReader:
             for share, name in zip(shares, (_VALID, _CLEAR), strict=True):
                 if name in raster.dataset.descriptions:
                     share[:] = raster.values(window, [name])[0]
-                if np.nanmin(share, initial=0) < 0 or np.nanmax(share, initial=0) > _HIGHEST:
+                if np.nanmin(share, initial=0) < 0 or np.nanmax(share, initial=0) > HIGHEST:
                     raise raster.damaged("shares outside 0 to 1")
         return shares
 

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,6 +138,9 @@ def _read_source(raster: MapFile) -> MapSource | None:
     if MOSAIC in raster.tags:
         raise _unusable(raster.path, "a mosaic")
     contents: Any = _all_tags(raster)
+    if header.sensing_time is None:
+        text = header.scene.get("sensing_time", "")
+        raise _unusable(raster.path, f"a map of a scene with the sensing time {text!r}")
     beside: str | None
     if header.exclusive:
         beside, more = _probabilities_beside(raster)
@@ -147,7 +150,7 @@ def _read_source(raster: MapFile) -> MapSource | None:
     return MapSource(
         path=raster.path,
         header=header,
-        time=_sensing_time(raster),
+        time=header.sensing_time,
         beside=beside,
         digest=hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest(),
     )
@@ -183,16 +186,6 @@ def _probabilities_beside(raster: MapFile) -> tuple[str, list[Any]]:
         expected=f"{path.stem}_top3.tif, or {' or '.join(f'_{n}.tif' for n in PROBABILITIES[::2])}",
         remedy="Map the scene again with top3 among the --outputs.",
     )
-
-
-def _sensing_time(raster: MapFile) -> datetime:
-    """When the scene of a map was sensed."""
-    text = raster.header.scene.get("sensing_time", "")
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise _unusable(raster.path, f"a map of a scene with the sensing time {text!r}") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _require_different(sources: Sequence[MapSource]) -> None:

@@ -12,7 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -207,15 +207,12 @@ def _word(text: str, marks: str) -> str:
 
 
 def _sensing_time(header: MapHeader, path: Path) -> datetime:
-    """When the scene was sensed, in UTC."""
-    text = header.scene.get("sensing_time", "")
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
+    """When the scene was sensed; ``path``: the Item that must say it."""
+    if header.sensing_time is None:
         raise OutputError(
             path.name,
-            found=f"a scene with the sensing time {text!r}",
+            found=f"a scene with the sensing time {header.scene.get('sensing_time', '')!r}",
             expected="an ISO 8601 time: a STAC Item must say when",
             remedy="Leave stac out of the outputs, or give the scene's sensing_time.",
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        )
+    return header.sensing_time

@@ -182,8 +182,7 @@ def test_a_killed_worker_and_a_killed_client(tmp_path, scenes, client, address, 
 def test_ctrl_c(tmp_path, scenes, model):
     maps = tmp_path / "maps"
     process = start(model, *scenes, "-o", maps, "--workers", 1, *SLOW, "-q")
-    wait_for(lambda: maps.is_dir() and leftovers(maps))
-    time.sleep(8)  # the worker has begun
+    wait_for(lambda: list(maps.glob(".*.partial-*")))  # the worker is at the first of three scenes
     os.killpg(process.pid, signal.SIGINT)
     stderr = process.communicate(timeout=30)[1]
     assert process.returncode == 130

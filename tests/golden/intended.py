@@ -11,7 +11,7 @@ _DIGEST = "made of the maps' tags, their statistics included, which are summed u
 _WORDS = (
     "the page of a mosaic speaks of pixels where it holds pixels (a bug), and names the classes"
 )
-_SAMPLE = "pages show at most 800 cells a side, of all maps; mosaics had 730 and whole maps all"
+_SAMPLE = "pages are made from at most 800 cells a side; mosaics had 730 and whole maps all"
 _UNIT = "a mosaic of pixels said that it holds cells (a bug)"
 _ENTROPY = "probabilities are decoded by one function: some are one step of 1/250 off"
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"

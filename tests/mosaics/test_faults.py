@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -279,7 +280,8 @@ def test_wrong_usage(
 
 # forks: rasterio and pandas are loaded once
 FORKS = """
-import os, resource, signal, sys, time
+import os, resource, signal, sys
+from itertools import count
 from pathlib import Path
 from geolulc.errors import OutputError
 from geolulc.mosaics import MosaicOptions, make_mosaic
@@ -291,7 +293,7 @@ kind, maps, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 combine = f"combine_{kind}"
 main = "probabilities" if kind == "cells" else "classes"
 
-def start(out, outputs, limit=None, slow=0.0):
+def start(out, outputs, limit=None, killed_at=None):
     child = os.fork()
     if child:
         return child
@@ -300,9 +302,10 @@ def start(out, outputs, limit=None, slow=0.0):
         if limit is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        if slow:
-            plain = getattr(blocks, combine)
-            setattr(blocks, combine, lambda *a: (time.sleep(slow), plain(*a))[1])
+        if killed_at is not None:
+            plain, calls = getattr(blocks, combine), count()
+            kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+            setattr(blocks, combine, lambda *a: (next(calls) == killed_at and kill(), plain(*a))[1])
             blocks.BLOCKS = {False: 16, True: 64}
             blocks._BUDGET = 20_000
         options = MosaicOptions(crs="EPSG:3035" if kind == "cells" else None)
@@ -322,15 +325,9 @@ for output, limit in [*limits[kind], ("vectors", 60_000), ("stac", 500)]:
     print("full", output, limit, code, *sorted(os.listdir(there)), flush=True)
 out = folder / "killed" / "m.tif"
 out.parent.mkdir()
-for i in range(4):
-    child = start(out, None, slow=0.05)
-    time.sleep(0.1 + 0.3 * i)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    seen = [n for n in os.listdir(out.parent) if not n.startswith(".")]
-    print("killed", *seen, flush=True)
-    if "m.tif" in seen:
-        break
+for block in (0, 1, 2, 3):
+    code = os.waitstatus_to_exitcode(os.waitpid(start(out, None, killed_at=block), 0)[1])
+    print("killed", code, *(n for n in os.listdir(out.parent) if n[0] != "."), flush=True)
 code = os.waitstatus_to_exitcode(os.waitpid(start(out, (main,)), 0)[1])
 print("again", code, *sorted(os.listdir(out.parent)), flush=True)
 """
@@ -353,6 +350,6 @@ def test_full_disks_and_kills_leave_nothing_that_looks_complete(
         if line[0] == "full":
             assert line[3:] == ["7"], line  # an OutputError, and an empty folder
         if line[0] == "killed":
-            assert line == ["killed"]
+            assert line == ["killed", str(-signal.SIGKILL)]
     more = ["m.tif.aux.xml"] if kind == "pixels" else []
     assert lines[-1] == ["again", "0", "m.qml", "m.tif", *more]
