@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.errors import ParameterError
 from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble, turned
 from geolulc.mapping.windows import WindowGrid
@@ -28,23 +27,6 @@ _ROWS: Final = 12
 
 class WindowEnsemble(Ensemble):
     """Pixel models of the same classes, ready to run; their probabilities are averaged."""
-
-    def __init__(
-        self,
-        models: Sequence[Model],
-        device: torch.device,
-        *,
-        test_time_augmentation: bool = False,
-    ) -> None:
-        for model in models:
-            if model.net.task != "pixel":
-                raise ParameterError(
-                    f"model {model.name}",
-                    found="a model of patches beside models of pixels",
-                    expected="models of one kind",
-                    remedy="Average pixel models, or patch models.",
-                )
-        super().__init__(models, device, test_time_augmentation=test_time_augmentation)
 
     def windows(self, tile: TileGrid) -> WindowGrid:
         """Windows that suit every model."""

@@ -32,9 +32,14 @@ class Encoding:
 
     def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Values (class, …) as probabilities float32, NaN = no data in any class."""
-        unknown = ~np.isfinite(values) if self.dtype == "float32" else values == self.nodata
-        shares = values * self.scale if self.scale != 1 else values
-        return np.where(unknown.any(axis=0), np.float32(np.nan), shares).astype(np.float32)
+        if self.dtype == "float32":
+            shares = values.astype(np.float32)
+        else:
+            table = (np.arange(int(self.nodata) + 1) * self.scale).astype(np.float32)
+            table[-1] = np.nan
+            shares = table[values]
+        shares[:, ~np.isfinite(shares).all(axis=0)] = np.nan
+        return shares
 
 
 #: By the name of ``--dtype``. Nodata lies outside 0..1.

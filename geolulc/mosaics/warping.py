@@ -49,8 +49,6 @@ def warped(
         ) as dataset:
             dataset.write(layers)
         with (
-            # several threads warp more slowly: each makes a transformer, exact for all positions
-            rasterio.Env(GDAL_NUM_THREADS="1"),
             memory.open() as dataset,
             WarpedVRT(
                 dataset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def cell_polygons(grid: Grid, rows: slice, columns: slice) -> NDArray[Any]:
 def trace_regions(
     owner: NDArray[np.int32],
     nodes: NDArray[np.bool_],
-    place: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+    place: Callable[[NDArray[np.int32]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """Polygons of the regions of equal ``owner`` that touch along an edge; -1 belongs to none.
 
@@ -39,11 +40,15 @@ def trace_regions(
         The region of each polygon, ascending, and the polygons.
     """
     shapes = rasterio.features.shapes(owner, mask=owner >= 0, connectivity=4)
-    outlines = sorted((int(index), shape["coordinates"]) for shape, index in shapes)
+    # as arrays at once: Python's tuples of corners take ten times the memory
+    outlines = sorted(
+        ((int(i), [np.array(r, np.int32) for r in shape["coordinates"]]) for shape, i in shapes),
+        key=itemgetter(0),
+    )
     owners = np.array([index for index, _ in outlines], np.intp)
     if not outlines:
         return owners, np.empty(0, dtype=object)
-    rings = [np.asarray(ring, np.intp) for _, outline in outlines for ring in outline]
+    rings = [ring for _, outline in outlines for ring in outline]
     of_polygon = np.repeat(np.arange(len(owners)), [len(outline) for _, outline in outlines])
     corners, of_ring = _with_nodes(rings, nodes)
     closed = shapely.linearrings(place(corners), indices=of_ring)
@@ -68,8 +73,8 @@ def corner_nodes(around: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _with_nodes(
-    rings: Sequence[NDArray[np.intp]], nodes: NDArray[np.bool_]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    rings: Sequence[NDArray[np.int32]], nodes: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """The rings' corners, (column, row), and the neighbours' corners that lie on their sides.
 
     Where a neighbour has a corner in the middle of a side, the side gets it too: projected into
@@ -82,8 +87,9 @@ def _with_nodes(
     start = np.concatenate([ring[:-1] for ring in rings])
     side = np.concatenate([np.diff(ring, axis=0) for ring in rings])
     length = np.abs(side).max(axis=1)
-    of_side = np.repeat(np.arange(len(side)), length)
-    along = np.arange(len(of_side)) - np.repeat(np.cumsum(length) - length, length)
+    of_side = np.repeat(np.arange(len(side), dtype=np.int32), length)
+    along = np.arange(len(of_side), dtype=np.int32)
+    along -= np.repeat((np.cumsum(length) - length).astype(np.int32), length)
     points = start[of_side] + np.sign(side)[of_side] * along[:, None]
     kept = nodes[points[:, 1], points[:, 0]]
     return points[kept], of_ring[of_side][kept]

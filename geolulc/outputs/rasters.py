@@ -37,7 +37,6 @@ _SCRATCH: Final[Mapping[str, Any]] = {
     "zstd_level": 1,
     "sparse_ok": True,  # blocks that no map of a mosaic reaches take no room
     "bigtiff": "IF_SAFER",
-    "num_threads": "ALL_CPUS",
 }
 _COG: Final[Mapping[str, Any]] = {
     "driver": "COG",
@@ -52,8 +51,8 @@ _CACHE: Final = 64 * 2**20
 
 @contextmanager
 def raster_memory() -> Iterator[None]:
-    """GDAL with a block cache of 64 MiB, whatever the machine has, and all its cores."""
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
+    """GDAL with a block cache of 64 MiB, whatever the machine has."""
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE):
         yield
 
 

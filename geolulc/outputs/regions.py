@@ -24,7 +24,7 @@ from geolulc.grid import Grid
 from geolulc.maps.areas import AreaMethod, ground_areas
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import MapHeader
-from geolulc.maps.regions import find_regions, graph_components
+from geolulc.maps.regions import Regions, find_regions, graph_components
 from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.polygons import corner_nodes, trace_regions
 from geolulc.outputs.rasters import windows
@@ -175,26 +175,32 @@ def _block(
     loose = np.zeros(0, np.complex128)
     regions = RegionPolygons(found.code, found.cells, zeros, zeros, polygons)
     if probability is not None:
-        areas = _areas(header.grid, header.unit.areas, row, column, owner.shape)
-        whole = FULL if probability.dtype == np.uint8 else 1
-        regions = replace(
-            regions,
-            area_ha=found.sums(areas),
-            expected_ha=found.sums(areas * probability) / whole,
-        )
+        area_ha, expected_ha = _measured(header, found, row, column, probability)
+        regions = replace(regions, area_ha=area_ha, expected_ha=expected_ha)
         outlined = outline_nodata | (found.code != NO_CLASS)
         traced = np.where(outlined[owner], owner, np.int32(_NONE))
         nodes = corner_nodes(around)
         ends = corner_nodes(np.pad(traced, 1, constant_values=_NONE)) & ~nodes
 
-        def place(corners: NDArray[np.intp]) -> NDArray[np.float64]:
+        def place(corners: NDArray[np.int32]) -> NDArray[np.float64]:
             return header.grid.place(corners + np.array([column, row]))
 
         owners, outlines = trace_regions(traced, nodes | ends, place)
         polygons[owners] = outlines
         if not outline_nodata:
-            loose = _as_complex(place(np.argwhere(ends)[:, ::-1]))
+            loose = _as_complex(place(np.argwhere(ends)[:, ::-1].astype(np.int32)))
     return RegionBlock(row, column, owner, regions, loose)
+
+
+def _measured(
+    header: MapHeader, found: Regions, row: int, column: int, probability: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The areas of a block's regions, and their sums of probability × area, in hectares."""
+    areas = _areas(header.grid, header.unit.areas, row, column, probability.shape)
+    area_ha = found.sums(areas)
+    areas *= probability
+    whole = FULL if probability.dtype == np.uint8 else 1
+    return area_ha, found.sums(areas) / whole
 
 
 def _areas(

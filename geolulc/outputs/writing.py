@@ -251,11 +251,15 @@ class _Rasters:
             raise ValueError("a map without a block")
         for scratch in self._scratch.values():
             scratch.close()
-        needed = {"classes", "confidence"} if "vectors" in self._targets else set()
-        for name in needed & self._writers.keys():
+        vectors = "vectors" in self._targets
+        # without polygons to be made meanwhile a thread gains nothing, and takes memory of its own
+        first = (
+            self._writers.keys() & {"classes", "confidence"} if vectors else self._writers.keys()
+        )
+        for name in first:
             self._finish(name, tags)
-        others = [thread.submit(self._finish, name, tags) for name in self._writers.keys() - needed]
-        yield self._sources if needed else None
+        others = [thread.submit(self._finish, name, tags) for name in self._writers.keys() - first]
+        yield self._sources if vectors else None
         for other in others:
             other.result()
 

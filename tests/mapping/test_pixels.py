@@ -244,8 +244,10 @@ class TestRefusals:
             MapOptions(resolution=100)
 
     def test_models_of_both_kinds(self):
-        with pytest.raises(ParameterError, match="a model of patches beside"):
-            Mapper([make_pixel_model(Itself()), make_model(Means())], MapOptions())
+        models = [make_pixel_model(Itself()), make_model(Means())]
+        for mixture in models, models[::-1]:
+            with pytest.raises(ParameterError, match="Average models of one task"):
+                Mapper(mixture, MapOptions())
 
     def test_a_whole_tile_of_pixels_is_too_large_for_memory(self, tmp_path, monkeypatch):
         monkeypatch.setattr("geolulc.mapping.scene._LARGEST", 2 * 240 * 240 * 4 - 1)
