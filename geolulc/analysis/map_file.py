@@ -23,7 +23,7 @@ from geolulc.errors import GeolulcError, OutputError
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import Codes
 from geolulc.outputs.rasters import windows
 from geolulc.outputs.tags import header_of, mosaic_of
 
@@ -79,17 +79,17 @@ class MapFile:
         size = size or (_WINDOW if self.dataset.count == 1 else _WINDOW_OF_ALL)
         return windows(self.header.grid.shape, size)
 
-    def codes(self, window: Window) -> NDArray[np.uint8]:
-        """uint8 (rows, columns): code of the most probable class; 0 for no data.
+    def codes(self, window: Window) -> Codes:
+        """(rows, columns): code of the most probable class; ``header.no_class`` for no data.
 
         Of a raster of classes, or of one of probabilities. A code that is none of the map's
         classes counts as no data.
         """
         if self.content != "classes":
-            return rank_classes(self.block(window).probabilities, 1).dominant(self.header.codes)
-        known = np.full(256, NO_CLASS, np.uint8)
-        known[self.header.codes] = self.header.codes
-        return np.asarray(known[self.values(window)[0]], np.uint8)
+            return rank_classes(self.block(window).probabilities, 1).dominant(self.header)
+        values = self.values(window)[0]
+        values[self.header.positions[values] < 0] = self.header.no_class
+        return np.asarray(values)
 
     def shares(self, window: Window) -> NDArray[np.float32]:
         """float32 (class, rows, columns): the probabilities, NaN for no data."""
@@ -280,7 +280,8 @@ def _require_consistent(found: MapFile) -> None:
         one_band = found.content == "classes" or (
             found.content == "confidence" and header.exclusive
         )
-        same = not one_band or (dataset.count == 1 and dtypes == {"uint8"})
+        dtype = header.codes.dtype.name if found.content == "classes" else "uint8"
+        same = not one_band or (dataset.count == 1 and dtypes == {dtype})
     if not same:
         raise _not_a_map(
             found.path, f"{dataset.count} bands of {', '.join(dtypes)} as {found.content}"

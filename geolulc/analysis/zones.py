@@ -132,8 +132,7 @@ class _ZoneSums:
         self.areas = np.zeros((len(parts), len(classes)))
         self.expected = np.zeros((len(parts), len(classes)))
         self.confident = np.zeros(len(parts))
-        self._position = np.full(256, -1, np.intp)
-        self._position[map_file.header.codes] = range(len(classes))
+        self._position = map_file.header.positions
         self._tree = shapely.STRtree(parts)
         shapely.prepare(parts)
 

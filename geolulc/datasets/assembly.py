@@ -95,7 +95,7 @@ def complete_store(
     manifest = {
         "format": layout.FORMAT,
         "version": layout.FORMAT_VERSION,
-        "nomenclature": classes.id,
+        "nomenclature": classes.as_mapping(),
         "bands": {f"b{resolution}": list(names) for resolution, names in GROUPS.items()},
         "archives": [dict(archive) for archive in archives],
         "patches": _count_patches(table, hot),

@@ -20,7 +20,7 @@ from geolulc.datasets.patch import SPLITS, Patch
 from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
 from geolulc.errors import DatasetError, ParameterError, require_one_of
-from geolulc.nomenclature import Nomenclature, nomenclature
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 
 _Column = TypeVar("_Column", list[Any], NDArray[Any])
 
@@ -40,7 +40,7 @@ class Store:
         self.path = Path(path)
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         try:
-            self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
+            self.nomenclature: Nomenclature = nomenclature_of(self.manifest["nomenclature"])
             self.shard_files: Final = tuple(map(self._shard_file, self.manifest["shards"]))
             total = int(self.manifest["patches"]["total"])
             names = tuple(self.manifest["classes"]["names"])

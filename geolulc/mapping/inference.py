@@ -66,8 +66,8 @@ class Ensemble:
             if set(model.net.classes) != set(first.classes):
                 raise ParameterError(
                     f"model {model.name}",
-                    found=f"{len(model.net.classes)} classes ({model.net.nomenclature})",
-                    expected=f"the classes of {models[0].name} ({first.nomenclature})",
+                    found=f"{len(model.net.classes)} classes ({model.net.nomenclature.id})",
+                    expected=f"the classes of {models[0].name} ({first.nomenclature.id})",
                     remedy="Average models of the same classes.",
                 )
             if model.net.patch_size != first.patch_size:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geolulc.grid import Extent, Grid
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.unit import CELLS, PIXELS, MapUnit
-from geolulc.nomenclature import LandCoverClass, nomenclature
+from geolulc.nomenclature import Codes, LandCoverClass, Nomenclature
 
 #: Presence threshold of a map whose model brings none.
 DEFAULT_THRESHOLD = 0.5
@@ -31,7 +31,7 @@ class MapHeader:
     Attributes:
         grid: where the cells are.
         classes: names, in the order of a block's probabilities, as in ``nomenclature``.
-        nomenclature: "ben19" or "clc43".
+        nomenclature: the classes, with codes and colours.
         exclusive: a cell has one class, and its probabilities add up to 1; False: each class may
             be present or not.
         patch_size: side in metres of the ground that a network saw of a cell; None for pixels,
@@ -45,7 +45,7 @@ class MapHeader:
 
     grid: Grid
     classes: tuple[str, ...]
-    nomenclature: str
+    nomenclature: Nomenclature
     exclusive: bool = False
     patch_size: int | None = None
     thresholds: tuple[float, ...] = ()
@@ -65,13 +65,25 @@ class MapHeader:
     @property
     def land_cover(self) -> tuple[LandCoverClass, ...]:
         """The classes with code and colour, in the order of the probabilities."""
-        names = nomenclature(self.nomenclature)
-        return tuple(names[name] for name in self.classes)
+        return self.nomenclature.only(self.classes).classes
 
     @property
-    def codes(self) -> NDArray[np.uint8]:
-        """uint8 (class,): the codes of the classes."""
-        return np.array([c.code for c in self.land_cover], np.uint8)
+    def codes(self) -> Codes:
+        """uint8 or uint16 (class,): the codes of the classes."""
+        return np.array([c.code for c in self.land_cover], self.nomenclature.code_type)
+
+    @property
+    def no_class(self) -> int:
+        """The value of cells without data in rasters of codes; no class has it as its code."""
+        return self.nomenclature.nodata
+
+    @property
+    def positions(self) -> NDArray[np.intp]:
+        """intp (value,): the position in ``classes`` of each value of a raster of codes, or -1."""
+        codes = self.codes
+        positions = np.full(np.iinfo(codes.dtype).max + 1, -1, np.intp)
+        positions[codes] = range(len(codes))
+        return positions
 
     @property
     def presence_thresholds(self) -> NDArray[np.float32]:

@@ -206,8 +206,8 @@ def require_alike(sources: Sequence[MapSource], *, mixed_models: bool = False) -
     """``ParameterError`` that names the map whose classes, or model, differ from the first's."""
     first = sources[0]
     for source in sources[1:]:
-        if source.header.nomenclature != first.header.nomenclature:
-            raise _different(source, first, f"the nomenclature {source.header.nomenclature}")
+        if not source.header.nomenclature.agrees(first.header.nomenclature):
+            raise _different(source, first, f"the nomenclature {source.header.nomenclature.id}")
         missing = set(first.header.classes) ^ set(source.header.classes)
         if missing:
             raise _different(source, first, f"other classes ({', '.join(sorted(missing))})")
@@ -228,7 +228,7 @@ def _different(source: MapSource, first: MapSource, found: str) -> GeolulcError:
     return ParameterError(
         source.path,
         found=found,
-        expected=f"the {len(header.classes)} classes of {header.nomenclature} in {first.path}",
+        expected=f"the {len(header.classes)} classes of {header.nomenclature.id} in {first.path}",
         remedy="Map all scenes with one model.",
     )
 

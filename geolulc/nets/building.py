@@ -24,13 +24,14 @@ from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pixel_fusions import PixelFusion, build_pixel_fusion
 from geolulc.nets.pretrained import start_from
 from geolulc.nets.shallow import ShallowFusion
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 
 
 def build_net(
     config: NetConfig,
     *,
     classes: Sequence[str],
-    nomenclature: str,
+    nomenclature: Nomenclature | str,
     normalisation: Normalisation,
     patch_size: int = PATCH_SIZE,
     cooccurrence: NDArray[np.float64] | None = None,
@@ -42,7 +43,7 @@ def build_net(
     Args:
         config: the architecture.
         classes: class names, in the order of the logits.
-        nomenclature: where the names are from: "ben19" or "clc43".
+        nomenclature: the classes of these names, or the ``id`` of a built-in nomenclature.
         normalisation: mean and std of each band, of the train split.
         patch_size: side of a patch on the ground, in metres.
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
@@ -68,7 +69,7 @@ def build_net(
         fusion,
         config=config,
         classes=classes,
-        nomenclature=nomenclature,
+        nomenclature=nomenclature_of(nomenclature),
         normalisation=normalisation,
         patch_size=patch_size,
         label_correlation=correlation,

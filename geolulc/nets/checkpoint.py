@@ -146,7 +146,7 @@ def _build(settings: Settings) -> LandCoverNet:
         build_fusion(settings.config, settings.bands, len(settings.classes)),
         config=settings.config,
         classes=settings.classes,
-        nomenclature=settings.nomenclature,
+        nomenclature=settings.land_cover,
         normalisation=settings.normalisation,
         patch_size=settings.patch_size,
         bands=settings.bands,

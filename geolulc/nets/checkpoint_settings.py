@@ -14,7 +14,7 @@ from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
-from geolulc.nomenclature import nomenclature
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.validated import explain
 
 #: Key of the text in the metadata of a safetensors file.
@@ -36,7 +36,7 @@ class Settings:
     config: NetConfig
     bands: dict[int, tuple[str, ...]]
     patch_size: Annotated[int, Field(ge=PATCH_SIZE, le=PATCH_SIZE)]
-    nomenclature: str
+    nomenclature: str | dict[str, Any]
     classes: tuple[str, ...]
     normalisation: Normalisation
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]]
@@ -52,7 +52,7 @@ class Settings:
                 raise _unsound(f"bands of {resolution} m", names, ", ".join(allowed))
         if not any(self.bands.values()):
             raise _unsound("bands", "none", "at least one band")
-        known = nomenclature(self.nomenclature)
+        known = self.land_cover
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
         for name in self.classes:
@@ -60,6 +60,11 @@ class Settings:
         if set(self.thresholds) != set(self.classes):
             raise _unsound("thresholds", f"{len(self.thresholds)} names", "each class once")
         return self
+
+    @property
+    def land_cover(self) -> Nomenclature:
+        """The nomenclature; files from before 0.2 have the ``id`` of a built-in one."""
+        return nomenclature_of(self.nomenclature)
 
 
 _READER: Final = TypeAdapter(Settings)
@@ -74,7 +79,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         "config": net.config.as_mapping(),
         "bands": {str(r): list(names) for r, names in net.bands.items()},
         "patch_size": net.patch_size,
-        "nomenclature": net.nomenclature,
+        "nomenclature": net.nomenclature.as_mapping(),
         "classes": list(net.classes),
         "normalisation": {
             "mean": {k: float(v) for k, v in net.normalisation.mean.items()},

@@ -14,6 +14,7 @@ from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nomenclature import Nomenclature
 from geolulc.products.radiometry import has_data, reflectance_dn
 
 #: Side of a patch in pixels, by resolution.
@@ -26,7 +27,7 @@ class LandCoverNet(nn.Module):
     Attributes:
         config: the architecture.
         classes: class names, in the order of the logits.
-        nomenclature: "ben19" or "clc43".
+        nomenclature: the classes, with codes and colours.
         normalisation: mean and std by band.
         bands: resolution → names of the bands that the network uses, in its order.
         patch_size: side of a patch on the ground, in metres.
@@ -39,7 +40,7 @@ class LandCoverNet(nn.Module):
         *,
         config: NetConfig,
         classes: Sequence[str],
-        nomenclature: str,
+        nomenclature: Nomenclature,
         normalisation: Normalisation,
         patch_size: int = PATCH_SIZE,
         bands: Mapping[int, tuple[str, ...]] = GROUPS,

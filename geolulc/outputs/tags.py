@@ -14,6 +14,7 @@ from geolulc import __version__
 from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES, Extent, Grid, MapGrid, TileGrid
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import ClassSummary, MapFigures
+from geolulc.nomenclature import Nomenclature, nomenclature, nomenclature_of
 
 #: Number of maps that a mosaic was made of; only mosaics have it.
 MOSAIC: Final = "MOSAIC_MAPS"
@@ -38,8 +39,9 @@ def map_tags(
     return {
         "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
         "GEOLULC_VERSION": __version__,
-        "NOMENCLATURE": header.nomenclature,
-        "CLASSES": _json([{"name": c.name, "code": c.code} for c in header.land_cover]),
+        "NOMENCLATURE": header.nomenclature.id,
+        "NOMENCLATURE_TITLE": header.nomenclature.title,
+        "CLASSES": _json(header.nomenclature.only(header.classes).as_mapping()["classes"]),
         **own,
         "TILE_EXTENT": _json(grid.tile.bounds),
         f"MAPPED_{unit}": str(figures.mapped),
@@ -80,7 +82,7 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
     return MapHeader(
         grid=_pixel_grid(tags, crs) if exclusive else _cell_grid(tags, crs),
         classes=tuple(c["name"] for c in json.loads(tags["CLASSES"])),
-        nomenclature=tags["NOMENCLATURE"],
+        nomenclature=_nomenclature(tags),
         exclusive=exclusive,
         patch_size=None if exclusive else int(tags["PATCH_SIZE_M"]),
         thresholds=() if exclusive else tuple(json.loads(tags["THRESHOLDS"])),
@@ -88,6 +90,14 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
         model=model_of(tags),
         masked_scl=tuple(json.loads(tags["MASKED_SCL"])) if exclusive else (),
     )
+
+
+def _nomenclature(tags: Mapping[str, str]) -> Nomenclature:
+    classes = json.loads(tags["CLASSES"])
+    if "NOMENCLATURE_TITLE" not in tags:  # a map from before 0.2, of a built-in one
+        return nomenclature(tags["NOMENCLATURE"])
+    title = tags["NOMENCLATURE_TITLE"]
+    return nomenclature_of({"id": tags["NOMENCLATURE"], "title": title, "classes": classes})
 
 
 def _cell_grid(tags: Mapping[str, str], crs: str) -> Grid:

@@ -231,7 +231,8 @@ class _Rasters:
         folder = next(iter(self._targets.values())).parent
         for name, values in self._values.items():
             made = values(first)
-            nodata = 0 if name == "classes" else ENCODINGS[made.dtype.name].nodata
+            encoded = name != "classes"
+            nodata = ENCODINGS[made.dtype.name].nodata if encoded else self._header.no_class
             plan = RasterPlan(self._header.grid, [Band("")] * len(made), made.dtype.name, nodata)
             scratch = scratch_raster(folder / f".{name}.tif", plan)
             self._scratch[name] = self._stack.enter_context(scratch)

@@ -13,6 +13,7 @@ from written_map import KINDS, change_tags, write_made
 from geolulc.analysis import describe_map, open_map, read_map
 from geolulc.errors import OutputError
 
+ONE_CLASS = '{"name": "x", "code": 1, "color": "#ffffff"}'
 LIES = [
     {"TILE_EXTENT": "[0, 0, 1, 1]"},
     {"TILE_EXTENT": "[600000, 5094600, 606600]"},
@@ -23,7 +24,7 @@ LIES = [
     {"TILE_EXTENT": "[" * 100_000},
     {"CLASSES": "[]"},
     {"CLASSES": '[{"name": "x"}]'},
-    {"NOMENCLATURE": "clc43"},
+    {"CLASSES": f"[{', '.join(2 * [ONE_CLASS])}]"},
     {"NOMENCLATURE": "../../etc/passwd"},
 ]
 CELL_LIES = [

@@ -398,7 +398,7 @@ def test_other_arguments_start_over(v1: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         prepare_store(v1, tmp_path / "s", shard_size=3, progress=stop)
     manifest = prepare_store(v1, tmp_path / "s", shard_size=3, nomenclature_id="clc43")
-    assert manifest["nomenclature"] == "clc43"
+    assert manifest["nomenclature"] == CLC43.as_mapping()
     assert describe_store(tmp_path / "s", verify=True)["verified"]
 
 

@@ -22,6 +22,7 @@ from geolulc.analysis import describe_map, read_map
 from geolulc.cli import main
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.mosaics import MosaicOptions, make_mosaic
+from geolulc.nomenclature import CLC43
 from geolulc.outputs.options import OutputOptions
 
 #: The raster beside map.tif that a mosaic reads too.
@@ -176,7 +177,7 @@ def test_other_classes_are_named(kind: str, maps: Path, tmp_path: Path) -> None:
         ParameterError, match=r"c\.tif: found other classes \(Inland waters, Marine waters\)"
     ):
         attempt(kind, [maps], tmp_path / "mosaic.tif")
-    write_third(kind, maps, classes=("Vineyards", "Rice fields", "Airports"), nomenclature="clc43")
+    write_third(kind, maps, classes=("Vineyards", "Rice fields", "Airports"), nomenclature=CLC43)
     with pytest.raises(ParameterError, match=r"c\.tif: found the nomenclature clc43"):
         attempt(kind, [maps], tmp_path / "mosaic.tif")
 

@@ -75,7 +75,7 @@ def test_picture_shows_map_and_true_colour(tmp_path: Path, kind: str) -> None:
     save_map(made, tmp_path / "map.tif", "picture", story=SceneStory(backdrop=BACKDROP))
     image = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).reshape(-1, 3)
     colors = {tuple(c) for c in np.unique(image, axis=0)}
-    codes = rank_classes(made.block.shares, 1).dominant(made.header.codes)
+    codes = rank_classes(made.block.shares, 1).dominant(made.header)
     assert {c.rgb for c in BEN19.classes if c.code in codes} <= colors
     assert (90, 90, 90) in colors
 
