@@ -119,7 +119,8 @@ class Facts:
         return {
             key: self._tag(key, value)
             for key, value in sorted(tags.items())
-            if _whole(key) not in _IGNORED_TAGS.union(NEW_TAGS)
+            if key not in _IGNORED_TAGS
+            and _whole(key) not in NEW_TAGS
             and not key.startswith("STATISTICS_APPROX")
         }
 
