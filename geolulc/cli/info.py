@@ -43,7 +43,7 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
         from geolulc.analysis import describe_map
 
         return "map", describe_map(path)
-    if name.endswith((".safe", ".zip")) or (path / "MTD_MSIL2A.xml").is_file():
+    if name.endswith((".safe", ".zip")) or any(path.glob("MTD_MSIL*.xml")):
         from geolulc.products import describe_product, open_product, verify_product
 
         product = describe_product(path)

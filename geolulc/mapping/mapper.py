@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.errors import ParameterError
+from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 from geolulc.mapping.cells import Cells, InnerCells, PatchCells, PixelCells
 from geolulc.mapping.inference import Ensemble, inference_type
@@ -94,7 +94,19 @@ class Mapper:
         )
 
     def open(self, product: Product, selected: NDArray[np.bool_] | None = None) -> Run:
-        """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``."""
+        """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``.
+
+        Raises:
+            ProductError: it is of another processing level than the models were trained on.
+        """
+        for model in self.models:
+            if product.level != model.net.level:
+                raise ProductError(
+                    product.path,
+                    found=f"a Level-{product.level[1:]} product",
+                    expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
+                    remedy="Map that product of the scene, or use a model of this level.",
+                )
         return Run(
             self._cells(product, selected),
             product,

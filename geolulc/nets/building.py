@@ -15,6 +15,7 @@ from geolulc.bands import GROUPS
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
+from geolulc.nets.dynamic_world import DynamicWorldFusion, require_dynamic_world
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.label_correlation import LabelCorrelation
@@ -79,8 +80,13 @@ def build_net(
 
 def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
-) -> EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion:
+) -> (
+    EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion | DynamicWorldFusion
+):
     """The part that ``config.task`` and ``config.fusion`` name."""
+    if config.fusion == "dynamicworld":
+        require_dynamic_world(bands, num_classes)
+        return DynamicWorldFusion()
     if config.task == "pixel":
         return build_pixel_fusion(config, bands, num_classes)
     if config.fusion == "intermediate":

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
+from geolulc.nets.dynamic_world import find_dynamic_world, load_dynamic_world
 from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
@@ -31,6 +32,7 @@ from geolulc.nets.safetensors_files import (
     read_tensors,
 )
 from geolulc.nets.snapshots import is_snapshot, load_snapshot
+from geolulc.nets.tensor_bundles import DATA_FILE
 from geolulc.staging import file_sha256, staged
 
 #: Name of the checkpoint in a run folder.
@@ -72,7 +74,8 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
 
     Args:
         path: a ``*.safetensors`` file, a run's folder that holds ``model.safetensors``, the name
-            of a shipped model, the folder of a published BigEarthNet v2 model, or its name on
+            of a shipped model, the folder of a published BigEarthNet v2 model or of Dynamic World's
+            SavedModel ("…/model/forward"), or the name of one on
             the Hugging Face hub ("BIFOLD-BigEarthNetv2-0/resnet50-s2-v0.2.0", "hf://owner/name").
         band_order: for a published model whose name does not contain its version: see
             ``load_snapshot``.
@@ -81,6 +84,8 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
         CheckpointError: there is no such file, or it is not a sound checkpoint of geolulc.
     """
     file = find_checkpoint(path)
+    if file.name == DATA_FILE:
+        return load_dynamic_world(file.parent)
     if is_snapshot(file.parent) and METADATA_KEY not in read_header(file).metadata:
         return load_snapshot(file.parent, band_order=band_order)
     header = read_header(file)
@@ -118,6 +123,8 @@ def find_checkpoint(path: Path | str) -> Path:
     given = Path(path)
     if (published := hub_name(str(path))) is not None:
         return fetch_snapshot(published) / CHECKPOINT_NAME
+    if (variables := find_dynamic_world(given)) is not None:
+        return variables / DATA_FILE
     if given.is_dir():
         file = given / CHECKPOINT_NAME
         if file.is_file():
@@ -149,6 +156,7 @@ def _build(settings: Settings) -> LandCoverNet:
         nomenclature=settings.land_cover,
         normalisation=settings.normalisation,
         patch_size=settings.patch_size,
+        level=settings.level,
         bands=settings.bands,
         label_correlation=build_label_correlation(settings.config, len(settings.classes)),
         initialisation=settings.initialisation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -43,6 +43,7 @@ class Settings:
     temperature: Annotated[float, Field(gt=0)]
     provenance: dict[str, Any]
     initialisation: dict[str, Any] = Field(default_factory=dict)
+    level: Literal["L1C", "L2A"] = "L2A"
 
     @model_validator(mode="after")
     def _require_network(self) -> Self:
@@ -89,6 +90,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         "temperature": float(model.temperature),
         "provenance": dict(model.provenance),
         "initialisation": dict(net.initialisation),
+        "level": net.level,
     }
 
 

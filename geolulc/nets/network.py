@@ -31,6 +31,7 @@ class LandCoverNet(nn.Module):
         normalisation: mean and std by band.
         bands: resolution → names of the bands that the network uses, in its order.
         patch_size: side of a patch on the ground, in metres.
+        level: processing level of the products that it was trained on: "L1C" or "L2A".
         initialisation: which weights the encoders started from (JSON-able); empty for none.
     """
 
@@ -43,6 +44,7 @@ class LandCoverNet(nn.Module):
         nomenclature: Nomenclature,
         normalisation: Normalisation,
         patch_size: int = PATCH_SIZE,
+        level: str = "L2A",
         bands: Mapping[int, tuple[str, ...]] = GROUPS,
         label_correlation: nn.Module | None = None,
         initialisation: Mapping[str, Any] = MappingProxyType({}),
@@ -56,6 +58,7 @@ class LandCoverNet(nn.Module):
             {r: tuple(bands[r]) for r in RESOLUTIONS}
         )
         self.patch_size = patch_size
+        self.level = level
         self.fusion = fusion
         self.label_correlation = label_correlation
         self.initialisation = dict(initialisation)

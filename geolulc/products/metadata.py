@@ -50,7 +50,8 @@ class Metadata:
         baseline: "05.10".
         tile_id: "32TPS".
         grid: the ground it covers.
-        offsets: ``BOA_ADD_OFFSET`` by band name, 0 where the product has no list (before baseline
+        level: "L2A" (surface reflectance) or "L1C" (at the top of the atmosphere).
+        offsets: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET`` by band name, 0 where the product has no list (before baseline
             04.00).
         quantification: 10000: (DN + offset) / quantification is reflectance.
         listed: ``IMAGE_FILE`` entries, relative to the product, without suffix.
@@ -63,6 +64,7 @@ class Metadata:
     baseline: str
     tile_id: str
     grid: TileGrid
+    level: str
     offsets: Mapping[str, int]
     quantification: int
     listed: tuple[str, ...]
@@ -77,6 +79,8 @@ class Metadata:
             "sensing_time": self.sensing_time.isoformat(),
             "baseline": self.baseline,
             "tile": self.tile_id,
+            # said of those that are not the usual ones
+            **({} if self.level == "L2A" else {"level": self.level}),
         }
 
 
@@ -84,20 +88,19 @@ def read_metadata(path: Path) -> Metadata:
     """The metadata of the product at ``path`` (folder or zip), whether or not its images exist.
 
     Raises:
-        ProductError: not a product, Level-1C, several granules, or XML that is damaged or lacks
-            what mapping needs.
+        ProductError: not a product, several granules, or XML that is damaged or lacks what mapping
+            needs.
     """
     return parse_metadata(list_contents(path))
 
 
 def parse_metadata(contents: Contents) -> Metadata:
     """``read_metadata`` of files already listed."""
-    product = Document(contents, PRODUCT_XML)
-    level = product.text("PROCESSING_LEVEL")
-    if not level.startswith("Level-2A"):
-        raise product.error(
-            f"PROCESSING_LEVEL {level}", "Level-2A", "Download the L2A product of the scene."
-        )
+    level = contents.level
+    product = Document(contents, PRODUCT_XML[level])
+    said, expected = product.text("PROCESSING_LEVEL"), f"Level-{level[1:]}"
+    if not said.startswith(expected):
+        raise product.error(f"PROCESSING_LEVEL {said}", expected, "Download the product again.")
     granules = sorted(match[1] for name in contents.members if (match := _TILE_XML.fullmatch(name)))
     listed = len({id_ for e in product.all("Granule") if (id_ := e.get("granuleIdentifier"))})
     if len(granules) > 1 or listed > 1:
@@ -123,8 +126,9 @@ def parse_metadata(contents: Contents) -> Metadata:
         baseline=product.text("PROCESSING_BASELINE"),
         tile_id=tile_id[1] if tile_id else "",
         grid=_grid(tile),
-        offsets=MappingProxyType(_offsets(product)),
-        quantification=_quantification(product),
+        level=level,
+        offsets=MappingProxyType(_offsets(product, level)),
+        quantification=_quantification(product, level),
         listed=tuple(
             (element.text or "").strip().removeprefix("./").removesuffix(".jp2")
             for kind in ("IMAGE_FILE", "IMAGE_FILE_2A")
@@ -167,7 +171,7 @@ class Document:
                 if len(text) > _LONGEST_TEXT:
                     raise self.error(f"{names[0]} {text}", "a short text")
                 return text
-        raise self.error(f"no {names[0]}", "the metadata of an L2A product")
+        raise self.error(f"no {names[0]}", "the metadata of Sentinel-2")
 
     def number(self, name: str, within: Element | None = None) -> int:
         return self.integer(name, self.text(name, within=within))
@@ -192,8 +196,8 @@ def _time(product: Document) -> datetime:
         raise product.error(f"DATATAKE_SENSING_START {text!r}", "a time") from None
 
 
-def _quantification(product: Document) -> int:
-    name = "BOA_QUANTIFICATION_VALUE"
+def _quantification(product: Document, level: str) -> int:
+    name = "BOA_QUANTIFICATION_VALUE" if level == "L2A" else "QUANTIFICATION_VALUE"
     value = product.integer(name, product.text(name, f"L2A_{name}"))
     if value != QUANTIFICATION:
         raise product.error(
@@ -204,14 +208,15 @@ def _quantification(product: Document) -> int:
     return value
 
 
-def _offsets(product: Document) -> dict[str, int]:
+def _offsets(product: Document, level: str) -> dict[str, int]:
+    name = "BOA_ADD_OFFSET" if level == "L2A" else "RADIO_ADD_OFFSET"
     by_id: dict[int, int] = {}
-    for element in product.all("BOA_ADD_OFFSET"):
+    for element in product.all(name):
         band_id = product.integer("band_id", element.get("band_id", ""))
-        value = product.integer("BOA_ADD_OFFSET", (element.text or "").strip())
+        value = product.integer(name, (element.text or "").strip())
         if abs(value) > 32767 or by_id.setdefault(band_id, value) != value:
             raise product.error(
-                f"BOA_ADD_OFFSET {value} of band_id {band_id}",
+                f"{name} {value} of band_id {band_id}",
                 "one offset a band, as a 16-bit number",
             )
     if not by_id:
@@ -219,7 +224,7 @@ def _offsets(product: Document) -> dict[str, int]:
     missing = [band.name for band in BANDS if band.band_id not in by_id]
     if missing:
         raise product.error(
-            f"no BOA_ADD_OFFSET for {', '.join(missing)}",
+            f"no {name} for {', '.join(missing)}",
             "an offset for every band, or none at all",
         )
     return {band.name: by_id[band.band_id] for band in BANDS}
@@ -253,7 +258,7 @@ def _grid(tile: Document) -> TileGrid:
         raise tile.error(
             f"{len(places)} extents (left, top, width, height): {sorted(places)}",
             "the same ground at 10, 20 and 60 m",
-            "Use an unmodified Sentinel-2 L2A product.",
+            "Use an unmodified product.",
         )
     left, top, width, height = places.pop()
     if max(width, height) > _LARGEST_TILE or max(abs(left), abs(top)) > _FARTHEST:
