@@ -27,6 +27,11 @@ from geolulc.nets.pretrained import start_from
 from geolulc.nets.shallow import ShallowFusion
 from geolulc.nomenclature import Nomenclature, nomenclature_of
 
+#: Where the resolutions meet, with all that follows.
+Fusion = (
+    EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion | DynamicWorldFusion
+)
+
 
 def build_net(
     config: NetConfig,
@@ -80,9 +85,7 @@ def build_net(
 
 def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
-) -> (
-    EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion | DynamicWorldFusion
-):
+) -> Fusion:
     """The part that ``config.task`` and ``config.fusion`` name."""
     if config.fusion == "dynamicworld":
         require_dynamic_world(bands, num_classes)

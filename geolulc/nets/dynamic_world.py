@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.pretrained import EncoderInput
 from geolulc.nets.tensor_bundles import DATA_FILE, is_tensor_bundle, read_tensor_bundle
 from geolulc.nomenclature import nomenclature
 from geolulc.staging import file_sha256
@@ -104,6 +105,10 @@ class DynamicWorldFusion(nn.Module):
         self.register_buffer("shift", scales[:, 0].view(-1, 1, 1), persistent=False)
         self.register_buffer("divisor", scales[:, 1].view(-1, 1, 1), persistent=False)
 
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """None that other weights could start."""
+        return ()
+
     def forward(self, x10: Tensor, x20: Tensor, _: Tensor, border: int = 0) -> Tensor:
         """Logits (N, 9, rows, columns) of 1/10000 reflectance, less ``border`` metres a side.
 
@@ -118,7 +123,7 @@ class DynamicWorldFusion(nn.Module):
 
     def classify(self, x: Tensor, border: int = 0) -> Tensor:
         """Logits of the nine bands on one grid: (N, 9, rows, columns), in ``_SCALES``' order."""
-        shift, divisor = self.shift, self.divisor
+        shift, divisor = cast(Tensor, self.shift), cast(Tensor, self.divisor)
         x = torch.log1p(x * 0.005).sub_(shift).div_(divisor).mul_(5).sub_(1).sigmoid_()
         size = x.shape[-2:]
         x = _mish(self.stem(x))
@@ -261,9 +266,8 @@ def _weights(variables: list[NDArray[np.float32]]) -> dict[str, Tensor]:
     names = ["stem", *_of_block("a"), *_of_block("b"), "side.0", "side.1", *_of_block("c")]
     weights: dict[str, Tensor] = {}
     for name in names:
-        kernel, bias, *norm = units[name]
-        weights |= _folded(name, kernel, bias, norm)
-    return weights | _folded("head", *units["head"], [])
+        weights |= _folded(name, *units[name])
+    return weights | _folded("head", *units["head"])
 
 
 def _of_block(name: str) -> list[str]:
@@ -304,7 +308,7 @@ def _folded(
     name: str,
     kernel: NDArray[np.float32],
     bias: NDArray[np.float32],
-    norm: list[NDArray[np.float32]],
+    *norm: NDArray[np.float32],
 ) -> dict[str, Tensor]:
     """Weight and bias of a convolution with its batch norm, which is fixed, folded in."""
     weight = kernel.astype(np.float64)

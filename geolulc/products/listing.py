@@ -79,10 +79,10 @@ def find_product(item: Mapping[str, Any], source: Path) -> Path:
     """The local product that a STAC Item describes.
 
     It is the folder that ends in ``.SAFE``, or the ``.zip``, in the first href that has one, or
-    the folder of an ``MTD_MSIL2A.xml`` or ``MTD_MSIL1C.xml``. The assets product, safe-manifest and product-metadata
-    are asked first (also with _ for -), then the others in their order, then the self link.
-    Hrefs are ``file://`` URLs, absolute paths, or relative to the Item's self link where that is
-    local, else to the folder of ``source``.
+    the folder of an ``MTD_MSIL2A.xml`` or ``MTD_MSIL1C.xml``. The assets product, safe-manifest
+    and product-metadata are asked first (also with _ for -), then the others in their order, then
+    the self link. Hrefs are ``file://`` URLs, absolute paths, or relative to the Item's self link
+    where that is local, else to the folder of ``source``.
 
     Raises:
         ProductError: there is none, or it is not local.

@@ -51,8 +51,8 @@ class Metadata:
         tile_id: "32TPS".
         grid: the ground it covers.
         level: "L2A" (surface reflectance) or "L1C" (at the top of the atmosphere).
-        offsets: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET`` by band name, 0 where the product has no list (before baseline
-            04.00).
+        offsets: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET`` by band name, 0 where the product has
+            no list (before baseline 04.00).
         quantification: 10000: (DN + offset) / quantification is reflectance.
         listed: ``IMAGE_FILE`` entries, relative to the product, without suffix.
         granule: the folder of the one granule.
