@@ -138,8 +138,8 @@ def write_safe(
         bands: the twelve bands at native resolution, DN exactly as the files shall hold them
             (``add_offset`` makes them); at most 32767, as the files have 15 bits.
         level: "L2A", or "L1C", which has a band B10 (zeros here) and no scene classification.
-        offset: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET``, by band or for all; None: -1000 from baseline 04.00 on. Without
-            an offset the XML has no such list.
+        offset: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET``, by band or for all; None: -1000 from
+            baseline 04.00 on. Without an offset the XML has no such list.
         scl: scene classification at 20 m.
         layout: "compact", or "l2a_prefix" as baselines 02.05 and 02.06 named their images.
         jp2_tiles: side of the JP2 tiles by resolution.

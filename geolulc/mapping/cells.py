@@ -57,6 +57,10 @@ class Task:
     complete: int | None = None
 
 
+#: Of a map whose model saw a computed top of the atmosphere.
+_COMPUTED: Final = {"input": "top of the atmosphere, computed from Level-2A"}
+
+
 class PatchCells:
     """One cell for each patch of a patch model."""
 
@@ -286,6 +290,7 @@ class PixelCells:
     ) -> None:
         self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
         self.windows = ensemble.windows(product.grid)
+        self._air = ensemble.air_over(product)
         self._area = Area.of(product.grid, options.aoi)
         self.selected = self._area.select(self.windows)
         grid = self._area.grid(options.resolution or _PIXEL)
@@ -295,7 +300,7 @@ class PixelCells:
             nomenclature=ensemble.nomenclature,
             exclusive=True,
             scene=product.scene,
-            model=ensemble.origin,
+            model=ensemble.origin if self._air is None else {**ensemble.origin, **_COMPUTED},
             masked_scl=options.mask_scl if product.scl_file is not None else (),
         )
         self._offsets = ensemble.offsets(product.offsets)
@@ -333,7 +338,7 @@ class PixelCells:
             batch = columns[start : start + self._batch_size]
             windows = [cut(strip.dn, self.windows, row, column) for column in batch]
             work = partial(
-                self._ensemble.weighted, windows, self._offsets, self.windows, row, batch
+                self._ensemble.weighted, windows, self._offsets, self.windows, row, batch, self._air
             )
             yield Task(partial(self._place, row, batch), work)
         end = support.stop

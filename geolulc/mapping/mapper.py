@@ -100,7 +100,7 @@ class Mapper:
             ProductError: it is of another processing level than the models were trained on.
         """
         for model in self.models:
-            if product.level != model.net.level:
+            if not can_see(model, product):
                 raise ProductError(
                     product.path,
                     found=f"a Level-{product.level[1:]} product",
@@ -129,6 +129,16 @@ class Mapper:
             shared=self.shares,
             selected=selected,
         )
+
+
+def can_see(model: Model, product: Product) -> bool:
+    """Whether a model was trained on products of this level, or the difference can be computed."""
+    own, given = model.net.level, product.level
+    return own == given or (
+        model.net.task == "pixel"
+        and (own, given) == ("L1C", "L2A")
+        and product.sun_zenith is not None
+    )
 
 
 def _batch_size(device: torch.device, threads: int) -> int:

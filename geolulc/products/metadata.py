@@ -8,6 +8,7 @@ The XML comes from a stranger: no entities, no document types, bounded sizes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Metadata:
         quantification: 10000: (DN + offset) / quantification is reflectance.
         listed: ``IMAGE_FILE`` entries, relative to the product, without suffix.
         granule: the folder of the one granule.
+        sun_zenith: mean zenith angle of the sun in degrees; None where it is not said.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Metadata:
     quantification: int
     listed: tuple[str, ...]
     granule: str
+    sun_zenith: float | None
 
     @property
     def scene(self) -> Mapping[str, str]:
@@ -135,6 +138,7 @@ def parse_metadata(contents: Contents) -> Metadata:
             for element in product.all(kind)
         ),
         granule=granule,
+        sun_zenith=_sun_zenith(tile),
     )
 
 
@@ -270,6 +274,19 @@ def _grid(tile: Document) -> TileGrid:
         return TileGrid(crs, left, top, width, height)
     except ProductError as error:
         raise tile.error(error.found, error.expected, error.remedy) from error
+
+
+def _sun_zenith(tile: Document) -> float | None:
+    for element in tile.all("Mean_Sun_Angle"):
+        text = tile.text("ZENITH_ANGLE", within=element)
+        try:
+            angle = float(text)
+        except ValueError:
+            angle = math.nan
+        if not 0 <= angle <= 180:
+            raise tile.error(f"ZENITH_ANGLE {text!r}", "degrees from 0 to 180")
+        return angle
+    return None
 
 
 def _at(tile: Document, name: str, resolution: int) -> Element:
