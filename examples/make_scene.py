@@ -390,6 +390,11 @@ def _tile_xml(
 {sizes}
 {places}
     </Tile_Geocoding>
+    <Tile_Angles>
+      <Mean_Sun_Angle>
+        <ZENITH_ANGLE unit="deg">35.2</ZENITH_ANGLE>
+      </Mean_Sun_Angle>
+    </Tile_Angles>
   </n1:Geometric_Info>
 </n1:Level-2A_Tile_ID>
 """

@@ -54,7 +54,7 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
         from geolulc.nets import describe_model
 
         return "model", describe_model(path)
-    if not path.exists():
+    if not path.exists() or (path / "saved_model.pb").is_file():
         from geolulc.nets import describe_model
 
         try:

@@ -145,7 +145,7 @@ def command(
     retries: int,
     **choices: Any,
 ) -> None:
-    """Map Sentinel-2 L2A scenes (.SAFE folders or zips) to probabilities of land cover.
+    """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
 
     A .txt lists scenes, a path a line; a .json or .geojson is a STAC ItemCollection of local
     products.

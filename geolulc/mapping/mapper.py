@@ -133,12 +133,9 @@ class Mapper:
 
 def can_see(model: Model, product: Product) -> bool:
     """Whether a model was trained on products of this level, or the difference can be computed."""
-    own, given = model.net.level, product.level
-    return own == given or (
-        model.net.task == "pixel"
-        and (own, given) == ("L1C", "L2A")
-        and product.sun_zenith is not None
-    )
+    levels = model.net.level, product.level
+    computed = model.net.task == "pixel" and product.sun_zenith is not None
+    return levels[0] == levels[1] or (computed and levels == ("L1C", "L2A"))
 
 
 def _batch_size(device: torch.device, threads: int) -> int:

@@ -9,6 +9,7 @@ names and shapes of the tensors against a network that is built without memory f
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,13 @@ from torch import Tensor, nn
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
-from geolulc.nets.dynamic_world import find_dynamic_world, load_dynamic_world
+from geolulc.nets.dynamic_world import NAME as DYNAMIC_WORLD
+from geolulc.nets.dynamic_world import (
+    download_dynamic_world,
+    fetched_dynamic_world,
+    find_dynamic_world,
+    load_dynamic_world,
+)
 from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
@@ -33,7 +40,7 @@ from geolulc.nets.safetensors_files import (
 )
 from geolulc.nets.snapshots import is_snapshot, load_snapshot
 from geolulc.nets.tensor_bundles import DATA_FILE
-from geolulc.staging import file_sha256, staged
+from geolulc.staging import explained, file_sha256, staged
 
 #: Name of the checkpoint in a run folder.
 CHECKPOINT_NAME: Final = "model.safetensors"
@@ -110,6 +117,22 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
     )
 
 
+def fetch_dynamic_world() -> Path:
+    """Download the network of Dynamic World and keep it as a checkpoint; returns its path.
+
+    Raises:
+        CheckpointError: it cannot be downloaded.
+        OutputError: the cache cannot be written.
+    """
+    target = fetched_dynamic_world()
+    with explained(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="geolulc-") as folder:
+        model = load_dynamic_world(download_dynamic_world(Path(folder)))
+    save_checkpoint(target, model, overwrite=True)
+    return target
+
+
 def read_settings(file: Path) -> Settings:
     """The settings in the metadata of a checkpoint; ``CheckpointError`` if they are not sound."""
     with _explained(file):
@@ -140,6 +163,15 @@ def find_checkpoint(path: Path | str) -> Path:
     shipped = find_shipped(str(path))
     if shipped is not None:
         return shipped
+    if str(path) == DYNAMIC_WORLD:
+        if (fetched := fetched_dynamic_world()).is_file():
+            return fetched
+        raise CheckpointError(
+            f"model {path}",
+            found="it is not on this machine yet",
+            expected="the published network of Dynamic World",
+            remedy=f"geolulc models fetch {path} downloads it (1 MB).",
+        )
     raise CheckpointError(
         given,
         found="no such file, folder or shipped model",

@@ -7,6 +7,9 @@ read from that SavedModel's variables; nothing of TensorFlow is needed.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +55,20 @@ _SIDE_CHANNELS: Final = 48
 _NORM_EPSILON: Final = 1e-3
 _LENGTH_EPSILON: Final = 1e-12
 _COUNT: Final = 146
+#: Its name among models.
+NAME: Final = "dynamicworld"
+#: Where the variables are published, and their SHA-256.
+_BASE: Final = (
+    "https://raw.githubusercontent.com/google/dynamicworld/0dd288f/model/forward/variables"
+)
+_FILES: Final = MappingProxyType(
+    {
+        "variables.index": "f27000c6a3d7dcd3e76e333331b108697712c734d5d5ef11b3f34571027c8436",
+        DATA_FILE: "c4a38299f2c0a741682cbe48810d55afdc832ff451e3d3708082751fe655fcb1",
+    }
+)
+_LARGEST: Final = 2_000_000
+_PATIENCE: Final = 30.0
 _CARD: Final = MappingProxyType(
     {
         "authors": "Google and the World Resources Institute (Brown et al. 2022)",
@@ -214,6 +231,41 @@ def require_dynamic_world(bands: Mapping[int, tuple[str, ...]], num_classes: int
         )
 
 
+def fetched_dynamic_world() -> Path:
+    """The checkpoint that ``fetch_dynamic_world`` keeps, whether it is there or not."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "geolulc" / f"{NAME}.safetensors"
+
+
+def download_dynamic_world(folder: Path, *, base: str = _BASE) -> Path:
+    """Download the published variables into ``folder``; returns it.
+
+    Raises:
+        CheckpointError: the server cannot be reached, or gives other bytes than the published ones.
+    """
+    for name, expected in _FILES.items():
+        url = f"{base}/{name}"
+        try:
+            with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310
+                data = answer.read(_LARGEST + 1)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                url,
+                found=f"no answer ({error})",
+                expected="the published variables",
+                remedy="Connect, or give a local copy: --model …/model/forward.",
+            ) from error
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise CheckpointError(
+                url,
+                found=f"{len(data):,} other bytes",
+                expected=f"SHA-256 {expected[:12]}…",
+                remedy="Try again later, or give a local copy: --model …/model/forward.",
+            )
+        (folder / name).write_bytes(data)
+    return folder
+
+
 def find_dynamic_world(path: Path) -> Path | None:
     """The folder of variables that ``path`` means: itself, or that of its SavedModel."""
     for folder in (path, path / "variables", path / "model" / "forward" / "variables"):
@@ -255,7 +307,7 @@ def load_dynamic_world(folder: Path) -> Model:
     return Model(
         net.eval(),
         provenance=dict(_CARD),
-        name="dynamicworld",
+        name=NAME,
         sha256=file_sha256(folder / DATA_FILE),
     )
 
