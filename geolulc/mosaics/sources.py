@@ -206,11 +206,13 @@ def require_alike(sources: Sequence[MapSource], *, mixed_models: bool = False) -
     """``ParameterError`` that names the map whose classes, or model, differ from the first's."""
     first = sources[0]
     for source in sources[1:]:
-        if not source.header.nomenclature.agrees(first.header.nomenclature):
+        if source.header.nomenclature.id != first.header.nomenclature.id:
             raise _different(source, first, f"the nomenclature {source.header.nomenclature.id}")
         missing = set(first.header.classes) ^ set(source.header.classes)
         if missing:
             raise _different(source, first, f"other classes ({', '.join(sorted(missing))})")
+        if not source.header.nomenclature.agrees(first.header.nomenclature):
+            raise _different(source, first, "other codes of these classes")
     models = Counter(source.model for source in sources)
     if len(models) > 1 and not mixed_models:
         usual = models.most_common(1)[0][0]

@@ -25,7 +25,7 @@ from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pixel_fusions import PixelFusion, build_pixel_fusion
 from geolulc.nets.pretrained import start_from
 from geolulc.nets.shallow import ShallowFusion
-from geolulc.nomenclature import Nomenclature, nomenclature_of
+from geolulc.nomenclature import Nomenclature
 
 #: Where the resolutions meet, with all that follows.
 Fusion = (
@@ -75,7 +75,7 @@ def build_net(
         fusion,
         config=config,
         classes=classes,
-        nomenclature=nomenclature_of(nomenclature),
+        nomenclature=nomenclature,
         normalisation=normalisation,
         patch_size=patch_size,
         label_correlation=correlation,

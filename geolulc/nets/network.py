@@ -14,7 +14,7 @@ from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.normalisation import Normalisation
-from geolulc.nomenclature import Nomenclature
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.products.radiometry import has_data, reflectance_dn
 
 #: Side of a patch in pixels, by resolution.
@@ -41,7 +41,7 @@ class LandCoverNet(nn.Module):
         *,
         config: NetConfig,
         classes: Sequence[str],
-        nomenclature: Nomenclature,
+        nomenclature: Nomenclature | str,
         normalisation: Normalisation,
         patch_size: int = PATCH_SIZE,
         level: str = "L2A",
@@ -52,7 +52,7 @@ class LandCoverNet(nn.Module):
         super().__init__()
         self.config = config
         self.classes = tuple(classes)
-        self.nomenclature = nomenclature
+        self.nomenclature = nomenclature_of(nomenclature)
         self.normalisation = normalisation
         self.bands: Mapping[int, tuple[str, ...]] = MappingProxyType(
             {r: tuple(bands[r]) for r in RESOLUTIONS}
