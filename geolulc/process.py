@@ -10,6 +10,10 @@ import functools
 import gc
 import importlib.util
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,3 +73,23 @@ def available_cores() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@contextmanager
+def blocked_signals(*numbers: signal.Signals) -> Iterator[None]:
+    """Threads started meanwhile, and the processes that they start, do not see these signals.
+
+    Those of a terminal go to all processes of a command: the first tells the others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # it lets SIGINT through again in the thread that starts it, so it must be there already
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

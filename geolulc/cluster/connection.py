@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -19,7 +17,7 @@ from distributed.system import MEMORY_LIMIT
 
 from geolulc.cluster import sockets
 from geolulc.errors import ClusterError, ParameterError
-from geolulc.process import available_cores
+from geolulc.process import available_cores, blocked_signals
 
 #: A scheduler that does not answer for so long is not there.
 CONNECT_SECONDS: Final = 8.0
@@ -82,7 +80,7 @@ def local_cluster(workers: int, *, retries: int = 2) -> Iterator[Client]:
             stack.enter_context(dask.config.set(settings))
             # in threads that are started now, and in the workers that they start, Ctrl-C does
             # nothing: it is for this process, which stops the others
-            with _sigint_blocked():
+            with blocked_signals(signal.SIGINT):
                 cluster = LocalCluster(
                     n_workers=0,
                     threads_per_worker=1,
@@ -176,18 +174,3 @@ def _silenced() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Threads started meanwhile, and the processes that they start, do not see SIGINT."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # it lets SIGINT through again in the thread that starts it, so it must be there already
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

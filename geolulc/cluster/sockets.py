@@ -41,6 +41,7 @@ class _Connector(TCPConnector):  # type: ignore[misc]
 
 class _Listener(TCPListener):  # type: ignore[misc]
     prefix = _PREFIX
+    port: int
 
     async def start(self) -> None:
         self.port = self.port or secrets.randbits(62)
