@@ -35,6 +35,7 @@ def map_tags(
     shares = {"MEAN_VALID_SHARE": figures.mean_valid}
     if not header.exclusive:  # pixels that are not clear have no data
         shares["MEAN_CLEAR_SHARE"] = figures.mean_clear
+    overflown = {f"OVERFLOWN_{unit}": str(figures.overflown)} if figures.overflown else {}
     return {
         "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
         "GEOLULC_VERSION": __version__,
@@ -44,6 +45,7 @@ def map_tags(
         "TILE_EXTENT": _json(grid.tile.bounds),
         f"MAPPED_{unit}": str(figures.mapped),
         f"NODATA_{unit}": str(figures.cells - figures.mapped),
+        **overflown,
         "MAPPED_AREA_HA": repr(figures.area_ha),
         "AREA_HA_BY_CLASS": _json(areas),
         "AREA_METHOD": header.unit.areas.words,
