@@ -44,6 +44,14 @@ _UNMARKED: Final = (
 #: Libraries whose errors are no OSError where they cannot write.
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
 _NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
+_NOT_ROOM: Final = "Give another path, or another format; nothing incomplete was left behind."
+_FULL: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+#: What libraries say of them.
+_SAID: Final = re.compile(
+    r"os error (27|28|122)\b|no space left|file too large|quota|disk (is )?full", re.IGNORECASE
+)
+#: Bytes that are written to see whether there is room.
+_TRIAL: Final = 1 << 20
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -162,7 +170,7 @@ def kind_of(folder: Path) -> str | None:
 def mark(folder: Path, kind: str) -> None:
     """Write into ``folder`` that geolulc made it, and as what: it may be replaced as a whole."""
     text = json.dumps({"kind": kind, "version": 1})
-    (folder / _MARKER).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / _MARKER, text + "\n")
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -252,12 +260,13 @@ def staged(
                 prefix=_hidden(targets[-1].name), suffix=f"-{this_process()}", dir=parent
             )
         )
-        try:
+    try:
+        with explained(targets[-1]):  # while what fills the disk is there
             yield tuple(folder / t.name for t in targets)
             _complete(folder, targets, kind)
             _publish(folder, targets, [*(targets if overwrite else ()), *superseded])
-        finally:
-            _settle(folder)
+    finally:
+        _settle(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -268,7 +277,10 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
-    """What the system, or a library that writes files, says of a full disk, as ``OutputError``."""
+    """What the system, or a library that writes files, says of a full disk, as ``OutputError``.
+
+    ``remedy``: of a full disk; what else keeps a file from being written is told without it.
+    """
     try:
         yield
     except GeolulcError:
@@ -283,8 +295,22 @@ def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
             path,
             found=reason or f"{type(error).__name__}: {error}",
             expected="to write the whole output",
-            remedy=remedy,
+            remedy=remedy if _is_full(path.parent, error) else _NOT_ROOM,
         ) from error
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether ``error`` is for want of space: SQLite and GDAL often say something else then."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    if _SAID.search(str(error)):
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(_TRIAL))
+    except OSError as failed:
+        return failed.errno in _FULL
+    return False
 
 
 def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:

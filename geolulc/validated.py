@@ -20,6 +20,8 @@ _LONGEST_VALUE: Final = 120
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool_type": "true or false",
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of some digits",
     "float_type": "a number",
     "string_type": "text",
     "dict_type": "a mapping of names to values",
@@ -91,7 +93,8 @@ def explain(error: ValidationError, kind_of: type) -> tuple[str, str, str]:
     """
     first = error.errors()[0]
     kind, context = first["type"], first.get("ctx", {})
-    names = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    # a name that is wrong itself is followed by "[key]"
+    names = [str(part) for part in first["loc"] if not isinstance(part, int) and part != "[key]"]
     subject = " of ".join(reversed(names)) or "settings"
     found = "nothing" if kind == "missing" else repr(first["input"])
     if len(found) > _LONGEST_VALUE:

@@ -14,7 +14,7 @@ import click
 
 from geolulc import __version__
 from geolulc.errors import GeolulcError
-from geolulc.process import tune_memory, use_own_gdal_data
+from geolulc.process import confine_gdal, tune_memory
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
@@ -63,7 +63,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
-    use_own_gdal_data()
+    confine_gdal()
     tune_memory()
     try:
         cli(prog_name="geolulc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,9 @@ def command(
                 **options,
                 progress=progress,
             )
-    except TrainingInterrupted as stop:
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
         click.echo(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
-        sys.exit(128 + stop.number)
+        sys.exit(128 + getattr(stop, "number", signal.SIGINT))
     result = {
         "jobs": len(outcome.plan.jobs),
         "runs": list(outcome.rows),

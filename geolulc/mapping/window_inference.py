@@ -72,7 +72,8 @@ class WindowEnsemble(Ensemble):
 
         Returns:
             For each window uint16 (classes, rows, columns) of the pixels in its ``support``:
-            ``ONE`` is a probability of 1 with a weight of 1.
+            ``ONE`` is a probability of 1 with a weight of 1. 0 in all classes where a logit is
+            NaN.
         """
         passes = len(self._nets) * len(self._turns)
         classes = len(self.classes)
@@ -93,7 +94,7 @@ class WindowEnsemble(Ensemble):
             for turn in self._turns:
                 logits = self._classify(classify, [turned(x, turn) for x in groups])
                 for window, total in zip(turned_back(logits, turn), sums, strict=True):
-                    total.add(model, window, order)
+                    total.add(model, window, order, overflows=self.overflows)
         return [total.steps for total in sums]
 
 
@@ -124,8 +125,11 @@ class _Sum:
         self._total = torch.zeros(shape, device=device) if passes > 1 else None
         self._missing = passes
 
-    def add(self, model: Model, logits: Tensor, order: list[int]) -> None:
-        """Add the classes of a window without its border (classes, rows, columns), in ``order``."""
+    def add(self, model: Model, logits: Tensor, order: list[int], *, overflows: bool) -> None:
+        """Add the classes of a window without its border (classes, rows, columns), in ``order``.
+
+        ``overflows``: some logits may be NaN.
+        """
         self._missing -= 1
         logits = logits[(..., *self._inside)]
         rows = len(self._weights)
@@ -139,6 +143,8 @@ class _Sum:
             if self._total is not None:
                 found = self._total[:, at].add_(found)
             if not self._missing:
+                if overflows:
+                    found = found.nan_to_num(0.0)
                 self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).cpu().numpy()
 
 

@@ -119,6 +119,7 @@ class MapBlock:
         count: uint16 (rows, columns): observations in a mosaic; None in the map of a scene.
         agreement: float32 (class, rows, columns): agreement of the observations on each class,
             NaN where there is one or none; None where it is not known.
+        overflown: how many of its cells have no data because a network's numbers were too large.
     """
 
     row: int
@@ -128,6 +129,7 @@ class MapBlock:
     clear: NDArray[np.float32] | None = None
     count: NDArray[np.uint16] | None = None
     agreement: NDArray[np.float32] | None = None
+    overflown: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,9 +143,13 @@ class MapBlock:
         return ENCODINGS[self.probabilities.dtype.name].decode(self.probabilities)
 
     def part(self, rows: slice) -> MapBlock:
-        """The rows of the block from ``rows.start`` to ``rows.stop``."""
+        """The rows of the block from ``rows.start`` to ``rows.stop``.
+
+        ``overflown`` is known of the block alone, and goes with its first rows.
+        """
         layers = {name: layer[..., rows, :] for name, layer in self._layers.items()}
-        return MapBlock(self.row + rows.start, self.column, **layers)
+        overflown = 0 if rows.start else self.overflown
+        return MapBlock(self.row + rows.start, self.column, **layers, overflown=overflown)
 
     @property
     def _layers(self) -> dict[str, NDArray[Any]]:
@@ -160,7 +166,8 @@ def join_rows(blocks: Sequence[MapBlock]) -> MapBlock:
         name: np.concatenate([getattr(block, name) for block in blocks], axis=-2)
         for name in first._layers
     }
-    return MapBlock(first.row, first.column, **layers)
+    overflown = sum(block.overflown for block in blocks)
+    return MapBlock(first.row, first.column, **layers, overflown=overflown)
 
 
 @dataclass(frozen=True)

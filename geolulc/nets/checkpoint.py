@@ -72,6 +72,7 @@ def save_checkpoint(
         for name, tensor in model.net.state_dict().items()
     }
     text = json.dumps(settings_of(model), allow_nan=False, sort_keys=True)
+    parse_settings(text)  # or nobody could load the file
     with staged([path], overwrite=overwrite) as (partial,):
         save_file(tensors, partial, metadata={METADATA_KEY: text})
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+    with_config,
+)
 from pydantic.dataclasses import dataclass
-from pydantic_core import from_json
+from pydantic_core import PydanticCustomError, from_json
+from typing_extensions import TypedDict
 
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import CheckpointError
@@ -21,6 +31,39 @@ from geolulc.validated import explain
 METADATA_KEY: Final = "geolulc"
 #: Version of the format; a reader refuses a higher one.
 FORMAT_VERSION: Final = 1
+#: Characters of the text; those of a network of 43 classes have 20,000.
+_LONGEST_TEXT: Final = 1_000_000
+_DEEPEST: Final = 8
+#: Whole numbers beyond are not those of all readers of JSON.
+_LARGEST: Final = 2**53
+
+
+def _require_plain(value: Any, depth: int = 0) -> Any:
+    """JSON that every reader takes: it goes on into reports and STAC Items."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _require_plain(part, depth + 1)
+    if (
+        depth > _DEEPEST
+        or (isinstance(value, int) and abs(value) > _LARGEST)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
+        text = "text, and numbers within ±2^53, in lists and mappings of at most {levels} levels"
+        raise PydanticCustomError("plain", text, {"levels": _DEEPEST})
+    return value
+
+
+_Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+
+
+@with_config(ConfigDict(strict=True, extra="allow"))
+class Provenance(TypedDict, total=False):
+    """How a model came about; whatever else is told may be any plain JSON."""
+
+    train_patches: _Count
+    val_patches: _Count
+    train_positives: dict[str, _Count]
+    licence: str
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
@@ -32,7 +75,7 @@ class Settings:
     """
 
     version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)]
-    name: str
+    name: Annotated[str, Field(max_length=255)]
     config: NetConfig
     bands: dict[int, tuple[str, ...]]
     patch_size: Annotated[int, Field(ge=PATCH_SIZE, le=PATCH_SIZE)]
@@ -40,19 +83,26 @@ class Settings:
     classes: tuple[str, ...]
     normalisation: Normalisation
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]]
-    temperature: Annotated[float, Field(gt=0)]
-    provenance: dict[str, Any]
-    initialisation: dict[str, Any] = Field(default_factory=dict)
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
+    provenance: Annotated[Provenance, AfterValidator(_require_plain)]
+    initialisation: Annotated[dict[str, Any], AfterValidator(_require_plain)] = Field(
+        default_factory=dict
+    )
     level: Literal["L1C", "L2A"] = "L2A"
 
     @model_validator(mode="after")
     def _require_network(self) -> Self:
+        if set(self.bands) != set(RESOLUTIONS):
+            raise _unsound(
+                "bands", list(self.bands), f"those of {', '.join(map(str, RESOLUTIONS))} m"
+            )
         for resolution in RESOLUTIONS:
-            names, allowed = self.bands.get(resolution), GROUPS[resolution]
-            if names is None or len(set(names)) != len(names) or not set(names) <= set(allowed):
+            names, allowed = self.bands[resolution], GROUPS[resolution]
+            if len(set(names)) != len(names) or not set(names) <= set(allowed):
                 raise _unsound(f"bands of {resolution} m", names, ", ".join(allowed))
         if not any(self.bands.values()):
             raise _unsound("bands", "none", "at least one band")
+        self.normalisation.require(name for names in self.bands.values() for name in names)
         known = self.land_cover
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
@@ -64,7 +114,7 @@ class Settings:
 
     @property
     def land_cover(self) -> Nomenclature:
-        """The nomenclature; files from before 0.2 have the ``id`` of a built-in one."""
+        """The nomenclature; older files have the ``id`` of a built-in one."""
         return nomenclature_of(self.nomenclature)
 
 
@@ -98,6 +148,9 @@ def parse_settings(text: str) -> Settings:
     """Settings from the metadata of a checkpoint; ``GeolulcError`` for any that is not sound."""
     if not text:
         raise _unsound("metadata", "nothing of geolulc", "the metadata that geolulc writes")
+    if len(text) > _LONGEST_TEXT:
+        expected = f"at most {_LONGEST_TEXT:,}"
+        raise _unsound("metadata", f"{len(text):,} characters", expected)
     try:
         from_json(text, allow_inf_nan=False)
     except ValueError as error:

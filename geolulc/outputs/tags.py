@@ -36,6 +36,7 @@ def map_tags(
     shares = {"MEAN_VALID_SHARE": figures.mean_valid}
     if not header.exclusive:  # pixels that are not clear have no data
         shares["MEAN_CLEAR_SHARE"] = figures.mean_clear
+    overflown = {f"OVERFLOWN_{unit}": str(figures.overflown)} if figures.overflown else {}
     return {
         "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
         "GEOLULC_VERSION": __version__,
@@ -46,6 +47,7 @@ def map_tags(
         "TILE_EXTENT": _json(grid.tile.bounds),
         f"MAPPED_{unit}": str(figures.mapped),
         f"NODATA_{unit}": str(figures.cells - figures.mapped),
+        **overflown,
         "MAPPED_AREA_HA": repr(figures.area_ha),
         "AREA_HA_BY_CLASS": _json(areas),
         "AREA_METHOD": header.unit.areas.words,
@@ -94,7 +96,7 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
 
 def _nomenclature(tags: Mapping[str, str]) -> Nomenclature:
     classes = json.loads(tags["CLASSES"])
-    if "NOMENCLATURE_TITLE" not in tags:  # a map from before 0.2, of a built-in one
+    if "NOMENCLATURE_TITLE" not in tags:  # an older map, of a built-in one
         return nomenclature(tags["NOMENCLATURE"])
     title = tags["NOMENCLATURE_TITLE"]
     return nomenclature_of({"id": tags["NOMENCLATURE"], "title": title, "classes": classes})

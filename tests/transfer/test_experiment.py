@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +209,43 @@ def test_two_processes_share_the_jobs(ran, three, regions, tmp_path) -> None:
     assert {r["ap_macro"] for r in runs(out) if r["source"] == "Austria"} <= set(alone.values()) | {
         r["ap_macro"] for r in runs(ran[0]) if r["mode"] == "zero-shot"
     }
+
+
+@pytest.mark.parametrize("begun", ["runs/*/run/state.safetensors", "manifest.json"])
+def test_ctrl_c_stops_all_processes(ran, three, tmp_path, begun) -> None:
+    """While they train, and while they start: one line, and no process is left."""
+    out = tmp_path / "stopped"
+    (tmp_path / "run.toml").write_text(replace(ran[1].training, epochs=5000).as_toml())
+    arguments = [
+        str(three.path), "--out", str(out), "--sources", "Austria,Finland", "--targets", "Kosovo",
+        "--pooled", "none", "--config", str(tmp_path / "run.toml"), "--device", "cpu", "-q",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geolulc", "transfer", *arguments, "--processes", "2"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 240
+        wanted = 2 if "*" in begun else 1
+        while len(list(out.glob(begun))) < wanted and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        stderr = process.communicate(timeout=120)[1]
+        assert (process.returncode, stderr) == (
+            130, f"geolulc: {out}: stopped; the same command goes on\n"
+        )  # fmt: skip
+        deadline = time.monotonic() + 20
+        with pytest.raises(ProcessLookupError):
+            while time.monotonic() < deadline:  # multiprocessing's own helper is the last
+                os.killpg(process.pid, 0)
+                time.sleep(0.02)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not list(out.glob("runs/*/claim.json"))
+    assert finished(out) == {}
 
 
 def test_workers_of_a_cluster_share_the_jobs(ran, three, regions, tmp_path) -> None:
