@@ -21,6 +21,7 @@ from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
+from geolulc.safe_texts import for_csv
 from geolulc.staging import claimed, require_free, staged
 
 #: A transition's code is this × the class before + the class after.
@@ -88,7 +89,8 @@ def compare_files(
         targets["style"].write_text(paletted_style(entries), encoding="utf-8")
         names = list(first.header.classes)
         index = pandas.Index(names, name="before \\ after")
-        pandas.DataFrame(sums.matrix, index=index, columns=names).to_csv(targets["matrix"])
+        table = pandas.DataFrame(sums.matrix, index=index, columns=names)
+        targets["matrix"].write_text(for_csv(table, index=True), encoding="utf-8")
         return paths, _figures(first.header, second.header, sums)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from geolulc import __version__
+from geolulc.cli.results import say, show_all_characters
 from geolulc.errors import GeolulcError
 from geolulc.process import tune_memory, use_own_gdal_data
 
@@ -62,12 +63,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
+    show_all_characters()
     use_own_gdal_data()
     tune_memory()
     try:
         cli(prog_name="geolulc")
     except GeolulcError as error:
-        click.echo(f"geolulc: {error}", err=True)
+        say(f"geolulc: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # the reader of a pipe went away; nothing more can be said to it

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from geolulc.cli.options import PATH, out_option, overwrite_option
+from geolulc.cli.results import say
 
 
 @click.command("stac")
@@ -25,4 +26,4 @@ def command(model: Path, out: Path, overwrite: bool) -> None:
 
     require_free([out], overwrite=overwrite)
     save_model_item(describe_model(model), out, overwrite=overwrite)
-    click.echo(f"{out}")
+    say(f"{out}")

@@ -153,7 +153,12 @@ def prepare_store(
             len(plan.shards()),
             classes.id,
             archives=[
-                {"dataset": a.dataset, "name": a.root.name, "origin": dict(a.origin)}
+                {
+                    "dataset": a.dataset,
+                    "name": a.root.name,
+                    "origin": dict(a.origin),
+                    "listed_but_absent": dict(a.absent),
+                }
                 for a in plan.archives
             ],
             left_out=plan.left_out,

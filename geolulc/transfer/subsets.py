@@ -21,6 +21,8 @@ from datadings.index import SUFFIX_KEYS, SUFFIX_LEGACY_INDEX
 from numpy.typing import NDArray
 
 from geolulc.datasets import Store
+from geolulc.datasets.entries import V2_NAME
+from geolulc.datasets.lists import V1_NAME, read_names
 from geolulc.errors import DatasetError
 from geolulc.transfer.plan import subset
 from geolulc.transfer.regions import Region
@@ -28,6 +30,7 @@ from geolulc.transfer.regions import Region
 _FILE: Final = re.compile(r"(\d+)_train(_data)?\.(csv|txt|msgpack)")
 #: All train patches of BigEarthNet v1 have 9 MB of names.
 _LARGEST: Final = 64 << 20
+_NAME: Final = re.compile(f"{V1_NAME.pattern}|{V2_NAME.pattern}")
 _REMEDY: Final = "Give the folder of REGION/SIZE_train.csv files."
 
 
@@ -96,8 +99,7 @@ def _positions(
 def _names(file: Path) -> list[str]:
     try:
         if file.suffix != ".msgpack":
-            cells = (line.split(",")[0].strip() for line in _read(file).decode().splitlines())
-            return [cell for cell in cells if cell]
+            return list(read_names(file, _NAME))
         keys = file.with_name(file.name + SUFFIX_KEYS)
         index = keys if keys.is_file() else file.with_name(file.name + SUFFIX_LEGACY_INDEX)
         # plain msgpack: datadings' own reader would unpickle what a stranger put there

@@ -47,7 +47,7 @@ def test_the_papers_chunk_files(three, regions, tmp_path: Path) -> None:
         ("{train[0]}\n{train[0]}\n", "1 patches"),
         ("{train[0]}\n", "1 patches"),
         ("{train[0]}\n{test[0]}\n", "2 patches, {test[0]} among them"),
-        ("{train[0]}\nstranger\n", "2 patches, stranger among them"),
+        ("{train[0]}\nstranger\n", "'stranger'"),
     ],
 )
 def test_lists_that_do_not_fit(three, regions, tmp_path: Path, content: str, found: str) -> None:
@@ -58,7 +58,7 @@ def test_lists_that_do_not_fit(three, regions, tmp_path: Path, content: str, fou
     with pytest.raises(DatasetError) as error:
         with_subsets(three, regions, tmp_path)
     assert error.value.found == found.format(**names)
-    assert error.value.subject.endswith("2_train.csv")
+    assert "2_train.csv" in error.value.subject
 
 
 def test_nothing_to_read(three, regions, tmp_path: Path) -> None:
