@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,7 @@ from geolulc import __version__
 from geolulc.cli.results import say, show_all_characters
 from geolulc.errors import GeolulcError
 from geolulc.process import tune_memory, use_own_gdal_data
+from geolulc.safe_texts import one_line
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
@@ -49,6 +50,13 @@ class _Commands(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module.__name__}.command is not a command")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            vars(error)["message"] = one_line(error.message)  # it names values of any length
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -40,14 +40,16 @@ def command(
 
     A model of pixels is compared with the reference maps of STORE: agreement with CORINE.
     """
-    from geolulc.datasets import open_store
-    from geolulc.learning.evaluation import evaluate_predictions, predict
-    from geolulc.nets import load_checkpoint
     from geolulc.staging import require_free
 
+    # said at once, before libraries are loaded
     for path in (report, predictions):
         if path is not None:
             require_free([path], overwrite=overwrite, kind="report" if path is report else "")
+    from geolulc.datasets import open_store
+    from geolulc.learning.evaluation import evaluate_predictions, predict
+    from geolulc.nets import load_checkpoint
+
     loaded, opened = load_checkpoint(model), open_store(store)
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:

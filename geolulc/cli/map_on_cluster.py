@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geolulc.cli.results import progress_bar, say
+from geolulc.process import available_cores
 
 if TYPE_CHECKING:
     from geolulc.mapping import MapOptions, SceneResult
@@ -33,7 +34,7 @@ def map_on_cluster(
 
     files = [ModelFile.of(path, band_order=band_order) for path in models]
     if scheduler is None:
-        count = min(workers or 1, len(scenes))
+        count = min(workers or 1, len(scenes), available_cores())
         options = local_threads(options, count)
         cluster = local_cluster(count, retries=retries)
     else:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from geolulc.cli import COMMANDS, cli
 from geolulc.cli.info import lines
 from geolulc.cli.results import print_result
+from geolulc.errors import ParameterError
 
 HEAVY = {"torch", "rasterio", "numpy", "timm", "geopandas", "matplotlib", "pandas"}
 
@@ -116,3 +117,39 @@ def test_no_result_gives_the_terminal_commands(capsys: pytest.CaptureFixture[str
     assert not set(printed) & set("\x1b\x9b\u202e")
     print_result([], "", as_json=False)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("k" * 300, "found File name too long"),
+        ("caf\udce9.tif", "caf\ufffd.tif: found bytes in its name that are no UTF-8"),
+        ("loop", "found Too many levels of symbolic links"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "info {}",
+        "map {} --out m.tif",
+        "map a --aoi {} --out m.tif",
+        "export {} --onnx m.onnx",
+        "mosaic a --out {}",
+    ],
+)
+def test_paths_that_no_system_takes(
+    path: str, found: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    arguments = [path if part == "{}" else part for part in command.split()]
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, ParameterError)
+    assert found in str(result.exception)
+
+
+def test_a_number_of_5000_digits_is_one_short_line() -> None:
+    result = run("map", "a.SAFE", "--out", "b.tif", "--stride", "9" * 5000)
+    assert result.returncode == 2
+    assert "Invalid value for '--stride': '999" in result.stderr
+    assert max(map(len, result.stderr.splitlines())) < 600

@@ -61,6 +61,25 @@ def test_lists_that_do_not_fit(three, regions, tmp_path: Path, content: str, fou
     assert "2_train.csv" in error.value.subject
 
 
+def test_a_misspelt_region_is_said(three, regions, tmp_path: Path, caplog) -> None:
+    write_subsets(tmp_path, three, regions["Kosovo"], (2,), 3)
+    (tmp_path / "seed3" / "Kosvo").mkdir()
+    with_subsets(three, regions, tmp_path / "seed3")
+    (record,) = caplog.records
+    assert record.getMessage().endswith("named like no region: 1, such as Kosvo")
+
+
+def test_lists_of_a_spreadsheet(three, regions, tmp_path: Path) -> None:
+    wanted = regions["Kosovo"]["train"][[1, 5, 6]]
+    (tmp_path / "Kosovo").mkdir()
+    lines = ["number;patch", *(f'{n};"{name}"' for n, name in enumerate(names_of(three, wanted)))]
+    file = tmp_path / "Kosovo" / "3_train.csv"
+    file.write_bytes("\r\n".join(lines).encode("utf-16"))
+    assert (
+        subset(with_subsets(three, regions, tmp_path)["Kosovo"], 3, 0).tolist() == wanted.tolist()
+    )
+
+
 def test_nothing_to_read(three, regions, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no list of target patches"):
         with_subsets(three, regions, tmp_path)
