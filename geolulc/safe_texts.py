@@ -38,6 +38,11 @@ def for_markdown(text: object) -> str:
     return _MARKDOWN.sub(lambda found: "\\" + found[0], one_line(text, longest=None))
 
 
+def code(text: object) -> str:
+    """``text`` as a code span of Markdown: nothing in it is markup, and it does not end early."""
+    return f"`{one_line(text, longest=None).replace('`', chr(39))}`"
+
+
 def for_plot(text: object) -> str:
     """``text`` in a plot: matplotlib takes nothing in it for a formula."""
     return one_line(text).replace("$", r"\$")

@@ -66,8 +66,8 @@ class TextFiles:
             with bz2.open(path) if path.suffix == ".bz2" else path.open("rb") as file:
                 data = file.read(self.most + 1)
         except (OSError, EOFError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise self.unusable(path, f"a file that cannot be read ({reason})") from None
+            reason = getattr(error, "strerror", None) or f"a file that cannot be read ({error})"
+            raise self.unusable(path, reason) from None
         if len(data) > self.most:
             raise self.unusable(path, f"more than {self.most:,} bytes")
         mark, encoding = next(

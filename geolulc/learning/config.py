@@ -20,8 +20,8 @@ from geolulc.validated import STRICT
 
 _FILES: Final = TextFiles(
     ParameterError,
-    "a TOML file of settings, one a line (key = value)",
-    "Give such a file; examples/ has some.",
+    "TOML, one setting a line (key = value)",
+    "Correct the file, or give another one; examples/ has some.",
     most=1 << 20,
 )
 # settings without a meaning for the other task

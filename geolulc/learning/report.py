@@ -32,7 +32,7 @@ from geolulc.learning.plots import (
     plot_reliability,
 )
 from geolulc.learning.task_figures import COUNTS
-from geolulc.safe_texts import for_markdown
+from geolulc.safe_texts import code, for_markdown
 from geolulc.staging import staged
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _counted(name: str, value: float, absent: str = "–") -> float | str:
 def _patch_line(predictions: Predictions, place: int) -> str:
     names = predictions.model.net.classes
     missed, wrong = (names_where(flags[place], names) for flags in predictions.errors)
-    parts = [for_markdown(predictions.patches.key(place))]
+    parts = [code(predictions.patches.key(place))]
     parts += [f"missed: {missed}"] if missed else []
     parts += [f"wrongly found: {wrong}"] if wrong else []
     return ". ".join(parts)

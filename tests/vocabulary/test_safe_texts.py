@@ -9,7 +9,15 @@ import json
 import pandas
 import pytest
 
-from geolulc.safe_texts import for_csv, for_json, for_markdown, for_plot, for_terminal, one_line
+from geolulc.safe_texts import (
+    code,
+    for_csv,
+    for_json,
+    for_markdown,
+    for_plot,
+    for_terminal,
+    one_line,
+)
 
 #: Colours, the title of the window, C1's CSI, text from right to left, half of a pair.
 HOSTILE = "a\x1b[31mb\x1b]0;c\x07\x9b2J\u202ed\udce9"
@@ -73,3 +81,7 @@ def test_a_plot_has_no_formula() -> None:
     text = figure.text(0, 0, for_plot("$\\frac{$ 5 $"))
     figure.canvas.draw()  # a formula that is none would be an error here
     assert text.get_text() == "\\$\\frac{\\$ 5 \\$"
+
+
+def test_a_code_span_does_not_end_early() -> None:
+    assert code("a`<b>\n") == "`a'<b>`"
