@@ -101,10 +101,13 @@ class TextFiles:
     def paths(self, path: Path) -> list[str]:
         """The paths in a list, one a line, perhaps quoted or under a title ("path", "scene" …).
 
-        Lines that begin with # say nothing.
+        Lines that begin with # say nothing. Raises as ``text`` does, and for a list of nothing.
         """
         lines = [_unquoted(line) for _, line in self._lines(path)]
-        return lines[1:] if lines and lines[0].casefold() in _TITLES else lines
+        listed = lines[1:] if lines and lines[0].casefold() in _TITLES else lines
+        if not listed:
+            raise self.unusable(path, "no path in it")
+        return listed
 
     def unusable(self, subject: object, found: str, expected: str = "") -> GeolulcError:
         """The error of such a file, or of a part of it."""

@@ -51,8 +51,6 @@ def list_products(paths: Sequence[Path]) -> list[Path]:
 
 def _read_lines(path: Path) -> list[Path]:
     listed = _LISTS.paths(path)
-    if not listed:
-        raise _LISTS.unusable(path, "no path in it", "a path of a product a line")
     for line in listed:
         if "://" in line:
             raise _LISTS.unusable(path, line, "a path of a product a line")

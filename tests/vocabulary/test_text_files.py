@@ -42,7 +42,6 @@ def test_forms_of_a_text(tmp_path: Path, form: str) -> None:
         ("# of June\n\n'a b.SAFE'\n\"c,d.zip\"\n", ["a b.SAFE", "c,d.zip"]),
         # the name of a file is no title
         ("june\na.SAFE\n", ["june", "a.SAFE"]),
-        ("", []),
     ],
 )
 def test_paths(tmp_path: Path, text: str, paths: list[str]) -> None:
@@ -93,6 +92,12 @@ def test_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")  # would be read for ever
     with pytest.raises(ParameterError, match="found no ordinary file"):
         FILES.text(tmp_path / "pipe.txt")
+
+
+def test_a_list_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes("path\n# a\n".encode("utf-16"))
+    with pytest.raises(ParameterError, match=r"list\.txt: found no path in it"):
+        FILES.paths(tmp_path / "list.txt")
 
 
 def test_a_packed_bomb_is_not_unpacked(tmp_path: Path) -> None:
