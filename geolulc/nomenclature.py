@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from geolulc.errors import ParameterError, one_line, require_one_of
+from geolulc.errors import ParameterError, require_one_of
+from geolulc.safe_texts import one_line
 from geolulc.validated import STRICT, Validated
 
 #: Codes of classes: uint8 or uint16.

@@ -35,6 +35,11 @@ _UNMARKED: Final = (
     ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
     ("store", {"manifest.json", "index.parquet"}, r"(manifest|plan)\.json|index.parquet|shard-\d+"),
     (
+        "experiment",
+        {"manifest.json", "runs"},
+        r"manifest\.json|runs|subsets|report\.md|(runs|classes)\.csv|runs\.json|\w[\w+-]*\.png",
+    ),
+    (
         "run",
         {"config.toml"},
         r"config\.toml|(model|state)\.safetensors|summary\.json|(history|rates)\.csv|\w+\.png"
@@ -149,10 +154,10 @@ def _is_own(path: Path, kind: str) -> bool:
 
 
 def kind_of(folder: Path) -> str | None:
-    """What geolulc made ``folder`` as ("report", "store", "run"), None for a folder of others.
+    """What geolulc made ``folder`` as, None for a folder of others.
 
-    Its marker says so; a folder from before there were markers is known by its contents, if it
-    holds nothing else.
+    That is "report", "store", "run" or "experiment". Its marker says so; a folder from before
+    there were markers is known by its contents, if it holds nothing else.
     """
     names = {path.name for path in folder.iterdir()}
     if _MARKER in names:

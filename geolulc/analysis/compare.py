@@ -22,6 +22,7 @@ from geolulc.nomenclature import NO_CLASS, Codes
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
+from geolulc.safe_texts import for_csv
 from geolulc.staging import claimed, require_free, staged
 
 #: The first of these that is above all codes + 1 makes one value of two codes.
@@ -138,7 +139,8 @@ def compare_files(
         targets["style"].write_text(paletted_style(entries), encoding="utf-8")
         names = list(first.header.classes)
         index = pandas.Index(names, name="before \\ after")
-        pandas.DataFrame(sums.matrix, index=index, columns=names).to_csv(targets["matrix"])
+        table = pandas.DataFrame(sums.matrix, index=index, columns=names)
+        targets["matrix"].write_text(for_csv(table, index=True), encoding="utf-8")
         return paths, _figures(first.header, second.header, sums)
 
 

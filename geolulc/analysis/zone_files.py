@@ -12,6 +12,7 @@ import pyogrio
 from pyogrio.errors import DataSourceError
 
 from geolulc.errors import ParameterError
+from geolulc.safe_texts import for_csv
 from geolulc.staging import staged
 
 #: Ending of a file of zones → pyogrio's options, where pyogrio writes it.
@@ -70,7 +71,8 @@ def write_zones(zones: Any, out: Path, *, overwrite: bool = False) -> None:
     ending = out.suffix.lower()
     with staged([out], overwrite=overwrite) as (temporary,):
         if ending == ".csv":
-            zones.drop(columns=zones.geometry.name).to_csv(temporary, index=False)
+            table = for_csv(zones.drop(columns=zones.geometry.name))
+            temporary.write_text(table, encoding="utf-8", errors="replace")
         elif ending == ".parquet":
             zones.to_parquet(temporary, index=False)
         else:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from geolulc import __version__
+from geolulc.cli.results import say, show_all_characters
 from geolulc.errors import GeolulcError
 from geolulc.process import confine_gdal, tune_memory
+from geolulc.safe_texts import one_line
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
@@ -50,6 +52,13 @@ class _Commands(click.Group):
             raise TypeError(f"{module.__name__}.command is not a command")
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            vars(error)["message"] = one_line(error.message)  # it names values of any length
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -63,12 +72,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
+    show_all_characters()
     confine_gdal()
     tune_memory()
     try:
         cli(prog_name="geolulc")
     except GeolulcError as error:
-        click.echo(f"geolulc: {error}", err=True)
+        say(f"geolulc: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # the reader of a pipe went away; nothing more can be said to it

@@ -10,6 +10,7 @@ import click
 
 from geolulc.cli.options import PATH, shared_options, split_option
 from geolulc.cli.results import print_result, progress_bar
+from geolulc.safe_texts import one_line
 
 if TYPE_CHECKING:
     from geolulc.learning.evaluation import SplitFigures
@@ -39,14 +40,16 @@ def command(
 
     A model of pixels is compared with the reference maps of STORE: agreement with CORINE.
     """
-    from geolulc.datasets import open_store
-    from geolulc.learning.evaluation import evaluate_predictions, predict
-    from geolulc.nets import load_checkpoint
     from geolulc.staging import require_free
 
+    # said at once, before libraries are loaded
     for path in (report, predictions):
         if path is not None:
             require_free([path], overwrite=overwrite, kind="report" if path is report else "")
+    from geolulc.datasets import open_store
+    from geolulc.learning.evaluation import evaluate_predictions, predict
+    from geolulc.nets import load_checkpoint
+
     loaded, opened = load_checkpoint(model), open_store(store)
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:
@@ -76,7 +79,7 @@ def command(
 
 def _text(evaluation: SplitFigures) -> str:
     names = evaluation.names
-    subject = f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}"
+    subject = one_line(f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}")
     lines = [f"{subject}: {evaluation.facts}", *(f"  {remark}" for remark in evaluation.remarks)]
     width = max(len(name) for name in evaluation.figures)
     lines += [f"  {name:<{width}}  {_number(name, v)}" for name, v in evaluation.figures.items()]
@@ -91,7 +94,7 @@ def _text(evaluation: SplitFigures) -> str:
         lines.append(f"  {names.missing}: {'; '.join(evaluation.missing)}")
     for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
         lines += [
-            f"  {title} {name}: {group['patches']:.0f} patches, "
+            f"  {title} {one_line(name)}: {group['patches']:.0f} patches, "
             + ", ".join(f"{text} {_number(key, group[key])}" for key, text in names.groups.items())
             for name, group in groups.items()
         ]

@@ -19,7 +19,7 @@ from geolulc.cli.options import (
     take_fields,
     whole_numbers,
 )
-from geolulc.cli.results import print_result, progress_bar
+from geolulc.cli.results import print_result, progress_bar, say
 
 if TYPE_CHECKING:
     from geolulc.transfer.experiment import Outcome
@@ -123,7 +123,7 @@ def command(
                 progress=progress,
             )
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        click.echo(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
+        say(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
     result = {
         "jobs": len(outcome.plan.jobs),
@@ -133,7 +133,7 @@ def command(
     }
     print_result(result, _text(outcome, experiment.remedies[0]), as_json=as_json)
     for job, reason in outcome.failed.items():
-        click.echo(f"geolulc: {job}: {reason}", err=True)
+        say(f"geolulc: {job}: {reason}", err=True)
     if outcome.failed:
         sys.exit(1)
 

@@ -14,6 +14,7 @@ from geolulc.grid import ALIGNMENT, LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
 OVERLAPS: Final = ("exact", "shared")
 RUNTIMES: Final = ("torch", "onnx")
+_MOST: Final = {"threads": 1024, "batch_size": 1_000_000}
 PRECISIONS: Final = ("auto", "float32", "fp16", "bf16")
 
 
@@ -112,13 +113,13 @@ class MapOptions:
                 expected="float32 there",
                 remedy="Leave it out, or use --runtime torch.",
             )
-        for name in ("threads", "batch_size"):
+        for name in _MOST:
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and not 1 <= value <= _MOST[name]:
                 raise ParameterError(
                     name.replace("_", "-"),
                     found=value,
-                    expected="at least 1",
+                    expected=f"1 to {_MOST[name]}",
                     remedy="Leave it out for what suits the machine.",
                 )
 

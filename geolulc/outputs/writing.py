@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import rasterio
 
-from geolulc.errors import one_line
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
@@ -50,6 +49,7 @@ from geolulc.outputs.story import Story
 from geolulc.outputs.tags import map_tags
 from geolulc.outputs.templates import fill
 from geolulc.outputs.vectors import VectorSources, write_vectors
+from geolulc.safe_texts import one_line
 from geolulc.staging import staged
 
 _DEFAULTS: Final = OutputOptions()

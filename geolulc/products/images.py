@@ -22,10 +22,11 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geolulc.bands import RESOLUTIONS, band
-from geolulc.errors import ProductError, one_line
+from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Member, damaged
 from geolulc.products.codestream import read_frame
+from geolulc.safe_texts import one_line
 
 #: GDAL's JPEG 2000 drivers, the best first; wheels have this one.
 _DRIVERS: Final = ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")

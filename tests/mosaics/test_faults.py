@@ -114,7 +114,8 @@ def test_a_raster_of_others_is_named(kind: str, maps: Path, tmp_path: Path) -> N
         (lambda folder: folder, "a folder without .tif"),
         (lambda folder: write(folder / "notes.pdf", b"x"), "a file of another kind"),
         (lambda folder: write(folder / "list.txt", b"gone.tif\n"), "gone.tif"),
-        (lambda folder: write(folder / "list.txt", b"\xff\xfe"), "a list that is not text"),
+        (lambda folder: write(folder / "list.txt", b"# none\n"), r"list\.txt: found no path in it"),
+        (lambda folder: write(folder / "list.txt", b"\xff\xfe\x00"), "bytes that are no UTF-16"),
     ],
 )
 def test_what_is_no_map(tmp_path: Path, make: Any, match: str) -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 from pyproj import Transformer
 
 from geolulc.analysis import describe_map
-from geolulc.errors import OutputError, ParameterError, one_line
+from geolulc.errors import OutputError, ParameterError
 from geolulc.grid import TileGrid
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import FULL, Encoding
@@ -34,6 +34,7 @@ from geolulc.outputs.files import MapKind, default_outputs, output_names
 from geolulc.outputs.picture import north_direction, scale_bar_length
 from geolulc.outputs.rasters import Band
 from geolulc.outputs.tags import header_of
+from geolulc.safe_texts import one_line
 
 #: 180 × 240 pixels.
 SMALL = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800)

@@ -18,14 +18,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_nets import make_net
-from made_regions import CLASSES
+from made_regions import CLASSES, SIGNALS, MadeRegion, make_region_store
 
 from geolulc.cli.transfer import command
 from geolulc.cluster.connection import local_cluster
+from geolulc.datasets import open_store
 from geolulc.errors import OutputError, ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
-from geolulc.transfer import TransferConfig, run_transfer
+from geolulc.transfer import TransferConfig, find_regions, run_transfer
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.features import encoder_features
 from geolulc.transfer.job_folders import STALE_SECONDS, Claim
@@ -261,6 +262,24 @@ def test_workers_of_a_cluster_share_the_jobs(ran, three, regions, tmp_path) -> N
     assert told[-1] == (len(found.plan.jobs),) * 2
     assert not list(out.glob("runs/*/claim.json"))
     assert [row["mode"] for row in found.rows] == ["zero-shot"]
+
+
+def test_names_of_regions_are_safe_in_every_file(quick, tmp_path) -> None:
+    name = "=1+1 <b>|$\\x$"
+    store = open_store(
+        make_region_store(tmp_path / "s", [MadeRegion(name, {A: 0.5, B: 0.4}, SIGNALS)], 16)
+    )
+    out = tmp_path / "experiment"
+    experiment = config(quick, sources=(name,), targets=(name,), target_sizes=(0, 4))
+    assert not run_transfer(store, find_regions(store), experiment, out, device="cpu").failed
+    report = (out / "report.md").read_text()
+    assert "=1+1 \\<b\\>\\|$\\\\x$" in report
+    assert " <b>" not in report
+    assert {row["source"] for row in runs(out)} == {f"'{name}", "scratch"}
+    assert {row["source"] for row in json.loads((out / "runs.json").read_text())["runs"]} == {
+        name,
+        "scratch",
+    }
 
 
 def test_a_claim_is_one_processes(tmp_path) -> None:

@@ -321,6 +321,20 @@ class TestFolders:
         [
             ("report", ["evaluation.json", "report.md", "worst.png"]),
             ("store", ["manifest.json", "index.parquet", "shard-00000"]),
+            ("experiment", ["manifest.json", "runs"]),
+            (
+                "experiment",
+                [
+                    "manifest.json",
+                    "runs",
+                    "subsets",
+                    "report.md",
+                    "runs.csv",
+                    "classes.csv",
+                    "runs.json",
+                    "matrix_ap_macro_mask+prior.png",
+                ],
+            ),
             ("run", ["config.toml", "model.safetensors", "history.csv", "class_ap.png"]),
         ],
     )
