@@ -44,6 +44,10 @@ _UNMARKED: Final = (
 #: Libraries whose errors are no OSError where they cannot write.
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
 _NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
+_NOT_WRITTEN: Final = "Give another format or path; nothing incomplete was left behind."
+#: How libraries say that a disk is full; some do not, but then it has less than this left.
+_FULL: Final = re.compile(r"no space|disk.{0,20}full|quota|file too large", re.IGNORECASE)
+_LITTLE_ROOM: Final = 2**20
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -268,7 +272,10 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
-    """What the system, or a library that writes files, says of a full disk, as ``OutputError``."""
+    """What the system, or a library that writes files, says, as ``OutputError``.
+
+    The ``remedy`` is one against full disks; a library's error of another kind has its own.
+    """
     try:
         yield
     except GeolulcError:
@@ -283,8 +290,15 @@ def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
             path,
             found=reason or f"{type(error).__name__}: {error}",
             expected="to write the whole output",
-            remedy=remedy,
+            remedy=remedy if isinstance(error, OSError) or _is_full(path, error) else _NOT_WRITTEN,
         ) from error
+
+
+def _is_full(path: Path, error: Exception) -> bool:
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(path.parent).free < _LITTLE_ROOM:
+            return True
+    return bool(_FULL.search(str(error)))
 
 
 def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:
