@@ -118,7 +118,7 @@ def require_plain_tables(path: Path) -> None:
         for layer in layers:
             name = layer.replace('"', '""')
             try:
-                for _ in database.execute(f'SELECT * FROM "{name}"'):
+                for _ in database.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 (quoted)
                     break
             except sqlite3.Error as error:
                 raise NotAllowedError(

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 import pyogrio
 import shapely
-from pyproj import CRS
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from geolulc.errors import GeolulcError, ParameterError
 from geolulc.polygons.formats import (
@@ -34,8 +35,8 @@ MOST_FEATURES: Final = 2_000_000
 MOST_CORNERS: Final = 100_000_000
 MOST_COLUMNS: Final = 10_000
 #: The columns of a parquet file may fill so many bytes: its strings can unpack to a thousandfold.
-_MOST_VALUES: Final = 8 * 2**30
-_ROWS_AT_A_TIME: Final = 1024
+_MOST_VALUES: Final = 4 * 2**30
+_ROWS_AT_A_TIME: Final = 256
 #: Metres from the origin of a projection that no ground reaches: the equator is 40,075 km long,
 #: and false eastings that start with the number of a zone come to 60,000 km.
 _FARTHEST: Final = 1e8
@@ -208,11 +209,18 @@ def require_places(frame: Any, subject: str) -> None:
             remedy="Set the CRS of the file (in QGIS: Layer, Set CRS) and save it.",
         )
     crs = CRS.from_user_input(frame.crs)
-    if not (crs.is_geographic or crs.is_projected):
+    why = crs.type_name
+    if crs.is_geographic or crs.is_projected:
+        try:
+            Transformer.from_crs(crs, 4326)
+            why = ""
+        except ProjError as error:  # of another body, say
+            why = str(error)
+    if why:
         raise ParameterError(
             subject,
-            found=f"the CRS {crs.name!r}, a {crs.type_name}",
-            expected="a geographic or projected CRS",
+            found=f"the CRS {crs.name!r} ({why})",
+            expected="a geographic or projected CRS of the earth",
             remedy="Set the CRS of the file (in QGIS: Layer, Set CRS) and save it.",
         )
     geometries = frame.geometry.to_numpy()
