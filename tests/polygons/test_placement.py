@@ -121,7 +121,7 @@ def test_longitudes_are_turned_back() -> None:
 
 def test_another_body_than_the_earth_is_refused() -> None:
     moon = zones(box(9, 45, 11, 47), crs="+proj=longlat +R=1737400 +no_defs")
-    with pytest.raises(ParameterError, match="found .*celestial body"):
+    with pytest.raises(ParameterError, match=r"found .*celestial body"):
         Placement(moon.crs, EXTENT)
     with pytest.raises(ParameterError, match=r"zones: found the CRS .*celestial body"):
         require_places(moon, "zones")

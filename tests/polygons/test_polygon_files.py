@@ -325,8 +325,7 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, name: str) -> None:
         path.write_bytes(damaged[: random.integers(1, 2 * len(whole))].tobytes())
         try:
             read_layers(path, "aoi")
-        except ParameterError as error:
-            assert "\n" not in str(error)
+        except ParameterError:
             refused += 1
     assert refused > 0
 
