@@ -45,7 +45,8 @@ def summarize_map(
 
     Args:
         map_path: a map.tif, of cells or of pixels.
-        zones_path: polygons in anything GDAL reads; ``layer`` where there are several.
+        zones_path: polygons in a file of ``polygons.formats.FORMATS``; ``layer`` where there are
+            several.
         out: a new .gpkg (layer "zones"), .parquet, .fgb or, without geometry, .csv.
         layer: layer of ``zones_path``.
         overwrite: replace ``out``.
@@ -84,7 +85,8 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
 
         - ``status``: "mapped" (99.9 % of it or more), "partly mapped", "no data" (on the map, but
           no cell of it has probabilities), "outside" (of the map), "empty" (no geometry);
-        - ``zone_ha``: the zone's area on the ellipsoid; ``mapped_ha``: the part of it that is
+        - ``zone_ha``: the zone's area on the ellipsoid, NaN where its CRS has no coordinates for a
+          part of it; ``mapped_ha``: the part of it that is
           mapped; ``mapped_share``: their ratio;
         - ``dominant``: the class with the largest area, None without any;
         - ``ha_…`` for each class: area of the cells, or parts of cells, where it is the most

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -28,6 +29,8 @@ DRIVERS: Final = frozenset(
 PARQUET: Final = "GeoParquet"
 #: A file has at most so many bytes, and the members of a zip together.
 MOST_BYTES: Final = 4 * 2**30
+#: A layer has at most so many features.
+MOST_FEATURES: Final = 2_000_000
 #: Drivers look at no more of a file before they open it.
 _HEAD: Final = 2**16
 _MAGIC: Final = {
@@ -110,20 +113,25 @@ def require_plain_tables(path: Path) -> None:
     Computed columns count as well. GDAL gives SQLite functions that ask geocoding services.
     """
     with closing(_database(path)) as database:
-        layers = [str(name) for (name,) in database.execute("SELECT table_name FROM gpkg_contents")]
+        layers = database.execute(
+            "SELECT table_name, type FROM gpkg_contents JOIN sqlite_master ON name = table_name"
+        ).fetchall()
         database.set_authorizer(
             lambda action, *_: sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
         )
         database.set_progress_handler(lambda: 1, _MOST_STEPS)
-        for layer in layers:
-            name = layer.replace('"', '""')
+        for layer, kind in layers:
+            name = str(layer).replace('"', '""')
             try:
-                for _ in database.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 (quoted)
-                    break
+                database.execute(f'SELECT * FROM "{name}" LIMIT 0').fetchall()  # noqa: S608 (quoted)
+                rows = database.execute(f'SELECT 1 FROM "{name}"')  # noqa: S608 (quoted)
+                count = sum(1 for _ in islice(rows, MOST_FEATURES + 1)) if kind == "view" else 0
             except sqlite3.Error as error:
                 raise NotAllowedError(
                     f"the layer {layer}, which cannot be read without calling functions ({error})"
                 ) from None
+            if count > MOST_FEATURES:
+                raise NotAllowedError(f"the layer {layer}, a view of more than {count - 1:,} rows")
 
 
 def _database(path: Path) -> sqlite3.Connection:

@@ -33,14 +33,15 @@ class Placement:
     """
 
     def __init__(self, crs: Any, extent: Extent) -> None:
-        self._crs = CRS.from_user_input(crs)
+        crs = CRS.from_user_input(crs)
+        self._turn = full_turn(crs)
         self._extent = shapely.box(*extent.bounds)
         try:
-            self._transformer = Transformer.from_crs(self._crs, extent.crs, always_xy=True)
-            self._near = _neighbourhood(self._crs, self._transformer, extent)
+            self._transformer = Transformer.from_crs(crs, extent.crs, always_xy=True)
+            self._near = _neighbourhood(crs, self._transformer, extent)
         except ProjError as error:
             raise ParameterError(
-                f"CRS {self._crs.name}",
+                f"CRS {crs.name}",
                 found=error,
                 expected=f"one that can be brought to {extent.crs}",
                 remedy="Save the file in longitude and latitude (EPSG:4326).",
@@ -53,21 +54,23 @@ class Placement:
         """The part of a zone that lies on the extent, as a polygon in the extent's CRS."""
         if zone is None or zone.is_empty:
             return shapely.Polygon()
-        return polygons_of(self.of(polygons_of(shapely.make_valid(zone))))
+        return polygons_of(self._placed(polygons_of(shapely.make_valid(zone))))
 
     def of(self, geometry: Any) -> Any:
         """The part of a geometry of any type that lies on the extent, in the extent's CRS."""
+        return self._placed(shapely.make_valid(geometry))
+
+    def _placed(self, valid: Any) -> Any:
         # cut first: far from its zone a transverse Mercator projection has no values
-        valid = wrap(shapely.make_valid(geometry), self._crs)
-        part = shapely.intersection(valid, self._near)
+        part = shapely.intersection(wrap(valid, self._turn), self._near)
         if part.is_empty:
             return part
         projected = _transformed(shapely.segmentize(part, self._step), self._transformer)
-        parts = shapely.get_parts(projected)
         if not np.isfinite(shapely.get_coordinates(projected)).all():
-            parts = np.array([p for p in parts if np.isfinite(shapely.get_coordinates(p)).all()])
-        whole = shapely.union_all(shapely.make_valid(parts))
-        return shapely.intersection(whole, self._extent)
+            parts = shapely.get_parts(projected)
+            finite = [np.isfinite(shapely.get_coordinates(part)).all() for part in parts]
+            projected = shapely.union_all(shapely.make_valid(parts[finite]))
+        return shapely.intersection(shapely.make_valid(projected), self._extent)
 
 
 def polygons_of(geometry: Any) -> Any:
@@ -79,14 +82,18 @@ def polygons_of(geometry: Any) -> Any:
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(list(polygons))
 
 
-def wrap(geometry: Any, crs: Any) -> Any:
+def full_turn(crs: Any) -> float | None:
+    """360 degrees in units of a geographic CRS; None of another."""
+    return 2 * np.pi / unit_of(crs) if crs.is_geographic else None
+
+
+def wrap(geometry: Any, turn: float | None) -> Any:
     """A valid geometry with longitudes from -360 to 360 degrees, between -180 and 180 degrees.
 
-    Of another than a geographic CRS, the geometry itself.
+    ``turn`` is ``full_turn`` of its CRS: without one, it is the geometry itself.
     """
-    if not crs.is_geographic or geometry.is_empty:
+    if turn is None or geometry.is_empty:
         return geometry
-    turn = 2 * np.pi / unit_of(crs)
     west, _, east, _ = geometry.bounds
     if -turn / 2 <= west and east <= turn / 2:
         return geometry
@@ -109,12 +116,13 @@ def zone_areas(zones: Any) -> NDArray[np.float64]:
     unit, ellipsoid = unit_of(geographic), geographic.ellipsoid
     axis, minor = (ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre) if ellipsoid else _WGS84
     squared = 1 - (minor / axis) ** 2
-    step = np.radians(_DEGREES) / unit_of(crs) if crs.is_geographic else _METRES / unit_of(crs)
+    turn = full_turn(crs)
+    step = _METRES / unit_of(crs) if turn is None else turn * _DEGREES / 360
     areas = np.zeros(len(zones))
     for i, zone in enumerate(zones.geometry):
         if zone is None or zone.is_empty:
             continue
-        whole = polygons_of(wrap(shapely.make_valid(zone), crs))
+        whole = polygons_of(wrap(shapely.make_valid(zone), turn))
         if whole.is_empty:
             continue
         west, south, east, north = whole.bounds
@@ -143,7 +151,11 @@ def _ring_area(ring: Any, unit: float, axis: float, squared: float) -> float:
         squared: the square of its eccentricity.
     """
     radians = shapely.get_coordinates(ring) * unit
-    longitude = np.unwrap(radians[:, 0])
+    if not np.isfinite(radians).all():
+        return np.nan
+    longitude = radians[:, 0]
+    if np.ptp(longitude) > np.pi:
+        longitude = np.unwrap(longitude)
     height = _authalic(np.sin(radians[:, 1]), squared)
     turned = longitude[-1] - longitude[0]
     if abs(turned) < np.pi:

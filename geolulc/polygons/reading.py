@@ -23,6 +23,7 @@ from geolulc.errors import GeolulcError, ParameterError
 from geolulc.polygons.formats import (
     DRIVERS,
     FORMATS,
+    MOST_FEATURES,
     PARQUET,
     NotAllowedError,
     offline,
@@ -30,8 +31,7 @@ from geolulc.polygons.formats import (
     vector_files,
 )
 
-#: A file has at most so many features, corners of all of them, and columns.
-MOST_FEATURES: Final = 2_000_000
+#: A layer has at most so many corners and columns.
 MOST_CORNERS: Final = 100_000_000
 MOST_COLUMNS: Final = 10_000
 #: The columns of a parquet file may fill so many bytes: its strings can unpack to a thousandfold.

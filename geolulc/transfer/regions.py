@@ -17,7 +17,7 @@ from pyproj import CRS, Transformer
 from geolulc.datasets import SPLITS, Store
 from geolulc.errors import DatasetError, ParameterError, require_one_of
 from geolulc.grid import PATCH_SIZE
-from geolulc.polygons.placement import wrap
+from geolulc.polygons.placement import full_turn, wrap
 from geolulc.polygons.reading import read_layers, require_polygons
 
 #: Columns of a store's index that can name regions, in place of polygons.
@@ -143,7 +143,8 @@ def _read_polygons(
             )
         missing = frame[chosen].isna() | frame.geometry.isna() | frame.geometry.is_empty
         named = frame[~missing]
-        polygons = [wrap(shapely.make_valid(p), frame.crs) for p in named.geometry]
+        turn = full_turn(frame.crs)
+        polygons = [wrap(shapely.make_valid(p), turn) for p in named.geometry]
         names = named[chosen].astype(str).to_numpy(object)
         found.append((np.array(polygons, dtype=object), names, frame.crs))
     return found

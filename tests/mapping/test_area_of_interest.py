@@ -51,10 +51,9 @@ def test_boxes_larger_than_the_projection_hold_the_scene(text: str) -> None:
 
 def test_a_box_across_180_degrees_however_it_is_written() -> None:
     grid = Grid.over(FIJI, 60)
-    x, y = Transformer.from_crs(4326, FIJI.crs, always_xy=True).transform(
+    x, _ = Transformer.from_crs(4326, FIJI.crs, always_xy=True).transform(
         [179.99, 180.01], [-16.8, -16.8]
     )
-    assert FIJI.left < x[0] < x[1] < FIJI.left + FIJI.width or x[0] < x[1]
     written = [
         select_cells(grid, text)
         for text in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import geopandas
+import numpy as np
 import pytest
 import shapely
 from pyproj import Geod
@@ -10,7 +11,7 @@ from shapely.geometry import LineString, MultiPolygon, Point, box
 
 from geolulc.errors import ParameterError
 from geolulc.grid import Extent
-from geolulc.polygons.placement import Placement, wrap, zone_areas
+from geolulc.polygons.placement import Placement, full_turn, wrap, zone_areas
 from geolulc.polygons.reading import require_places
 
 #: Area of the ellipsoid of WGS 84 in hectares (NIMA TR8350.2: 510,065,621.724 km²).
@@ -112,11 +113,17 @@ def test_points_and_lines_are_placed_too() -> None:
 
 
 def test_longitudes_are_turned_back() -> None:
-    crs = zones(box(0, 0, 1, 1)).crs
-    turned = wrap(box(179, 0, 181, 1), crs)
+    turn = full_turn(zones(box(0, 0, 1, 1)).crs)
+    assert turn == pytest.approx(360)
+    turned = wrap(box(179, 0, 181, 1), turn)
     assert turned.equals(MultiPolygon([box(179, 0, 180, 1), box(-180, 0, -179, 1)]))
-    assert wrap(Point(-190, 3), crs).equals(Point(170, 3))
-    assert wrap(box(0, 0, 180, 1), crs).equals(box(0, 0, 180, 1))
+    assert wrap(Point(-190, 3), turn).equals(Point(170, 3))
+    assert wrap(box(0, 0, 180, 1), turn).equals(box(0, 0, 180, 1))
+
+
+def test_a_zone_that_reaches_beyond_its_projection_has_no_area() -> None:
+    whole = zones(box(-18e6, -9e6, 18e6, 9e6), crs="ESRI:54009")  # an ellipse is the globe there
+    assert np.isnan(zone_areas(whole)).all()
 
 
 def test_another_body_than_the_earth_is_refused() -> None:

@@ -20,7 +20,7 @@ from pyarrow import parquet
 from shapely.geometry import LineString, Point, Polygon, box, mapping
 
 from geolulc.errors import ParameterError
-from geolulc.polygons import reading
+from geolulc.polygons import formats, reading
 from geolulc.polygons.reading import read_layers, require_places, require_polygons
 
 SQUARE = box(9, 45, 10, 46)
@@ -271,6 +271,19 @@ def test_gdal_is_left_as_it_was(tmp_path: Path) -> None:
 def test_views_that_call_functions_are_refused(tmp_path: Path, select: str) -> None:
     with pytest.raises(ParameterError, match="layer seen, which cannot be read without calling"):
         read_layers(view_in(tmp_path / "a.gpkg", select), "zones")
+
+
+def test_a_view_of_endlessly_many_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MOST_FEATURES", 100)
+    many = "SELECT a.fid, a.geom FROM fields a, " + ", ".join(f"sqlite_master t{i}" for i in "1234")
+    with pytest.raises(ParameterError, match="layer seen, a view of more than 100 rows"):
+        read_layers(view_in(tmp_path / "a.gpkg", many), "zones")
+    monkeypatch.undo()
+    monkeypatch.setattr(formats, "_MOST_STEPS", 10_000)
+    with pytest.raises(ParameterError, match="layer seen, which cannot be read .*interrupted"):
+        read_layers(view_in(tmp_path / "b.gpkg", f"{many} WHERE t4.name > 'zzz'"), "zones")
 
 
 def test_a_view_that_only_selects_is_read(tmp_path: Path) -> None:
