@@ -128,7 +128,7 @@ def require_plain_tables(path: Path) -> None:
                 count = sum(1 for _ in islice(rows, MOST_FEATURES + 1)) if kind == "view" else 0
             except sqlite3.Error as error:
                 raise NotAllowedError(
-                    f"the layer {layer}, which cannot be read without calling functions ({error})"
+                    f"the layer {layer}, which calls functions or has no end ({error})"
                 ) from None
             if count > MOST_FEATURES:
                 raise NotAllowedError(f"the layer {layer}, a view of more than {count - 1:,} rows")
