@@ -45,9 +45,9 @@ _UNMARKED: Final = (
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
 _NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
 _NOT_WRITTEN: Final = "Give another format or path; nothing incomplete was left behind."
-#: How libraries say that a disk is full; some do not, but then it has less than this left.
-_FULL: Final = re.compile(r"no space|disk.{0,20}full|quota|file too large", re.IGNORECASE)
-_LITTLE_ROOM: Final = 2**20
+#: Libraries' errors that are about what is written; all others can come from a full disk, of which
+#: many say no more than that writing failed.
+_ABOUT_CONTENTS: Final = re.compile(r"FieldError|GeometryError|CRSError|NotImpl|not supported")
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -274,7 +274,8 @@ def write_text(path: Path, text: str) -> None:
 def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
     """What the system, or a library that writes files, says, as ``OutputError``.
 
-    The ``remedy`` is one against full disks; a library's error of another kind has its own.
+    The ``remedy`` is one against full disks; a library's error about what is written
+    has its own.
     """
     try:
         yield
@@ -286,19 +287,13 @@ def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
         if not known and not isinstance(error, OSError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
+        words = f"{type(error).__name__}: {error}"
         raise OutputError(
             path,
-            found=reason or f"{type(error).__name__}: {error}",
+            found=reason or words,
             expected="to write the whole output",
-            remedy=remedy if isinstance(error, OSError) or _is_full(path, error) else _NOT_WRITTEN,
+            remedy=_NOT_WRITTEN if reason is None and _ABOUT_CONTENTS.search(words) else remedy,
         ) from error
-
-
-def _is_full(path: Path, error: Exception) -> bool:
-    with contextlib.suppress(OSError):
-        if shutil.disk_usage(path.parent).free < _LITTLE_ROOM:
-            return True
-    return bool(_FULL.search(str(error)))
 
 
 def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:

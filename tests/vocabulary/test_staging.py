@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyogrio.errors import FeatureError
 
 from geolulc.errors import OutputError
 from geolulc.staging import claimed, explained, kind_of, require_free, staged
@@ -403,3 +404,12 @@ def test_a_library_that_finds_the_disk_full(tmp_path: Path) -> None:
             raise sqlite3.OperationalError("database or disk is full")
     with pytest.raises(KeyError), explained(tmp_path):
         raise KeyError("a bug stays one")
+
+
+def test_an_error_about_contents_does_not_ask_for_space(tmp_path: Path) -> None:
+    for words, remedy in (
+        ("NULL geometry not supported with spatial index", "Give another format or path"),
+        ("write failed", "Free some space"),
+    ):
+        with pytest.raises(OutputError, match=remedy), explained(tmp_path / "a.fgb"):
+            raise FeatureError(words)
