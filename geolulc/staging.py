@@ -296,9 +296,10 @@ def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
         if not known and not isinstance(error, OSError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
+        words = f"{type(error).__name__}: {error}"
         raise OutputError(
             path,
-            found=reason or f"{type(error).__name__}: {error}",
+            found=reason or words,
             expected="to write the whole output",
             remedy=remedy if _is_full(path.parent, error) else _NOT_ROOM,
         ) from error

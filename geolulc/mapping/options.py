@@ -27,8 +27,9 @@ class MapOptions:
         resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
             answers are then placed inside their patches; None: a cell for each patch, or 10.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
-        aoi: only cells that this touches: a vector file of any geometry and CRS, or
-            "west,south,east,north" in degrees; None: the whole scene.
+        aoi: only cells that this touches: a vector file in any CRS (all layers that hold
+            polygons; where none does, points and lines), or "west,south,east,north" in degrees;
+            None: the whole scene.
         mask_scl: codes of the scene classification that are not clear; empty: do not read it.
         overlap: "exact": every patch by itself; "shared": where patches overlap, their
             convolutions are computed once.
