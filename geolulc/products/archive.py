@@ -307,10 +307,16 @@ def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
         raise _hostile(path, f"a member that leaves its folder: {info.filename}")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise _hostile(path, f"a link: {info.filename}")
-    if info.flag_bits & _UNREADABLE_FLAGS:
-        raise _hostile(path, f"an encrypted or patched member: {info.filename}")
+    unusual = "encrypted or patched" if info.flag_bits & _UNREADABLE_FLAGS else ""
     if info.compress_type not in _READABLE:
-        raise _hostile(path, f"a member compressed by method {info.compress_type}: {written}")
+        unusual = f"compressed by method {info.compress_type}"
+    if unusual:
+        raise ProductError(
+            path,
+            found=f"a member that is {unusual}: {info.filename}",
+            expected="members that are stored or deflated",
+            remedy=_UNPACK,
+        )
     return "/".join(parts)
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 Mutation = Callable[[Path, random.Random], None]
 
 #: Values that a header, a table or a tag may hold in place of the right one.

@@ -1,4 +1,4 @@
-"""Some damaged inputs of every kind: mapped, or refused in one clear line. ``make fuzz`` has more."""
+"""Damaged inputs of every kind are used or refused in one clear line; ``make fuzz`` has more."""
 
 from __future__ import annotations
 
