@@ -43,11 +43,12 @@ def damage_missed(sound: Path, case: Path, command: str) -> str | None:
 
 
 def wild_areas(sound: Path, case: Path, command: str) -> str | None:
-    """An area that is no number, negative, or larger than the map."""
-    if "out.csv" not in command:
-        return None
+    """An area of a class that is no number, negative, larger than the map, or no part of a sum."""
     table = pd.read_csv(case / "out.csv")
-    areas = table[[name for name in table if name.endswith("_ha")]].apply(pd.to_numeric)
+    areas, mapped = table.filter(regex="^ha_"), table["mapped_ha"]
     most = TILE.width * TILE.height / 10_000 * 1.01
-    wild = ~((areas >= 0) & (areas <= most) | areas.isna())
-    return f"areas of {areas[wild].stack().tolist()[:3]} ha" if wild.any(axis=None) else None
+    if not ((areas >= 0) & (areas <= most)).all(axis=None):
+        return f"areas of {areas.max(axis=None)} ha"
+    if not np.allclose(areas.sum(axis=1), mapped, rtol=1e-3, atol=1e-3):
+        return f"{mapped.tolist()} ha, of which classes have {areas.sum(axis=1).tolist()}"
+    return None
