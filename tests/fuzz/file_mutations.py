@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import rasterio
 import shapely
+import torch
 from mutations import VALUES, WORDS, change_json
 
 
@@ -126,3 +127,28 @@ def change_tags(path: Path, rng: random.Random) -> None:
                 else:
                     value = str(rng.choice(VALUES))
                 dataset.update_tags(**{name: value.replace("\0", "")})
+
+
+def change_tensors(path: Path, rng: random.Random) -> None:
+    """A tensor of a state dict has another shape, type, device or no numbers; or is none."""
+    weights = torch.load(path, weights_only=True)
+    name = rng.choice(sorted(weights))
+    shape = weights[name].shape
+    weights[name] = rng.choice(
+        (
+            torch.zeros(1).expand(10**6, 10**5),
+            torch.zeros(64).as_strided(shape, (1,) * len(shape)) if len(shape) == 1 else 0,
+            torch.empty(shape, device="meta"),
+            torch.zeros(shape, dtype=torch.complex64),
+            torch.zeros(shape, dtype=torch.int8),
+            torch.full(shape, float("nan")),
+            torch.zeros(shape).to_sparse(),
+            torch.zeros((2, *shape)),
+            torch.zeros(0),
+            weights,
+            "x",
+        )
+    )
+    if rng.random() < 0.2:
+        weights[rng.choice(("", "x" * 5000, "head.weight"))] = weights.pop(name)
+    torch.save(weights, path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from file_mutations import change_geometry, change_sqlite, change_table, change_tags
+from file_mutations import change_geometry, change_sqlite, change_table, change_tags, change_tensors
 from mutations import (
     Mutation,
     bytes_of,
@@ -24,6 +24,7 @@ from mutations import (
     spoil_stream,
 )
 from sound_inputs import (
+    write_encoder,
     write_map,
     write_scene,
     write_settings,
@@ -151,6 +152,11 @@ KINDS: Mapping[str, Kind] = {
         damage_missed,
     ),
     "settings": Kind(write_settings, {"train.toml": TEXT}, (_TRAIN,)),
+    "encoder": Kind(
+        write_encoder,
+        {"encoder.pth": (*(change_tensors,) * 4, *ZIP)},
+        (f"{_TRAIN} --pretrained encoder.pth",),
+    ),
     "checkpoint": Kind(
         write_scene,
         {"model.safetensors": (bytes_of(change_safetensors),) * 3 + BYTES},

@@ -12,6 +12,8 @@ import geopandas
 import numpy as np
 import pyarrow as pa
 import shapely
+import timm
+import torch
 from made_archives import make_store, make_v1, make_v2
 from made_map import TILE
 from made_nets import make_net
@@ -94,6 +96,12 @@ def write_settings(folder: Path) -> None:
         'backbone = "test_resnet"\nfusion = "late"\nepochs = 1\nbatch_size = 4\n'
         "learning_rate = 0.001\ndrop_rate = 0.1\nmixup = 0.2\nworkers = 0\nseed = 3\n"
     )
+
+
+def write_encoder(folder: Path) -> None:
+    """Weights of timm as torch writes them, a zip with a pickle, and a store to train on."""
+    write_settings(folder)
+    torch.save(timm.create_model("test_resnet").state_dict(), folder / "encoder.pth")
 
 
 def write_map(folder: Path) -> None:
