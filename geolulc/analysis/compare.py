@@ -21,6 +21,7 @@ from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
+from geolulc.ownership import reading
 from geolulc.staging import claimed, require_free, staged
 
 #: A transition's code is this × the class before + the class after.
@@ -34,7 +35,7 @@ _BANDS: Final = (
 
 
 def compare_files(
-    before: Path, after: Path, out: Path, *, overwrite: bool = False
+    before: Path, after: Path, out: Path, *, overwrite: int = 0
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Compare two map.tif of one grid into change.tif, change.qml and change_matrix.csv.
 
@@ -46,7 +47,7 @@ def compare_files(
     Args:
         before, after: two map.tif, both of cells or both of pixels.
         out: path of change.tif; the other names derive from it.
-        overwrite: replace what is there.
+        overwrite: 1 to replace what geolulc wrote, 2 for any file.
 
     Returns:
         The files ("style", "matrix", "change"), and figures that JSON can hold. Hectares are on
@@ -74,8 +75,9 @@ def compare_files(
         "matrix": out.with_name(out.stem + "_matrix.csv"),
         "change": out,
     }
-    require_free(list(paths.values()), overwrite=overwrite)
     with ExitStack() as stack:
+        stack.enter_context(reading([before, after]))
+        require_free(list(paths.values()), overwrite=overwrite)
         stack.enter_context(claimed(paths["change"]))
         stack.enter_context(raster_memory())
         first, second = (stack.enter_context(open_main(path)) for path in (before, after))

@@ -24,7 +24,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import NO_CLASS
-from geolulc.outputs.rasters import windows
+from geolulc.outputs.rasters import windows, without_side_files
 from geolulc.outputs.tags import header_of, mosaic_of
 
 #: Cells along a window of one band, and of the probabilities of all classes: multiples of the
@@ -236,7 +236,7 @@ def open_raster(path: Path) -> Any:
     Raises:
         OutputError: ``path`` is missing, no raster, or not written by geolulc.
     """
-    with refusing(path), warnings.catch_warnings():
+    with refusing(path), warnings.catch_warnings(), without_side_files():
         # the error below explains a stranger's raster better
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.open(path)

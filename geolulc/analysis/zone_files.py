@@ -61,7 +61,7 @@ def require_writer(out: Path) -> None:
         )
 
 
-def write_zones(zones: Any, out: Path, *, overwrite: bool = False) -> None:
+def write_zones(zones: Any, out: Path, *, overwrite: int = 0) -> None:
     """Write a GeoDataFrame as its ending says: .gpkg (layer "zones"), .parquet, .fgb or .csv.
 
     Raises:

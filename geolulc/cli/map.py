@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, out_option, shared_options, whole_numbers
+from geolulc.cli.options import PATH, PATH_OR_TEXT, out_option, shared_options, whole_numbers
 from geolulc.cli.output_options import OutputOptions, output_options
 from geolulc.cli.results import exit_with_errors, print_result, progress_bar
 
@@ -67,6 +67,7 @@ def _codes(text: str) -> tuple[int, ...]:
 )
 @click.option(
     "--aoi",
+    type=PATH_OR_TEXT,
     metavar="FILE|W,S,E,N",
     help="Map only what this touches: a vector file, or a box in degrees.",
 )
@@ -137,7 +138,7 @@ def command(
     models: tuple[Path, ...],
     band_order: str | None,
     output: OutputOptions,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
     workers: int | None,

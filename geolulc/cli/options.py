@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from geolulc.ownership import reading
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-#: A path that is not checked by click: what is wrong with it is the library's to say (exit code 1).
-PATH = click.Path(path_type=Path)
+#: The path of an output. What is wrong with it is the library's to say (exit code 1).
+OUTPUT = click.Path(path_type=Path)
+
+
+class _Input(click.Path):
+    """The path of an input, which no output of the command may replace."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; it is being read until the command ends."""
+        path = super().convert(value, param, ctx)
+        if ctx is not None:
+            ctx.with_resource(reading([os.fsdecode(path)]))
+        return path
+
+
+#: A path that is read. What is wrong with it is the library's to say (exit code 1).
+PATH = _Input(path_type=Path)
+#: A path that is read, or something else.
+PATH_OR_TEXT = _Input(path_type=str)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -61,7 +81,7 @@ def read_settings(
 
 def out_option(text: str, **settings: Any) -> Callable[[F], F]:
     """``--out`` or ``-o``: the path of the result, which ``text`` describes."""
-    return click.option("--out", "-o", type=PATH, required=True, help=text, **settings)
+    return click.option("--out", "-o", type=OUTPUT, required=True, help=text, **settings)
 
 
 def split_option(default: str) -> Callable[[F], F]:
@@ -76,7 +96,11 @@ def split_option(default: str) -> Callable[[F], F]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists.")
+overwrite_option = click.option(
+    "--overwrite",
+    count=True,
+    help="Replace what geolulc wrote; given twice, any file of the outputs' names.",
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 device_option = click.option(
     "--device",

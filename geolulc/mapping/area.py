@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ def select_cells(grid: Grid, aoi: Path | str) -> NDArray[np.bool_]:
     if not touched.any():
         raise _outside(area, grid.extent, aoi)
     return touched
+
+
+def area_digest(aoi: Path | str) -> str:
+    """SHA-256 of the geometries of an area and of their CRS, in whatever file and order they are.
+
+    Raises:
+        ParameterError: as ``select_cells``, of the file.
+    """
+    series = _read_area(aoi)
+    parts = sorted(series.normalize().to_wkb())
+    return hashlib.sha256(b"".join([series.crs.to_string().encode(), *parts])).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from geolulc.nets.safetensors_files import (
     read_tensors,
 )
 from geolulc.nets.snapshots import is_snapshot, load_snapshot
+from geolulc.ownership import ANY
 from geolulc.staging import file_sha256, staged
 
 #: Name of the checkpoint in a run folder.
@@ -63,7 +64,7 @@ def save_checkpoint(
         for name, tensor in model.net.state_dict().items()
     }
     text = json.dumps(settings_of(model), allow_nan=False, sort_keys=True)
-    with staged([path], overwrite=overwrite) as (partial,):
+    with staged([path], overwrite=ANY if overwrite else 0) as (partial,):
         save_file(tensors, partial, metadata={METADATA_KEY: text})
 
 

@@ -49,7 +49,7 @@ def run_transfer(
     device: str = "auto",
     processes: int = 1,
     scheduler: str | None = None,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> Outcome:
     """Train in each source, test in each target, adapt, estimate, and report.

@@ -137,7 +137,8 @@ class TestManyScenes:
         scenes = _scenes(tmp_path / "in", 8192, 16384)
         _map(kind, scenes, tmp_path / "maps")
         results = _map(kind, scenes, tmp_path / "maps", replace(OPTIONS, **kind.other))
-        assert all(f"found a map of {kind.size} m" in str(r.error) for r in results)
+        (name,) = kind.other
+        assert all(f"found a map made with {name} {kind.size}; " in str(r.error) for r in results)
 
     def test_the_same_product_twice(self, tmp_path, kind):
         (scene,) = _scenes(tmp_path / "in", 8192)
