@@ -6,8 +6,8 @@ in any case. Geolulc knows its own by their contents, never by their names:
 - a folder by its marker, which says as what it was made;
 - a raster, layer, page, picture or document by the words with which it says so itself;
 - a GeoPackage if all of its tables say so: one more, or a project of QGIS, makes it another's;
-- a style, a class table, or a CSV without columns of geolulc's has no place for such words: it is
-  geolulc's where a file of the same output is there, and is geolulc's;
+- a style, a class table, Markdown, or a CSV without columns of geolulc's has no place for such
+  words: it is geolulc's where another file of the same output is;
 - an empty file is nobody's.
 """
 
@@ -44,13 +44,13 @@ _UNMARKED: Final = (
 #: Items and Collections, ONNX graphs, and the columns of zones.
 _SAID: Final = re.compile(
     rb'GEOLULC_VERSION|name="generator" content="geolulc |Software\x00geolulc'
-    rb'|"processing:software": \{\s*"geolulc": "|written by geolulc \d|\x0a\x07geolulc\x12'
-    rb"|zone_ha,mapped_ha,mapped_share"
+    rb'|"processing:software": \{\s*"geolulc": "|written by geolulc \d|"made_by": "geolulc \d'
+    rb"|\x0a\x07geolulc\x12|zone_ha,mapped_ha,mapped_share"
 )
 #: So many bytes at either end of a file are searched: a mosaic's tags name up to 1000 scenes.
 _SEARCHED: Final = 2**20
 #: Endings of files that have no place for such words.
-_SILENT: Final = (".qml", ".csv", ".xml")
+_SILENT: Final = (".qml", ".csv", ".xml", ".md")
 #: Tables of a GeoPackage that are not a layer: of the format, and styles.
 _TABLES: Final = "name NOT GLOB 'gpkg_*' AND name NOT GLOB 'rtree_*' AND name NOT GLOB 'sqlite_*'"
 _FOREIGN: Final = f"""

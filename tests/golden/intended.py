@@ -16,6 +16,7 @@ _UNIT = "a mosaic of pixels said that it holds cells (a bug)"
 _ENTROPY = "probabilities are decoded by one function: some are one step of 1/250 off"
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
+_RUN = "a map's tags and info say what made it: GEOLULC_RUN"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
 
 INTENDED: dict[str, dict[str, str]] = {
