@@ -20,6 +20,11 @@ _RUN = "a map's tags and info say what made it: GEOLULC_RUN"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
 
 INTENDED: dict[str, dict[str, str]] = {
+    "*": {
+        "*/file tags/GEOLULC_RUN": _RUN,
+        "/info/made_with": _RUN,
+        "/info, text:*": _RUN,
+    },
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
         "/map_*.parquet//tags:*": _LAYERS,
@@ -55,4 +60,5 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/columns/*": _ZONES,
     },
     "change-cells": {"/map.tif/tags:*": _CHANGE},
+    "change-pixels": {"/map.tif/tags:*": _RUN},
 }
