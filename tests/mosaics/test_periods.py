@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -132,6 +133,30 @@ def test_other_inputs_are_not_taken_for_the_same(kind: str, maps: Path, tmp_path
         OutputError, match=r"found a map made with maps_sha256 \w+; expected one with maps_sha256 "
     ):
         make(kind, maps, out, "year")
+
+
+def test_side_files_of_a_gis_are_no_other_maps(kind: str, maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "years"
+    made = make(kind, maps, out, "year")
+    first = sorted(maps.glob("*0.tif"))[0]
+    first.with_name(f"{first.name}.aux.xml").write_text(
+        '<PAMDataset><PAMRasterBand band="1"><Metadata><MDI key="STATISTICS_APPROXIMATE">YES</MDI>'
+        "</Metadata></PAMRasterBand></PAMDataset>"
+    )
+    assert make(kind, maps, out, "year") == [(*period[:2], True) for period in made]
+    shutil.copytree(maps, tmp_path / "copy")
+    with pytest.raises(ParameterError, match="expected each map once"):
+        options = OutputOptions((MAIN[kind],))
+        make_mosaics([maps, tmp_path / "copy"], out, MosaicOptions(), options, "year")
+
+
+def test_other_outputs_are_not_taken_for_the_same(kind: str, maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "years"
+    make(kind, maps, out, "year")
+    more = OutputOptions((MAIN[kind], "vectors"))
+    results = make_mosaics([maps], out, MosaicOptions(), more, "year")
+    assert all("found a map made with " in str(result.error) for result in results)
+    assert all("vectors" in str(result.error) for result in results)
 
 
 def test_one_that_fails_does_not_stop_the_others(
