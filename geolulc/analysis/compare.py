@@ -18,6 +18,7 @@ from geolulc.errors import ParameterError
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
 from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.cautions import TAG, Caution, cautions_tag, change_cautions
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
@@ -53,6 +54,7 @@ def compare_files(
         the ground, of the cells that both maps have data of, if not said otherwise:
 
         - ``before``, ``after``: scene and model of the maps;
+        - ``cautions``: what is no change in it, and the cautions of both maps;
         - ``compared_ha``; ``only_before_ha``, ``only_after_ha``: area that only one of them maps;
         - ``agreement``: share of the compared area with one class in both; None without any;
         - ``classes``: for each class ``before_ha``, ``after_ha``, ``both_ha``; ``agreement``: the
@@ -82,14 +84,15 @@ def compare_files(
         _require_comparable(first.header, second.header)
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
         targets = dict(zip(paths, temporary, strict=True))
-        sums = _write_raster(first, second, targets["change"])
+        told = change_cautions(*((one.header, one.cautions) for one in (first, second)))
+        sums = _write_raster(first, second, targets["change"], told)
         entries = [Entry(UNCHANGED, "Unchanged", "#d9d9d9")]
         entries += [Entry(c.code, f"Now {c.name}", c.color) for c in first.header.land_cover]
         targets["style"].write_text(paletted_style(entries), encoding="utf-8")
         names = list(first.header.classes)
         index = pandas.Index(names, name="before \\ after")
         pandas.DataFrame(sums.matrix, index=index, columns=names).to_csv(targets["matrix"])
-        return paths, _figures(first.header, second.header, sums)
+        return paths, _figures(first.header, second.header, sums, told)
 
 
 class _ChangeSums:
@@ -148,7 +151,9 @@ class _ChangeSums:
         return float(self._change[position] / self.compared)
 
 
-def _write_raster(first: MapFile, second: MapFile, path: Path) -> _ChangeSums:
+def _write_raster(
+    first: MapFile, second: MapFile, path: Path, told: Sequence[Caution]
+) -> _ChangeSums:
     """Write change.tif; returns the sums of the two maps."""
     sums = _ChangeSums(first.header)
     pair = first, second
@@ -160,7 +165,7 @@ def _write_raster(first: MapFile, second: MapFile, path: Path) -> _ChangeSums:
             shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
             sums.add(window, codes, shares)
             writer.write(window.row_off, window.col_off, _changes(*codes))
-        writer.finish(_tags(first, second, sums))
+        writer.finish({**_tags(first, second, sums), TAG: cautions_tag(told)})
     return sums
 
 
@@ -191,7 +196,9 @@ def _tags(first: MapFile, second: MapFile, sums: _ChangeSums) -> dict[str, str]:
     }
 
 
-def _figures(before: MapHeader, after: MapHeader, sums: _ChangeSums) -> dict[str, Any]:
+def _figures(
+    before: MapHeader, after: MapHeader, sums: _ChangeSums, told: Sequence[Caution]
+) -> dict[str, Any]:
     names, matrix = before.classes, sums.matrix
     classes = []
     for i, name in enumerate(names):
@@ -219,6 +226,7 @@ def _figures(before: MapHeader, after: MapHeader, sums: _ChangeSums) -> dict[str
         "only_before_ha": float(sums.areas[1:, 0].sum()),
         "only_after_ha": float(sums.areas[0, 1:].sum()),
         "agreement": sums.agreement,
+        "cautions": [caution.text for caution in told],
         "area_method": before.unit.areas.words,
         "classes": classes,
         "transitions": sorted(changed, key=lambda t: -float(str(t["area_ha"]))),

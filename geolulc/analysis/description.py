@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from geolulc.analysis.map_file import open_raster, refusing
+from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 
@@ -48,9 +49,23 @@ def describe_map(path: Path) -> dict[str, Any]:
             "kind": "change" if content == "change" else "map",
             **raster,
             **figures,
+            "cautions": [caution.text for caution in cautions_of(tags)],
             "area_method": tags["AREA_METHOD"],
             "bands": [_band(dataset, i) for i in range(1, dataset.count + 1)],
         }
+
+
+def read_cautions(files: Iterable[Path]) -> tuple[Caution, ...]:
+    """The cautions of the map to which ``files`` belong, from a raster among them; () without one.
+
+    Raises:
+        OutputError: the raster was not written by geolulc.
+    """
+    rasters = [path for path in files if path.suffix.lower() in (".tif", ".tiff")]
+    if not rasters:
+        return ()
+    with refusing(rasters[-1]), open_raster(rasters[-1]) as dataset:
+        return cautions_of(dataset.tags())
 
 
 def _origin(tags: Mapping[str, str]) -> dict[str, Any]:

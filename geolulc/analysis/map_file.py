@@ -24,6 +24,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import NO_CLASS
+from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.rasters import windows
 from geolulc.outputs.tags import header_of, mosaic_of
 
@@ -53,6 +54,7 @@ class MapFile:
         header: the map, of which the raster may be one of several.
         tags: the raster's tags.
         dataset: the rasterio dataset; its shape and place are those of the header's grid.
+        cautions: of the map.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class MapFile:
     header: MapHeader
     tags: Mapping[str, str]
     dataset: Any
+    cautions: tuple[Caution, ...]
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +152,7 @@ def open_map(path: Path) -> MapFile:
             if "NOMENCLATURE" not in tags:
                 raise _not_a_map(path, f"geolulc's {tags.get('GEOLULC_FILE', 'unknown')} raster")
             header = header_of(tags, dataset.crs.to_string())
-            found = MapFile(path, tags["GEOLULC_FILE"], header, tags, dataset)
+            found = MapFile(path, tags["GEOLULC_FILE"], header, tags, dataset, cautions_of(tags))
             _require_consistent(found)
             return found
         except BaseException:

@@ -6,12 +6,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geolulc.errors import GeolulcError
 from geolulc.progress import Progress
+
+if TYPE_CHECKING:
+    from geolulc.outputs.cautions import Caution
 
 
 def print_result(result: Any, text: str, *, as_json: bool) -> None:
@@ -32,6 +35,17 @@ def exit_with_errors(errors: Sequence[GeolulcError | None], kind: str) -> None:
     if failed:
         click.echo(f"geolulc: {len(failed)} of {len(errors)} {kind} failed", err=True)
         sys.exit(1)
+
+
+def print_cautions(maps: Sequence[Sequence[Caution]]) -> None:
+    """Print the cautions of maps on stderr: one line for each kind, however many maps."""
+    kinds: dict[str, list[str]] = {}
+    for caution in (caution for found in maps for caution in found):
+        kinds.setdefault(caution.kind, []).append(caution.text)
+    for texts in kinds.values():
+        others = len(texts) - 1
+        more = f" ({others} more such: geolulc info MAP)" if others and len(set(texts)) > 1 else ""
+        click.echo(f"geolulc: caution: {texts[0]}{more}", err=True)
 
 
 @contextlib.contextmanager

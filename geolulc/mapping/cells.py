@@ -82,6 +82,7 @@ class PatchCells:
         if options.aoi is not None and selected is None:
             self._wanted = select_cells(grid, options.aoi)
         self.selected = self._wanted
+        known = bool(options.mask_scl) and product.scl_file is not None
         self.header = MapHeader(
             grid=grid,
             classes=ensemble.classes,
@@ -90,12 +91,13 @@ class PatchCells:
             thresholds=ensemble.thresholds,
             scene=product.scene,
             model=ensemble.origin,
+            min_clear=options.min_clear if known else 0.0,
+            frequencies=ensemble.frequencies,
         )
         self._offsets = ensemble.offsets(product.offsets)
         columns = self.windows.shape[1]
         self._lefts = np.array([self.windows.patch_left(column) for column in range(columns)])
         self._valid = np.zeros(grid.shape, np.float32)
-        known = bool(options.mask_scl) and product.scl_file is not None
         self._clear = np.zeros(grid.shape, np.float32) if known else None
         self._next = 0
         #: Rows of patches that are computed together.
@@ -127,9 +129,9 @@ class PatchCells:
         tops = [grid.patch_top(row) - grid.patch_top(rows[0]) for row in rows]
         parts = [{r: dn[:, _lines(top, size, r)] for r, dn in strip.dn.items()} for top in tops]
         valid = np.stack([valid_share(part, self._lefts, size) for part in parts])
-        self._keep_quality(rows, tops, valid, strip)
-        enough = (valid >= self._options.min_valid) & (valid > 0)
-        wanted = enough & self.selected[rows]
+        clear = self._clear_shares(tops, strip)
+        self._keep_quality(rows, valid, clear, strip)
+        wanted = self._known(valid, clear) & self.selected[rows]
         yield from self._before(rows)
         if wanted.any():
             strips = self._ensemble.prepare(strip.dn, self._offsets)
@@ -144,17 +146,32 @@ class PatchCells:
         """What is complete once they are."""
         yield Task(complete=rows[-1] + 1)
 
+    def _clear_shares(self, tops: Sequence[int], strip: Strip) -> NDArray[np.float32] | None:
+        """Clear shares (rows, columns) of the patches of a strip; None where not known."""
+        if self._clear is None or strip.scl is None:
+            return None
+        size, masked = self.windows.patch_size, self._options.mask_scl
+        lines = [strip.scl[_lines(top, size, 20)] for top in tops]
+        return np.stack([clear_share(scl, self._lefts, size, masked) for scl in lines])
+
+    def _known(
+        self, valid: NDArray[np.float32], clear: NDArray[np.float32] | None
+    ) -> NDArray[np.bool_]:
+        """Where enough of the ground is valid and clear for a class to be said of it."""
+        enough = (valid >= self._options.min_valid) & (valid > 0)
+        return enough if clear is None else enough & (clear >= self.header.min_clear)
+
     def _keep_quality(
-        self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
+        self,
+        rows: Sequence[int],
+        valid: NDArray[np.float32],
+        clear: NDArray[np.float32] | None,
+        strip: Strip,
     ) -> None:
-        """Keep the valid and clear shares of the cells."""
-        size = self.windows.patch_size
+        """Keep the valid and clear shares of the cells; those given are of the patches."""
         self._valid[rows] = valid * self._wanted[rows]
-        for row, top in zip(rows, tops, strict=True):
-            if self._clear is not None and strip.scl is not None:
-                scl = strip.scl[_lines(top, size, 20)]
-                clear = clear_share(scl, self._lefts, size, self._options.mask_scl)
-                self._clear[row] = clear * self._wanted[row]
+        if self._clear is not None and clear is not None:
+            self._clear[rows] = clear * self._wanted[rows]
 
     def _batches(
         self,
@@ -206,8 +223,7 @@ class PatchCells:
             rows = slice(self._next, last)
             probabilities = self._canvas.means(self._next, last)
             valid, clear = self._shares(rows)
-            known = self._wanted[rows] & (valid > 0) & (valid >= self._options.min_valid)
-            probabilities[:, ~known] = np.nan
+            probabilities[:, ~(self._wanted[rows] & self._known(valid, clear))] = np.nan
             yield MapBlock(self._next, 0, probabilities, valid, clear)
             self._next = last
 
@@ -243,7 +259,11 @@ class InnerCells(PatchCells):
         yield from ()
 
     def _keep_quality(
-        self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
+        self,
+        rows: Sequence[int],
+        valid: NDArray[np.float32],
+        clear: NDArray[np.float32] | None,
+        strip: Strip,
     ) -> None:
         top = self.windows.patch_top(rows[0])
         self._counts[0].add(top, valid_pixels(strip.dn))

@@ -102,6 +102,19 @@ class Ensemble:
         give_back_memory()
 
     @property
+    def frequencies(self) -> tuple[float, ...]:
+        """Share of the training patches that have each class, the models' mean; () if unknown."""
+        found = []
+        for model in self._models:
+            patches = model.provenance.get("train_patches", 0)
+            positives = model.provenance.get("train_positives", {})
+            known = isinstance(positives, Mapping) and set(self.classes) <= set(positives)
+            if not (isinstance(patches, int) and patches > 0 and known):
+                return ()
+            found.append([positives[name] / patches for name in self.classes])
+        return tuple(round(sum(some) / len(found), 6) for some in zip(*found, strict=True))
+
+    @property
     def origin(self) -> dict[str, str]:
         """What made a map, for ``LandCoverMap.model``."""
         return {

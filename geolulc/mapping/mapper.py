@@ -101,6 +101,7 @@ class Mapper:
             decoders=self.decoders,
             networks=self.networks,
             mask_scl=bool(self.options.mask_scl),
+            allow_empty=self.options.allow_empty,
         )
 
     def _cells(self, product: Product, selected: NDArray[np.bool_] | None) -> Cells:

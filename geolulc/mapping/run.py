@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from geolulc.errors import ProductError
 from geolulc.mapping.cells import Cells, Task
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
@@ -21,7 +21,6 @@ from geolulc.process import give_back_memory
 from geolulc.products import Product, unpacked
 from geolulc.progress import Progress
 
-_LOG: Final = logging.getLogger(__name__)
 #: Inference comes before decoding: it frees the memory that decoding ahead takes.
 INFERENCE: Final = 0
 
@@ -52,14 +51,22 @@ class Run:
         decoders: Workers,
         networks: Workers,
         mask_scl: bool,
+        allow_empty: bool = False,
     ) -> None:
-        """``mask_scl``: read the scene classification, which tells what is not clear."""
+        """Prepare to read.
+
+        Args:
+            cells: of the map.
+            product: the scene.
+            decoders, networks: threads.
+            mask_scl: read the scene classification, which tells what is not clear.
+            allow_empty: a map without a cell that has data is no error.
+        """
+        self._allow_empty = allow_empty
         self.product, self.header = product, cells.header
         self._cells, self._networks = cells, networks
         self._under_way: deque[_Step] = deque()
         self._stack = ExitStack()
-        if mask_scl and product.scl_file is None:
-            _LOG.warning("%s has no scene classification: clouds are not known", product.name)
         try:
             self.reader = self._stack.enter_context(
                 StripReader(
@@ -96,14 +103,24 @@ class Run:
             progress: called with (windows done, windows in all).
             when_decoded: called when there is nothing left to decode.
             shares: probabilities are float32 in all maps; else those of pixels are steps of 1/250.
+
+        Raises:
+            ProductError: the scene cannot be decoded, or (unless that is allowed) no cell has data.
         """
         empty = True
         for block in self._blocks(progress, when_decoded, shares=shares):
             empty = empty and _is_empty(block)
             yield block
-        if empty:
+        if empty and not self._allow_empty:
             unit = self.header.unit.one
-            _LOG.warning("%s: no %s has enough data, the map is empty", self.product.name, unit)
+            own = "" if self.header.exclusive else "--min-clear, "
+            raise ProductError(
+                self.product.name,
+                found=f"no {unit} with enough ground that has data and is clear",
+                expected="something to map",
+                remedy=f"Take another scene, or change {own}--min-valid, --mask-scl or --aoi; "
+                "--allow-empty writes the map all the same.",
+            )
 
     def _blocks(
         self,

@@ -41,6 +41,9 @@ class MapHeader:
         scene: the source of the map: "name", "sensing_time", "baseline", "platform", "tile"…
         model: the model that made it: "name", "sha256"…
         masked_scl: codes of the scene classification that were made nodata; () for none.
+        min_clear: cells with a smaller clear share have no data; 0 for none.
+        frequencies: share of the training patches that have each class: what a model knows
+            before it sees a patch; () where that is not known, and of pixels.
     """
 
     grid: Grid
@@ -52,10 +55,14 @@ class MapHeader:
     scene: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, str] = field(default_factory=dict)
     masked_scl: tuple[int, ...] = ()
+    min_clear: float = 0.0
+    frequencies: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.thresholds) not in (0, len(self.classes)):
-            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
+        for name in ("thresholds", "frequencies"):
+            count = len(getattr(self, name))
+            if count not in (0, len(self.classes)):
+                raise ValueError(f"{count} {name} for {len(self.classes)} classes")
 
     @property
     def unit(self) -> MapUnit:

@@ -105,7 +105,7 @@ OUTPUTS: Final[tuple[Output, ...]] = (
     _raster("probabilities", Asset("Probability of each class"), default=_CELLS, main=_CELLS),
     _raster(
         "classes",
-        Asset("Dominant class", "Class of each pixel"),
+        Asset("Most probable class", "Class of each pixel"),
         main=_PIXELS,
         attributes=".tif.aux.xml",
     ),
@@ -128,9 +128,9 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         "vectors",
         parts={},  # by format, see ``vector_parts``
         assets={
-            "vectors": Asset("Regions of one dominant class", "Regions of one class"),
+            "vectors": Asset("Regions of one most probable class", "Regions of one class"),
             "vectors.cells": Asset("Cells with all probabilities"),
-            "vectors.summary": Asset("Areas by class"),
+            "vectors.summary": Asset("Cells by most probable class", "Areas by class"),
         },
     ),
     Output(
