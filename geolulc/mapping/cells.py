@@ -7,7 +7,7 @@ the cells that each says something of, and when rows of cells are complete.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,6 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.bands import BAND_NAMES
+from geolulc.domain import patch_means
 from geolulc.grid import PIXEL_SIZES, Grid, MapGrid
 from geolulc.mapping.area import Area, select_cells
 from geolulc.mapping.canvas import Canvas
@@ -99,6 +101,11 @@ class PatchCells:
         self._lefts = np.array([self.windows.patch_left(column) for column in range(columns)])
         self._valid = np.zeros(grid.shape, np.float32)
         self._clear = np.zeros(grid.shape, np.float32) if known else None
+        self._spectra = ensemble.spectra
+        self._unlikeness: NDArray[np.float32] | None = None
+        if self._spectra is not None:
+            self._unlikeness = np.full(grid.shape, np.nan, np.float32)
+            self._shift = np.array([product.offsets[name] for name in BAND_NAMES])
         self._next = 0
         #: Rows of patches that are computed together.
         self._together = 1
@@ -132,11 +139,31 @@ class PatchCells:
         clear = self._clear_shares(tops, strip)
         self._keep_quality(rows, valid, clear, strip)
         wanted = self._known(valid, clear) & self.selected[rows]
+        for row, part, seen in zip(rows, parts, wanted, strict=True):
+            self._compare_spectra(row, part, seen)
         yield from self._before(rows)
         if wanted.any():
             strips = self._ensemble.prepare(strip.dn, self._offsets)
             yield from self._batches(np.array(rows), tops, wanted, strips)
         yield from self._after(rows)
+
+    def _compare_spectra(
+        self, row: int, dn: Mapping[int, NDArray[np.uint16]], seen: NDArray[np.bool_]
+    ) -> None:
+        """Compare the patches of a row that are ``seen`` with what the model learned from."""
+        columns = np.flatnonzero(seen)
+        if self._spectra is None or not columns.size:
+            return
+        means = patch_means(dn, self._lefts[columns], self.windows.patch_size)
+        found = self._spectra.unlikeness(np.maximum(means + self._shift, 0))
+        self._keep_unlikeness(row, columns, found)
+
+    def _keep_unlikeness(
+        self, row: int, columns: NDArray[np.intp], found: NDArray[np.float32]
+    ) -> None:
+        """Keep how unlike the training some patches of a row are."""
+        if self._unlikeness is not None:
+            self._unlikeness[row, columns] = found
 
     def _before(self, rows: Sequence[int]) -> Iterator[Task]:
         """What is complete before the windows of ``rows`` are computed."""
@@ -224,7 +251,8 @@ class PatchCells:
             probabilities = self._canvas.means(self._next, last)
             valid, clear = self._shares(rows)
             probabilities[:, ~(self._wanted[rows] & self._known(valid, clear))] = np.nan
-            yield MapBlock(self._next, 0, probabilities, valid, clear)
+            unlike = None if self._unlikeness is None else self._unlikeness[rows]
+            yield MapBlock(self._next, 0, probabilities, valid, clear, unlikeness=unlike)
             self._next = last
 
     def _shares(self, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -269,6 +297,17 @@ class InnerCells(PatchCells):
         self._counts[0].add(top, valid_pixels(strip.dn))
         if self._clear is not None and strip.scl is not None:
             self._counts[1].add(top, clear_pixels(strip.scl, self._options.mask_scl))
+
+    def _keep_unlikeness(
+        self, row: int, columns: NDArray[np.intp], found: NDArray[np.float32]
+    ) -> None:
+        if self._unlikeness is None:
+            return
+        down = self._geometry.row(row).cells
+        for column, value in zip(columns, found, strict=True):
+            at = down, self._geometry.column(int(column)).cells
+            # of overlapping patches the one that is least like the training
+            self._unlikeness[at] = np.fmax(self._unlikeness[at], value)
 
     def _batch(self, row: int, columns: NDArray[np.intp], strips: list[NetworkStrip]) -> Task:
         lefts = self._lefts[columns].tolist()

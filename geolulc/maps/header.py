@@ -114,6 +114,9 @@ class MapBlock:
         count: uint16 (rows, columns): observations in a mosaic; None in the map of a scene.
         agreement: float32 (class, rows, columns): agreement of the observations on each class,
             NaN where there is one or none; None where it is not known.
+        unlikeness: float32 (rows, columns): distance of the patch's spectra from the training's,
+            1 at their limit (``domain.Spectra``), NaN where no patch was seen; None where the
+            training's are not known.
     """
 
     row: int
@@ -123,6 +126,7 @@ class MapBlock:
     clear: NDArray[np.float32] | None = None
     count: NDArray[np.uint16] | None = None
     agreement: NDArray[np.float32] | None = None
+    unlikeness: NDArray[np.float32] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,7 +147,7 @@ class MapBlock:
     @property
     def _layers(self) -> dict[str, NDArray[Any]]:
         """The layers that are known: name → (…, rows, columns)."""
-        names = ("probabilities", "valid", "clear", "count", "agreement")
+        names = ("probabilities", "valid", "clear", "count", "agreement", "unlikeness")
         layers = {name: getattr(self, name) for name in names}
         return {name: layer for name, layer in layers.items() if layer is not None}
 
@@ -172,7 +176,7 @@ class LandCoverMap:
             raise ValueError(
                 f"probabilities have shape {block.probabilities.shape}, not {expected}"
             )
-        for name in ("valid", "clear"):
+        for name in ("valid", "clear", "unlikeness"):
             layer = getattr(block, name)
             if layer is not None and layer.shape != shape:
                 raise ValueError(f"{name} has shape {layer.shape}, not {shape}")

@@ -63,6 +63,8 @@ class MapFigures:
         clouded: cells with valid pixels that have no data because they are less clear than the
             header's ``min_clear``.
         entropy: sum of ``ranking.doubt`` over the mapped cells.
+        unlike: mapped cells whose spectra are beyond the limit of the training's, and number of
+            mapped cells of which that is known.
         most_observations: of the cells of a mosaic; 0 for the map of a scene.
         unknown: mean share of probability that the files of a mosaic's maps do not hold.
     """
@@ -76,6 +78,7 @@ class MapFigures:
     half_clear: int = 0
     clouded: int = 0
     entropy: float = 0.0
+    unlike: tuple[int, int] = (0, 0)
     most_observations: int = 0
     unknown: float = 0.0
 
@@ -137,6 +140,7 @@ class Tally:
         self._half_clear = 0
         self._clouded = 0
         self._entropy = 0.0
+        self._unlike = 0, 0
         self._most_observations = 0
         self._missing = 0  # steps of probability that the maps of a mosaic did not hold
 
@@ -211,6 +215,10 @@ class Tally:
             if block.valid is not None:
                 hidden &= block.valid > 0
             self._clouded += int(hidden.sum())
+        if block.unlikeness is not None:
+            seen = block.unlikeness[ranked.mapped]
+            beyond, known = self._unlike
+            self._unlike = beyond + int((seen > 1).sum()), known + int(np.isfinite(seen).sum())
         if block.count is not None:
             self._most_observations = max(self._most_observations, int(block.count.max(initial=0)))
             if block.probabilities.dtype == np.uint8:
@@ -238,6 +246,7 @@ class Tally:
             half_clear=self._half_clear,
             clouded=self._clouded,
             entropy=doubt,
+            unlike=self._unlike,
             most_observations=self._most_observations,
             unknown=self._missing / FULL / max(mapped, 1),
         )

@@ -7,11 +7,15 @@ foot of the picture, in the report and in the STAC Item.
 
 from __future__ import annotations
 
+import calendar
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from pyproj import Transformer
+
+from geolulc.domain import KEY, TrainingDomain, read_domain
 from geolulc.maps.header import MapHeader
 from geolulc.maps.ranking import frequency_entropy
 from geolulc.maps.tally import MapFigures
@@ -27,7 +31,12 @@ _SOME: Final = 0.005
 _UNSURE: Final = 0.5
 _UNINFORMED: Final = 0.75
 #: Kinds of cautions on the model, which hold for a mosaic of its maps too.
-_OF_MODEL: Final = frozenset({"training", "classes"})
+_OF_MODEL: Final = frozenset({"training", "classes", "place", "season", "spectra"})
+#: Kilometres and months from the training at which a map is called far from it, and the share of
+#: cells with spectra beyond the training's 99th percentile (1 % of the training is). Choices.
+_FAR, _ANOTHER_SEASON, _UNLIKE = 200.0, 2, 0.05
+#: So many countries are named.
+_MOST_NAMED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ def cautions(
         *_of_nodata(figures, header.unit),
         *_of_clouds(header, figures),
         *_of_doubt(header, figures),
-        *(inherited or _of_training(header, model)),
+        *(inherited or (*_of_training(header, model), *_of_spectra(figures))),
     )
 
 
@@ -75,8 +84,16 @@ def cautions_of(tags: Mapping[str, str]) -> tuple[Caution, ...]:
 
 
 def inherited_cautions(maps: Iterable[Sequence[Caution]]) -> tuple[Caution, ...]:
-    """The cautions of ``maps`` that hold for a mosaic of them: those on the models, each once."""
-    return tuple(dict.fromkeys(c for found in maps for c in found if c.kind in _OF_MODEL))
+    """The cautions of ``maps`` that hold for a mosaic of them: those on the models, one a kind."""
+    kinds: dict[str, dict[str, None]] = {}
+    for caution in (c for found in maps for c in found if c.kind in _OF_MODEL):
+        kinds.setdefault(caution.kind, {})[caution.text] = None
+    return tuple(Caution(kind, _first_of(list(texts))) for kind, texts in kinds.items())
+
+
+def _first_of(texts: Sequence[str]) -> str:
+    others = len(texts) - 1
+    return texts[0] + (f" (The maps of this mosaic say {others} more such things.)" * bool(others))
 
 
 def change_cautions(
@@ -163,7 +180,10 @@ def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Cau
     provenance = (model or {}).get("provenance", {})
     if not isinstance(provenance, Mapping) or "train_patches" not in provenance:
         return [Caution("training", "How the model was trained is not known.")]
-    found = []
+    domain = read_domain(model[KEY]) if model and model.get(KEY) else None
+    found = [] if domain is None else [*_of_place(header, domain), *_of_season(header, domain)]
+    if domain is None:
+        found = [Caution("place", "Where and when the model learned is not recorded.")]
     patches = int(provenance["train_patches"])
     if patches < _FEW_PATCHES:
         text = (
@@ -178,3 +198,53 @@ def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Cau
             text = f"The model saw no example of: {', '.join(unseen)}."
             found.append(Caution("classes", text))
     return found
+
+
+def _of_place(header: MapHeader, domain: TrainingDomain) -> list[Caution]:
+    longitude, latitude = _centre(header)
+    apart = domain.distance(longitude, latitude)
+    if apart is None or apart < _FAR:
+        return []
+    most = sorted(domain.countries, key=lambda name: -domain.countries[name])
+    named = ", ".join(most[:_MOST_NAMED]) + (" and others" if most[_MOST_NAMED:] else "")
+    where = f" ({named})" if named else ""
+    text = (
+        f"The map lies far outside the ground that the model learned from: {apart:,.0f} km from "
+        f"the nearest of it{where}."
+    )
+    return [Caution("place", text)]
+
+
+def _centre(header: MapHeader) -> tuple[float, float]:
+    """Longitude and latitude of the middle of a map."""
+    extent = header.grid.extent
+    to_degrees = Transformer.from_crs(extent.crs, 4326, always_xy=True)
+    x, y = extent.left + extent.width / 2, extent.top - extent.height / 2
+    longitude, latitude = to_degrees.transform(x, y)
+    return float(longitude), float(latitude)
+
+
+def _of_season(header: MapHeader, domain: TrainingDomain) -> list[Caution]:
+    time = header.sensing_time
+    if time is None:
+        return []
+    apart = domain.season_apart(time.month, _centre(header)[1])
+    if apart < _ANOTHER_SEASON:
+        return []
+    learned = ", ".join(calendar.month_abbr[month] for month in sorted(domain.months))
+    text = (
+        f"The scene is of {time:%B}, {apart} months from the seasons that the model learned from "
+        f"({learned})."
+    )
+    return [Caution("season", text)]
+
+
+def _of_spectra(figures: MapFigures) -> list[Caution]:
+    beyond, known = figures.unlike
+    if not known or beyond / known < _UNLIKE:
+        return []
+    text = (
+        f"{beyond / known:.1%} of the cells look unlike the training: their spectra lie beyond the "
+        "99th percentile of its own (1 % would)."
+    )
+    return [Caution("spectra", text)]

@@ -115,6 +115,12 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         Asset("Entropy, margin, valid and clear share", roles=_UNSURE),
         _CELLS,
     ),
+    _raster(
+        "domain",
+        Asset("Distance from the spectra of the training", roles=_UNSURE),
+        frozenset({MapKind.CELLS}),
+        default=frozenset(),
+    ),
     _raster("observations", Asset("Number of observations"), _MOSAICS),
     _raster(
         "confidence",

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.errors import OutputError
 from geolulc.maps.encoding import ENCODINGS, NODATA, Encoding
 from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.maps.ranking import NO_PRESENCE, Ranked, doubt, frequency_entropy, present_classes
@@ -23,6 +24,7 @@ from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.legends import (
     class_entries,
     count_entries,
+    distance_entries,
     entropy_entries,
     observation_entries,
     probability_entries,
@@ -45,6 +47,10 @@ _MEANINGS: Final = {
     "Clear share": "share of the cell's patch that no masked class of the scene classification "
     "covers",
 }
+_DISTANCE: Final = (
+    "Mahalanobis distance of the patch's mean reflectances from those of the training, 1 at the "
+    "99th percentile of the training's own patches"
+)
 _RELATIVE: Final = (
     "mean binary entropy of the classes, relative to that of the class frequencies of the training "
     "({:.3f} bits): 0 sure, 1 no surer than these frequencies alone"
@@ -199,6 +205,18 @@ def _known(values: NDArray[Any] | None, name: str) -> NDArray[Any]:
     return values
 
 
+def _unlikeness(cells: RankedBlock) -> NDArray[np.float32]:
+    found = cells.block.unlikeness
+    if found is None:
+        raise OutputError(
+            "output domain",
+            found="several models, or one without a record of what it learned from",
+            expected="one model that knows the spectra of its training",
+            remedy="Leave domain out of the --outputs, or add the record: geolulc models record.",
+        )
+    return np.where(cells.ranked.mapped, found, np.float32(np.nan))[None]
+
+
 def _class_band(land_cover: LandCoverClass, tags: Mapping[str, str]) -> Band:
     return Band(land_cover.name, {"CLASS_CODE": str(land_cover.code), **tags})
 
@@ -242,6 +260,12 @@ OBSERVATIONS: Final = Layer(
     lambda totals: ramp_style(observation_entries(totals.figures.most_observations)),
     Encoding("uint16", 1.0, 0),
     "NEAREST",
+)
+DOMAIN: Final = Layer(
+    _unlikeness,
+    lambda _: [Band("Distance from the training", {"MEANING": _DISTANCE})],
+    lambda _: ramp_style(distance_entries()),
+    _FRACTIONS,
 )
 CONFIDENCE: Final = Layer(
     confidence,

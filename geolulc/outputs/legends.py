@@ -33,6 +33,12 @@ def entropy_entries(*, relative: bool) -> list[Entry]:
     return [Entry(x, f"{x:.1f}{unit}{meaning.get(x, '')}", color) for x, color in _ramp("magma")]
 
 
+def distance_entries() -> list[Entry]:
+    """0 … 2 times the limit of the training in steps of a fifth."""
+    meaning = {1.0: ": the training's 99th percentile", 2.0: " and more"}
+    return [Entry(2 * x, f"{2 * x:.1f}{meaning.get(2 * x, '')}", c) for x, c in _ramp("inferno")]
+
+
 def _ramp(colormap: str) -> list[tuple[float, str]]:
     colors = colormaps[colormap]
     return [(i / _STEPS, to_hex(colors(i / _STEPS))) for i in range(_STEPS + 1)]
