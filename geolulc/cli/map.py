@@ -200,7 +200,7 @@ def command(
         if r.error is None
     ]
     told = [read_cautions(result.files.values()) for result in results]
-    print_cautions(told)
+    print_cautions([cautions for cautions, r in zip(told, results, strict=True) if not r.error])
     described = [_json(result, found) for result, found in zip(results, told, strict=True)]
     print_result(described, "\n".join(lines), as_json=as_json)
     exit_with_errors([result.error for result in results], "scenes")

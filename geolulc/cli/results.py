@@ -38,13 +38,16 @@ def exit_with_errors(errors: Sequence[GeolulcError | None], kind: str) -> None:
 
 
 def print_cautions(maps: Sequence[Sequence[Caution]]) -> None:
-    """Print the cautions of maps on stderr: one line for each kind, however many maps."""
+    """Print the cautions of maps on stderr: one line for each kind, however many maps.
+
+    Of those that differ between maps, the first one and how many maps have its kind.
+    """
     kinds: dict[str, list[str]] = {}
     for caution in (caution for found in maps for caution in found):
         kinds.setdefault(caution.kind, []).append(caution.text)
     for texts in kinds.values():
-        others = len(texts) - 1
-        more = f" ({others} more such: geolulc info MAP)" if others and len(set(texts)) > 1 else ""
+        alike = len(maps) == len(texts) and len(set(texts)) == 1
+        more = "" if alike else f" ({len(texts)} of {len(maps)} maps: geolulc info MAP)"
         click.echo(f"geolulc: caution: {texts[0]}{more}", err=True)
 
 
