@@ -17,8 +17,37 @@ _ENTROPY = "probabilities are decoded by one function: some are one step of 1/25
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
+_CAUTIONS = (
+    "cautions stand in a tag, in info, in --json and in the STAC Item; tags are sorted by name"
+)
+_FOOT = "cautions stand at the foot of the picture"
+_AREAS = (
+    "the sum of presence probability × area is no area, and a cell's class is the most probable"
+)
+_ENTROPY_SCALE = "entropy of 1 bit does not mean that nothing is known"
 
 INTENDED: dict[str, dict[str, str]] = {
+    "*": {
+        "*/tags:*": _CAUTIONS,
+        "*/file tags/*CAUTIONS": _CAUTIONS,
+        "/info, text:*": _CAUTIONS,
+        "*/cautions": _CAUTIONS,
+        "*/geolulc:cautions": _CAUTIONS,
+        "/map.png/size/*": _FOOT,
+        "/map.html/words:*": _AREAS,
+        "*/expected_area_ha": _AREAS,
+        "*/column expected_area_ha": _AREAS,
+        "/map.gpkg/*/styles/*": _AREAS,
+        "/map_*.qml/text:*": _AREAS,
+        "/map_summary.csv/*": _AREAS,
+        "/map.gpkg/classes/contents/*": _AREAS,
+        "/map_classes.tif/bands/*/description": _AREAS,
+        "*/json/assets/*/title": _AREAS,
+        "*/json/assets/classes/bands/*/name": _AREAS,
+        "*/json/properties/description": _AREAS,
+        "*/tags/MEANING": _ENTROPY_SCALE,
+        "/map.html/data/doubt": _ENTROPY_SCALE,
+    },
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
         "/map_*.parquet//tags:*": _LAYERS,
@@ -53,5 +82,5 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/mean_probability": _ZONES,
         "*/columns/*": _ZONES,
     },
-    "change-cells": {"/map.tif/tags:*": _CHANGE},
+    "change-cells": {"/map.tif/tags:*": _CHANGE, "/text:*": _AREAS},
 }
