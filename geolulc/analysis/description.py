@@ -56,16 +56,24 @@ def describe_map(path: Path) -> dict[str, Any]:
 
 
 def read_cautions(files: Iterable[Path]) -> tuple[Caution, ...]:
-    """The cautions of the map to which ``files`` belong, from a raster among them; () without one.
+    """The cautions of the map to which ``files`` belong.
+
+    From a raster among them, or else a GeoPackage; () without one.
 
     Raises:
-        OutputError: the raster was not written by geolulc.
+        OutputError: the file was not written by geolulc.
     """
-    rasters = [path for path in files if path.suffix.lower() in (".tif", ".tiff")]
-    if not rasters:
-        return ()
-    with refusing(rasters[-1]), open_raster(rasters[-1]) as dataset:
-        return cautions_of(dataset.tags())
+    by_suffix = {path.suffix.lower(): path for path in files}
+    raster = by_suffix.get(".tif", by_suffix.get(".tiff"))
+    if raster is not None:
+        with refusing(raster), open_raster(raster) as dataset:
+            return cautions_of(dataset.tags())
+    if (vectors := by_suffix.get(".gpkg")) is not None:
+        import pyogrio
+
+        with refusing(vectors):
+            return cautions_of(pyogrio.read_info(vectors, layer="summary")["layer_metadata"] or {})
+    return ()
 
 
 def _origin(tags: Mapping[str, str]) -> dict[str, Any]:

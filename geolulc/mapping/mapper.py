@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
-from geolulc.mapping.cells import Cells, InnerCells, PatchCells, PixelCells
+from geolulc.mapping.cells import Cells, PatchCells, PixelCells
 from geolulc.mapping.inference import Ensemble, inference_type
+from geolulc.mapping.inner_cells import InnerCells
 from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.run import Run

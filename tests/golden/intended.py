@@ -82,5 +82,6 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/mean_probability": _ZONES,
         "*/columns/*": _ZONES,
     },
-    "change-cells": {"/map.tif/tags:*": _CHANGE, "/text:*": _AREAS},
+    "change-cells": {"/map.tif/tags:*": _CHANGE},
+    "change-*": {"/text:*": _AREAS},
 }

@@ -185,3 +185,12 @@ def test_clouds_that_are_unknown(tmp_path, model_file, options, command):
         result = run("summarize", out, "--zones", zones, "-o", tmp_path / "zones.csv", "-q")
     assert result.exit_code == 0, result.output
     assert "Clouds are unknown" in result.stderr
+
+
+def test_a_map_of_vectors_alone_speaks_too(tmp_path, model_file):
+    product = make_product(tmp_path, random_bands())
+    out = tmp_path / "map.tif"
+    call = ("map", product, "-m", model_file, "-o", out, "--device", "cpu", "-q")
+    result = run(*call, "--outputs", "vectors")
+    assert result.exit_code == 0, result.output
+    assert "Clouds are unknown" in result.stderr
