@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from geolulc.bands import BAND_NAMES
 from geolulc.domain import patch_means
-from geolulc.grid import PIXEL_SIZES, Grid, MapGrid
+from geolulc.grid import PATCH_SIZE, PIXEL_SIZES, Grid, MapGrid
 from geolulc.mapping.area import Area, select_cells
 from geolulc.mapping.canvas import Canvas
 from geolulc.mapping.inference import Ensemble, NetworkStrip
@@ -294,6 +294,13 @@ class PixelCells:
         self._usable: deque[tuple[int, NDArray[np.bool_]]] = deque()
         #: First row of 10 m that has not left yet.
         self._next = top
+        self._spectra = ensemble.spectra
+        #: Of squares as large as the patches of the training; NaN where not all rows were seen.
+        self._unlikeness: NDArray[np.float32] | None = None
+        if self._spectra is not None:
+            squares = product.grid.height // PATCH_SIZE, product.grid.width // PATCH_SIZE
+            self._unlikeness = np.full(squares, np.nan, np.float32)
+            self._shift = np.array([product.offsets[name] for name in BAND_NAMES])
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
         """Each row by itself."""
@@ -306,6 +313,7 @@ class PixelCells:
         support = self.windows.support(row, tile.height)
         usable = self._usable_pixels(row, strip)
         self._usable.append((support.start, usable))
+        self._compare_spectra(row, strip)
         touched = np.atleast_1d(usable.any(axis=0))
         columns = [
             int(column)
@@ -323,6 +331,36 @@ class PixelCells:
         if (row + 1) * self.windows.step < tile.height:
             end = ((row + 1) * self.windows.step - self.windows.ramp) // _PIXEL
         yield Task(complete=end)
+
+    def _compare_spectra(self, row: int, strip: Strip) -> None:
+        """Compare the squares that lie in a strip with what the model learned from."""
+        if self._spectra is None or self._unlikeness is None:
+            return
+        top = max(0, self.windows.start(row))
+        bottom = top + strip.dn[_PIXEL].shape[1] * _PIXEL
+        lefts = np.arange(self._unlikeness.shape[1]) * PATCH_SIZE
+        for square in range(-(-top // PATCH_SIZE), bottom // PATCH_SIZE):
+            at = square * PATCH_SIZE - top
+            part = {r: dn[:, _lines(at, PATCH_SIZE, r)] for r, dn in strip.dn.items()}
+            means = patch_means(part, lefts, PATCH_SIZE) + self._shift
+            self._unlikeness[square] = self._spectra.unlikeness(np.maximum(means, 0))
+
+    def _unlikeness_of(self, start: int, rows: int) -> NDArray[np.float32] | None:
+        """How unlike the training the squares of some rows of pixels are, by pixel."""
+        if self._unlikeness is None:
+            return None
+        each = self._factor * np.arange(max(rows, self.header.grid.shape[1]))
+        down, across = (
+            np.minimum((first + each[:count]) * _PIXEL // PATCH_SIZE, most - 1)
+            for first, count, most in zip(
+                (start, self._columns.start),
+                (rows, self.header.grid.shape[1]),
+                self._unlikeness.shape,
+                strict=True,
+            )
+        )
+        found: NDArray[np.float32] = self._unlikeness[down[:, None], across]
+        return found
 
     def _usable_pixels(self, row: int, strip: Strip) -> NDArray[np.bool_]:
         """Pixels of 10 m in the support of a row of windows that have data and are clear."""
@@ -378,10 +416,11 @@ class PixelCells:
         if self._factor > 1:
             sums, mask = _coarser(sums, mask, self._factor, self._options.min_valid)
         mask = mask & self._area.mask(self.header.grid, row, row + mask.shape[0])
+        unlike = self._unlikeness_of(start, mask.shape[0])
         if shares:
             share = sums * np.float32(1 / ONE)
             share[:, ~mask] = np.nan
-            return MapBlock(row, 0, share)
+            return MapBlock(row, 0, share, unlikeness=unlike)
         if sums.dtype == np.uint16:
             steps = sums + np.uint16(_STEP // 2)
             steps //= np.uint16(_STEP)
@@ -390,7 +429,7 @@ class PixelCells:
             codes = np.rint(sums * np.float32(1 / _STEP)).astype(np.uint8)
         if not mask.all():
             codes[:, ~mask] = NODATA
-        return MapBlock(row, 0, codes)
+        return MapBlock(row, 0, codes, unlikeness=unlike)
 
 
 #: The cells of a map of one scene, and the windows that say something of them.

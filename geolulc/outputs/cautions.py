@@ -65,7 +65,7 @@ def cautions(
         *_of_nodata(figures, header.unit),
         *_of_clouds(header, figures),
         *_of_doubt(header, figures),
-        *(inherited or (*_of_training(header, model), *_of_spectra(figures))),
+        *(inherited or (*_of_training(header, model), *_of_spectra(header, figures))),
     )
 
 
@@ -239,12 +239,12 @@ def _of_season(header: MapHeader, domain: TrainingDomain) -> list[Caution]:
     return [Caution("season", text)]
 
 
-def _of_spectra(figures: MapFigures) -> list[Caution]:
+def _of_spectra(header: MapHeader, figures: MapFigures) -> list[Caution]:
     beyond, known = figures.unlike
     if not known or beyond / known < _UNLIKE:
         return []
     text = (
-        f"{beyond / known:.1%} of the cells look unlike the training: their spectra lie beyond the "
-        "99th percentile of its own (1 % would)."
+        f"{beyond / known:.1%} of the {header.unit.many} look unlike the training: their spectra "
+        "lie beyond the 99th percentile of its own (1 % would)."
     )
     return [Caution("spectra", text)]

@@ -12,6 +12,7 @@ import rasterio
 from click.testing import CliRunner
 from made_archives import make_store
 from made_nets import make_net
+from made_pixel_nets import Itself, make_pixel_model
 from made_product import flat_bands, make_product, random_bands
 
 from geolulc.analysis import open_map, read_cautions
@@ -171,3 +172,19 @@ def test_a_mosaic_inherits_what_is_said_of_the_model(tmp_path):
     with open_map(tmp_path / "map.tif") as one, open_map(out) as mosaic:
         (place,) = [c for c in one.cautions if c.kind == "place"]
         assert place in mosaic.cautions
+
+
+@pytest.mark.parametrize("resolution", [10, 60])
+def test_pixels_are_compared_by_squares_as_large_as_patches(tmp_path, resolution):
+    bands = flat_bands(3660, 2400, dn=2000)
+    for name in BAND_NAMES:
+        bands[name][: len(bands[name]) // 2, : bands[name].shape[1] * 1200 // 3660] = 7000
+    model = make_pixel_model(Itself())
+    model = replace(model, provenance={"domain": HOME.as_mapping()})
+    found = predict_scene(
+        make_product(tmp_path, bands), model, device="cpu", mask_scl=(), resolution=resolution
+    )
+    expected = np.zeros((2400 // resolution, 3660 // resolution), bool)
+    expected[: 1200 // resolution, : 1200 // resolution] = True
+    np.testing.assert_array_equal(found.block.unlikeness > 1, expected)
+    assert np.isfinite(found.block.unlikeness).all()
