@@ -17,6 +17,7 @@ _ENTROPY = "probabilities are decoded by one function: some are one step of 1/25
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
 _RUN = "a map's tags and info say what made it: GEOLULC_RUN"
+_ELLIPSOID = "zones are measured on the ellipsoid, wherever they lie: 1e-8 of an area"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
 _CAUTIONS = (
     "cautions stand in a tag, in info, in --json and in the STAC Item; tags are sorted by name"
@@ -51,6 +52,7 @@ INTENDED: dict[str, dict[str, str]] = {
         "/map_*.qml/text:*": _AREAS,
         "/map_summary.csv/*": _AREAS,
         "/map.gpkg/classes/contents/*": _AREAS,
+        "/map.gpkg/classes/tags:*": _AREAS,
         "/map_classes.tif/bands/*/description": _AREAS,
         "*/json/assets/*/title": _AREAS,
         "*/json/assets/classes/bands/*/name": _AREAS,
@@ -82,6 +84,11 @@ INTENDED: dict[str, dict[str, str]] = {
         "/map.html/data/doubt": _UNIT,
         "/*.json/json/properties/description": _UNIT,
         "/*.tif/file tags/MOSAIC_DIGEST": _DIGEST,
+    },
+    "zones-*": {
+        "*/zone_ha": _ELLIPSOID,
+        "*/mapped_share": _ELLIPSOID,
+        "/zones.csv/text:*": _ELLIPSOID,
     },
     "zones-cells": {
         "*/file tags/*": _FILE_TAGS,
