@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from geolulc.analysis.assessed import read_record
 from geolulc.analysis.map_file import open_raster, refusing
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 
 def describe_map(path: Path) -> dict[str, Any]:
     """A raster of a geolulc map, or of a comparison of two maps, in figures that JSON can hold.
+
+    Areas are counted. "accuracy" has the estimates of ``geolulc assess``, if the map was assessed.
 
     Raises:
         OutputError: ``path`` is missing, no raster, or not written by geolulc.
@@ -44,6 +47,8 @@ def describe_map(path: Path) -> dict[str, Any]:
             figures = {**_origin(tags), **_figures(tags)}
             if mosaic := mosaic_of(tags):
                 figures["mosaic"] = mosaic
+        if (assessed := read_record(path)) is not None:
+            figures["accuracy"] = assessed
         return {
             "kind": "change" if content == "change" else "map",
             **raster,
