@@ -1,4 +1,4 @@
-"""A map whose accuracy is asked for, window by window: of geolulc, a comparison, or a stranger's."""
+"""A map whose accuracy is asked for, window by window: of geolulc, or a stranger's."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ class ClassifiedMap:
 
     def presence(self, window: Window) -> NDArray[np.bool_]:
         """bool (class, rows, columns): the classes that are there; of a map of cells several."""
-        return np.arange(len(self.classes))[:, None, None] == self.positions(window)
+        places = np.arange(len(self.classes))[:, None, None]
+        return np.asarray(places == self.positions(window))
 
     def _codes(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         return read_codes(self.dataset, window)
@@ -147,7 +148,7 @@ class _OwnMap(ClassifiedMap):
     def presence(self, window: Window) -> NDArray[np.bool_]:
         if not self.several:
             return super().presence(window)
-        return present_classes(self._file.header, self._file.shares(window)) == 1
+        return np.asarray(present_classes(self._file.header, self._file.shares(window)) == 1)
 
     def _codes(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         codes = self._file.codes(window)
@@ -264,7 +265,8 @@ class Totals:
         """Those of one window; ``NOWHERE`` is left out."""
         flat = positions.ravel() + 1
         pixels = np.bincount(flat, minlength=count + 1)[1:]
-        return cls(pixels, np.bincount(flat, hectares.ravel(), minlength=count + 1)[1:])
+        areas = np.bincount(flat, hectares.ravel(), minlength=count + 1)[1:]
+        return cls(pixels, areas.astype(np.float64))
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(self.pixels + other.pixels, self.hectares + other.hectares)

@@ -137,7 +137,9 @@ class Sample:
         )
         drawn = self.drawn
         sampled = np.minimum(drawn / self.units, 1.0)
-        factor = np.where(sampled > _NEGLIGIBLE, 1 - sampled, 1.0) * drawn / np.maximum(drawn - 1, 1)
+        factor = (
+            np.where(sampled > _NEGLIGIBLE, 1 - sampled, 1.0) * drawn / np.maximum(drawn - 1, 1)
+        )
         return float(factor @ squares)
 
     @cached_property

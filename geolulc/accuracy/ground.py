@@ -66,7 +66,9 @@ def _between_parallels(crs: CRS, transform: Affine, window: Window) -> NDArray[n
     equal_area = Transformer.from_crs(
         f"+proj=longlat {shape} +type=crs", f"+proj=cea {shape} +type=crs", always_xy=True
     )
-    edges = transform.f + transform.e * np.arange(window.row_off, window.row_off + window.height + 1)
+    edges = transform.f + transform.e * np.arange(
+        window.row_off, window.row_off + window.height + 1
+    )
     _, y = equal_area.transform(np.zeros_like(edges), np.clip(edges, -90, 90))
     high = np.abs(np.diff(y)) / SQUARE_METRES_PER_HECTARE
     wide = geod.a * math.radians(abs(transform.a))

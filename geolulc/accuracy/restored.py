@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from geolulc.accuracy.classified import Totals
 from geolulc.accuracy.columns import (
-    CLUSTER, DESIGN, HECTARES, KINDS, PROBABILITY, STORED, STRATUM, UNITS, Kind,
+    CLUSTER,
+    DESIGN,
+    HECTARES,
+    KINDS,
+    PROBABILITY,
+    STORED,
+    STRATUM,
+    UNITS,
+    Kind,
 )  # fmt: skip
 from geolulc.accuracy.estimators import UNKNOWN, Sample
 from geolulc.accuracy.looking import Seen

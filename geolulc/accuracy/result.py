@@ -127,7 +127,9 @@ def _remarks(
             if seen.totals.pixels[k] and not rows[k]:
                 area = seen.totals.hectares[k]
                 remarks.append(f"No point lies on the map's class {name} ({area:,.1f} ha).")
-    missing = float(seen.totals.hectares.sum() - restored.sample.areas[restored.sample.covered].sum())
+    missing = float(
+        seen.totals.hectares.sum() - restored.sample.areas[restored.sample.covered].sum()
+    )
     if missing > _NEGLIGIBLE * result["mapped_ha"]:
         remarks.append(
             f"{missing:,.1f} ha of the map are in no stratum with a point: no figure covers them."

@@ -191,9 +191,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(
             cluster = rng.choice(400, 60, replace=False)
             inside = np.stack([rng.choice(100, 10, replace=False) for _ in cluster])
             drawn = (cluster[:, None] * 100 + inside).ravel()
-            sample = Sample(
-                label[drawn], units, np.array([np.inf]), cluster=np.repeat(cluster, 10)
-            )
+            sample = Sample(label[drawn], units, np.array([np.inf]), cluster=np.repeat(cluster, 10))
         else:
             drawn = np.concatenate([rng.choice(m, 300, replace=False) for m in members])
             sample = Sample(label[drawn], units, units)
