@@ -64,7 +64,7 @@ class _Truth:
             return cls(nothing, None, presence, presence.any(axis=0))
         labels = points.labels(field, land_cover)
         second = points.labels(alternative, land_cover) if alternative in points.table else None
-        return cls(labels, second, None, labels != UNKNOWN)
+        return cls(labels, second, None, np.asarray(labels != UNKNOWN))
 
     def estimate(self, sample: Sample, seen: Seen, used: NDArray[np.intp]) -> Accuracy:
         """The accuracy of the map, from the points that are used."""

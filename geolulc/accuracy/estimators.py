@@ -152,7 +152,8 @@ class Sample:
         return number.reshape(-1), found[:, 0]
 
     def _totals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.stratum, weights=values, minlength=len(self.areas))
+        totals = np.bincount(self.stratum, weights=values, minlength=len(self.areas))
+        return totals.astype(np.float64)
 
 
 @dataclass(frozen=True)

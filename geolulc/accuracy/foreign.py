@@ -1,4 +1,4 @@
-"""Classes of rasters that geolulc did not write: values, with names and colours as GDAL has them."""
+"""Classes of rasters that geolulc did not write: values, with GDAL's names and colours."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _true_colour(path: Path, classified: ClassifiedMap, window: Window) -> str |
     try:
         with rasterio.open(path) as dataset:
             transformer = Transformer.from_crs(classified.crs, dataset.crs, always_xy=True)
-            x, y = transformer.transform(*zip(*corners, strict=True))
+            x, y = transformer.transform(*np.transpose(corners))
             columns, rows = ~dataset.transform @ (np.asarray(x), np.asarray(y))
             place = Window.from_slices(tuple(sorted(rows)), tuple(sorted(columns)))
             image = dataset.read(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import pandas
@@ -124,7 +124,7 @@ def _kind(points: ReferencePoints) -> Kind:
             expected=f"one design, of {', '.join(KINDS)}",
             remedy="Assess each sample by itself; leave the columns as geolulc sample wrote them.",
         )
-    return cast(Kind, found[0])
+    return found[0]
 
 
 def _as_stored(
@@ -181,7 +181,7 @@ def _poststratified(seen: Seen, used: NDArray[np.intp]) -> tuple[Sample, int]:
     size = len(group)
     sample = Sample(
         group[mapped],
-        np.bincount(group, totals.hectares, minlength=size),
+        np.bincount(group, totals.hectares, minlength=size).astype(np.float64),
         np.bincount(group, totals.pixels, minlength=size).astype(np.float64),
         seen.hectares[used],
     )

@@ -37,7 +37,7 @@ def result_of(
         if several
         else in_map | (counted.sum(axis=0) > 0)
     )
-    kept = np.flatnonzero(present)
+    kept = [int(k) for k in np.flatnonzero(present)]
     names = [classified.names[k] for k in kept]
 
     def by_class(estimates: Sequence[Estimate]) -> dict[str, dict[str, Any]]:

@@ -90,7 +90,7 @@ def test_codes_another_field_and_kappa(tmp_path: Path, small: Path) -> None:
     assert list(found["users"]) == ["1", "2", "5"]
     assert found["users"]["5"]["estimate"] == pytest.approx(0.8, abs=1e-6)
     assert found["kappa"] == pytest.approx(0.7, abs=0.01)
-    with pytest.raises(ParameterError, match="a column 'reference'.*--field"):
+    with pytest.raises(ParameterError, match=r"a column 'reference'.*--field"):
         assess_map(small, reference, tmp_path / "again")
 
 
@@ -167,7 +167,7 @@ def test_wrong_references_are_refused(
 def test_wrong_files_are_refused(tmp_path: Path, small: Path) -> None:
     reference = write_points(tmp_path / "points.csv", small, ten_each())
     for path in (tmp_path / "none.csv", tmp_path / "none.gpkg"):
-        with pytest.raises(ParameterError, match="none.*expected a layer of points"):
+        with pytest.raises(ParameterError, match=r"none.*expected a layer of points"):
             assess_map(small, path, tmp_path / "out")
     with pytest.raises(OutputError, match=r"none\.tif"):
         assess_map(tmp_path / "none.tif", reference, tmp_path / "out")
@@ -182,7 +182,7 @@ def test_wrong_files_are_refused(tmp_path: Path, small: Path) -> None:
         assess_map(small, reference, tmp_path / "out", classes=classes)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
-    with pytest.raises(OutputError, match="a folder that geolulc did not make|no accuracy"):
+    with pytest.raises(OutputError, match="something that is no accuracy"):
         assess_map(small, reference, tmp_path / "out", overwrite=True)
 
 

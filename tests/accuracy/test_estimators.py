@@ -184,7 +184,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(
     }[strata]
     units = np.bincount(label).astype(float)
     members = [np.flatnonzero(label == h) for h in range(len(units))]
-    repeats = 2_000
+    repeats = 1_000
     found: dict[str, list[Estimate]] = {name: [] for name in truths(mapped, reference)}
     for _ in range(repeats):
         if strata == "clusters":
@@ -221,7 +221,7 @@ def test_presence_of_several_classes_covers_too() -> None:
         "area_ha": float(reference[1].sum()),
     }
     found: dict[str, list[Estimate]] = {name: [] for name in truth}
-    for _ in range(1_500):
+    for _ in range(1_000):
         drawn = np.concatenate([rng.choice(m, 300, replace=False) for m in members])
         sample = Sample(stratum[drawn], units, units)
         accuracy = estimate_presence(
