@@ -61,7 +61,7 @@ class _Truth:
         if classified.several and (ticked or points.names_several(field)):
             presence = points.presence(field, land_cover)
             nothing = np.full(len(points), UNKNOWN, np.intp)
-            return cls(nothing, None, presence, presence.any(axis=0))
+            return cls(nothing, None, presence, np.asarray(presence.any(axis=0)))
         labels = points.labels(field, land_cover)
         second = points.labels(alternative, land_cover) if alternative in points.table else None
         return cls(labels, second, None, np.asarray(labels != UNKNOWN))

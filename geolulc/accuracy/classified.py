@@ -132,6 +132,19 @@ class ClassifiedMap:
         return read_codes(self.dataset, window)
 
 
+class WholeMap:
+    """All of a map with data as one stratum."""
+
+    names = ("all",)
+
+    def __init__(self, classified: ClassifiedMap) -> None:
+        self.map = classified
+
+    def positions(self, window: Window) -> NDArray[np.int32]:
+        """int32 (rows, columns): 0, or ``NOWHERE`` where the map has no data."""
+        return np.minimum(self.map.positions(window), 0)
+
+
 class _OwnMap(ClassifiedMap):
     """Any raster of a map of geolulc that tells its classes."""
 

@@ -136,7 +136,7 @@ class Sample:
             strata, weights=np.bincount(number, weights=apart) ** 2, minlength=len(self.areas)
         )
         drawn = self.drawn
-        sampled = np.minimum(drawn / self.units, 1.0)
+        sampled = np.minimum(drawn / np.maximum(self.units, 1), 1.0)
         factor = (
             np.where(sampled > _NEGLIGIBLE, 1 - sampled, 1.0) * drawn / np.maximum(drawn - 1, 1)
         )

@@ -90,3 +90,17 @@ def pixels_at(
     place = np.nan_to_num(np.stack([rows, columns]), nan=-1.0, posinf=-1.0, neginf=-1.0)
     row, column = np.floor(place).astype(np.intp)
     return row, column
+
+
+def classes_at(
+    classified: ClassifiedMap, row: NDArray[np.intp], column: NDArray[np.intp]
+) -> list[str]:
+    """The map's class at each of some pixels, "" for no data; windows with none are not read."""
+    names = [*classified.names, ""]
+    found = np.full(len(row), NOWHERE, np.int32)
+    for window in classified.windows():
+        r, c = row - window.row_off, column - window.col_off
+        here = np.flatnonzero((r >= 0) & (r < window.height) & (c >= 0) & (c < window.width))
+        if len(here):
+            found[here] = classified.positions(window)[r[here], c[here]]
+    return [names[k] for k in found]
