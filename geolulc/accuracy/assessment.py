@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.accuracy.classified import ClassifiedMap, open_classified
-from geolulc.accuracy.columns import ALTERNATIVE, PRESENT, REFERENCE
+from geolulc.accuracy.columns import ALTERNATIVE, REFERENCE
 from geolulc.accuracy.estimators import (
     UNKNOWN,
     Accuracy,
@@ -28,12 +28,16 @@ from geolulc.accuracy.result import result_of
 from geolulc.analysis.assessed import write_record
 from geolulc.errors import OutputError
 from geolulc.outputs.rasters import raster_memory
-from geolulc.outputs.tables import class_column
 from geolulc.progress import Progress
 from geolulc.staging import claimed, require_free, staged
 
 #: What the folder of an assessment is marked as.
 KIND: Final = "accuracy"
+#: What is written beside the map.
+RECORDED: Final = (
+    "reference", "design", "points", "overall", "users", "producers", "f1", "false_alarm",
+    "area_ha", "remarks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,7 @@ class _Truth:
         cls, points: ReferencePoints, classified: ClassifiedMap, field: str, alternative: str
     ) -> _Truth:
         land_cover = classified.classes
-        ticked = {class_column(PRESENT, c) for c in land_cover} & set(points.table.columns)
-        if classified.several and (ticked or points.names_several(field)):
+        if classified.several and points.names_several(field, land_cover):
             presence = points.presence(field, land_cover)
             nothing = np.full(len(points), UNKNOWN, np.intp)
             return cls(nothing, None, presence, np.asarray(presence.any(axis=0)))
@@ -162,7 +165,8 @@ def assess_map(
         paths = {name: out / file for name, file in files.items()}
         if classified.header is not None:
             try:
-                paths["record"] = write_record(classified.path, result)
+                kept = {name: result[name] for name in RECORDED if name in result}
+                paths["record"] = write_record(classified.path, kept)
             except OutputError as error:
                 result["remarks"].append(f"The figures were not written beside the map: {error}")
     return paths, result

@@ -76,7 +76,7 @@ class SampleOptions(Validated):
         for name in self.expected_by_name:
             require_one_of("stratum", name, names, remedy="Names must match exactly.")
         users = np.array([self.expected_by_name.get(name, self.expected) for name in names])
-        return np.sqrt(users * (1 - users))
+        return np.asarray(np.sqrt(users * (1 - users)), np.float64)
 
 
 def needed_points(

@@ -76,14 +76,20 @@ class ReferencePoints:
                 if position != UNKNOWN:
                     found[position, i] = True
         for k, land_cover in enumerate(classes):
-            column = class_column(PRESENT, land_cover)
-            if column in self.table:
-                found[k] |= self.table[column].map(_is_ticked).to_numpy(bool)
+            found[k] |= self._ticked(land_cover)
         return found
 
-    def names_several(self, field: str) -> bool:
-        """Whether any value of the column has several classes."""
-        return field in self.table and any(SEPARATOR in _text(v) for v in self.table[field])
+    def names_several(self, field: str, classes: Sequence[LandCoverClass]) -> bool:
+        """Whether any value of the column has several classes, or any class is ticked."""
+        named = field in self.table and any(SEPARATOR in _text(v) for v in self.table[field])
+        return named or any(self._ticked(c).any() for c in classes)
+
+    def _ticked(self, land_cover: LandCoverClass) -> NDArray[np.bool_]:
+        """bool (point,): points whose box of the class is ticked."""
+        column = class_column(PRESENT, land_cover)
+        if column not in self.table:
+            return np.zeros(len(self), bool)
+        return np.array([_is_ticked(value) for value in self.table[column]], bool)
 
     def _column(self, field: str) -> Any:
         if field not in self.table:

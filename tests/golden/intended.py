@@ -17,6 +17,7 @@ _ENTROPY = "probabilities are decoded by one function: some are one step of 1/25
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
+_COUNTED = "areas say that they are counted on the map, not estimated"
 
 #: Tags that maps have since → why. They are not compared.
 NEW_TAGS: dict[str, str] = {
@@ -24,6 +25,15 @@ NEW_TAGS: dict[str, str] = {
 }
 
 INTENDED: dict[str, dict[str, str]] = {
+    "*": {
+        "*/tags:[12]": _COUNTED,
+        "*/tags:2[47]": _COUNTED,
+        "/info/area_method": _COUNTED,
+        "/info, text:??": _COUNTED,
+        "/told/area_method": _COUNTED,
+        "/map.html/words:*": _COUNTED,
+    },
+    "change-*": {"/text:*": "the comparison says how areas of change are estimated"},
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
         "/map_*.parquet//tags:*": _LAYERS,
