@@ -34,7 +34,7 @@ from geolulc.staging import claimed, require_free, staged
 #: What the folder of an assessment is marked as.
 KIND: Final = "accuracy"
 #: What is written beside the map.
-RECORDED: Final = (
+RECORDED: Final[tuple[str, ...]] = (
     "reference", "design", "points", "overall", "users", "producers", "f1", "false_alarm",
     "area_ha", "remarks",
 )  # fmt: skip

@@ -26,8 +26,9 @@ from geolulc.accuracy.reference import ReferencePoints
 
 #: So many wrong points are shown.
 _SHOWN: Final = 48
-#: Pixels of the map to each side of a point, and of the screen along a picture.
-_AROUND, _SIDE = 15, 155
+#: Pixels and cells of the map to each side of a point, and pixels of the screen along a picture.
+_AROUND: Final = {"pixel": 15, "cell": 3}
+_SIDE: Final = 155
 _RIGHT, _WRONG = "#1a7f37", "#c1121f"
 
 
@@ -39,7 +40,7 @@ def truecolour_path(points: Path) -> Path:
 def overview(
     classified: ClassifiedMap, seen: Seen, used: NDArray[np.intp], right: NDArray[np.bool_]
 ) -> str:
-    """A PNG in base64: the map, pale, with the points on it, by whether the map is right there."""
+    """A PNG as a data URI: the pale map with its points, by whether the map is right there."""
     rows, columns = seen.overview.shape
     wide = 8 * min(1.0, columns / rows)
     figure = Figure(figsize=(max(wide, 2), max(8 * min(1.0, rows / columns), 2)), dpi=100)
@@ -57,7 +58,7 @@ def overview(
     ax.axis("off")
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def disagreements(
@@ -79,10 +80,12 @@ def disagreements(
     backdrop = truecolour_path(points.path)
     found = []
     for i in wrong[:_SHOWN]:
-        window = _around(classified, int(seen.row[i]), int(seen.column[i]))
+        near = _AROUND[classified.unit]
+        row, column = int(seen.row[i]) - near, int(seen.column[i]) - near
+        window = Window(column, row, 2 * near + 1, 2 * near + 1)
         there = np.flatnonzero(seen.presence[:, i])
         named = there if classified.several else [seen.mapped[i]]
-        pictures = [_png(_colors(classified, classified.positions(window)))]
+        pictures = [_uri(_colors(classified, _positions(classified, window)), "png")]
         if backdrop.is_file() and (image := _true_colour(backdrop, classified, window)):
             pictures.insert(0, image)
         number = points.table[POINT].iloc[i] if POINT in points.table else i + 1
@@ -97,11 +100,15 @@ def disagreements(
     return found
 
 
-def _around(classified: ClassifiedMap, row: int, column: int) -> Window:
-    top, left = max(0, row - _AROUND), max(0, column - _AROUND)
+def _positions(classified: ClassifiedMap, window: Window) -> NDArray[np.int32]:
+    """As those of the map; ``NOWHERE`` where the window reaches beyond it."""
     rows, columns = classified.shape
-    bottom, right = min(rows, row + _AROUND + 1), min(columns, column + _AROUND + 1)
-    return Window(left, top, right - left, bottom - top)
+    inside = window.intersection(Window(0, 0, columns, rows))
+    found = np.full((window.height, window.width), NOWHERE, np.int32)
+    top, left = inside.row_off - window.row_off, inside.col_off - window.col_off
+    part = found[top : top + inside.height, left : left + inside.width]
+    part[:] = classified.positions(inside)
+    return found
 
 
 def _true_colour(path: Path, classified: ClassifiedMap, window: Window) -> str | None:
@@ -115,13 +122,14 @@ def _true_colour(path: Path, classified: ClassifiedMap, window: Window) -> str |
             transformer = Transformer.from_crs(classified.crs, dataset.crs, always_xy=True)
             x, y = transformer.transform(*np.transpose(corners))
             columns, rows = ~dataset.transform @ (np.asarray(x), np.asarray(y))
-            place = Window.from_slices(tuple(sorted(rows)), tuple(sorted(columns)))
+            size = float(np.ptp(columns)), float(np.ptp(rows))
+            place = Window(float(columns.min()), float(rows.min()), *size)
             image = dataset.read(
                 (1, 2, 3), window=place, out_shape=(3, _SIDE, _SIDE), boundless=True, fill_value=0
             )
     except (RasterioError, ValueError, IndexError):
         return None
-    return _png(np.moveaxis(image, 0, -1).astype(np.uint8)) if image.any() else None
+    return _uri(np.moveaxis(image, 0, -1).astype(np.uint8), "jpeg") if image.any() else None
 
 
 def _colors(
@@ -133,8 +141,9 @@ def _colors(
     return table.astype(np.uint8)[np.where(positions == NOWHERE, len(table) - 1, positions)]
 
 
-def _png(image: NDArray[np.uint8]) -> str:
+def _uri(image: NDArray[np.uint8], kind: str) -> str:
+    """A picture of the page as a data URI of the kind "png" or "jpeg"."""
     picture = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, kind)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -23,7 +23,7 @@ from made_reference import (
 from pyproj import Geod
 from written_map import write_made
 
-from geolulc.accuracy import assess_map
+from geolulc.accuracy import SampleOptions, assess_map, draw_sample
 from geolulc.analysis import compare_files, describe_map
 from geolulc.cli import cli
 from geolulc.errors import OutputError, ParameterError
@@ -304,6 +304,10 @@ def test_area_of_change_between_two_maps(tmp_path: Path) -> None:
     assert found["mapped_ha"] == pytest.approx(compared["compared_ha"])
     assert found["change_ha"]["estimate"] == pytest.approx(0.9 * counted, rel=0.02)
     assert found["change_ha"]["ci95"] == found["area_ha"]["Unchanged"]["ci95"] > 0
+    _, design = draw_sample(paths["change"], tmp_path / "drawn.gpkg", SampleOptions(least=5))
+    changes = {c["name"]: c for c in design["strata"]}
+    assert changes["Unchanged"]["pixels"] == (both & ~changed).sum()
+    assert sum(c["hectares"] for c in changes.values()) == pytest.approx(compared["compared_ha"])
 
 
 def test_names_and_colours_of_a_stranger_come_from_gdal(tmp_path: Path, small: Path) -> None:

@@ -373,3 +373,24 @@ def test_own_points_are_left_out_of_a_drawn_sample(folder: Path, tmp_path: Path)
     )
     assert found["points"]["used"] == 80
     assert any("5 labelled points without a stratum" in remark for remark in found["remarks"])
+
+
+def test_a_scene_lies_beside_the_points_and_in_the_report(shared: Path, tmp_path: Path) -> None:
+    (scene,) = (shared / "data" / "scenes").glob("*.SAFE")
+    with rasterio.open(next(scene.glob("GRANULE/*/IMG_DATA/R10m/*TCI_10m.jp2"))) as image:
+        crs, transform, shape = image.crs.to_string(), image.transform, image.shape
+        colours = image.read()
+    codes = np.where(np.indices(shape)[1] < 500, 1, 2).astype(np.uint8)
+    path = write_classes(tmp_path / "map.tif", codes, crs=crs, transform=transform)
+    out = tmp_path / "points.csv"
+    paths, _ = draw_sample(path, out, SampleOptions(size=40), scene=scene)
+    assert paths["truecolour"] == tmp_path / "points_truecolour.tif"
+    with rasterio.open(paths["truecolour"]) as image:
+        assert (image.crs.to_string(), image.transform) == (crs, transform)
+        np.testing.assert_array_equal(image.read(), colours)
+    points = pandas.read_csv(out)
+    points["reference"] = 1
+    points.to_csv(out, index=False)
+    files, _ = assess_map(path, out, tmp_path / "out")
+    wrong = int((points["map_class"] == 2).sum())
+    assert files["html"].read_text(encoding="utf-8").count("data:image/jpeg") == wrong > 0
