@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geolulc.accuracy.classified import NOWHERE, ClassifiedMap, Totals
 from geolulc.accuracy.estimators import UNKNOWN
@@ -69,10 +70,8 @@ def look(
         part = positions[top::step, left::step]
         first = (window.row_off + top) // step, (window.col_off + left) // step
         overview[first[0] : first[0] + len(part), first[1] : first[1] + part.shape[1]] = part
-        r, c = row - window.row_off, column - window.col_off
-        here = np.flatnonzero((r >= 0) & (r < window.height) & (c >= 0) & (c < window.width))
+        here, r, c = _within(window, row, column)
         if len(here):
-            r, c = r[here], c[here]
             found = positions[r, c]
             mapped[here] = np.where(found == NOWHERE, UNKNOWN, found)
             hectares[here] = areas[r, c]
@@ -99,8 +98,16 @@ def classes_at(
     names = [*classified.names, ""]
     found = np.full(len(row), NOWHERE, np.int32)
     for window in classified.windows():
-        r, c = row - window.row_off, column - window.col_off
-        here = np.flatnonzero((r >= 0) & (r < window.height) & (c >= 0) & (c < window.width))
+        here, r, c = _within(window, row, column)
         if len(here):
-            found[here] = classified.positions(window)[r[here], c[here]]
+            found[here] = classified.positions(window)[r, c]
     return [names[k] for k in found]
+
+
+def _within(
+    window: Window, row: NDArray[np.intp], column: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Which pixels lie in a window, and their rows and columns in it."""
+    r, c = row - window.row_off, column - window.col_off
+    here = np.flatnonzero((r >= 0) & (r < window.height) & (c >= 0) & (c < window.width))
+    return here, r[here], c[here]
