@@ -50,7 +50,6 @@ def result_of(
         area[classified.names[k]][key] = float(seen.totals.hectares[k])
     matrix = (found.counts, found.proportions)
     counts, proportions = (m[kept] if several else m[np.ix_(kept, kept)] for m in matrix)
-    mapped = seen.mapped[restored.used] != UNKNOWN
     result: dict[str, Any] = {
         "map": str(classified.path),
         "reference": str(points.path),
@@ -65,7 +64,7 @@ def result_of(
             "in_file": len(points),
             "unlabelled": int((~labelled).sum()),
             "used": len(restored.used),
-            "on_no_data": int((~mapped).sum()) or int((labelled & (seen.mapped == UNKNOWN)).sum()),
+            "on_no_data": int((labelled & (seen.mapped == UNKNOWN)).sum()),
         },
         "several_classes": several,
         "mapped_ha": float(seen.totals.hectares.sum()),
