@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geolulc.accuracy.class_file import read_class_file
 from geolulc.accuracy.foreign import legend_of, open_single_band, read_codes, values_of
 from geolulc.accuracy.ground import pixel_hectares
-from geolulc.analysis.compare import UNCHANGED
+from geolulc.analysis.compare import Transitions
 from geolulc.analysis.map_file import MapFile, open_map, open_raster, refusing
 from geolulc.errors import OutputError
 from geolulc.maps.areas import ground_areas
@@ -165,7 +165,7 @@ class _OwnMap(ClassifiedMap):
 
     def _codes(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         codes = self._file.codes(window)
-        return codes, codes != NO_CLASS
+        return codes, codes != self._file.header.no_class
 
 
 class _Change(ClassifiedMap):
@@ -174,9 +174,10 @@ class _Change(ClassifiedMap):
     unchanged = 0
 
     def __init__(self, path: Path, dataset: Any, after: MapHeader) -> None:
-        classes = [LandCoverClass("Unchanged", "Unchanged", UNCHANGED, "#d9d9d9", ())]
+        unchanged = Transitions.of(after).unchanged
+        classes = [LandCoverClass("Unchanged", unchanged, "#d9d9d9")]
         classes += [
-            LandCoverClass(f"Now {c.name}", f"Now {c.short}", c.code, c.color, ())
+            LandCoverClass(f"Now {c.name}", c.code, c.color, f"Now {c.short}")
             for c in after.land_cover
         ]
         super().__init__(path, dataset, tuple(classes))

@@ -16,11 +16,13 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from geolulc.errors import OutputError
+from geolulc.errors import OutputError, one_line
 from geolulc.nomenclature import LandCoverClass
 
 #: A raster with more values is no classification.
 _MOST_CLASSES: Final = 256
+#: The highest code of a class.
+_HIGHEST: Final = 65534
 #: Colours of classes that have none, one after the other: ColorBrewer's Set3.
 _COLORS: Final = (
     "#8dd3c7", "#ffffb3", "#bebada", "#fb8072", "#80b1d3", "#fdb462",
@@ -42,12 +44,12 @@ class Legend:
         found: list[LandCoverClass] = []
         taken: set[str] = set()
         for i, value in enumerate(sorted(values)):
-            name = self.names.get(value, "").strip()
+            name = one_line(self.names.get(value, ""))
             if not name or name in taken:
                 name = str(value)
             taken.add(name)
             color = self.colors.get(value, _COLORS[i % len(_COLORS)])
-            found.append(LandCoverClass(name, name, value, color, ()))
+            found.append(LandCoverClass(name, value, color))
         return tuple(found)
 
 
@@ -93,6 +95,8 @@ def values_of(dataset: Any, windows: Iterable[Window]) -> set[int]:
         found |= {int(value) for value in new}
         if len(found) > _MOST_CLASSES:
             raise _unfit(dataset.name, f"more than {_MOST_CLASSES} values")
+        if found and not 0 <= min(found) <= max(found) <= _HIGHEST:
+            raise _unfit(dataset.name, f"values from {min(found)} to {max(found)}")
     return found
 
 

@@ -15,7 +15,7 @@ from geolulc.cli.results import print_result, progress_bar
 @click.command("assess")
 @click.argument("map_path", metavar="MAP", type=PATH)
 @click.option("--reference", type=PATH, required=True, help="Points with their true class.")
-@click.option("--classes", type=PATH, metavar="TOML", help="Nomenclature of the codes of MAP.")
+@click.option("--classes", type=PATH, metavar="TOML|NAME", help="Nomenclature of the codes of MAP.")
 @click.option(
     "--field",
     default="reference",

@@ -14,7 +14,7 @@ from geolulc.cli.results import print_result, progress_bar
 
 @click.command("sample")
 @click.argument("map_path", metavar="MAP", type=PATH)
-@click.option("--classes", type=PATH, metavar="TOML", help="Nomenclature of the codes of MAP.")
+@click.option("--classes", type=PATH, metavar="TOML|NAME", help="Nomenclature of the codes of MAP.")
 @click.option(
     "--design",
     type=click.Choice(("stratified", "simple", "systematic", "cluster")),

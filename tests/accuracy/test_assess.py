@@ -189,7 +189,7 @@ def test_wrong_files_are_refused(tmp_path: Path, small: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("code = 20", "code = 10", "2 classes of the code 10"),
+        ("code = 20", "code = 10", "the code 10 twice"),
         ("code = 20", 'code = "20"', "code: '20'; expected a whole number"),
         ("#000002", "red", "color: 'red'"),
         ("code = 20", "code = 20\nkode = 3", "'kode'"),
@@ -321,3 +321,16 @@ def test_names_and_colours_of_a_stranger_come_from_gdal(tmp_path: Path, small: P
     paths, found = assess_map(small, reference, tmp_path / "out")
     assert list(found["users"]) == ["Water <b>", "Wood", "Town"]
     assert "Water &lt;b&gt;" in paths["html"].read_text(encoding="utf-8")
+
+
+def test_a_built_in_nomenclature_goes_by_its_name(tmp_path: Path) -> None:
+    codes = np.repeat(np.array([10, 80], np.uint8), 50).reshape(10, 10)
+    path = write_classes(tmp_path / "worldcover.tif", codes)
+    points = [(i, "Tree cover" if i < 50 else 80) for i in range(0, 100, 10)]
+    reference = write_points(tmp_path / "points.csv", path, points)
+    found = assess_map(path, reference, tmp_path / "out", classes=Path("worldcover"))[1]
+    assert list(found["users"]) == ["Tree cover", "Permanent water bodies"]
+    assert found["overall"]["estimate"] == pytest.approx(1)
+    negative = write_classes(tmp_path / "n.tif", np.full((4, 4), -3, np.int16))
+    with pytest.raises(OutputError, match="values from -3 to -3"):
+        assess_map(negative, reference, tmp_path / "again")
