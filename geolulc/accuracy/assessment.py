@@ -105,7 +105,7 @@ def assess_map(
     field: str = REFERENCE,
     alternative: str = ALTERNATIVE,
     kappa: bool = False,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Estimate a map's accuracy and the true areas of its classes from reference points.

@@ -16,8 +16,9 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from geolulc.errors import OutputError, one_line
+from geolulc.errors import OutputError
 from geolulc.nomenclature import LandCoverClass
+from geolulc.safe_texts import one_line
 
 #: A raster with more values is no classification.
 _MOST_CLASSES: Final = 256

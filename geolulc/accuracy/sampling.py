@@ -52,7 +52,7 @@ def draw_sample(
     strata: Path | None = None,
     strata_field: str | None = None,
     scene: Path | None = None,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Draw sample points of a map, for people to label and ``assess_map`` to read.

@@ -18,10 +18,10 @@ from rasterio.windows import Window, bounds, transform
 
 from geolulc.accuracy.classified import NOWHERE, ClassifiedMap, Layer
 from geolulc.accuracy.foreign import legend_of, open_single_band, values_of
-from geolulc.analysis.placement import require_polygons
 from geolulc.analysis.zone_files import read_zones
 from geolulc.errors import ParameterError
 from geolulc.outputs.rasters import windows
+from geolulc.polygons.reading import require_polygons
 
 _RASTERS: Final = (".tif", ".tiff", ".vrt", ".img")
 
@@ -77,7 +77,7 @@ class _RasterStrata:
 class _PolygonStrata:
     def __init__(self, classified: ClassifiedMap, path: Path, field: str | None) -> None:
         zones = read_zones(path)
-        require_polygons(zones)
+        require_polygons(zones, f"strata {path}")
         columns = [str(c) for c in zones.columns if c != zones.geometry.name]
         if field is None and len(columns) == 1:
             field = columns[0]

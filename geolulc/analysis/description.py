@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from geolulc.analysis.assessed import read_record
-from geolulc.analysis.map_file import open_raster, refusing
+from geolulc.analysis.map_file import open_map, open_raster, refusing
+from geolulc.outputs.run_record import run_of
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 
@@ -44,9 +45,12 @@ def describe_map(path: Path) -> dict[str, Any]:
                 "agreement": float(tags["AGREEMENT"]),
             }
         else:
+            open_map(path).close()  # its tags must agree with the raster
             figures = {**_origin(tags), **_figures(tags)}
             if mosaic := mosaic_of(tags):
                 figures["mosaic"] = mosaic
+            if run := run_of(tags):
+                figures["made_with"] = run
         if (assessed := read_record(path)) is not None:
             figures["accuracy"] = assessed
         return {

@@ -39,7 +39,7 @@ def command(
     alternative: str,
     kappa: bool,
     out: Path,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
 ) -> None:

@@ -69,7 +69,8 @@ def _codes(text: str) -> tuple[int, ...]:
     "--aoi",
     type=PATH_OR_TEXT,
     metavar="FILE|W,S,E,N",
-    help="Map only what this touches: a vector file, or a box in degrees.",
+    help="Map only what this touches: a vector file (all its layers of polygons), or a box in "
+    "degrees, which may cross the 180th meridian.",
 )
 @click.option(
     "--mask-scl",
@@ -139,7 +140,7 @@ def command(
     models: tuple[Path, ...],
     band_order: str | None,
     output: OutputOptions,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
     workers: int | None,

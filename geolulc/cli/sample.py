@@ -61,7 +61,7 @@ def command(
     expected: tuple[str, ...],
     scene: Path | None,
     out: Path,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
     **options: Any,

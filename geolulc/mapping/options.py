@@ -27,8 +27,9 @@ class MapOptions:
         resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
             answers are then placed inside their patches; None: a cell for each patch, or 10.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
-        aoi: only cells that this touches: a vector file of any geometry and CRS, or
-            "west,south,east,north" in degrees; None: the whole scene.
+        aoi: only cells that this touches: a vector file in any CRS (all layers that hold
+            polygons; where none does, points and lines), or "west,south,east,north" in degrees;
+            None: the whole scene.
         mask_scl: codes of the scene classification that are not clear; empty: do not read it.
         overlap: "exact": every patch by itself; "shared": where patches overlap, their
             convolutions are computed once.
@@ -55,6 +56,11 @@ class MapOptions:
     batch_size: int | None = None
     verify: bool = True
     tta: bool = False
+
+    @property
+    def files(self) -> list[Path | str]:
+        """What the options name that is read."""
+        return [] if self.aoi is None else [self.aoi]
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= PATCH_SIZE or self.stride % ALIGNMENT:

@@ -16,6 +16,7 @@ _UNIT = "a mosaic of pixels said that it holds cells (a bug)"
 _ENTROPY = "probabilities are decoded by one function: some are one step of 1/250 off"
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
+_RUN = "a map's tags and info say what made it: GEOLULC_RUN"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
 _COUNTED = "areas say that they are counted on the map, not estimated"
 
@@ -29,9 +30,11 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/tags:[12]": _COUNTED,
         "*/tags:2[47]": _COUNTED,
         "/info/area_method": _COUNTED,
-        "/info, text:??": _COUNTED,
         "/told/area_method": _COUNTED,
         "/map.html/words:*": _COUNTED,
+        "*/file tags/GEOLULC_RUN": _RUN,
+        "/info/made_with": _RUN,
+        "/info, text:*": _RUN,
     },
     "change-*": {"/text:*": "the comparison says how areas of change are estimated"},
     "cells-*": {
@@ -69,4 +72,5 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/columns/*": _ZONES,
     },
     "change-cells": {"/map.tif/tags:*": _CHANGE},
+    "change-pixels": {"/map.tif/tags:*": _RUN},
 }
