@@ -13,6 +13,7 @@ import pandas
 import pyogrio
 import shapely
 
+from geolulc import __version__
 from geolulc.accuracy.classified import ClassifiedMap
 from geolulc.accuracy.columns import (
     ALTERNATIVE,
@@ -123,7 +124,8 @@ def write_points(
         return
     degrees = table.to_crs(4326)
     if driver is not None:
-        pyogrio.write_dataframe(degrees, path, driver=driver, layer=POINTS)
+        said = {"DESCRIPTION": f"written by geolulc {__version__}"}
+        pyogrio.write_dataframe(degrees, path, driver=driver, layer=POINTS, layer_options=said)
         return
     places = {LONGITUDE: degrees.geometry.x, LATITUDE: degrees.geometry.y}
     pandas.DataFrame(table.drop(columns="geometry")).assign(**places).to_csv(path, index=False)
@@ -137,7 +139,8 @@ def _write_geopackage(
     order: Any,
     design: Mapping[str, Any],
 ) -> None:
-    metadata = {"GEOLULC_SAMPLE": json.dumps(design, ensure_ascii=False)}
+    own = {"GEOLULC_VERSION": __version__}
+    metadata = {**own, "GEOLULC_SAMPLE": json.dumps(design, ensure_ascii=False)}
     description = f"Sample points of {classified.path.name}: fill in {REFERENCE}"
     pyogrio.write_dataframe(
         table,
@@ -154,7 +157,9 @@ def _write_geopackage(
         geometry=_outlines(classified, drawn)[order],
         crs=table.crs,
     )
-    pyogrio.write_dataframe(outlines, path, layer=OUTLINES, driver="GPKG", append=True)
+    pyogrio.write_dataframe(
+        outlines, path, layer=OUTLINES, driver="GPKG", append=True, layer_metadata=own
+    )
     outline = [Entry(1, f"The {classified.unit} of a point", "")]
     styles = {
         POINTS: point_style(table, classified),

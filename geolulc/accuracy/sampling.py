@@ -193,4 +193,5 @@ def _write_true_colour(scene: Path, path: Path) -> None:
         crs=product.grid.crs, transform=transform, nodata=0, tiled=True, compress="DEFLATE",
         photometric="RGB",
     ) as dataset:  # fmt: skip
+        dataset.update_tags(GEOLULC_VERSION=__version__)
         dataset.write(np.moveaxis(image, -1, 0))

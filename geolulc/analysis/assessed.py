@@ -10,6 +10,7 @@ from typing import Any
 import rasterio
 import xxhash
 
+from geolulc import __version__
 from geolulc.staging import write_text
 
 
@@ -25,7 +26,8 @@ def write_record(map_path: Path, figures: Mapping[str, Any]) -> Path:
         OutputError: the folder cannot be written.
     """
     path = record_path(map_path)
-    record = {"map_identity": _identity(map_path), **figures}
+    made_by = f"geolulc {__version__}"
+    record = {"made_by": made_by, "map_identity": _identity(map_path), **figures}
     write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return path
 

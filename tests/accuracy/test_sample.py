@@ -394,3 +394,14 @@ def test_a_scene_lies_beside_the_points_and_in_the_report(shared: Path, tmp_path
     files, _ = assess_map(path, out, tmp_path / "out")
     wrong = int((points["map_class"] == 2).sum())
     assert files["html"].read_text(encoding="utf-8").count("data:image/jpeg") == wrong > 0
+
+
+@pytest.mark.parametrize("ending", [".gpkg", ".geojson", ".kml", ".csv"])
+def test_points_of_geolulc_may_be_replaced(folder: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"points{ending}"
+    for seed in (1, 2):
+        options = SampleOptions(size=60, seed=seed)
+        draw_sample(folder / "map.tif", out, options, overwrite=1)
+    out.write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match="a file that geolulc did not write"):
+        draw_sample(folder / "map.tif", out, overwrite=1)
