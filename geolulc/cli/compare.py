@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_cautions, print_result
 
 #: Transitions shown in the terminal; the matrix has them all.
 _SHOWN = 10
@@ -27,9 +27,10 @@ def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool)
     as a .csv beside it. Hectares are counted on the maps, whose errors they carry: the area of
     change is estimated by geolulc sample and geolulc assess, which take change.tif as a map.
     """
-    from geolulc.analysis import compare_files
+    from geolulc.analysis import compare_files, read_cautions
 
     paths, found = compare_files(before, after, out, overwrite=overwrite)
+    print_cautions([read_cautions([paths["change"]])])
     result = {**found, "files": {k: str(v) for k, v in paths.items()}}
     print_result(result, _text(paths, found), as_json=as_json)
 
@@ -37,7 +38,7 @@ def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool)
 def _text(paths: Mapping[str, Path], found: Mapping[str, Any]) -> str:
     agreement = "nothing compared" if found["agreement"] is None else f"{found['agreement']:.1%}"
     lines = [
-        f"compared {found['compared_ha']:,.0f} ha; same dominant class: {agreement}",
+        f"compared {found['compared_ha']:,.0f} ha; same most probable class: {agreement}",
         "hectares are counted on the maps, not estimated",
         f"{'class':48} {'before ha':>12} {'after ha':>12} {'agreement':>9}",
     ]

@@ -15,6 +15,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from geolulc import __version__
+from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.calibration import (
@@ -156,6 +157,7 @@ def kept_model(
         "train_positives": dict(
             zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
         ),
+        KEY: patches.domain.as_mapping(),
         "config": config.as_mapping(),
         "epoch": int(figures["epoch"]),
         "validation": {

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError, from_json
 from typing_extensions import TypedDict
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.domain import domain_of
 from geolulc.errors import CheckpointError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
@@ -108,6 +109,7 @@ class Settings:
             raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
         for name in self.classes:
             known[name]  # is a class
+        domain_of(self.provenance)  # is sound
         if set(self.thresholds) != set(self.classes):
             raise _unsound("thresholds", f"{len(self.thresholds)} names", "each class once")
         return self

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.domain import KEY
 from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
 from geolulc.nets.network import SIDES, LandCoverNet
 from geolulc.nets.stages import evaluating
@@ -27,6 +28,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
     model = load_checkpoint(path, band_order=band_order)
     file = find_checkpoint(path)
     net = model.net
+    provenance = dict(model.provenance)
+    domain = provenance.pop(KEY, None)
     thresholds = dict(zip(net.classes, model.thresholds, strict=True))
     return {
         "kind": "model",
@@ -38,7 +41,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
         # a pixel has the most probable class
         **({} if net.task == "pixel" else {"thresholds": thresholds}),
         "temperature": model.temperature,
-        "provenance": dict(model.provenance),
+        "provenance": provenance,
+        **({} if domain is None else {KEY: domain}),
     }
 
 
