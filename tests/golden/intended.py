@@ -42,7 +42,6 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/tags:2[47]": _COUNTED,
         "/info/area_method": _COUNTED,
         "/told/area_method": _COUNTED,
-        "/map.html/words:*": _COUNTED,
         "*/file tags/GEOLULC_RUN": _RUN,
         "/info/made_with": _RUN,
         "/info, text:*": _RUN,
@@ -64,7 +63,6 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/tags/MEANING": _ENTROPY_SCALE,
         "/map.html/data/doubt": _ENTROPY_SCALE,
     },
-    "change-*": {"/text:*": "the comparison says how areas of change are estimated"},
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
         "/map_*.parquet//tags:*": _LAYERS,
