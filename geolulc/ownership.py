@@ -46,11 +46,12 @@ _UNMARKED: Final = (
     ),
 )
 #: How files say that geolulc wrote them: the tags of rasters and layers, pages, pictures, STAC
-#: Items and Collections, ONNX graphs, and the columns of zones.
+#: Items and Collections, ONNX graphs, and the columns of zones and of samples.
 _SAID: Final = re.compile(
     rb'GEOLULC_VERSION|name="generator" content="geolulc |Software\x00geolulc'
     rb'|"processing:software": \{\s*"geolulc": "|written by geolulc \d|"made_by": "geolulc \d'
     rb"|\x0a\x07geolulc\x12|zone_ha,mapped_ha,mapped_share"
+    rb"|stratum_units,stratum_ha,inclusion_probability"
 )
 #: So many bytes at either end of a file are searched: a mosaic's tags name up to 1000 scenes.
 _SEARCHED: Final = 2**20

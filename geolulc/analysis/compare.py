@@ -93,7 +93,8 @@ def compare_files(
     class after where it changed and 99 where not; "Transition" has 100 × class before + class
     after. With codes from 99 on it is uint32, with 999 and 1000 ×; where a class has the code 0,
     no data is the highest value. The matrix has a row for each class before and a column for each
-    class after, in hectares on the ground. All files are written or none.
+    class after, in hectares on the ground, counted on the maps: the true area of change is
+    estimated from a sample of change.tif (``geolulc.accuracy``). All files are written or none.
 
     Args:
         before, after: two map.tif, both of cells or both of pixels.

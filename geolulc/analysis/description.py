@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from geolulc.analysis.assessed import read_record
 from geolulc.analysis.map_file import open_map, open_raster, refusing
 from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.run_record import run_of
@@ -15,6 +16,8 @@ from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 def describe_map(path: Path) -> dict[str, Any]:
     """A raster of a geolulc map, or of a comparison of two maps, in figures that JSON can hold.
+
+    Areas are counted. "accuracy" has the estimates of ``geolulc assess``, if the map was assessed.
 
     Raises:
         OutputError: ``path`` is missing, no raster, or not written by geolulc.
@@ -49,6 +52,8 @@ def describe_map(path: Path) -> dict[str, Any]:
                 figures["mosaic"] = mosaic
             if run := run_of(tags):
                 figures["made_with"] = run
+        if (assessed := read_record(path)) is not None:
+            figures["accuracy"] = assessed
         return {
             "kind": "change" if content == "change" else "map",
             **raster,

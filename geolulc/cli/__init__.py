@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "mosaic": "Maps of many tiles and dates → one map.",
     "summarize": "Areas of a map's classes by zone.",
     "compare": "Two maps of one grid: what changed.",
+    "sample": "Map → points to label: a probability sample.",
+    "assess": "Map + reference points → accuracy and areas with confidence.",
     "models": "Models that are shipped or published: list, show, fetch.",
     "classes": "Nomenclatures, and their classes with codes and colours.",
     "export": "Model → ONNX.",

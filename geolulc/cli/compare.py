@@ -24,7 +24,8 @@ def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool)
     """Compare two map.tif of one grid, BEFORE and AFTER: two dates, or two models.
 
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares
-    as a .csv beside it.
+    as a .csv beside it. Hectares are counted on the maps, whose errors they carry: the area of
+    change is estimated by geolulc sample and geolulc assess, which take change.tif as a map.
     """
     from geolulc.analysis import compare_files, read_cautions
 
@@ -38,6 +39,7 @@ def _text(paths: Mapping[str, Path], found: Mapping[str, Any]) -> str:
     agreement = "nothing compared" if found["agreement"] is None else f"{found['agreement']:.1%}"
     lines = [
         f"compared {found['compared_ha']:,.0f} ha; same most probable class: {agreement}",
+        "hectares are counted on the maps, not estimated",
         f"{'class':48} {'before ha':>12} {'after ha':>12} {'agreement':>9}",
     ]
     lines += [
@@ -51,4 +53,5 @@ def _text(paths: Mapping[str, Path], found: Mapping[str, Any]) -> str:
         f"  {t['before']} → {t['after']}: {t['area_ha']:,.0f} ha"
         for t in found["transitions"][:_SHOWN]
     ]
+    lines.append(f"area of change with its interval: geolulc sample {paths['change']} --out …")
     return "\n".join([*lines, f"{paths['change']}", f"{paths['matrix']}"])

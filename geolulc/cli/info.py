@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,6 +12,9 @@ from geolulc.cli.options import PATH, json_option
 from geolulc.cli.results import print_result
 from geolulc.errors import GeolulcError
 from geolulc.safe_texts import one_line
+
+#: Keys of an estimate of ``geolulc assess``.
+_ESTIMATE: Final = {"estimate", "standard_error", "ci95"}
 
 
 @click.command("info")
@@ -85,7 +88,9 @@ def lines(description: Mapping[str, Any], indent: int = 2) -> list[str]:
     pad = " " * indent
     for key, value in description.items():
         label = one_line(key).replace("_", " ")
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value.keys() >= _ESTIMATE:
+            out.append(f"{pad}{label}: {_interval(value)}")
+        elif isinstance(value, Mapping) and value:
             out.append(f"{pad}{label}:")
             out.extend(lines(value, indent + 2))
         elif isinstance(value, (list, tuple)) and any(isinstance(v, Mapping) for v in value):
@@ -102,6 +107,12 @@ def lines(description: Mapping[str, Any], indent: int = 2) -> list[str]:
                 value = ", ".join(str(v) for v in value) or "none"
             out.append(f"{pad}{label}: {_plain(value)}")
     return out
+
+
+def _interval(estimate: Mapping[str, Any]) -> str:
+    """An estimate with its 95 % interval."""
+    value, half = estimate["estimate"], estimate["ci95"]
+    return _plain(value) if half is None else f"{_plain(value)} ± {_plain(half)}"
 
 
 def _plain(value: object) -> str:

@@ -27,8 +27,9 @@ def command(
 ) -> None:
     """Area and mean probability of each class in each zone of --zones, from the map.tif MAP.
 
-    Cells and pixels are split at borders by area; areas are hectares on the ground. The column
-    "status" says where a zone is outside the map or without data.
+    Cells and pixels are split at borders by area; areas are hectares on the ground,
+    counted on the map, not estimated. The column "status" says where a zone is outside the map or
+    without data.
     """
     from geolulc.analysis import read_cautions, summarize_map
 
@@ -49,6 +50,6 @@ def command(
             "mapped_ha": total,
             "cautions": [caution.text for caution in cautions],
         },
-        f"{len(found)} zones: {stated}\n{total:,.1f} ha mapped in zones\n{out}",
+        f"{len(found)} zones: {stated}\ncounted on the map: {total:,.1f} ha mapped in zones\n{out}",
         as_json=as_json,
     )

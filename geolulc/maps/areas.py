@@ -47,15 +47,15 @@ class AreaMethod:
 CELL_AREAS: Final = AreaMethod(
     0,
     2.0**-20,
-    "hectares on the ground: projected area divided by the projection's areal scale at the "
-    "cell's centre; cells cut to the tile",
+    "hectares on the ground, counted on the map, not estimated: projected area divided by the "
+    "projection's areal scale at the cell's centre; cells cut to the tile",
 )
 #: Multiples of 2.3 mm²: sums are exact over a tile and more (2^21 ha).
 PIXEL_AREAS: Final = AreaMethod(
     1200,
     2.0**-32,
-    "hectares on the ground: projected area divided by the projection's areal scale, which is "
-    "taken once every 1,200 m",
+    "hectares on the ground, counted on the map, not estimated: projected area divided by the "
+    "projection's areal scale, which is taken once every 1,200 m",
 )
 
 

@@ -1,4 +1,4 @@
-"""Files that are filled in from a template beside this module: the page, styles, class tables."""
+"""Files that are filled in from a template: pages, styles, class tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 import jinja2
 
 
-def fill(template: str, **values: Any) -> str:
-    """The text of ``template`` with ``values``, which are escaped: no name can become markup."""
-    return _environment().get_template(template).render(values)
+def fill(template: str, room: str = "outputs", **values: Any) -> str:
+    """The text of ``template`` with ``values``, which are escaped: no name can become markup.
+
+    ``room``: of the house, in which the template lies.
+    """
+    return _environment(room).get_template(template).render(values)
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _environment(room: str) -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("geolulc", "outputs"),
+        loader=jinja2.PackageLoader("geolulc", room),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -19,6 +19,7 @@ _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cell
 _RUN = "a map's tags and info say what made it: GEOLULC_RUN"
 _ELLIPSOID = "zones are measured on the ellipsoid, wherever they lie: 1e-8 of an area"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
+_COUNTED = "areas say that they are counted on the map, not estimated"
 _CAUTIONS = (
     "cautions stand in a tag, in info, in --json and in the STAC Item; tags are sorted by name"
 )
@@ -38,6 +39,10 @@ NEW_TAGS: dict[str, str] = {
 
 INTENDED: dict[str, dict[str, str]] = {
     "*": {
+        "*/tags:[12]": _COUNTED,
+        "*/tags:2[47]": _COUNTED,
+        "/info/area_method": _COUNTED,
+        "/told/area_method": _COUNTED,
         "*/file tags/GEOLULC_RUN": _RUN,
         "/info/made_with": _RUN,
         "/info, text:*": _RUN,

@@ -1,0 +1,112 @@
+"""Strata that are not the map's classes: a raster, or polygons, on the pixels of the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas
+import shapely
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window, bounds, transform
+
+from geolulc.accuracy.classified import NOWHERE, ClassifiedMap, Layer
+from geolulc.accuracy.foreign import legend_of, open_single_band, values_of
+from geolulc.analysis.zone_files import read_zones
+from geolulc.errors import ParameterError
+from geolulc.outputs.rasters import windows
+from geolulc.polygons.reading import require_polygons
+
+_RASTERS: Final = (".tif", ".tiff", ".vrt", ".img")
+
+
+@contextmanager
+def open_strata(
+    classified: ClassifiedMap, path: Path | None, field: str | None = None
+) -> Iterator[Layer]:
+    """The strata of a map, where it has data: its own classes, or those of a file.
+
+    Args:
+        classified: the map.
+        path: a raster of one band of whole numbers, in any grid and CRS, or polygons; None for
+            the map's classes.
+        field: column of the polygons with the name of their stratum; of two polygons on one
+            pixel the later counts.
+
+    Raises:
+        OutputError: a raster cannot be used.
+        ParameterError: polygons cannot be used, or no such column is there.
+    """
+    if path is None:
+        yield classified
+    elif path.suffix.lower() in _RASTERS:
+        with open_single_band(path) as dataset:
+            found = values_of(dataset, windows(dataset.shape, 1024))
+            rows, columns = classified.shape
+            with WarpedVRT(
+                dataset, crs=classified.dataset.crs, transform=classified.transform,
+                width=columns, height=rows, resampling=Resampling.nearest, add_alpha=True,
+            ) as warped:  # fmt: skip
+                classes = legend_of(dataset).classes(found)
+                yield _RasterStrata(classified, warped, {c.code: c.name for c in classes})
+    else:
+        yield _PolygonStrata(classified, path, field)
+
+
+class _RasterStrata:
+    def __init__(self, classified: ClassifiedMap, warped: Any, names: dict[int, str]) -> None:
+        self._map, self._warped = classified, warped
+        self.names = tuple(names.values())
+        self._codes = np.array(list(names), np.int64)  # in ascending order
+
+    def positions(self, window: Window) -> NDArray[np.int32]:
+        values, alpha = self._warped.read(window=window)
+        place = np.searchsorted(self._codes, values.astype(np.int64))
+        place = np.minimum(place, len(self._codes) - 1)
+        inside = (alpha > 0) & (self._codes[place] == values)
+        inside &= self._map.positions(window) != NOWHERE
+        return np.where(inside, place, NOWHERE).astype(np.int32)
+
+
+class _PolygonStrata:
+    def __init__(self, classified: ClassifiedMap, path: Path, field: str | None) -> None:
+        zones = read_zones(path)
+        require_polygons(zones, f"strata {path}")
+        columns = [str(c) for c in zones.columns if c != zones.geometry.name]
+        if field is None and len(columns) == 1:
+            field = columns[0]
+        if field not in columns:
+            raise ParameterError(
+                path,
+                found=f"the columns {', '.join(columns) or 'none'}",
+                expected=f"a column {field!r} of strata" if field else "one column of strata",
+                remedy="Name the column with --strata-field.",
+            )
+        zones = zones[zones[field].notna() & zones.geometry.notna()]
+        number, names = pandas.factorize(zones[field].astype(str), sort=True)
+        self._map, self.names = classified, tuple(names)
+        self._numbers = number
+        self._parts = np.asarray(zones.geometry.to_crs(classified.crs), dtype=object)
+        self._tree = shapely.STRtree(self._parts)
+
+    def positions(self, window: Window) -> NDArray[np.int32]:
+        box = shapely.box(*bounds(window, self._map.transform))
+        here = np.sort(self._tree.query(box, predicate="intersects"))
+        shape = window.height, window.width
+        if not len(here):
+            return np.full(shape, NOWHERE, np.int32)
+        found = rasterize(
+            [(self._parts[i], int(self._numbers[i])) for i in here],
+            out_shape=shape,
+            transform=transform(window, self._map.transform),
+            fill=NOWHERE,
+            dtype="int32",
+        )
+        mapped = self._map.positions(window) != NOWHERE
+        return np.where(mapped, found, NOWHERE).astype(np.int32)
