@@ -40,9 +40,14 @@ class Predictions:
     logits: NDArray[np.float32]
 
     @cached_property
+    def calibrated(self) -> NDArray[np.float64]:
+        """Calibrated logits, float64 (n, classes)."""
+        return np.asarray(self.model.calibration.logits(self.logits.astype(np.float64)))
+
+    @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """Calibrated probabilities, float64 (n, classes)."""
-        return np.asarray(expit(self.logits.astype(np.float64) / self.model.temperature))
+        return np.asarray(expit(self.calibrated))
 
     @cached_property
     def decisions(self) -> NDArray[np.bool_]:
@@ -111,7 +116,8 @@ class Evaluation(SplitFigures):
     """Figures of a model of patches.
 
     Attributes:
-        classes: name, support, predicted, threshold, ap, precision, recall, f1, f2 of each class.
+        classes: name, support, predicted, threshold, ap, precision, recall, f1, f2, ece and
+            expected_observed (Σp/Σy) of each class.
         without_positive: names of the classes that no patch has; they are in no macro mean.
     """
 
@@ -168,8 +174,8 @@ def predict(
 
 def patch_losses(predictions: Predictions) -> NDArray[np.float64]:
     """Mean binary cross-entropy of each patch with calibrated probabilities, float64 (n,)."""
-    logits = predictions.logits.astype(np.float64) / predictions.model.temperature
-    return np.asarray(metrics.log_losses(predictions.targets, logits).mean(axis=1))
+    losses = metrics.log_losses(predictions.targets, predictions.calibrated)
+    return np.asarray(losses.mean(axis=1))
 
 
 def evaluate(
@@ -196,6 +202,7 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
     model, patches = predictions.model, predictions.patches
     targets, scores = predictions.targets, predictions.probabilities
     by_class = metrics.class_figures(targets, scores, predictions.decisions)
+    by_class |= metrics.calibration_by_class(targets, scores)
     figures = _figures(targets, scores, predictions.decisions)
     figures["ece_uncalibrated"] = metrics.calibration_error(targets, expit(predictions.logits))
     if seed_compat:
@@ -220,6 +227,8 @@ def _figures(
         **metrics.decision_figures(targets, decisions),
         **metrics.ranking_figures(targets, scores),
         "ece": metrics.calibration_error(targets, scores),
+        "ece_classes": metrics.macro(metrics.calibration_by_class(targets, scores)["ece"]),
+        "expected_observed": metrics.expected_observed(scores.sum(), targets.sum()),
     }
 
 
@@ -256,7 +265,7 @@ def subject_of(model: Model, patches: SplitPatches) -> dict[str, Any]:
         "model": {
             "name": model.name,
             "sha256": model.sha256,
-            "temperature": model.temperature,
+            "temperature": model.calibration.temperature,
             "config": model.net.config.as_mapping(),
         },
         "store": patches.store.path.name,

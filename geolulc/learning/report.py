@@ -85,7 +85,7 @@ def write_report(
         Section(
             "Calibration",
             "reliability.png",
-            "Reliability before and after temperature scaling",
+            "Reliability before and after calibration",
             plot_reliability(targets, expit(predictions.logits), scores),
         ),
         Section(

@@ -220,10 +220,8 @@ def _train(
                 "seconds": time.monotonic() - started,
             }
             if at.end_epoch(row, row[names.score], config.select) and processes.leads:
-                calibration = validation.calibrate()
-                chosen = kept_model(
-                    average, calibration, patches, held_out, config, row, run.path.name
-                )
+                fitted = validation.calibrate()
+                chosen = kept_model(average, fitted, patches, held_out, config, row, run.path.name)
                 save_checkpoint(run.model, chosen, overwrite=True)
                 at.best_by_class = dict(validation.by_class)
             save()

@@ -2,7 +2,7 @@
 
 The file holds the tensors of the network under their names and, in safetensors' own metadata, a
 JSON text under "geolulc": format version, config, bands, classes, normalisation and thresholds
-(by name), temperature, patch size and provenance. Everything is checked before it is used: the
+(by name), calibration, patch size and provenance. Everything is checked before it is used: the
 names and shapes of the tensors against a network that is built without memory first.
 """
 
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
-from geolulc.nets.building import build_fusion, build_label_correlation
+from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
 from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
@@ -98,7 +98,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
     return Model(
         net,
         thresholds=tuple(settings.thresholds[name] for name in settings.classes),
-        temperature=settings.temperature,
+        calibration=settings.calibration,
         provenance=settings.provenance,
         name=settings.name,
         sha256=file_sha256(file),
@@ -142,15 +142,18 @@ def find_checkpoint(path: Path | str) -> Path:
 
 
 def _build(settings: Settings) -> LandCoverNet:
+    config = settings.config
+    if settings.version == 1:
+        config = as_before_enlarging(config)
     return LandCoverNet(
-        build_fusion(settings.config, settings.bands, len(settings.classes)),
-        config=settings.config,
+        build_fusion(config, settings.bands, len(settings.classes)),
+        config=config,
         classes=settings.classes,
         nomenclature=settings.nomenclature,
         normalisation=settings.normalisation,
         patch_size=settings.patch_size,
         bands=settings.bands,
-        label_correlation=build_label_correlation(settings.config, len(settings.classes)),
+        label_correlation=build_label_correlation(config, len(settings.classes)),
         initialisation=settings.initialisation,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -11,6 +12,7 @@ from pydantic_core import from_json
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import CheckpointError
 from geolulc.grid import PATCH_SIZE
+from geolulc.nets.calibration import Calibration
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
@@ -19,13 +21,14 @@ from geolulc.validated import explain
 
 #: Key of the text in the metadata of a safetensors file.
 METADATA_KEY: Final = "geolulc"
-#: Version of the format; a reader refuses a higher one.
-FORMAT_VERSION: Final = 1
+#: Version of the format; a reader refuses a higher one. Version 2 calibrates by class, and
+#: enlarges images for strides that do not pad.
+FORMAT_VERSION: Final = 2
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
 class Settings:
-    """The settings in the metadata of a checkpoint; ``thresholds`` by class name.
+    """The settings in the metadata of a checkpoint; by class name: thresholds, slopes, shifts.
 
     Raises:
         GeolulcError: a band, class or threshold that the network cannot have.
@@ -42,6 +45,8 @@ class Settings:
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]]
     temperature: Annotated[float, Field(gt=0)]
     provenance: dict[str, Any]
+    slopes: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    shifts: dict[str, float] = Field(default_factory=dict)
     initialisation: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -57,9 +62,20 @@ class Settings:
             raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
         for name in self.classes:
             known[name]  # is a class
-        if set(self.thresholds) != set(self.classes):
-            raise _unsound("thresholds", f"{len(self.thresholds)} names", "each class once")
+        by_class = {"thresholds": self.thresholds, "slopes": self.slopes, "shifts": self.shifts}
+        for name, values in by_class.items():
+            if set(values) != set(self.classes) and (values or name == "thresholds"):
+                raise _unsound(name, f"{len(values)} names", "each class once")
         return self
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration, in the order of the classes."""
+        slopes, shifts = (
+            tuple(values[name] for name in self.classes if values)
+            for values in (self.slopes, self.shifts)
+        )
+        return Calibration(self.temperature, slopes, shifts)
 
 
 _READER: Final = TypeAdapter(Settings)
@@ -80,11 +96,18 @@ def settings_of(model: Model) -> dict[str, Any]:
             "mean": {k: float(v) for k, v in net.normalisation.mean.items()},
             "std": {k: float(v) for k, v in net.normalisation.std.items()},
         },
-        "thresholds": {c: float(t) for c, t in zip(net.classes, model.thresholds, strict=True)},
-        "temperature": float(model.temperature),
+        "thresholds": by_class(net.classes, model.thresholds),
+        "temperature": float(model.calibration.temperature),
+        "slopes": by_class(net.classes, model.calibration.slopes),
+        "shifts": by_class(net.classes, model.calibration.shifts),
         "provenance": dict(model.provenance),
         "initialisation": dict(net.initialisation),
     }
+
+
+def by_class(classes: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """``values`` by class name, {} for ()."""
+    return {c: float(v) for c, v in zip(classes, values, strict=True)} if values else {}
 
 
 def parse_settings(text: str) -> Settings:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
+from geolulc.nets.checkpoint_settings import by_class
 from geolulc.nets.network import SIDES, LandCoverNet
 from geolulc.nets.stages import evaluating
 
@@ -27,7 +28,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
     model = load_checkpoint(path, band_order=band_order)
     file = find_checkpoint(path)
     net = model.net
-    thresholds = dict(zip(net.classes, model.thresholds, strict=True))
+    calibration = model.calibration
+    lines = {"slopes": calibration.slopes, "shifts": calibration.shifts}
     return {
         "kind": "model",
         "path": str(file),
@@ -36,8 +38,9 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
         "bytes": file.stat().st_size,
         **describe_net(net),
         # a pixel has the most probable class
-        **({} if net.task == "pixel" else {"thresholds": thresholds}),
-        "temperature": model.temperature,
+        **({} if net.task == "pixel" else {"thresholds": by_class(net.classes, model.thresholds)}),
+        "temperature": calibration.temperature,
+        **{name: by_class(net.classes, values) for name, values in lines.items() if values},
         "provenance": dict(model.provenance),
     }
 

@@ -186,7 +186,7 @@ def _row(
         "target_size": job.size,
         "seed": job.seed,
         "validated_on": list(job.validation),
-        "temperature": model.temperature,
+        "temperature": model.calibration.temperature,
         **score_target(patches.targets, logits, model),
     }
 

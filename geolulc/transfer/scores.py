@@ -25,14 +25,14 @@ def score_target(
     Args:
         targets: (n, C), 0 or 1, classes in the order of the model's.
         logits: (n, C).
-        model: its temperature and thresholds turn logits to probabilities and decisions.
+        model: its calibration and thresholds turn logits to probabilities and decisions.
 
     Returns:
         ``figures``: ap_macro, ap_micro, f1_macro, f1_micro, log_loss (nats, mean over patches
         and classes), f1_micro_all, false_alarms; ``classes``: name, support, ap, f1 of each class
         that the target has; ``without``: names of the others. JSON-able, no NaN.
     """
-    z = logits.astype(np.float64) / model.temperature
+    z = model.calibration.logits(logits.astype(np.float64))
     probabilities = np.asarray(expit(z))
     decisions = np.asarray(probabilities >= np.asarray(model.thresholds))
     has = targets.any(axis=0)

@@ -22,7 +22,7 @@ from geolulc.learning.networks import make_net
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.rate_finder import find_rate, write_curve
 from geolulc.learning.report import write_report
-from geolulc.nets import Model, NetConfig, build_net
+from geolulc.nets import Calibration, Model, NetConfig, build_net
 from geolulc.nets.devices import autocast_type, choose_device
 
 
@@ -36,7 +36,7 @@ def model(store) -> Model:
     patches = SplitPatches(store, "train")
     net = make_net(patches, TrainConfig(backbone="test_resnet", seed=2), torch.device("cpu"))
     thresholds = tuple(np.linspace(0.05, 0.3, 19).tolist())
-    return Model(net.eval(), thresholds=thresholds, temperature=1.7, name="made")
+    return Model(net.eval(), thresholds=thresholds, calibration=Calibration(1.7), name="made")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_classes_are_matched_by_name(model, store, predicted) -> None:
     head = [k for k, v in state.items() if v.shape[:1] == (19,)]
     net.load_state_dict(state | {k: state[k][order] for k in head})
     thresholds = tuple(model.thresholds[i] for i in order)
-    sorted_model = Model(net.eval(), thresholds=thresholds, temperature=1.7)
+    sorted_model = Model(net.eval(), thresholds=thresholds, calibration=Calibration(1.7))
     other = evaluate(sorted_model, store, "val", device="cpu")
     same = evaluate_predictions(predicted)
     assert other.figures == pytest.approx(same.figures)

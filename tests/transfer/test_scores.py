@@ -9,13 +9,13 @@ import pytest
 from made_nets import make_net
 from sklearn.metrics import average_precision_score, f1_score
 
-from geolulc.nets import Model
+from geolulc.nets import Calibration, Model
 from geolulc.transfer.scores import score_target
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model(make_net(), temperature=2.0, thresholds=(0.4,) * 19)
+    return Model(make_net(), calibration=Calibration(2.0), thresholds=(0.4,) * 19)
 
 
 def drawn(seed=0):
