@@ -15,9 +15,21 @@ from geolulc.datasets import Store
 from geolulc.datasets.statistics import without_nan
 from geolulc.errors import CheckpointError, DatasetError
 from geolulc.learning import metrics
+from geolulc.learning.intervals import (
+    Difference,
+    Interval,
+    PatchFigures,
+    differences,
+    intervals,
+)
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
-from geolulc.learning.task_figures import TASK_FIGURES, TaskFigures
+from geolulc.learning.task_figures import (
+    FEW_MEANS,
+    FEWEST_PATCHES,
+    TASK_FIGURES,
+    TaskFigures,
+)
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.progress import Progress
@@ -54,6 +66,11 @@ class Predictions:
         """Whether each class is present: its probability reaches its threshold, bool (n, C)."""
         return np.asarray(self.probabilities >= np.asarray(self.model.thresholds))
 
+    @cached_property
+    def resampled(self) -> PatchFigures:
+        """The figures of resampled tiles."""
+        return PatchFigures(self.targets, self.probabilities, self.decisions, self.patches.clusters)
+
     @property
     def errors(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether each class was missed, and whether it was wrongly found, bool (n, C) each."""
@@ -73,6 +90,8 @@ class SplitFigures:
         figures: name → value over all patches.
         classes: one mapping a class: name, support and its figures.
         countries, seasons: name → patches and the main figures; empty where not known.
+        clusters: tiles (acquisitions, where tiles are not known) that the patches are of.
+        intervals: figure → (low, high) of 95 %, by resampling clusters; {} for too few.
     """
 
     task: ClassVar[str]
@@ -84,6 +103,8 @@ class SplitFigures:
     classes: Sequence[Mapping[str, Any]]
     countries: Mapping[str, Mapping[str, float]]
     seasons: Mapping[str, Mapping[str, float]]
+    clusters: int
+    intervals: Mapping[str, Interval]
 
     @property
     def names(self) -> TaskFigures:
@@ -98,7 +119,12 @@ class SplitFigures:
     @property
     def remarks(self) -> Sequence[str]:
         """What a reader of the figures should know."""
-        return ()
+        spread = f"Intervals are of 95 %, by resampling the {self.clusters} tiles."
+        if not self.intervals:
+            spread = f"No intervals: {self.clusters} tiles are too few to resample."
+        few = [row for groups in (self.countries, self.seasons) for row in groups.values()]
+        marked = any(row["patches"] < FEWEST_PATCHES for row in few)
+        return (spread, FEW_MEANS) if marked else (spread,)
 
     @property
     def missing(self) -> list[str]:
@@ -126,8 +152,9 @@ class Evaluation(SplitFigures):
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Which figures depend on the thresholds."""
+        """Which figures depend on the thresholds, and how far they may be off."""
         return (
+            *super().remarks,
             "Ranking figures, average precision and calibration are computed on scores; F, "
             "precision, recall, Hamming loss and exact match on the decisions of the model's "
             "thresholds.",
@@ -215,7 +242,20 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
         without_positive=[row["name"] for row in rows if not row["support"]],
         countries=_by_group(predictions, patches.groups["country"]),
         seasons=_by_group(predictions, patches.groups["season"]),
+        clusters=predictions.resampled.clusters,
+        intervals=intervals(predictions.resampled, predictions.resampled.clusters),
     )
+
+
+def compare_predictions(first: Predictions, second: Predictions) -> dict[str, Difference]:
+    """Figures of two models on the same patches, and their differences, by paired resampling.
+
+    Raises:
+        ValueError: they are of other patches.
+    """
+    if first.patches.identity() != second.patches.identity():
+        raise ValueError("predictions of different patches")
+    return differences(first.resampled, second.resampled, first.resampled.clusters)
 
 
 def _figures(

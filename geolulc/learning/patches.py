@@ -15,6 +15,7 @@ from geolulc.datasets import Store
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
 from geolulc.errors import DatasetError
+from geolulc.learning.intervals import clusters_of
 from geolulc.learning.processes import ALONE, Processes
 from geolulc.nets import Normalisation
 
@@ -94,6 +95,13 @@ class SplitPatches:
             kind: np.array([column[i] or "" for i in self.indices], np.str_)
             for kind, column in columns.items()
         }
+
+    @property
+    def clusters(self) -> NDArray[np.str_]:
+        """The tile, or acquisition, of each patch, (n,): what is resampled whole."""
+        tiles = self.store.column("tile")
+        rows = self.indices.tolist()
+        return clusters_of([tiles[i] for i in rows], [self.store.keys[i] for i in rows])
 
     def places(self, batch: Batch) -> NDArray[np.int64]:
         """The places of a batch's patches, int64 (N,)."""

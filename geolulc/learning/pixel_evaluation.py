@@ -28,6 +28,7 @@ from geolulc.learning.evaluation import (
     rows_by_class,
     subject_of,
 )
+from geolulc.learning.intervals import intervals
 from geolulc.learning.metrics import (
     CALIBRATION_BINS,
     bin_sums,
@@ -86,6 +87,7 @@ class PixelEvaluation(SplitFigures):
         """The limits of the figures, and the pixels that they leave out."""
         return (
             self.caution,
+            *super().remarks,
             f"{100 * self.ignored:.1f} % of the pixels have a code without a class and are not "
             "counted. A border is where the class of the reference changes; distances are from "
             "pixel centre to pixel centre.",
@@ -173,7 +175,7 @@ class _Tally:
         self._matrices: defaultdict[tuple[str, str], NDArray[np.int64]] = defaultdict(
             lambda: np.zeros((self._classes, self._classes), np.int64)
         )
-        self._groups = patches.groups
+        self._groups = patches.groups | {"cluster": patches.clusters}
         self._bins = np.zeros((3, CALIBRATION_BINS))
         self._bins_by_class = np.zeros((3, CALIBRATION_BINS, self._classes))
         self._agreement = np.full(len(patches), np.nan)
@@ -212,6 +214,12 @@ class _Tally:
         calibration = calibration_of_bins(self._bins_by_class)
         rows = rows_by_class(model, class_figures(confusion) | calibration)
         pixels = int(confusion.sum())
+        clusters = [self._matrices[key] for key in sorted(self._matrices) if key[0] == "cluster"]
+
+        def resampled(weights: NDArray[np.float64]) -> dict[str, float]:
+            # whole times whole numbers
+            return overall_figures(np.tensordot(weights.astype(np.int64), np.array(clusters), 1))
+
         return PixelEvaluation(
             **subject_of(model, patches),
             pixels=pixels,
@@ -228,6 +236,8 @@ class _Tally:
             confusion=confusion.tolist(),
             countries=self._by_group("country"),
             seasons=self._by_group("season"),
+            clusters=len(clusters),
+            intervals=intervals(resampled, len(clusters)),
             agreement={patches.key(p): float(v) for p, v in enumerate(self._agreement)},
         )
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from geolulc.datasets import open_store
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.evaluation import Evaluation, evaluate
+from geolulc.learning.intervals import Interval
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
@@ -70,7 +71,7 @@ class SeedTable:
             {
                 "backbone": key[0],
                 "fusion": key[1],
-                "figures": evaluation.as_json()["figures"],
+                **{name: evaluation.as_json()[name] for name in ("figures", "intervals")},
                 "published": {c[0]: v for c, v in zip(COLUMNS, PUBLISHED[key], strict=True)},
             }
             for key, evaluation in self.rows.items()
@@ -80,7 +81,10 @@ class SeedTable:
         """The table: our figure, and the seed's in brackets."""
         rows = []
         for key, evaluation in self.rows.items():
-            ours = [_value(evaluation.figures[n], percent) for _, n, percent in COLUMNS + HONEST]
+            ours = [
+                _value(evaluation.figures[n], percent, evaluation.intervals.get(n))
+                for _, n, percent in COLUMNS + HONEST
+            ]
             theirs = [f" ({seed:g})" for seed in PUBLISHED[key]] + [""] * len(HONEST)
             rows.append([" ".join(key), *map(operator.add, ours, theirs)])
         lines = markdown_table(["model", *(c[0] for c in COLUMNS + HONEST)], rows)
@@ -89,7 +93,7 @@ class SeedTable:
             f"{self.patches} of {self.split}. In brackets: the seed's README.",
             "Columns with * are computed on predictions cut at 0.5, as the seed did; the last four "
             "on scores. F2 and Hamming use thresholds chosen on validation for F2; the seed cut at "
-            "0.5.",
+            "0.5. In square brackets: 95 % intervals, by resampling whole tiles (five at least).",
         ]
         if self.train_patches < SMOKE_TEST:
             lines.append(
@@ -144,7 +148,12 @@ def make_seed_table(
     return table
 
 
-def _value(value: float, percent: bool) -> str:
+def _value(value: float, percent: bool, interval: Interval | None) -> str:
     if not math.isfinite(value):
         return "–"
-    return f"{100 * value:.1f}" if percent else f"{value:.3f}"
+    if not percent:
+        return f"{value:.3f}"
+    if interval is None:
+        return f"{100 * value:.1f}"
+    low, high = interval
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"

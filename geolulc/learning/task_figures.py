@@ -9,6 +9,11 @@ from typing import Final
 
 #: Distances in metres from a border of the reference map at which agreement is given apart.
 BORDERS: Final = (20, 50)
+#: Figures over fewer patches are marked: they are chance more than anything else.
+FEWEST_PATCHES: Final = 100
+#: The mark, and what it means.
+FEW: Final = "*"
+FEW_MEANS: Final = f"{FEW} over fewer than {FEWEST_PATCHES} patches: chance."
 #: Figures that are whole numbers.
 COUNTS: Final = ("support", "mapped", "patches")
 

@@ -11,6 +11,7 @@ import jinja2
 from geolulc.datasets import SPLITS
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import write_figure
+from geolulc.learning.task_figures import FEWEST_PATCHES
 from geolulc.staging import write_text
 from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json
@@ -28,8 +29,6 @@ from geolulc.transfer.tables import (
     write_runs,
 )
 
-#: With fewer test patches in a target, figures are chance: the report calls itself a smoke test.
-FEWEST_TEST_PATCHES: Final = 100
 # compared between remedies
 _REMEDY_FIGURES: Final = ("ap_macro", "ap_micro", "log_loss", "f1_micro_all", "false_alarms")
 
@@ -143,8 +142,8 @@ def _regions(experiment: Experiment) -> dict[str, Any]:
         "store": store.path.name,
         "splits": list(SPLITS),
         "names": names,
-        "fewest_test_patches": FEWEST_TEST_PATCHES,
-        "small": [f"{t} ({n})" for t, n in tests.items() if n < FEWEST_TEST_PATCHES],
+        "fewest_test_patches": FEWEST_PATCHES,
+        "small": [f"{t} ({n})" for t, n in tests.items() if n < FEWEST_PATCHES],
         "regions": [
             [n, role, *(len(regions[n][s]) for s in SPLITS)]
             for n, role in zip(names, roles, strict=True)

@@ -107,6 +107,17 @@ def test_what_is_wrong_is_said(trained, made, tmp_path) -> None:
     run("evaluate", trained, made, "--split", "half", fails=ParameterError)
 
 
+def test_two_models_are_compared(trained, made) -> None:
+    text = run("evaluate", trained, trained, made, "--device", "cpu", "-q").stdout
+    assert "difference, 95 %" in text
+    assert "10 patches*" in text
+    found = json.loads(
+        run("evaluate", trained, trained, made, "--json", "-q", "--device", "cpu").stdout
+    )
+    assert found["figures"]["ap_macro"]["first"] == found["figures"]["ap_macro"]["second"]
+    assert found["patches"] == 10
+
+
 def test_find_lr_prints_and_draws(made, tmp_path) -> None:
     result = run("train", made, tmp_path / "rates", "--find-lr", *QUICK, "--batch-size", "2")
     assert "steepest at" in result.stdout
