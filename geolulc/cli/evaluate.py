@@ -91,7 +91,7 @@ def _compare(
 ) -> None:
     from geolulc.datasets import open_store
     from geolulc.datasets.statistics import without_nan
-    from geolulc.learning.evaluation import compare_predictions, predict
+    from geolulc.learning.evaluation import compare_predictions, leak_of, predict, touching
     from geolulc.learning.intervals import FEWEST_CLUSTERS
     from geolulc.nets import load_checkpoint
 
@@ -115,6 +115,8 @@ def _compare(
             f"  {name:<18}{_number(name, d.first):>9}{_number(name, d.second):>9}"
             f"{within:>31}{_number(name, d.p):>9}"
         )
+    leaks = {m: touching(p.model, p.patches) for m, p in zip(models, made, strict=True)}
+    lines += [f"  {m}: {text}" for m, n in leaks.items() for text in leak_of(n, len(first.patches))]
     if clusters < FEWEST_CLUSTERS:
         lines.append(f"  No intervals: {clusters} tiles are too few to resample.")
     plain = {
@@ -123,6 +125,7 @@ def _compare(
         "split": split,
         "patches": len(first.patches),
         "clusters": clusters,
+        "touching": {str(model): count for model, count in leaks.items()},
         "figures": {name: d.as_json() for name, d in found.items()},
     }
     print_result(without_nan(plain), "\n".join(lines), as_json=as_json)

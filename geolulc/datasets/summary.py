@@ -34,6 +34,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
         "path": str(path),
         **{key: manifest[key] for key in _AS_IN_MANIFEST},
         "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
+        "touching_training_ground": dict(store.touching_training),
         "train_statistics": manifest["train_statistics"],
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),

@@ -90,6 +90,8 @@ class SplitFigures:
         figures: name → value over all patches.
         classes: one mapping a class: name, support and its figures.
         countries, seasons: name → patches and the main figures; empty where not known.
+        touching: patches that touch the ground that the model was trained on; None where the
+            checkpoint does not say which that is.
         clusters: tiles (acquisitions, where tiles are not known) that the patches are of.
         intervals: figure → (low, high) of 95 %, by resampling clusters; {} for too few.
     """
@@ -103,6 +105,7 @@ class SplitFigures:
     classes: Sequence[Mapping[str, Any]]
     countries: Mapping[str, Mapping[str, float]]
     seasons: Mapping[str, Mapping[str, float]]
+    touching: int | None
     clusters: int
     intervals: Mapping[str, Interval]
 
@@ -122,9 +125,10 @@ class SplitFigures:
         spread = f"Intervals are of 95 %, by resampling the {self.clusters} tiles."
         if not self.intervals:
             spread = f"No intervals: {self.clusters} tiles are too few to resample."
+        leak = leak_of(self.touching, self.patches)
         few = [row for groups in (self.countries, self.seasons) for row in groups.values()]
         marked = any(row["patches"] < FEWEST_PATCHES for row in few)
-        return (spread, FEW_MEANS) if marked else (spread,)
+        return (*leak, spread, FEW_MEANS) if marked else (*leak, spread)
 
     @property
     def missing(self) -> list[str]:
@@ -255,7 +259,7 @@ def compare_predictions(first: Predictions, second: Predictions) -> dict[str, Di
     """
     if first.patches.identity() != second.patches.identity():
         raise ValueError("predictions of different patches")
-    return differences(first.resampled, second.resampled, first.resampled.clusters)
+    return differences([(first.resampled, second.resampled)], first.resampled.clusters)
 
 
 def _figures(
@@ -280,6 +284,28 @@ def _by_group(predictions: Predictions, own: NDArray[np.str_]) -> dict[str, dict
         figures = _figures(predictions.targets[rows], scores[rows], decisions[rows])
         found[name] = {"patches": float(rows.sum()), **figures}
     return found
+
+
+def touching(model: Model, patches: SplitPatches) -> int | None:
+    """How many of ``patches`` touch the ground that ``model`` was trained on; None: not known."""
+    if not len(model.ground):
+        return None
+    return int(patches.store.touching(patches.indices, model.ground).sum())
+
+
+def leak_of(touching: int | None, patches: int) -> tuple[str, ...]:
+    """What to say of patches that touch training ground; () where none does."""
+    if touching is None:
+        return (
+            "The model does not say which ground it was trained on: patches of it may be among "
+            "these.",
+        )
+    if not touching:
+        return ()
+    return (
+        f"{touching} of {patches} patches ({touching / patches:.1%}) touch the ground that the "
+        "model was trained on: on other ground it does worse.",
+    )
 
 
 def patches_of_split(store: Store, split: str, *, masks: bool = False) -> SplitPatches:
@@ -311,6 +337,7 @@ def subject_of(model: Model, patches: SplitPatches) -> dict[str, Any]:
         "store": patches.store.path.name,
         "split": patches.split,
         "patches": len(patches),
+        "touching": touching(model, patches),
     }
 
 

@@ -100,15 +100,20 @@ class Difference:
         return asdict(self)
 
 
-def differences(first: Figures, second: Figures, clusters: int) -> dict[str, Difference]:
-    """Each figure of two models and its difference, both on the same resamples (paired)."""
+def differences(pairs: Sequence[tuple[Figures, Figures]], clusters: int) -> dict[str, Difference]:
+    """Each figure of two models and its difference, both on the same resamples (paired).
+
+    Of several ``pairs``, trained with other seeds, it is their means; seeds are drawn too.
+    """
+    random = np.random.default_rng(0x5EED)
 
     def apart(weights: NDArray[np.float64]) -> dict[str, float]:
-        a, b = first(weights), second(weights)
+        drawn = random.integers(len(pairs), size=len(pairs))
+        a, b = (_mean([pairs[i][side](weights) for i in drawn]) for side in (0, 1))
         return {name: a[name] - b[name] for name in a}
 
     whole = np.ones(clusters)
-    a, b = first(whole), second(whole)
+    a, b = (_mean([pair[side](whole) for pair in pairs]) for side in (0, 1))
     found = resample(apart, clusters)
     result = {}
     for name in a:
@@ -120,6 +125,10 @@ def differences(first: Figures, second: Figures, clusters: int) -> dict[str, Dif
         p = min(2 * min(tails) / (1 + len(values)), 1.0) if len(values) else math.nan
         result[name] = Difference(a[name], b[name], low, high, float(p))
     return result
+
+
+def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}
 
 
 class PatchFigures:

@@ -15,6 +15,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from geolulc import __version__
+from geolulc.datasets.ground import Ground
 from geolulc.errors import DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.calibration import (
@@ -147,11 +148,12 @@ def kept_model(
     fitted: Fitted,
     patches: SplitPatches,
     held_out: SplitPatches,
+    ground: Ground,
     config: TrainConfig,
     figures: Mapping[str, float],
     name: str,
 ) -> Model:
-    """``net`` with calibration and thresholds (``fitted``), and its provenance."""
+    """``net`` with calibration and thresholds (``fitted``), its provenance and training ground."""
     calibration, thresholds = fitted
     provenance = {
         "made_by": f"geolulc {__version__}",
@@ -173,5 +175,10 @@ def kept_model(
         },
     }
     return Model(
-        net, thresholds=thresholds, calibration=calibration, provenance=provenance, name=name
+        net,
+        thresholds=thresholds,
+        calibration=calibration,
+        provenance=provenance,
+        name=name,
+        ground=ground,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store
+from geolulc.datasets.ground import Ground
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
 from geolulc.errors import DatasetError
@@ -102,6 +103,11 @@ class SplitPatches:
         tiles = self.store.column("tile")
         rows = self.indices.tolist()
         return clusters_of([tiles[i] for i in rows], [self.store.keys[i] for i in rows])
+
+    @property
+    def ground(self) -> Ground:
+        """The ground of the patches."""
+        return self.store.ground(self.indices)
 
     def places(self, batch: Batch) -> NDArray[np.int64]:
         """The places of a batch's patches, int64 (N,)."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from geolulc.datasets import open_store
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.evaluation import Evaluation, evaluate
+from geolulc.learning.evaluation import Evaluation, evaluate, leak_of
 from geolulc.learning.intervals import Interval
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
@@ -95,6 +95,8 @@ class SeedTable:
             "on scores. F2 and Hamming use thresholds chosen on validation for F2; the seed cut at "
             "0.5. In square brackets: 95 % intervals, by resampling whole tiles (five at least).",
         ]
+        leaks = {text for e in self.rows.values() for text in leak_of(e.touching, e.patches)}
+        lines += sorted(leaks)
         if self.train_patches < SMOKE_TEST:
             lines.append(
                 "**A smoke test**: so few patches show that the six models train and are scored, "

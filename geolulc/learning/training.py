@@ -143,6 +143,7 @@ def _train(
     processes.wait()
     if (finished := run.summary()) is not None:
         return finished
+    ground = task.ground(patches)
     data = {"train": patches.identity(), "val": held_out.identity(), **task.identity()}
     at = RunState(data=data)
     if run.state.is_file():
@@ -221,7 +222,9 @@ def _train(
             }
             if at.end_epoch(row, row[names.score], config.select) and processes.leads:
                 fitted = validation.calibrate()
-                chosen = kept_model(average, fitted, patches, held_out, config, row, run.path.name)
+                chosen = kept_model(
+                    average, fitted, patches, held_out, ground, config, row, run.path.name
+                )
                 save_checkpoint(run.model, chosen, overwrite=True)
                 at.best_by_class = dict(validation.by_class)
             save()

@@ -102,6 +102,7 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
         provenance=settings.provenance,
         name=settings.name,
         sha256=file_sha256(file),
+        ground=settings.ground,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.datasets.ground import Ground
 from geolulc.errors import CheckpointError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.calibration import Calibration
@@ -47,6 +48,7 @@ class Settings:
     provenance: dict[str, Any]
     slopes: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     shifts: dict[str, float] = Field(default_factory=dict)
+    training_ground: dict[str, str] = Field(default_factory=dict)
     initialisation: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -66,7 +68,16 @@ class Settings:
         for name, values in by_class.items():
             if set(values) != set(self.classes) and (values or name == "thresholds"):
                 raise _unsound(name, f"{len(values)} names", "each class once")
+        try:
+            _ = self.ground
+        except ValueError as error:
+            raise _unsound("training_ground", str(error), "the positions of patches") from None
         return self
+
+    @property
+    def ground(self) -> Ground:
+        """The ground of the training patches."""
+        return Ground.from_text(self.training_ground)
 
     @property
     def calibration(self) -> Calibration:
@@ -100,6 +111,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         "temperature": float(model.calibration.temperature),
         "slopes": by_class(net.classes, model.calibration.slopes),
         "shifts": by_class(net.classes, model.calibration.shifts),
+        "training_ground": model.ground.as_text(),
         "provenance": dict(model.provenance),
         "initialisation": dict(net.initialisation),
     }

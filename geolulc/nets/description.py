@@ -41,6 +41,7 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
         **({} if net.task == "pixel" else {"thresholds": by_class(net.classes, model.thresholds)}),
         "temperature": calibration.temperature,
         **{name: by_class(net.classes, values) for name, values in lines.items() if values},
+        "training_ground": {zone: len(own) for zone, own in model.ground.zones.items()},
         "provenance": dict(model.provenance),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geolulc.datasets.ground import Ground
 from geolulc.errors import ParameterError
 from geolulc.nets.calibration import Calibration
 from geolulc.nets.network import LandCoverNet
@@ -25,6 +26,7 @@ class Model:
         calibration: of the logits, before they become probabilities.
         provenance: how it came about (JSON-able): data, options, scores, licence.
         name: a short name for people.
+        ground: that it was trained on, as far as it is known.
         sha256: of the checkpoint file it was loaded from; "" before it was saved.
     """
 
@@ -34,6 +36,7 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     name: str = "model"
     sha256: str = ""
+    ground: Ground = field(default_factory=Ground)
 
     def __post_init__(self) -> None:
         count = len(self.net.classes)

@@ -66,14 +66,31 @@ def test_a_paired_difference_sees_what_two_intervals_hide() -> None:
     targets, scores, clusters = make_scores(2, noise=0.5)
     worse = np.clip(scores + np.random.default_rng(3).normal(0, 0.15, scores.shape), 0, 1)
     a, b = (PatchFigures(targets, s, s >= 0.4, clusters) for s in (scores, worse))
-    found = differences(a, b, a.clusters)["ap_micro"]
+    found = differences([(a, b)], a.clusters)["ap_micro"]
     assert found.first > found.second
     assert found.is_real
     assert found.p < 0.05
     alone = [intervals(f, f.clusters)["ap_micro"] for f in (a, b)]
     assert alone[0][0] < alone[1][1]  # they overlap
-    same = differences(a, a, a.clusters)["ap_micro"]
+    same = differences([(a, a)], a.clusters)["ap_micro"]
     assert (same.low, same.high, same.p, same.is_real) == (0, 0, 1, False)
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    targets, scores, clusters = make_scores(5, noise=0.5)
+    random = np.random.default_rng(6)
+
+    def noisy(amount: float) -> PatchFigures:
+        z = np.clip(scores + random.normal(0, amount, scores.shape), 0, 1)
+        return PatchFigures(targets, z, z >= 0.4, clusters)
+
+    best = PatchFigures(targets, scores, scores >= 0.4, clusters)
+    one = differences([(noisy(0.02), best)], best.clusters)["ap_micro"]
+    apart = [(noisy(0.02), best), (noisy(0.4), best)]
+    two = differences(apart, best.clusters)["ap_micro"]
+    assert two.high - two.low > one.high - one.low
+    means = [pair[0](np.ones(best.clusters))["ap_micro"] for pair in apart]
+    assert two.first == pytest.approx(np.mean(means))
 
 
 def test_few_clusters_have_no_interval() -> None:
@@ -81,7 +98,7 @@ def test_few_clusters_have_no_interval() -> None:
     figures = PatchFigures(targets, scores, scores > 0.4, clusters)
     assert resample(figures, figures.clusters) == {}
     assert intervals(figures, figures.clusters) == {}
-    found = differences(figures, figures, figures.clusters)["ap_macro"]
+    found = differences([(figures, figures)], figures.clusters)["ap_macro"]
     assert isinstance(found, Difference)
     assert math.isnan(found.low)
     assert math.isnan(found.p)

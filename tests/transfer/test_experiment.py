@@ -52,6 +52,7 @@ def ran(three, regions, tmp_path_factory) -> tuple[Path, TransferConfig]:
     experiment = config(
         quick,
         target_sizes=(0, 4),
+        fine_tune_steps=4,
         fine_tuning=("head", "linear-probe-first"),
         remedies=("none", "mask+prior"),
     )
