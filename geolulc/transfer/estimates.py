@@ -59,8 +59,8 @@ def estimate_transfer(
 
     Returns:
         ``feature_patches``: in each sample of features; ``pairs``: source, target, each estimate,
-        ap_macro, drop; ``correlations``: estimate, against ("drop", "ap_macro", "ap_macro within targets"), expected sign, rho, low, high,
-        pairs. JSON-able.
+        ap_macro, drop; ``correlations``: estimate, against ("drop", "ap_macro", "ap_macro within
+        targets"), expected sign, rho, low, high, pairs. JSON-able.
     """
     features, count = _features(store, regions, config, encoder, device)
     measured = _zero_shot(rows)
