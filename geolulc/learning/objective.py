@@ -151,15 +151,20 @@ def kept_model(
     ground: Ground,
     config: TrainConfig,
     figures: Mapping[str, float],
+    environment: Mapping[str, Any],
     name: str,
 ) -> Model:
     """``net`` with calibration and thresholds (``fitted``), its provenance and training ground."""
     calibration, thresholds = fitted
     provenance = {
         "made_by": f"geolulc {__version__}",
+        "environment": dict(environment),
         "data": {
             "store": patches.store.path.name,
             "archives": [a["dataset"] for a in patches.store.manifest["archives"]],
+            # of pixels and labels
+            "train": patches.identity(),
+            "val": held_out.identity(),
         },
         "train_patches": len(patches),
         "val_patches": len(held_out),

@@ -39,6 +39,9 @@ def test_two_archives_into_one_store(made: Path, tmp_path: Path) -> None:
         "  bigearthnet-v2 (BigEarthNet-S2): metadata from metadata.parquet",
         "  left out: snow 1",
         "  kept without a class: 3",
+        "  touch the ground of training patches: 1 of 1 val patches (100.0%), "
+        "2 of 2 test patches (100.0%);",
+        "    figures on them say more of the training ground than of others (--splits blocks)",
     ]
     assert "9/9" in done.stderr
     assert len(open_store(tmp_path / "s")) == 9

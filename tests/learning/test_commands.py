@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from geolulc.cli import cli
@@ -116,6 +117,9 @@ def test_a_model_knows_the_ground_that_it_was_trained_on(trained, made) -> None:
     assert {z: v.tolist() for z, v in kept.zones.items()} == {
         z: v.tolist() for z, v in learned.zones.items()
     }
+    provenance = load_checkpoint(trained).provenance
+    assert provenance["environment"]["torch"] == torch.__version__
+    assert provenance["data"]["train"].startswith("20 patches, ")
     text = run("evaluate", trained, made, "--split", "train", "--device", "cpu", "-q").stdout
     assert "20 of 20 patches (100.0%) touch the ground that the model was trained on" in text
     # an older checkpoint says that it cannot tell
