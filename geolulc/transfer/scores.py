@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from geolulc.datasets.statistics import without_nan
 from geolulc.learning import metrics
-from geolulc.learning.intervals import PatchFigures, intervals
+from geolulc.learning.intervals import Interval, PatchFigures, intervals
 from geolulc.nets import Model
 
 
@@ -56,8 +56,10 @@ def score_target(
         "false_alarms": float(decisions[:, ~has].sum(axis=1).mean()) if len(targets) else 0.0,
     }
     names = np.array(model.net.classes, dtype=object)
-    resampled = PatchFigures(truth, probabilities[:, has], decisions[:, has], clusters)
-    spread = intervals(resampled, resampled.clusters) if has.any() else {}
+    spread: dict[str, Interval] = {}
+    if has.any():
+        resampled = PatchFigures(truth, probabilities[:, has], decisions[:, has], clusters)
+        spread = intervals(resampled, resampled.clusters)
     return {
         "patches": len(targets),
         "figures": {k: v if math.isfinite(v) else None for k, v in figures.items()},

@@ -105,6 +105,10 @@ def test_the_report_says_what_it_is_of(ran, three, regions) -> None:
     counts = three.target_bytes[regions["Austria"]["train"]].sum(axis=0)
     tested = three.target_bytes[regions["Austria"]["test"]].sum(axis=0)
     assert f"| {A} | {counts[0]} / {tested[0]} | 0 / 0 |" in report
+    assert "Every run takes 4 optimiser steps." in report
+    # four test patches decide nothing
+    assert "Negative transfer (AP macro below the same patches from scratch, by more than" in report
+    assert report.split("leaves out 0):")[1].lstrip().startswith("- none")
     without = next(line for line in report.splitlines() if line.startswith("- Kosovo: "))
     assert A in without
     assert D not in without
@@ -179,7 +183,7 @@ def test_killed_at_work_it_goes_on_and_ends_alike(ran, three, tmp_path) -> None:
         str(three.path), "--out", str(out), "--sources", "Austria", "--targets", "Kosovo",
         "--target-sizes", "0,4", "--fine-tuning", "head,linear-probe-first", "--pooled", "none",
         "--remedies", "none,mask+prior", "--config", str(tmp_path / "run.toml"),
-        "--device", "cpu", "-q",
+        "--fine-tune-steps", "4", "--device", "cpu", "-q",
     ]  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "geolulc", "transfer", *arguments])
     try:
