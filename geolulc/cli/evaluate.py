@@ -91,8 +91,9 @@ def _compare(
 ) -> None:
     from geolulc.datasets import open_store
     from geolulc.datasets.statistics import without_nan
-    from geolulc.learning.evaluation import compare_predictions, leak_of, predict, touching
+    from geolulc.learning.evaluation import compare_predictions, predict
     from geolulc.learning.intervals import FEWEST_CLUSTERS
+    from geolulc.learning.leaks import leak_of, touching
     from geolulc.nets import load_checkpoint
 
     opened, made = open_store(store), []

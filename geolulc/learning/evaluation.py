@@ -22,6 +22,7 @@ from geolulc.learning.intervals import (
     differences,
     intervals,
 )
+from geolulc.learning.leaks import leak_of, touching
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.learning.task_figures import (
@@ -284,28 +285,6 @@ def _by_group(predictions: Predictions, own: NDArray[np.str_]) -> dict[str, dict
         figures = _figures(predictions.targets[rows], scores[rows], decisions[rows])
         found[name] = {"patches": float(rows.sum()), **figures}
     return found
-
-
-def touching(model: Model, patches: SplitPatches) -> int | None:
-    """How many of ``patches`` touch the ground that ``model`` was trained on; None: not known."""
-    if not len(model.ground):
-        return None
-    return int(patches.store.touching(patches.indices, model.ground).sum())
-
-
-def leak_of(touching: int | None, patches: int) -> tuple[str, ...]:
-    """What to say of patches that touch training ground; () where none does."""
-    if touching is None:
-        return (
-            "The model does not say which ground it was trained on: patches of it may be among "
-            "these.",
-        )
-    if not touching:
-        return ()
-    return (
-        f"{touching} of {patches} patches ({touching / patches:.1%}) touch the ground that the "
-        "model was trained on: on other ground it does worse.",
-    )
 
 
 def patches_of_split(store: Store, split: str, *, masks: bool = False) -> SplitPatches:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from geolulc.datasets import open_store
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.evaluation import Evaluation, evaluate, leak_of
+from geolulc.learning.evaluation import Evaluation, evaluate
 from geolulc.learning.intervals import Interval
+from geolulc.learning.leaks import leak_of
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
