@@ -47,7 +47,7 @@ def make_header(size: int, cell: int) -> MapHeader:
     return MapHeader(
         Grid.over(TileGrid("EPSG:32632", LEFT, TOP, size, size), cell),
         BEN19.names,
-        "ben19",
+        BEN19,
         exclusive=cell == 10,
         patch_size=None if cell == 10 else 1200,
         scene={"name": "template", "sensing_time": "2024-01-01T10:00:00Z"},

@@ -65,7 +65,7 @@ def measure(size: int, output: str) -> dict[str, object]:
     header = MapHeader(
         Grid(extent, 10, tile),
         BEN19.names,
-        "ben19",
+        BEN19,
         exclusive=True,
         scene={"name": "made", "sensing_time": "2024-06-25T10:10:31Z"},
         model={"name": "made", "sha256": "0" * 64},

@@ -116,6 +116,7 @@ def write_safe(
     folder: Path,
     bands: Arrays,
     *,
+    level: str = "L2A",
     baseline: str = "05.10",
     offset: int | Mapping[str, int] | None = None,
     epsg: int = 32632,
@@ -136,8 +137,9 @@ def write_safe(
         folder: where ``NAME.SAFE`` goes.
         bands: the twelve bands at native resolution, DN exactly as the files shall hold them
             (``add_offset`` makes them); at most 32767, as the files have 15 bits.
-        offset: ``BOA_ADD_OFFSET``, by band or for all; None: -1000 from baseline 04.00 on. Without
-            an offset the XML has no such list.
+        level: "L2A", or "L1C", which has a band B10 (zeros here) and no scene classification.
+        offset: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET``, by band or for all; None: -1000 from
+            baseline 04.00 on. Without an offset the XML has no such list.
         scl: scene classification at 20 m.
         layout: "compact", or "l2a_prefix" as baselines 02.05 and 02.06 named their images.
         jp2_tiles: side of the JP2 tiles by resolution.
@@ -150,15 +152,17 @@ def write_safe(
     start = datetime.fromisoformat(sensing)
     stamp = f"{start:%Y%m%dT%H%M%S}"
     number = baseline.replace(".", "")
-    name = f"{platform}_MSIL2A_{stamp}_N{number}_R022_T{tile}_{stamp[:9]}151031"
+    name = f"{platform}_MSI{level}_{stamp}_N{number}_R022_T{tile}_{stamp[:9]}151031"
     root = folder / f"{name}.SAFE"
-    granule = f"GRANULE/L2A_T{tile}_A038765_{stamp[:9]}101034"
+    granule = f"GRANULE/{level}_T{tile}_A038765_{stamp[:9]}101034"
     stem = ("L2A_" if layout == "l2a_prefix" else "") + f"T{tile}_{stamp}"
     images: dict[tuple[str, int], NDArray[np.uint16] | NDArray[np.uint8]] = {
         (b.name, b.resolution): bands[b.name] for b in BANDS
     }
     size = bands["B01"].shape[1] * 60, bands["B01"].shape[0] * 60
-    if decoy and baseline >= FIRST_WITH_OFFSET:
+    if level == "L1C":
+        images["B10", 60] = np.zeros_like(bands["B01"])
+    elif decoy and baseline >= FIRST_WITH_OFFSET:
         images["B01", 20] = np.zeros_like(bands["B05"])
     if scl is not None:
         images["SCL", 20] = scl
@@ -167,11 +171,15 @@ def write_safe(
         if array.shape != (size[1] // resolution, size[0] // resolution):
             raise ValueError(f"{image} has shape {array.shape} at {resolution} m")
         path = f"{granule}/IMG_DATA/R{resolution}m/{stem}_{image}_{resolution}m"
+        if level == "L1C":
+            path = f"{granule}/IMG_DATA/{stem}_{image}"
         listed.append(path)
         write_jp2(root / f"{path}.jp2", array, resolution, epsg, ulx, uly, jp2_tiles[resolution])
-    (root / "MTD_MSIL2A.xml").write_text(
-        _product_xml(name, baseline, platform, f"{sensing}.024Z", tile, listed, offsets), "utf-8"
-    )
+    xml = _product_xml(name, baseline, platform, f"{sensing}.024Z", tile, listed, offsets)
+    if level == "L1C":
+        for of_2a, of_1c in (("BOA_ADD", "RADIO_ADD"), ("BOA_QUANT", "QUANT"), ("2A", "1C")):
+            xml = xml.replace(of_2a, of_1c)
+    (root / f"MTD_MSI{level}.xml").write_text(xml, "utf-8")
     (root / granule / "MTD_TL.xml").write_text(
         _tile_xml(tile, baseline, f"{sensing}.024Z", epsg, ulx, uly, size), "utf-8"
     )
@@ -382,6 +390,11 @@ def _tile_xml(
 {sizes}
 {places}
     </Tile_Geocoding>
+    <Tile_Angles>
+      <Mean_Sun_Angle>
+        <ZENITH_ANGLE unit="deg">35.2</ZENITH_ANGLE>
+      </Mean_Sun_Angle>
+    </Tile_Angles>
   </n1:Geometric_Info>
 </n1:Level-2A_Tile_ID>
 """

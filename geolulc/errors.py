@@ -7,18 +7,9 @@ a traceback.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
 
-_LONGEST_PART = 500
-
-
-def one_line(text: object) -> str:
-    """``text`` on one line: control characters (a stranger's file may hold them) become spaces."""
-    plain = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in str(text))
-    plain = re.sub(r"\s+", " ", plain).strip()
-    return plain if len(plain) <= _LONGEST_PART else plain[: _LONGEST_PART - 1] + "…"
+from geolulc.safe_texts import one_line
 
 
 class GeolulcError(Exception):

@@ -1,6 +1,7 @@
 """What the command sets in its own process and its workers; a library import changes nothing.
 
-Of memory: how the C library keeps what is free. glibc only, elsewhere nothing happens.
+Of GDAL: its data, and that it uses no network. Of memory: how the C library keeps what is free;
+glibc only, elsewhere nothing happens. Of signals: who sees them.
 """
 
 from __future__ import annotations
@@ -10,23 +11,44 @@ import functools
 import gc
 import importlib.util
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 #: Of glibc's malloc.h.
 _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
+#: https://gdal.org/user/configoptions.html and https://proj.org/usage/network.html
+_OFFLINE: Final = {
+    "GDAL_HTTP_PROXY": "off://geolulc.uses.no.network",
+    "GDAL_HTTPS_PROXY": "off://geolulc.uses.no.network",
+    # the one address that GDAL's file systems of the network may open
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
+    "PROJ_NETWORK": "OFF",
+}
 
 
-def use_own_gdal_data() -> None:
-    """Forget where another program keeps its data of GDAL and PROJ, before either is loaded.
+def confine_gdal() -> None:
+    """Have GDAL and PROJ use the data of their own version, and no network.
 
-    Wheels bring data of their own version; those of PostGIS, QGIS or conda would break them.
+    Wheels bring such data; those of PostGIS, QGIS or conda, which the environment may name, would
+    break them. For that, call it before either is loaded.
+
+    A file of a stranger can name addresses: of images (VRT, WMS), features (WFS), schemas, a CRS.
+    Of what GDAL asks for, libcurl gets a proxy that it refuses, whatever driver asks. Where an
+    address needs none, by the variable no_proxy, it would go there: so C's environment, which
+    libcurl reads, loses that; Python's own, which downloads models, keeps it.
     """
     found = importlib.util.find_spec("rasterio")
     if found is not None and Path(str(found.origin)).with_name("proj_data").is_dir():
         for variable in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA"):
             os.environ.pop(variable, None)
+    os.environ |= _OFFLINE
+    for variable in ("no_proxy", "NO_PROXY"):
+        os.unsetenv(variable)
 
 
 def tune_memory() -> None:
@@ -69,3 +91,23 @@ def available_cores() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@contextmanager
+def blocked_signals(*numbers: signal.Signals) -> Iterator[None]:
+    """Threads started meanwhile, and the processes that they start, do not see these signals.
+
+    Those of a terminal go to all processes of a command: the first tells the others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # it lets SIGINT through again in the thread that starts it, so it must be there already
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

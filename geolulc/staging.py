@@ -35,6 +35,11 @@ _UNMARKED: Final = (
     ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
     ("store", {"manifest.json", "index.parquet"}, r"(manifest|plan)\.json|index.parquet|shard-\d+"),
     (
+        "experiment",
+        {"manifest.json", "runs"},
+        r"manifest\.json|runs|subsets|report\.md|(runs|classes)\.csv|runs\.json|\w[\w+-]*\.png",
+    ),
+    (
         "run",
         {"config.toml"},
         r"config\.toml|(model|state)\.safetensors|summary\.json|(history|rates)\.csv|\w+\.png"
@@ -44,6 +49,14 @@ _UNMARKED: Final = (
 #: Libraries whose errors are no OSError where they cannot write.
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
 _NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
+_NOT_ROOM: Final = "Give another path, or another format; nothing incomplete was left behind."
+_FULL: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+#: What libraries say of them.
+_SAID: Final = re.compile(
+    r"os error (27|28|122)\b|no space left|file too large|quota|disk (is )?full", re.IGNORECASE
+)
+#: Bytes that are written to see whether there is room.
+_TRIAL: Final = 1 << 20
 _NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -141,10 +154,10 @@ def _is_own(path: Path, kind: str) -> bool:
 
 
 def kind_of(folder: Path) -> str | None:
-    """What geolulc made ``folder`` as ("report", "store", "run"), None for a folder of others.
+    """What geolulc made ``folder`` as, None for a folder of others.
 
-    Its marker says so; a folder from before there were markers is known by its contents, if it
-    holds nothing else.
+    That is "report", "store", "run" or "experiment". Its marker says so; a folder from before
+    there were markers is known by its contents, if it holds nothing else.
     """
     names = {path.name for path in folder.iterdir()}
     if _MARKER in names:
@@ -162,7 +175,7 @@ def kind_of(folder: Path) -> str | None:
 def mark(folder: Path, kind: str) -> None:
     """Write into ``folder`` that geolulc made it, and as what: it may be replaced as a whole."""
     text = json.dumps({"kind": kind, "version": 1})
-    (folder / _MARKER).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / _MARKER, text + "\n")
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -252,12 +265,13 @@ def staged(
                 prefix=_hidden(targets[-1].name), suffix=f"-{this_process()}", dir=parent
             )
         )
-        try:
+    try:
+        with explained(targets[-1]):  # while what fills the disk is there
             yield tuple(folder / t.name for t in targets)
             _complete(folder, targets, kind)
             _publish(folder, targets, [*(targets if overwrite else ()), *superseded])
-        finally:
-            _settle(folder)
+    finally:
+        _settle(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -268,7 +282,10 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
-    """What the system, or a library that writes files, says of a full disk, as ``OutputError``."""
+    """What the system, or a library that writes files, says of a full disk, as ``OutputError``.
+
+    ``remedy``: of a full disk; what else keeps a file from being written is told without it.
+    """
     try:
         yield
     except GeolulcError:
@@ -279,12 +296,27 @@ def explained(path: Path, remedy: str = _NO_ROOM) -> Iterator[None]:
         if not known and not isinstance(error, OSError):
             raise
         reason = error.strerror if isinstance(error, OSError) else None
+        words = f"{type(error).__name__}: {error}"
         raise OutputError(
             path,
-            found=reason or f"{type(error).__name__}: {error}",
+            found=reason or words,
             expected="to write the whole output",
-            remedy=remedy,
+            remedy=remedy if _is_full(path.parent, error) else _NOT_ROOM,
         ) from error
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether ``error`` is for want of space: SQLite and GDAL often say something else then."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    if _SAID.search(str(error)):
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(_TRIAL))
+    except OSError as failed:
+        return failed.errno in _FULL
+    return False
 
 
 def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:

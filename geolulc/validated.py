@@ -20,11 +20,14 @@ _LONGEST_VALUE: Final = 120
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool_type": "true or false",
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of some digits",
     "float_type": "a number",
     "string_type": "text",
     "dict_type": "a mapping of names to values",
     "dataclass_type": "a mapping of names to values",
     "tuple_type": "a list",
+    "list_type": "a list",
     "missing": "a value",
     "finite_number": "a finite number",
 }
@@ -91,7 +94,8 @@ def explain(error: ValidationError, kind_of: type) -> tuple[str, str, str]:
     """
     first = error.errors()[0]
     kind, context = first["type"], first.get("ctx", {})
-    names = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    # a name that is wrong itself is followed by "[key]"
+    names = [str(part) for part in first["loc"] if not isinstance(part, int) and part != "[key]"]
     subject = " of ".join(reversed(names)) or "settings"
     found = "nothing" if kind == "missing" else repr(first["input"])
     if len(found) > _LONGEST_VALUE:
@@ -103,8 +107,9 @@ def explain(error: ValidationError, kind_of: type) -> tuple[str, str, str]:
         return subject, found, _EXPECTED[kind]
     limits = {name: value for name, value in context.items() if name in _LIMITS}
     if limits:
-        field = getattr(kind_of, "__pydantic_fields__")[first["loc"][0]]  # noqa: B009
-        for limit in field.metadata:
+        # both limits of a setting; of a value inside one, the limit that it breaks
+        own = getattr(kind_of, "__pydantic_fields__", {}).get(first["loc"][-1])
+        for limit in () if own is None else own.metadata:
             limits |= {name: getattr(limit, name) for name in _LIMITS if hasattr(limit, name)}
         words = [text.format(limits[name]) for name, text in _LIMITS.items() if name in limits]
         return subject, found, f"a number {' '.join(words)}".replace("number to", "number up to")

@@ -12,6 +12,7 @@ from pyproj import Transformer
 
 from geolulc.grid import Grid, MapGrid, TileGrid
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
+from geolulc.nomenclature import nomenclature
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.story import SceneStory
 from geolulc.outputs.writing import write_map
@@ -61,7 +62,7 @@ def made_field(
     header: dict[str, Any] = {
         "grid": patches.cells,
         "classes": CLASSES,
-        "nomenclature": "ben19",
+        "nomenclature": nomenclature("ben19"),
         "patch_size": patches.patch_size,
         "thresholds": (0.4, 0.5, 0.6),
         "scene": {

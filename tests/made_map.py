@@ -56,7 +56,7 @@ def made_map(
     header: dict[str, Any] = {
         "grid": grid.cells,
         "classes": classes,
-        "nomenclature": names,
+        "nomenclature": nomenclature(names),
         "patch_size": grid.patch_size,
         "thresholds": tuple(np.round(rng.uniform(0.3, 0.6, len(classes)), 3).tolist()),
         "scene": SCENE,

@@ -24,7 +24,7 @@ def made_header(tile: TileGrid = TILE, resolution: int = 10, **changes: Any) -> 
     arguments: dict[str, Any] = {
         "grid": Grid.over(tile, resolution),
         "classes": nomenclature("ben19").names,
-        "nomenclature": "ben19",
+        "nomenclature": nomenclature("ben19"),
         "exclusive": True,
         "scene": SCENE,
         "model": {"name": "made", "sha256": "0" * 64},

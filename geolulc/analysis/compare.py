@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,20 +18,68 @@ from geolulc.analysis.map_file import MapFile, open_main
 from geolulc.errors import ParameterError
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import NO_CLASS, Codes
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
+from geolulc.safe_texts import for_csv
 from geolulc.staging import claimed, require_free, staged
 
-#: A transition's code is this × the class before + the class after.
-TRANSITION_FACTOR: Final = 100
-#: Value of a cell of one class in both maps: above every code, below every transition.
-UNCHANGED: Final = 99
-_BANDS: Final = (
-    Band("New class", {"MEANING": f"class after; {UNCHANGED} = unchanged"}),
-    Band("Transition", {"MEANING": f"{TRANSITION_FACTOR} × class before + class after"}),
-)
+#: The first of these that is above all codes + 1 makes one value of two codes.
+_FACTORS: Final = (100, 1000)
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """The values of change.tif.
+
+    Attributes:
+        header: the classes.
+        factor: the value of a transition is this × the class before + the class after.
+    """
+
+    header: MapHeader
+    factor: int
+
+    @classmethod
+    def of(cls, header: MapHeader) -> Transitions:
+        """``ParameterError`` where the codes are too high."""
+        highest = int(header.codes.max())
+        for factor in _FACTORS:
+            if highest < factor - 1:
+                return cls(header, factor)
+        raise ParameterError(
+            "the two maps",
+            found=f"class codes up to {highest}",
+            expected=f"codes below {_FACTORS[-1] - 1}, so that two make one value of change.tif",
+            remedy="Compare maps of a nomenclature with lower codes.",
+        )
+
+    @property
+    def unchanged(self) -> int:
+        """Value of a cell of one class in both maps: above every code, below most transitions."""
+        return self.factor - 1
+
+    @property
+    def plan(self) -> RasterPlan:
+        """The layout of change.tif."""
+        bands = (
+            Band("New class", {"MEANING": f"class after; {self.unchanged} = unchanged"}),
+            Band("Transition", {"MEANING": f"{self.factor} × class before + class after"}),
+        )
+        dtype = "uint16" if self.factor == _FACTORS[0] else "uint32"
+        nodata = NO_CLASS if self.header.codes.all() else int(np.iinfo(dtype).max)
+        return RasterPlan(self.header.grid, bands, dtype, nodata=nodata, overviews="MODE")
+
+    def bands(self, old: Codes, new: Codes) -> NDArray[np.unsignedinteger[Any]]:
+        """The bands of change.tif, (2, rows, columns), from the codes before and after."""
+        plan = self.plan
+        values = np.stack([new, old]).astype(plan.dtype)
+        values[1] = values[1] * self.factor + new
+        values[0][old == new] = self.unchanged
+        none = self.header.no_class
+        values[:, (old == none) | (new == none)] = plan.nodata
+        return values
 
 
 def compare_files(
@@ -40,8 +89,9 @@ def compare_files(
 
     change.tif is uint16 with two bands, 0 = no data in one of the maps: "New class" has the
     class after where it changed and 99 where not; "Transition" has 100 × class before + class
-    after. The matrix has a row for each class before and a column for each class after, in
-    hectares on the ground. All files are written or none.
+    after. With codes from 99 on it is uint32, with 999 and 1000 ×; where a class has the code 0,
+    no data is the highest value. The matrix has a row for each class before and a column for each
+    class after, in hectares on the ground. All files are written or none.
 
     Args:
         before, after: two map.tif, both of cells or both of pixels.
@@ -80,15 +130,17 @@ def compare_files(
         stack.enter_context(raster_memory())
         first, second = (stack.enter_context(open_main(path)) for path in (before, after))
         _require_comparable(first.header, second.header)
+        values = Transitions.of(first.header)
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
         targets = dict(zip(paths, temporary, strict=True))
-        sums = _write_raster(first, second, targets["change"])
-        entries = [Entry(UNCHANGED, "Unchanged", "#d9d9d9")]
+        sums = _write_raster(first, second, targets["change"], values)
+        entries = [Entry(values.unchanged, "Unchanged", "#d9d9d9")]
         entries += [Entry(c.code, f"Now {c.name}", c.color) for c in first.header.land_cover]
         targets["style"].write_text(paletted_style(entries), encoding="utf-8")
         names = list(first.header.classes)
         index = pandas.Index(names, name="before \\ after")
-        pandas.DataFrame(sums.matrix, index=index, columns=names).to_csv(targets["matrix"])
+        table = pandas.DataFrame(sums.matrix, index=index, columns=names)
+        targets["matrix"].write_text(for_csv(table, index=True), encoding="utf-8")
         return paths, _figures(first.header, second.header, sums)
 
 
@@ -103,15 +155,14 @@ class _ChangeSums:
     def __init__(self, header: MapHeader) -> None:
         self._header = header
         self._count = len(header.classes) + 1
-        self._position = np.zeros(256, np.intp)
-        self._position[header.codes] = range(1, self._count)
+        self._position = header.positions + 1
         self.areas = np.zeros((self._count, self._count))
         self._change: NDArray[np.float64] = np.zeros(self._count - 1)
 
     def add(
         self,
         window: Window,
-        codes: Sequence[NDArray[np.uint8]],
+        codes: Sequence[Codes],
         shares: Sequence[NDArray[np.float32]],
     ) -> None:
         """Count the cells of a window: codes before and after, and probabilities, if known."""
@@ -122,7 +173,7 @@ class _ChangeSums:
         areas = np.bincount(pair.ravel(), weights=weights.ravel(), minlength=self.areas.size)
         self.areas += areas.reshape(self.areas.shape)
         if shares:
-            both = (old != NO_CLASS) & (new != NO_CLASS)
+            both = (self._position[old] > 0) & (self._position[new] > 0)
             change = (shares[1].astype(np.float64) - shares[0])[:, both]
             self._change += change @ weights[both]
 
@@ -148,28 +199,19 @@ class _ChangeSums:
         return float(self._change[position] / self.compared)
 
 
-def _write_raster(first: MapFile, second: MapFile, path: Path) -> _ChangeSums:
+def _write_raster(first: MapFile, second: MapFile, path: Path, values: Transitions) -> _ChangeSums:
     """Write change.tif; returns the sums of the two maps."""
     sums = _ChangeSums(first.header)
     pair = first, second
-    plan = RasterPlan(first.header.grid, _BANDS, "uint16", nodata=NO_CLASS, overviews="MODE")
-    with RasterWriter(path, plan) as writer:
+    with RasterWriter(path, values.plan) as writer:
         for window in first.windows():
             codes = [map_file.codes(window) for map_file in pair]
             exclusive = first.header.exclusive
             shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
             sums.add(window, codes, shares)
-            writer.write(window.row_off, window.col_off, _changes(*codes))
+            writer.write(window.row_off, window.col_off, values.bands(*codes))
         writer.finish(_tags(first, second, sums))
     return sums
-
-
-def _changes(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """The bands of change.tif from the codes before and after."""
-    transitions = TRANSITION_FACTOR * old.astype(np.uint16) + new
-    transitions[(old == NO_CLASS) | (new == NO_CLASS)] = 0
-    shown = np.where(old == new, np.uint16(UNCHANGED), new.astype(np.uint16))
-    return np.stack([np.where(transitions == 0, np.uint16(0), shown), transitions])
 
 
 def _tags(first: MapFile, second: MapFile, sums: _ChangeSums) -> dict[str, str]:
@@ -231,7 +273,7 @@ def _require_comparable(before: MapHeader, after: MapHeader) -> None:
         ("coordinate reference system", before.grid.extent.crs, after.grid.extent.crs),
         (f"{before.unit.one} size in metres", before.grid.cell, after.grid.cell),
         ("extent", before.grid.extent, after.grid.extent),
-        ("nomenclature", before.nomenclature, after.nomenclature),
+        ("nomenclature", before.nomenclature.id, after.nomenclature.id),
         ("list of classes", before.classes, after.classes),
     ):
         if a != b:
@@ -241,11 +283,3 @@ def _require_comparable(before: MapHeader, after: MapHeader) -> None:
                 expected=f"maps of the same {before.unit.many} and classes",
                 remedy="Map both scenes of one tile with one cell size, area and nomenclature.",
             )
-    highest = int(before.codes.max())
-    if highest >= UNCHANGED:
-        raise ParameterError(
-            "the two maps",
-            found=f"class codes up to {highest}",
-            expected=f"codes below {UNCHANGED}, so that two codes make one value of change.tif",
-            remedy="Compare maps of a nomenclature of at most 98 classes.",
-        )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from geolulc.analysis.map_file import open_raster, refusing
+from geolulc.analysis.map_file import open_map, open_raster, refusing
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 
@@ -41,6 +41,7 @@ def describe_map(path: Path) -> dict[str, Any]:
                 "agreement": float(tags["AGREEMENT"]),
             }
         else:
+            open_map(path).close()  # its tags must agree with the raster
             figures = {**_origin(tags), **_figures(tags)}
             if mosaic := mosaic_of(tags):
                 figures["mosaic"] = mosaic

@@ -16,14 +16,16 @@ from typing import Any, Final, Self
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from geolulc.analysis.consistency import not_a_map, require_consistent, require_own
 from geolulc.errors import GeolulcError, OutputError
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import Codes
 from geolulc.outputs.rasters import windows
 from geolulc.outputs.tags import header_of, mosaic_of
 
@@ -31,13 +33,13 @@ from geolulc.outputs.tags import header_of, mosaic_of
 #: files' blocks.
 _WINDOW: Final = 1024
 _WINDOW_OF_ALL: Final = 512
-#: ``read_map`` holds at most so many values: a map of 43 classes at 120 m has 36 million.
-_MOST_VALUES: Final = 2**30
+#: ``read_map`` holds at most so many values: a map of 43 classes at 60 m has 144 million.
+_MOST_VALUES: Final = 2**28
 #: A probability or share of 1, in steps of 0.004 or 0.0001 can pass it by rounding.
 HIGHEST: Final = 1.0001
 #: Errors that tags which geolulc did not write lead to.
 _MALFORMED: Final = (
-    ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError,
+    ArithmeticError, AttributeError, LookupError, ProjError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
 #: Further tags that the rasters of one map share, besides the tags of the header.
 _SHARED: Final = ("MAPPED_AREA_HA", "AREA_HA_BY_CLASS")
@@ -79,17 +81,17 @@ class MapFile:
         size = size or (_WINDOW if self.dataset.count == 1 else _WINDOW_OF_ALL)
         return windows(self.header.grid.shape, size)
 
-    def codes(self, window: Window) -> NDArray[np.uint8]:
-        """uint8 (rows, columns): code of the most probable class; 0 for no data.
+    def codes(self, window: Window) -> Codes:
+        """(rows, columns): code of the most probable class; ``header.no_class`` for no data.
 
         Of a raster of classes, or of one of probabilities. A code that is none of the map's
         classes counts as no data.
         """
         if self.content != "classes":
-            return rank_classes(self.block(window).probabilities, 1).dominant(self.header.codes)
-        known = np.full(256, NO_CLASS, np.uint8)
-        known[self.header.codes] = self.header.codes
-        return np.asarray(known[self.values(window)[0]], np.uint8)
+            return rank_classes(self.block(window).probabilities, 1).dominant(self.header)
+        values = self.values(window)[0]
+        values[self.header.positions[values] < 0] = self.header.no_class
+        return np.asarray(values)
 
     def shares(self, window: Window) -> NDArray[np.float32]:
         """float32 (class, rows, columns): the probabilities, NaN for no data."""
@@ -102,11 +104,12 @@ class MapFile:
             OutputError: the raster holds something else, or is damaged.
         """
         if self.content != "probabilities":
-            raise _not_a_map(self.path, f"geolulc's {self.content} raster")
+            raise not_a_map(self.path, f"geolulc's {self.content} raster")
         values = self.values(window)
         shares = ENCODINGS[values.dtype.name].decode(values)
-        # not all damage keeps a block from being unpacked
-        if (shares < 0).any() or (shares > HIGHEST).any():
+        # not all damage keeps a block from being unpacked; infinite ones are no data once decoded
+        given = values if values.dtype.kind == "f" else shares
+        if (given < 0).any() or (given > HIGHEST).any():
             raise self.damaged("probabilities outside 0 to 1")
         p = values if self.header.exclusive else shares
         return MapBlock(window.row_off, window.col_off, p)
@@ -147,10 +150,10 @@ def open_map(path: Path) -> MapFile:
         try:
             tags = dataset.tags()
             if "NOMENCLATURE" not in tags:
-                raise _not_a_map(path, f"geolulc's {tags.get('GEOLULC_FILE', 'unknown')} raster")
+                raise not_a_map(path, f"geolulc's {tags.get('GEOLULC_FILE', 'unknown')} raster")
             header = header_of(tags, dataset.crs.to_string())
             found = MapFile(path, tags["GEOLULC_FILE"], header, tags, dataset)
-            _require_consistent(found)
+            require_consistent(path, found.content, header, dataset)
             return found
         except BaseException:
             dataset.close()
@@ -239,10 +242,16 @@ def open_raster(path: Path) -> Any:
     with refusing(path), warnings.catch_warnings():
         # the error below explains a stranger's raster better
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = rasterio.open(path)
-        if "GEOLULC_VERSION" not in dataset.tags():
+        if not path.is_file():
+            raise not_a_map(path, "no such file")
+        # what a GIS writes beside a map (.aux.xml, .ovr, .msk, .tfw) changes nothing in it
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+            dataset = rasterio.open(path, driver="GTiff")
+        try:
+            require_own(path, dataset)
+        except BaseException:
             dataset.close()
-            raise _not_a_map(path, "a raster without geolulc's tags")
+            raise
         return dataset
 
 
@@ -254,43 +263,4 @@ def refusing(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except (GeolulcError, RasterioError, *_MALFORMED) as error:
-        raise _not_a_map(path, f"{type(error).__name__}: {error}") from error
-
-
-def _require_consistent(found: MapFile) -> None:
-    """``OutputError`` if the raster is not as its tags say, ``GeolulcError`` of unknown classes."""
-    header, dataset = found.header, found.dataset
-    rows, columns = dataset.shape
-    if header.grid.shape != dataset.shape or header.grid.transform != dataset.transform:
-        size = f"{dataset.count} × {rows} × {columns} values"
-        raise _not_a_map(found.path, f"{size} on a grid that its tags contradict")
-    # an unknown class is refused here
-    if not header.classes or len(set(header.land_cover)) != len(header.classes):
-        raise _not_a_map(found.path, "no classes, or a class that is named twice")
-    dtypes = set(dataset.dtypes)
-    if found.content == "probabilities":
-        if dataset.descriptions != header.classes:
-            names = ", ".join(map(str, dataset.descriptions))
-            raise _not_a_map(found.path, f"bands that its tags contradict: {names}")
-        (dtype,) = dtypes
-        encoding = ENCODINGS["uint8" if header.exclusive else dtype]
-        same = dtype == encoding.dtype and set(dataset.scales) == {encoding.scale}
-    else:
-        # a mosaic of cells has a confidence for each class
-        one_band = found.content == "classes" or (
-            found.content == "confidence" and header.exclusive
-        )
-        same = not one_band or (dataset.count == 1 and dtypes == {"uint8"})
-    if not same:
-        raise _not_a_map(
-            found.path, f"{dataset.count} bands of {', '.join(dtypes)} as {found.content}"
-        )
-
-
-def _not_a_map(path: Path, found: str) -> OutputError:
-    return OutputError(
-        path,
-        found=found,
-        expected="a map written by geolulc",
-        remedy="Give the map.tif that geolulc map wrote.",
-    )
+        raise not_a_map(path, f"{type(error).__name__}: {error}") from error

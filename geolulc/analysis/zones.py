@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from rasterio.windows import Window, bounds
 
 from geolulc.analysis.map_file import MapFile, open_main, sibling
-from geolulc.analysis.placement import Placement, polygons_of, require_polygons, zone_areas
+from geolulc.analysis.zone_columns import distinct_names
 from geolulc.analysis.zone_files import read_zones, require_writer, write_zones
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
+from geolulc.polygons.placement import Placement, polygons_of, zone_areas
+from geolulc.polygons.reading import require_places, require_polygons
 from geolulc.progress import Progress
 from geolulc.staging import claimed, require_free
 
@@ -43,7 +45,8 @@ def summarize_map(
 
     Args:
         map_path: a map.tif, of cells or of pixels.
-        zones_path: polygons in anything GDAL reads; ``layer`` where there are several.
+        zones_path: polygons in a file of ``polygons.formats.FORMATS``; ``layer`` where there are
+            several.
         out: a new .gpkg (layer "zones"), .parquet, .fgb or, without geometry, .csv.
         layer: layer of ``zones_path``.
         overwrite: replace ``out``.
@@ -82,7 +85,8 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
 
         - ``status``: "mapped" (99.9 % of it or more), "partly mapped", "no data" (on the map, but
           no cell of it has probabilities), "outside" (of the map), "empty" (no geometry);
-        - ``zone_ha``: the zone's area on the ellipsoid; ``mapped_ha``: the part of it that is
+        - ``zone_ha``: the zone's area on the ellipsoid, NaN where its CRS has no coordinates for a
+          part of it; ``mapped_ha``: the part of it that is
           mapped; ``mapped_share``: their ratio;
         - ``dominant``: the class with the largest area, None without any;
         - ``ha_…`` for each class: area of the cells, or parts of cells, where it is the most
@@ -100,7 +104,8 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
         OutputError: ``map_path`` is not the map.tif of a map, or is damaged.
         ParameterError: the zones have no CRS, or are not polygons.
     """
-    require_polygons(zones)
+    require_places(zones, "zones")
+    require_polygons(zones, "zones")
     with ExitStack() as stack:
         stack.enter_context(raster_memory())
         map_file = stack.enter_context(open_main(map_path))
@@ -108,7 +113,7 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
         if confidence is not None:
             stack.enter_context(confidence)
         placement = Placement(zones.crs, map_file.header.grid.extent)
-        parts = np.array([placement.of(zone) for zone in zones.geometry] or [], dtype=object)
+        parts = np.array([placement.polygons(zone) for zone in zones.geometry] or [], dtype=object)
         sums = _ZoneSums(map_file, confidence, parts)
         windows = list(map_file.windows())
         for i, window in enumerate(windows, start=1):
@@ -132,8 +137,7 @@ class _ZoneSums:
         self.areas = np.zeros((len(parts), len(classes)))
         self.expected = np.zeros((len(parts), len(classes)))
         self.confident = np.zeros(len(parts))
-        self._position = np.full(256, -1, np.intp)
-        self._position[map_file.header.codes] = range(len(classes))
+        self._position = map_file.header.positions
         self._tree = shapely.STRtree(parts)
         shapely.prepare(parts)
 
@@ -231,11 +235,16 @@ def _status(zone: Any, part: Any, mapped: float, whole: float) -> str:
 
 
 def _with_columns(zones: Any, columns: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
-    """``zones`` with ``columns``; their own of such a name get "_zone" appended."""
-    own = zones.rename(columns={c: f"{c}_zone" for c in zones.columns if c in columns})
+    """``zones`` with ``columns``; their own of such a name, in any case, get "_zone" appended."""
+    own = zones.drop(columns=zones.geometry.name)
     added = pandas.DataFrame(columns, index=zones.index)
+    known = {name.lower() for name in columns}
+    names = [f"{name}_zone" if str(name).lower() in known else name for name in own.columns]
+    own.columns = distinct_names(names, columns)
+    table = pandas.concat([own, added], axis=1)
+    (geometry,) = distinct_names([zones.geometry.name], table.columns)
     found = geopandas.GeoDataFrame(
-        pandas.concat([own, added], axis=1), geometry=own.geometry.name, crs=zones.crs
+        table.assign(**{geometry: zones.geometry.to_numpy()}), geometry=geometry, crs=zones.crs
     )
     found.attrs = dict(tags)
     return found

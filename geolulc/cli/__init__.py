@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from geolulc import __version__
+from geolulc.cli.results import say, show_all_characters
 from geolulc.errors import GeolulcError
-from geolulc.process import tune_memory, use_own_gdal_data
+from geolulc.process import confine_gdal, tune_memory
+from geolulc.safe_texts import one_line
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
@@ -23,11 +25,12 @@ COMMANDS: Final = {
     "evaluate": "Score a model on a store.",
     "benchmark-table": "The six models of the seed's table on a store.",
     "transfer": "Train in one region, test in another.",
-    "map": "Sentinel-2 L2A scene → land-cover map.",
+    "map": "Sentinel-2 scene → land-cover map.",
     "mosaic": "Maps of many tiles and dates → one map.",
     "summarize": "Areas of a map's classes by zone.",
     "compare": "Two maps of one grid: what changed.",
     "models": "Models that are shipped or published: list, show, fetch.",
+    "classes": "Nomenclatures, and their classes with codes and colours.",
     "export": "Model → ONNX.",
     "stac": "Model → STAC Item (MLM extension).",
     "info": "What a store, model, scene or map is.",
@@ -49,6 +52,13 @@ class _Commands(click.Group):
             raise TypeError(f"{module.__name__}.command is not a command")
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            vars(error)["message"] = one_line(error.message)  # it names values of any length
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -62,12 +72,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
-    use_own_gdal_data()
+    show_all_characters()
+    confine_gdal()
     tune_memory()
     try:
         cli(prog_name="geolulc")
     except GeolulcError as error:
-        click.echo(f"geolulc: {error}", err=True)
+        say(f"geolulc: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # the reader of a pipe went away; nothing more can be said to it

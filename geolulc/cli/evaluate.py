@@ -10,6 +10,7 @@ import click
 
 from geolulc.cli.options import PATH, shared_options, split_option
 from geolulc.cli.results import print_result, progress_bar
+from geolulc.safe_texts import one_line
 
 if TYPE_CHECKING:
     from geolulc.learning.evaluation import SplitFigures
@@ -51,14 +52,16 @@ def command(
             )
         _compare(models, store, split, device=device, quiet=quiet, as_json=as_json)
         return
-    from geolulc.datasets import open_store
-    from geolulc.learning.evaluation import evaluate_predictions, predict
-    from geolulc.nets import load_checkpoint
     from geolulc.staging import require_free
 
+    # said at once, before libraries are loaded
     for path in (report, predictions):
         if path is not None:
             require_free([path], overwrite=overwrite, kind="report" if path is report else "")
+    from geolulc.datasets import open_store
+    from geolulc.learning.evaluation import evaluate_predictions, predict
+    from geolulc.nets import load_checkpoint
+
     loaded, opened = load_checkpoint(models[0]), open_store(store)
     if loaded.net.task == "pixel":
         if seed_compat or predictions is not None:
@@ -147,7 +150,7 @@ def _spread(interval: tuple[float, float] | None, sign: str = "") -> str:
 
 def _text(evaluation: SplitFigures) -> str:
     names = evaluation.names
-    subject = f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}"
+    subject = one_line(f"{evaluation.model['name']} on {evaluation.store}, {evaluation.split}")
     lines = [f"{subject}: {evaluation.facts}", *(f"  {remark}" for remark in evaluation.remarks)]
     width = max(len(name) for name in evaluation.figures)
     lines += [
@@ -165,7 +168,7 @@ def _text(evaluation: SplitFigures) -> str:
         lines.append(f"  {names.missing}: {'; '.join(evaluation.missing)}")
     for title, groups in (("country", evaluation.countries), ("season", evaluation.seasons)):
         lines += [
-            f"  {title} {name}: {_patches(group['patches'])}, "
+            f"  {title} {one_line(name)}: {_patches(group['patches'])}, "
             + ", ".join(f"{text} {_number(key, group[key])}" for key, text in names.groups.items())
             for name, group in groups.items()
         ]

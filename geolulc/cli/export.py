@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, shared_options
+from geolulc.cli.options import PATH, PATH_OR_TEXT, shared_options
 from geolulc.cli.results import print_result
 
 
 @click.command("export")
-@click.argument("model", type=str)
+@click.argument("model", type=PATH_OR_TEXT)
 @click.option("--onnx", "out", type=PATH, required=True, help="The ONNX file to write.")
 @click.option(
     "--form",
@@ -30,11 +30,12 @@ def command(
 
     MODEL is a checkpoint, a run folder, a shipped model's name or a published model.
     """
-    from geolulc.nets.checkpoint import load_checkpoint
-    from geolulc.nets.onnx_export import export_onnx
     from geolulc.staging import require_free
 
-    require_free([out], overwrite=overwrite)
+    require_free([out], overwrite=overwrite)  # said at once, before libraries are loaded
+    from geolulc.nets.checkpoint import load_checkpoint
+    from geolulc.nets.onnx_export import export_onnx
+
     loaded = load_checkpoint(model, band_order=band_order)
     described = export_onnx(loaded, out, form=form, overwrite=overwrite)
     text = f"{out}: {form} form of {loaded.name}\n" + "\n".join(

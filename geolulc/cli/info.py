@@ -11,6 +11,7 @@ import click
 from geolulc.cli.options import PATH, json_option
 from geolulc.cli.results import print_result
 from geolulc.errors import GeolulcError
+from geolulc.safe_texts import one_line
 
 
 @click.command("info")
@@ -43,7 +44,7 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
         from geolulc.analysis import describe_map
 
         return "map", describe_map(path)
-    if name.endswith((".safe", ".zip")) or (path / "MTD_MSIL2A.xml").is_file():
+    if name.endswith((".safe", ".zip")) or any(path.glob("MTD_MSIL*.xml")):
         from geolulc.products import describe_product, open_product, verify_product
 
         product = describe_product(path)
@@ -54,7 +55,7 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
         from geolulc.nets import describe_model
 
         return "model", describe_model(path)
-    if not path.exists():
+    if not path.exists() or (path / "saved_model.pb").is_file():
         from geolulc.nets import describe_model
 
         try:
@@ -78,7 +79,7 @@ def lines(description: Mapping[str, Any], indent: int = 2) -> list[str]:
     out = []
     pad = " " * indent
     for key, value in description.items():
-        label = str(key).replace("_", " ")
+        label = one_line(key).replace("_", " ")
         if isinstance(value, Mapping) and value:
             out.append(f"{pad}{label}:")
             out.extend(lines(value, indent + 2))
@@ -104,4 +105,4 @@ def _plain(value: object) -> str:
         return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    return str(value) if value != {} else "none"
+    return one_line(value, longest=None) if value != {} else "none"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, out_option, shared_options, whole_numbers
+from geolulc.cli.options import PATH, PATH_OR_TEXT, out_option, shared_options, whole_numbers
 from geolulc.cli.output_options import OutputOptions, output_options
 from geolulc.cli.results import exit_with_errors, print_result, progress_bar
 
@@ -67,8 +67,10 @@ def _codes(text: str) -> tuple[int, ...]:
 )
 @click.option(
     "--aoi",
+    type=PATH_OR_TEXT,
     metavar="FILE|W,S,E,N",
-    help="Map only what this touches: a vector file, or a box in degrees.",
+    help="Map only what this touches: a vector file (all its layers of polygons), or a box in "
+    "degrees, which may cross the 180th meridian.",
 )
 @click.option(
     "--mask-scl",
@@ -114,7 +116,8 @@ def _codes(text: str) -> tuple[int, ...]:
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Worker processes on this machine, each with a scene at a time.  [default: no others]",
+    help="Worker processes on this machine, each with a scene at a time; at most two a core.  "
+    "[default: no others]",
 )
 @click.option(
     "--scheduler",
@@ -145,7 +148,7 @@ def command(
     retries: int,
     **choices: Any,
 ) -> None:
-    """Map Sentinel-2 L2A scenes (.SAFE folders or zips) to probabilities of land cover.
+    """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
 
     A .txt lists scenes, a path a line; a .json or .geojson is a STAC ItemCollection of local
     products.
@@ -153,14 +156,16 @@ def command(
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.
     """
-    from geolulc.mapping import MapOptions, map_scenes
-    from geolulc.nets import describe_model, load_checkpoint, shipped_model
+    from geolulc.mapping import MapOptions
     from geolulc.products import list_products
 
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers starts a cluster, --scheduler uses one: give one of them")
+    options = MapOptions(**choices)  # said at once, before libraries are loaded
     scenes = tuple(list_products(scenes))
-    options = MapOptions(**choices)
+    from geolulc.mapping import map_scenes
+    from geolulc.nets import describe_model, load_checkpoint, shipped_model
+
     paths = models or (shipped_model(),)
     writing: dict[str, Any] = {
         "output": output,

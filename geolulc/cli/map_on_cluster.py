@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from geolulc.cli.results import progress_bar
+from geolulc.cli.results import progress_bar, say
 
 if TYPE_CHECKING:
     from geolulc.mapping import MapOptions, SceneResult
@@ -46,5 +44,5 @@ def map_on_cluster(
                 client, scenes, out, files, options, retries=retries, progress=progress, **writing
             )
     except KeyboardInterrupt:
-        click.echo(f"geolulc: {out}: stopped; the same command goes on", err=True)
+        say(f"geolulc: {out}: stopped; the same command goes on", err=True)
         sys.exit(130)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import json_option
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_result, say
 
 
 @click.group("models", invoke_without_command=True)
@@ -29,7 +29,7 @@ def show(name: str) -> None:
     """Print the card of the model NAME."""
     from geolulc.nets.catalogue import show_model
 
-    click.echo(show_model(name).rstrip())
+    say(show_model(name).rstrip())
 
 
 @command.command("fetch")
@@ -38,7 +38,7 @@ def fetch(name: str) -> None:
     """Download the published model NAME into the local cache and print where it is."""
     from geolulc.nets.catalogue import fetch_model
 
-    click.echo(fetch_model(name))
+    say(fetch_model(name))
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

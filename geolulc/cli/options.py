@@ -9,11 +9,39 @@ from typing import Any, TypeVar
 
 import click
 
+from geolulc.errors import ParameterError
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-#: A path that is not checked by click: what is wrong with it is the library's to say (exit code 1).
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path that the system can ask for; whether the right thing is there, the library says."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            str(value).encode()
+            Path(value).stat()
+        except UnicodeEncodeError:
+            raise _unusable(value, "bytes in its name that are no UTF-8") from None
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:  # a name too long, a folder that may not be looked into
+            raise _unusable(value, error.strerror or type(error).__name__) from None
+        return super().convert(value, param, ctx)
+
+
+def _unusable(path: object, found: str) -> ParameterError:
+    return ParameterError(
+        path, found=found, expected="a path that can be used", remedy="Give another path."
+    )
+
+
+PATH = _Path(path_type=Path)
+#: The same of an option that also takes other texts.
+PATH_OR_TEXT = _Path()
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, names, shared_options, take_fields
-from geolulc.cli.results import print_result, progress_bar
+from geolulc.cli.results import print_result, progress_bar, say
 
 
 @click.command("prepare")
@@ -73,7 +73,7 @@ def command(
         except BrokenPatchesError as error:
             for broken in error.broken if len(error.broken) > 1 else ():
                 text = f"{broken.subject}: found {broken.found}; expected {broken.expected}"
-                click.echo(f"broken: {text}", err=True)
+                say(f"broken: {text}", err=True)
             raise
     touching = dict(open_store(store).touching_training)
     text = "\n".join([_summary(store, manifest), *_leaks(manifest, touching)])
@@ -103,6 +103,9 @@ def _summary(store: Path, manifest: dict[str, Any]) -> str:
     for archive in manifest["archives"]:
         origin = ", ".join(f"{what} from {where}" for what, where in archive["origin"].items())
         lines.append(f"  {archive['dataset']} ({archive['name']}): {origin}")
+        if absent := archive["listed_but_absent"]:
+            named = (f"{what} {a['patches']:,} ({a['example']})" for what, a in absent.items())
+            lines.append(f"  listed but not in the archive, with an example: {', '.join(named)}")
         missing = [w for w in ("snow", "cloud") if w not in archive["origin"]]
         if archive["dataset"] == "bigearthnet-v1" and missing:
             lines.append(f"  no {' and '.join(missing)} list: such patches are not recognised")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,34 @@ import click
 
 from geolulc.errors import GeolulcError
 from geolulc.progress import Progress
+from geolulc.safe_texts import for_json, for_terminal, one_line
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print ``text``, in which names of strangers may stand, on stdout or with ``err`` on stderr.
+
+    The only way to the terminal: no file can give it commands.
+    """
+    click.echo(for_terminal(text), err=err)
+
+
+def show_all_characters() -> None:
+    """What stdout or stderr cannot write (one in ASCII, say) becomes "?" from now on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def print_result(result: Any, text: str, *, as_json: bool) -> None:
     """Print what a command found: ``result`` with ``--json``, else ``text``."""
     if as_json:
-        text = json.dumps(result, indent=2, ensure_ascii=False)
-    click.echo(text, nl=bool(text))
+        click.echo(for_json(json.dumps(result, indent=2, ensure_ascii=not _is_unicode())))
+    elif text:
+        say(text)
+
+
+def _is_unicode() -> bool:
+    return "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
 
 
 def exit_with_errors(errors: Sequence[GeolulcError | None], kind: str) -> None:
@@ -28,9 +50,9 @@ def exit_with_errors(errors: Sequence[GeolulcError | None], kind: str) -> None:
     """
     failed = [error for error in errors if error is not None]
     for error in failed:
-        click.echo(f"geolulc: {error}", err=True)
+        say(f"geolulc: {error}", err=True)
     if failed:
-        click.echo(f"geolulc: {len(failed)} of {len(errors)} {kind} failed", err=True)
+        say(f"geolulc: {len(failed)} of {len(errors)} {kind} failed", err=True)
         sys.exit(1)
 
 
@@ -42,7 +64,9 @@ def progress_bar(description: str, unit: str, *, quiet: bool) -> Iterator[Progre
         return
     from tqdm import tqdm
 
-    with tqdm(desc=description, unit=f" {unit}", file=sys.stderr, dynamic_ncols=True) as bar:
+    with tqdm(
+        desc=one_line(description), unit=f" {unit}", file=sys.stderr, dynamic_ncols=True
+    ) as bar:
 
         def report(done: int, total: int) -> None:
             bar.total = total

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from geolulc.cli.options import PATH, out_option, overwrite_option
+from geolulc.cli.results import say
 
 
 @click.command("stac")
@@ -19,10 +20,11 @@ def command(model: Path, out: Path, overwrite: bool) -> None:
     ``geolulc map`` writes one beside every map; this is for publishing the model itself. The
     Item points at the checkpoint relative to --out.
     """
-    from geolulc.nets import describe_model
-    from geolulc.outputs import save_model_item
     from geolulc.staging import require_free
 
-    require_free([out], overwrite=overwrite)
+    require_free([out], overwrite=overwrite)  # said at once, before libraries are loaded
+    from geolulc.nets import describe_model
+    from geolulc.outputs import save_model_item
+
     save_model_item(describe_model(model), out, overwrite=overwrite)
-    click.echo(f"{out}")
+    say(f"{out}")

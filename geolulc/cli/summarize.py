@@ -12,7 +12,7 @@ from geolulc.cli.results import print_result, progress_bar
 
 @click.command("summarize")
 @click.argument("map_path", metavar="MAP", type=PATH)
-@click.option("--zones", type=PATH, required=True, help="Polygons, in any format and CRS.")
+@click.option("--zones", type=PATH, required=True, help="Vector file of polygons, in any CRS.")
 @click.option("--layer", help="Layer of the zones' file, where it has several.")
 @out_option("New .gpkg, .parquet, .fgb, or .csv without geometry.")
 @shared_options("overwrite", "quiet", "json")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geolulc.cli.options import PATH, F, read_settings, settings_options, shared_options
-from geolulc.cli.results import progress_bar
+from geolulc.cli.results import progress_bar, say
 from geolulc.learning.trackers import Tracker
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ def command(
         )
     except TrainingInterrupted as stop:
         if _leads():
-            click.echo(f"geolulc: {run}: {stop}; go on with --resume", err=True)
+            say(f"geolulc: {run}: {stop}; go on with --resume", err=True)
         sys.exit(128 + stop.number)
     if not _leads():
         return
     figures = summary["figures"]
-    click.echo(
+    say(
         f"{run}: epoch {summary['epoch']} of {summary['epochs']}, "
         f"validation {_scores(figures, ', ')}"
     )
@@ -116,8 +116,8 @@ def _find_rate(
         curve = find_rate(store, config, device=device, progress=progress)
     files = write_curve(curve, config, run)
     for rate, loss in zip(curve.rates, curve.losses, strict=True):
-        click.echo(f"{rate:.2e}  {loss:.4f}")
-    click.echo(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
+        say(f"{rate:.2e}  {loss:.4f}")
+    say(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
 
 
 class TerminalTracker(Tracker):

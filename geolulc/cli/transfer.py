@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from geolulc.cli.options import (
     take_fields,
     whole_numbers,
 )
-from geolulc.cli.results import print_result, progress_bar
+from geolulc.cli.results import print_result, progress_bar, say
 
 if TYPE_CHECKING:
     from geolulc.transfer.experiment import Outcome
@@ -122,9 +123,9 @@ def command(
                 **options,
                 progress=progress,
             )
-    except TrainingInterrupted as stop:
-        click.echo(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
-        sys.exit(128 + stop.number)
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        say(f"geolulc: {options['out']}: stopped; the same command goes on", err=True)
+        sys.exit(128 + getattr(stop, "number", signal.SIGINT))
     result = {
         "jobs": len(outcome.plan.jobs),
         "runs": list(outcome.rows),
@@ -133,7 +134,7 @@ def command(
     }
     print_result(result, _text(outcome, experiment.remedies[0]), as_json=as_json)
     for job, reason in outcome.failed.items():
-        click.echo(f"geolulc: {job}: {reason}", err=True)
+        say(f"geolulc: {job}: {reason}", err=True)
     if outcome.failed:
         sys.exit(1)
 

@@ -11,9 +11,9 @@ import os
 import signal
 import threading
 
-from geolulc.process import tune_memory, use_own_gdal_data
+from geolulc.process import confine_gdal, tune_memory
 
-use_own_gdal_data()
+confine_gdal()
 tune_memory()
 for _name in ("distributed", "tornado", "asyncio"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)

@@ -21,7 +21,7 @@ from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterErr
 from geolulc.mapping import MapOptions, Mapper, SceneResult
 from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
-from geolulc.process import available_cores, tune_memory
+from geolulc.process import available_cores, confine_gdal, tune_memory
 from geolulc.products import read_metadata
 from geolulc.progress import Progress
 from geolulc.staging import remove_leftovers, this_process
@@ -55,7 +55,9 @@ class SceneWork:
     def prepare(self, threads: int) -> _SceneMapper:
         """Load the models; what maps a scene with them."""
         self._require_shared()
-        tune_memory()  # workers of a running cluster have not started as ours do
+        # workers of a running cluster have not started as ours do
+        confine_gdal()
+        tune_memory()
         options = self.options
         if options.threads is None:
             options = replace(options, threads=threads)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from geolulc.datasets.entries import (
     V1,
@@ -39,7 +39,8 @@ class Archive:
 
     ``origin`` says where split, snow, cloud, country and season come from. ``unknown`` is the
     number of patches that the metadata of v2 do not know: those with snow and cloud have a file
-    of their own, which not everybody has.
+    of their own, which not everybody has. ``absent`` says which patches the lists of v1 name that
+    are not here (``PatchLists.without``).
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Archive:
     entries: tuple[Entry, ...]
     origin: dict[str, str]
     unknown: int = 0
+    absent: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def open_archive(path: Path, lists: Lists, listing: Progress | None = None) -> Archive:
@@ -93,10 +95,13 @@ def _describe(
     root: Path, dataset: str, patches: Iterable[tuple[str, Place]], lists: Lists
 ) -> Archive:
     describe: Callable[[str, Place], Entry | None]
+    absent = {}
+    patches = list(patches)
     if dataset == V1:
         of_v1 = find_lists(root, lists)
         origin = dict(of_v1.origin)
         describe = functools.partial(describe_v1, lists=of_v1)
+        absent = of_v1.without(name for name, _ in patches)
     else:
         metadata = Metadata(find_metadata(root, lists.metadata))
         origin = {"metadata": metadata.origin}
@@ -107,7 +112,7 @@ def _describe(
         # known where a patch lies once it is read
         entries = tuple(replace(entry, split=BLOCKS) for entry in entries)
         origin["splits"] = f"blocks of {BLOCK_SIZE // 1000} km"
-    return Archive(root, dataset, entries, origin, len(described) - len(entries))
+    return Archive(root, dataset, entries, origin, len(described) - len(entries), absent)
 
 
 def _version_of(name: str) -> str:

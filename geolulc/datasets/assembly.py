@@ -21,6 +21,7 @@ from geolulc.bands import GROUPS
 from geolulc.datasets import layout
 from geolulc.datasets.index import IndexWriter, multi_hot, with_classes
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
+from geolulc.datasets.manifest import FORMAT, FORMAT_VERSION
 from geolulc.datasets.patch import SPLITS
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.statistics import BandHistograms
@@ -93,9 +94,9 @@ def complete_store(
     hot = multi_hot(table.column("classes").to_numpy(), len(classes))
     statistics = histograms.statistics()
     manifest = {
-        "format": layout.FORMAT,
-        "version": layout.FORMAT_VERSION,
-        "nomenclature": classes.id,
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "nomenclature": classes.as_mapping(),
         "bands": {f"b{resolution}": list(names) for resolution, names in GROUPS.items()},
         "archives": [dict(archive) for archive in archives],
         "patches": _count_patches(table, hot),

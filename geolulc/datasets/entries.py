@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from geolulc.datasets.index import is_excessive
 from geolulc.datasets.lists import PatchLists
+from geolulc.datasets.parquet_files import read_columns
 from geolulc.errors import DatasetError
 
 V1: Final = "bigearthnet-v1"
@@ -129,7 +128,7 @@ class Metadata:
 
 _METADATA_SCHEMA: Final = pa.schema(
     [
-        ("patch_id", pa.string()),
+        pa.field("patch_id", pa.string(), nullable=False),
         ("labels", pa.list_(pa.string())),
         ("split", pa.dictionary(pa.int32(), pa.string())),
         ("country", pa.dictionary(pa.int32(), pa.string())),
@@ -141,25 +140,16 @@ _METADATA_SCHEMA: Final = pa.schema(
 
 
 def _read_metadata(file: Path) -> pa.Table:
-    try:
-        with pq.ParquetFile(file) as parquet:
-            absent = [c for c in _METADATA_SCHEMA.names if c not in parquet.schema_arrow.names]
-            missing = [c for c in absent if c not in _OPTIONAL_COLUMNS]
-            excessive = is_excessive(parquet)
-            if not missing and not excessive:
-                table = parquet.read([c for c in _METADATA_SCHEMA.names if c not in absent])
-                for column in absent:
-                    table = table.append_column(column, pa.nulls(len(table)))
-                return table.select(_METADATA_SCHEMA.names).cast(_METADATA_SCHEMA)
-        found = "too many rows" if excessive else f"no column {', '.join(missing)}"
-    except (OSError, pa.ArrowException) as error:
-        found = f"a file that cannot be read ({error})"
-    raise DatasetError(
-        file,
-        found=found,
-        expected="the metadata of BigEarthNet v2, a Parquet file",
-        remedy="Take the official metadata.parquet.",
-    )
+    def unusable(found: str) -> DatasetError:
+        return DatasetError(
+            file,
+            found=found,
+            expected="the metadata of BigEarthNet v2, a Parquet file",
+            remedy="Take the official metadata.parquet.",
+        )
+
+    batches = read_columns(file, _METADATA_SCHEMA, unusable, optional=_OPTIONAL_COLUMNS)
+    return pa.Table.from_batches(batches, _METADATA_SCHEMA)
 
 
 def season_of(date: str) -> str:

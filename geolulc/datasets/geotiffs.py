@@ -32,6 +32,8 @@ GDAL_OPTIONS: Final = {"GDAL_NUM_THREADS": "1"}
 #: A file of the archive: its path, or its bytes where it lies in a tar archive.
 BandFile = Path | bytes
 
+#: The band whose georeference is the patch's.
+_PLACED_BY: Final = "B02"
 #: A band of 120 × 120 uint16 is 29 kB; an uncompressed TIFF of it hardly more.
 LARGEST_FILE: Final = 256 << 10
 
@@ -77,12 +79,24 @@ def read_groups(
                 f"{patch_name}_{band}.tif", files[band], group.shape[1:]
             )
         groups[resolution] = group
-    where = places["B02"]
+    where = places[_PLACED_BY]
     if where is None:
-        file = files["B02"] if isinstance(files["B02"], Path) else f"{patch_name}_B02.tif"
+        placed_by = files[_PLACED_BY]
+        file = placed_by if isinstance(placed_by, Path) else f"{patch_name}_{_PLACED_BY}.tif"
         expected = "a UTM zone and north-up pixels of 10 m"
         raise broken_patch(file, "no georeference of its kind", expected)
     return groups, where
+
+
+def read_georeference(patch_name: str, files: Mapping[str, BandFile]) -> Georeference | None:
+    """Where a patch lies, as ``read_groups`` says it; None where its file has no such georeference.
+
+    ``DatasetError`` where there is no such file, or it cannot be read.
+    """
+    if _PLACED_BY not in files:
+        raise broken_patch(patch_name, f"no file of {_PLACED_BY}", "a GeoTIFF of each band")
+    shape = GROUP_SHAPES[10][1:]
+    return _read_tiff(f"{patch_name}_{_PLACED_BY}.tif", files[_PLACED_BY], shape)[1]
 
 
 def read_reference_map(name: str, file: BandFile) -> NDArray[np.uint16]:

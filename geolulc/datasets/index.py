@@ -19,17 +19,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from geolulc.datasets.parquet_files import read_columns
 from geolulc.datasets.patch import Patch
 from geolulc.errors import DatasetError
 from geolulc.nomenclature import Nomenclature
 
-#: Rows that are read at once: opening a large store takes little memory.
-_ROWS_READ: Final = 1 << 16
 #: Rows that are written together; a row with its lists of names takes 1.4 kB meanwhile.
 _ROW_GROUP: Final = 1 << 12
-#: BigEarthNet has 590,326 patches with up to twelve labels.
-_MOST_ROWS: Final = 10_000_000
-_MOST_VALUES: Final = 1_000_000_000
+#: Metres: northings of UTM zones end at 10,000 km.
+_FARTHEST: Final = 2e7
+_UTM: Final = r"^EPSG:32[67][0-9]{2}$"
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
 
 SCHEMA: Final = pa.schema(
@@ -155,11 +154,8 @@ def read_index(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 def read_numbers(path: Path, column: str) -> NDArray[Any]:
     """A column of numbers; ``DatasetError`` where the file is no index or the column has gaps."""
-    parts = []
-    for batch in read_batches(path, [column]):
-        if batch.column(0).null_count:
-            raise _not_an_index(path, f"an index with gaps in {column}")
-        parts.append(batch.column(0).to_numpy(zero_copy_only=False).copy())
+    batches = read_batches(path, [column])
+    parts = [batch.column(0).to_numpy(zero_copy_only=False).copy() for batch in batches]
     dtype = SCHEMA.field(column).type.to_pandas_dtype()
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
@@ -167,25 +163,23 @@ def read_numbers(path: Path, column: str) -> NDArray[Any]:
 def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Columns of an index, some rows at a time, with the types of ``SCHEMA``."""
     schema = pa.schema([SCHEMA.field(name) for name in columns])
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise _not_an_index(path, f"an index without {', '.join(missing)}")
-            if is_excessive(file):
-                raise _not_an_index(path, f"an index of {file.metadata.num_rows} rows")
-            for batch in file.iter_batches(_ROWS_READ, columns=columns, use_threads=False):
-                yield batch.cast(schema)
-    except (OSError, pa.ArrowException) as error:
-        raise _not_an_index(path, f"an index that cannot be read ({error})") from error
+    for batch in read_columns(path, schema, lambda found: _not_an_index(path, found)):
+        for name in columns:
+            _require_place(path, name, batch.column(name))
+        yield batch
 
 
-def is_excessive(file: pq.ParquetFile) -> bool:
-    """Whether a stranger's file announces more than any of BigEarthNet's: a few bytes can."""
-    metadata = file.metadata
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    values = sum(g.column(c).num_values for g in groups for c in range(metadata.num_columns))
-    return bool(metadata.num_rows > _MOST_ROWS or values > _MOST_VALUES)
+def _require_place(path: Path, name: str, values: pa.Array) -> None:
+    """``DatasetError`` for patches that lie nowhere: out of every UTM zone, or in no known CRS."""
+    if name in ("left", "top"):
+        numbers = values.to_numpy(zero_copy_only=False)
+        if not (np.abs(numbers) <= _FARTHEST).all():  # NaN neither
+            raise _not_an_index(path, f"positions that are no metres in the column {name}")
+    elif name == "crs":
+        known = pc.match_substring_regex(values.cast(pa.string()), _UTM)
+        if pc.any(pc.invert(known)).as_py():
+            code = values.cast(pa.string()).filter(pc.invert(known))[0].as_py()
+            raise _not_an_index(path, f"the CRS {code!r}")
 
 
 def _not_an_index(path: Path, found: str) -> DatasetError:

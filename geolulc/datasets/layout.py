@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from geolulc.datasets.manifest import FORMAT, FORMAT_VERSION, find_fault
 from geolulc.errors import DatasetError
 
-FORMAT: Final = "geolulc-store"
-FORMAT_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
 INDEX_FILE: Final = "index.parquet"
 #: The datadings file in a shard's folder.
@@ -47,9 +46,13 @@ def read_manifest(store: Path) -> dict[str, Any]:
         )
     try:
         with path.open("rb") as stream:
-            manifest = json.loads(stream.read(_LONGEST_MANIFEST))
+            text = stream.read(_LONGEST_MANIFEST)
+        manifest = json.loads(text)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ValueError(f"not of the format {FORMAT}")
+        version = manifest.get("version")
+        if version == FORMAT_VERSION and (fault := find_fault(text)):
+            raise ValueError(fault)
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(
             path,
@@ -57,10 +60,10 @@ def read_manifest(store: Path) -> dict[str, Any]:
             expected="the manifest of a geolulc store",
             remedy="Prepare the store again.",
         ) from error
-    if manifest.get("version") != FORMAT_VERSION:
+    if version != FORMAT_VERSION:
         raise DatasetError(
             path,
-            found=f"a store of format version {manifest.get('version')}",
+            found=f"a store of format version {version}",
             expected=f"version {FORMAT_VERSION}",
             remedy="Prepare the store again with this version of geolulc.",
         )

@@ -1,21 +1,22 @@
 """The lists that go with BigEarthNet v1: splits, seasonal snow, cloud, countries.
 
 In circulation are plain files of one patch name a line, two-column ones (Sentinel-2 name,
-Sentinel-1 name, in either order), with or without a header, and ``.bz2`` of all these.
+Sentinel-1 name, in either order), with or without a header, and ``.bz2`` of all these; and what
+spreadsheets make of them (``text_files.py``).
 """
 
 from __future__ import annotations
 
-import bz2
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from geolulc.datasets.ground import BLOCKS
-from geolulc.errors import DatasetError
+from geolulc.errors import DatasetError, GeolulcError
+from geolulc.text_files import TextFiles
 
 #: A v1 patch: "S2A_MSIL2A_20170613T101031_87_48"; some times of day have five digits.
 V1_NAME: Final = re.compile(r"S2[A-C]_MSIL2A_\d{8}T\d{5,6}_\d{1,2}_\d{1,2}")
@@ -25,7 +26,11 @@ _SPLIT_FILES: Final = {
     "val": ("val.csv", "val.txt", "validation.csv", "validation.txt"),
     "test": ("test.csv", "test.txt"),
 }
-_LONGEST_LINE: Final = 1 << 12
+EXAMPLE: Final = "S2A_MSIL2A_20170613T101031_87_48"
+#: Lists of patches.
+LISTS: Final = TextFiles(
+    DatasetError, "a list of patch names, one a line, or its .bz2", "Correct the list."
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,20 @@ class PatchLists:
     cloud: frozenset[str] | None
     origin: Mapping[str, str]
 
+    def without(self, patches: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """List → how many it names that are not of ``patches``, and one of them.
+
+        Patches of the rest of BigEarthNet; or names that are misspelt.
+        """
+        there = set(patches)
+        lists = {"splits": self.splits.keys(), "snow": self.snow or (), "cloud": self.cloud or ()}
+        absent = {what: set(names) - there for what, names in lists.items()}
+        return {
+            what: {"patches": len(names), "example": min(names)}
+            for what, names in absent.items()
+            if names
+        }
+
 
 def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
     """The lists for a v1 archive, a folder or tar: as given, else beside it, else of a package.
@@ -84,7 +103,7 @@ def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
         )
     of_patch: dict[str, str] = {}
     for split, file in split_files.items():
-        for name in _read_names(file):
+        for name in read_names(file):
             if of_patch.setdefault(name, split) != split:
                 raise DatasetError(
                     file,
@@ -101,7 +120,7 @@ def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
         ("cloud", given.cloud_list, "patches_with_cloud_and_shadow.csv"),
     ):
         found = listed or _find_file(places, (name,))
-        excluded[kind] = frozenset(_read_names(found)) if found else None
+        excluded[kind] = frozenset(read_names(found)) if found else None
         if found:
             origin[kind] = _described(found if listed else found.parent, package)
 
@@ -154,45 +173,26 @@ def _find_file(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-def _lines(file: Path) -> Iterator[str]:
-    try:
-        open_text = bz2.open if file.suffix == ".bz2" else open
-        with open_text(file, "rt", encoding="utf-8") as lines:
-            while line := lines.readline(_LONGEST_LINE):
-                if len(line) == _LONGEST_LINE:
-                    raise OSError("a line that is longer than any name")
-                if line.strip():
-                    yield line.strip()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            file,
-            found=f"a list that cannot be read ({error})",
-            expected="text of one patch name a line, or its .bz2",
-            remedy="Give another file.",
-        ) from error
+def read_names(file: Path, name: re.Pattern[str] = V1_NAME) -> Iterator[str]:
+    """The patches in a list, one a line, in whichever column their ``name`` is.
 
-
-def _read_names(file: Path) -> Iterator[str]:
-    for number, line in enumerate(_lines(file), start=1):
-        names = [cell for cell in re.split(r"[,;\t ]+", line) if V1_NAME.fullmatch(cell)]
-        if names:
-            yield names[0]
-        elif number > 1:  # the first line may be a header
-            expected = "the name of a BigEarthNet v1 patch (S2A_MSIL2A_20170613T101031_87_48)"
-            raise _unusable(file, number, line, expected, "Give the official list.")
+    Raises:
+        DatasetError: a list that cannot be read, or a line without such a name.
+    """
+    for number, cells in LISTS.rows(file):
+        names = [cell for cell in cells if name.fullmatch(cell)]
+        if not names:
+            raise _unusable(file, number, cells, "the name of a patch (" + EXAMPLE + ")")
+        yield names[0]
 
 
 def _read_countries(file: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_lines(file), start=1):
-        cells = line.split(",")
-        if number == 1:
-            continue
+    for number, cells in LISTS.rows(file):
         if len(cells) != 4 or not V1_NAME.fullmatch(cells[1]):
-            remedy = "Give the file of bigearthnet-common."
-            raise _unusable(file, number, line, "s1_name,s2_name,country,season", remedy)
+            raise _unusable(file, number, cells, "s1_name,s2_name,country,season")
         yield cells[1], cells[2]
 
 
-def _unusable(file: Path, number: int, line: str, expected: str, remedy: str) -> DatasetError:
-    subject, found = f"{file}, line {number}", repr(line[:80])
-    return DatasetError(subject, found=found, expected=expected, remedy=remedy)
+def _unusable(file: Path, number: int, cells: list[str], expected: str) -> GeolulcError:
+    found = repr(",".join(cells)[:80])
+    return LISTS.unusable(f"{file}, line {number}", found, expected)

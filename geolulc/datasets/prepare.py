@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from geolulc.datasets import layout
 from geolulc.datasets.archives import Archive, open_archive
 from geolulc.datasets.assembly import REPLACED, complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
 from geolulc.datasets.lists import Lists, find_countries
+from geolulc.datasets.manifest import FORMAT_VERSION
 from geolulc.datasets.reading import locate_v1
 from geolulc.datasets.reference_maps import ReferenceMaps, open_reference_maps
 from geolulc.datasets.selection import Selection, select
@@ -153,7 +153,12 @@ def prepare_store(
             len(plan.shards()),
             classes.id,
             archives=[
-                {"dataset": a.dataset, "name": a.root.name, "origin": dict(a.origin)}
+                {
+                    "dataset": a.dataset,
+                    "name": a.root.name,
+                    "origin": dict(a.origin),
+                    "listed_but_absent": dict(a.absent),
+                }
                 for a in plan.archives
             ],
             left_out=plan.left_out,
@@ -213,7 +218,7 @@ def _with_countries(archive: Archive) -> Archive:
 
 def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str:
     roots = [str(a.root.resolve()) for a in plan.archives]
-    options = [layout.FORMAT_VERSION, nomenclature_id, reference_maps, plan.shard_size, roots]
+    options = [FORMAT_VERSION, nomenclature_id, reference_maps, plan.shard_size, roots]
     digest = hashlib.sha256(json.dumps(options).encode())
     for number, entry in plan.entries:
         digest.update(f"{number} {entry!r}\n".encode())

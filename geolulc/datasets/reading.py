@@ -14,8 +14,8 @@ from geolulc.datasets.entries import V1, V2_NAME, Entry
 from geolulc.datasets.geotiffs import (
     BandFile,
     Georeference,
-    authority_code,
     broken_patch,
+    read_georeference,
     read_groups,
     read_reference_map,
 )
@@ -93,28 +93,32 @@ def _describe_v1(
         found = f"the label {error.subject.removeprefix('class ')}"
         raise broken_patch(f"{entry.name}{_LABELS_SUFFIX}", found, error.expected) from None
     source = re.search(r"_T(\d{2}[A-Z]{3})_", str(document.get("tile_source", "")))
-    tile, country = find_place(entry.name, where.crs, where.left, where.top) or (None, None)
+    tile, country = _place(entry, where)
+    if entry.country not in (None, country):
+        found = f"a patch of {country or 'no country'} by its georeference"
+        raise broken_patch(entry.name, found, f"one of {entry.country}, as the list has it")
     return {
         "labels": labels,
         "clc43": labels,
         "ben19": ben19,
-        "country": entry.country or country,
+        "country": country,
         "date": _acquisition(entry.name, document["acquisition_date"]),
         "tile": source[1] if source else tile,
     }
 
 
 def locate_v1(root: Path, entry: Entry) -> Entry:
-    """A v1 patch in a folder, with the country of the coordinates in its labels file if known."""
-    file = root / str(entry.place) / f"{entry.name}{_LABELS_SUFFIX}"
+    """A v1 patch in a folder, with the country that the store will say of it, if that is known."""
     try:
-        document = _read_labels(entry.name, file)
-        crs = authority_code(document["projection"])
-        corner = document["coordinates"]
-        found = find_place(entry.name, crs or "", float(corner["ulx"]), float(corner["uly"]))
-    except (DatasetError, KeyError, TypeError, ValueError):
-        return entry  # what is wrong with it is said when it is read
-    return replace(entry, country=found[1]) if found else entry
+        where = read_georeference(entry.name, find_files(root, entry))
+    except (DatasetError, OSError):
+        return entry
+    return entry if where is None else replace(entry, country=_place(entry, where)[1])
+
+
+def _place(entry: Entry, where: Georeference) -> tuple[str | None, str | None]:
+    """Tile and country of a v1 patch, None where it is on no tile of BigEarthNet."""
+    return find_place(entry.name, where.crs, where.left, where.top) or (None, None)
 
 
 def _acquisition(name: str, written: str) -> str | None:

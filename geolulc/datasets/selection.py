@@ -53,6 +53,8 @@ def select(entries: Iterable[Entry], selection: Selection) -> tuple[list[Entry],
             left_out["snow"] += 1
         elif entry.cloud and not selection.keep_cloud:
             left_out["cloud"] += 1
+        elif selection.countries is not None and entry.country is None:
+            left_out["country not known"] += 1
         elif selection.countries is not None and entry.country not in selection.countries:
             left_out["country"] += 1
         elif selection.seasons is not None and entry.season not in selection.seasons:

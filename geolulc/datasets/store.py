@@ -21,7 +21,7 @@ from geolulc.datasets.patch import SPLITS, Patch
 from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
 from geolulc.errors import DatasetError, ParameterError, require_one_of
-from geolulc.nomenclature import Nomenclature, nomenclature
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 
 _Column = TypeVar("_Column", list[Any], NDArray[Any])
 
@@ -40,20 +40,19 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
-        try:
-            self.nomenclature: Nomenclature = nomenclature(self.manifest["nomenclature"])
-            self.shard_files: Final = tuple(map(self._shard_file, self.manifest["shards"]))
-            total = int(self.manifest["patches"]["total"])
-            names = tuple(self.manifest["classes"]["names"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(f"a manifest without {error}") from error
+        self.nomenclature: Nomenclature = nomenclature_of(self.manifest["nomenclature"])
+        self.shard_files: Final = tuple(map(self._shard_file, self.manifest["shards"]))
+        names = tuple(self.manifest["classes"]["names"])
         if names != self.nomenclature.names:
             raise self._damaged(f"classes that are not those of {self.nomenclature.id}")
         self._shards: Final = self._numbers("shard")
         self._offsets: Final = self._numbers("offset")
         self._sizes: Final = self._numbers("size")
-        self._check(total)
-        self.target_bytes: Final = multi_hot(self._numbers("classes"), len(names))
+        self._check(self.manifest["patches"]["total"])
+        bits = self._numbers("classes")
+        if (bits >> np.uint64(len(names))).any():
+            raise self._damaged(f"an index of more than {len(names)} classes")
+        self.target_bytes: Final = multi_hot(bits, len(names))
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path,)
@@ -97,7 +96,9 @@ class Store:
         sizes = np.array([s["bytes"] for s in self.manifest["shards"]], np.int64)
         if self._shards.min() < 0 or self._shards.max() >= len(sizes):
             raise self._damaged("an index that names a shard that is not there")
-        if self._offsets.min() < 0 or (self._offsets + self._sizes > sizes[self._shards]).any():
+        # compared so that no sum can overflow
+        room = sizes[self._shards] - self._sizes
+        if min(self._offsets.min(), self._sizes.min()) < 0 or (self._offsets > room).any():
             raise self._damaged("an index that points beyond the end of a shard")
 
     @functools.cached_property
@@ -160,13 +161,8 @@ class Store:
     @functools.cached_property
     def statistics(self) -> Mapping[str, BandStatistics]:
         """Band name → statistics of the train split, in DN."""
-        try:
-            return {
-                name: BandStatistics.from_json(plain)
-                for name, plain in self.manifest["train_statistics"].items()
-            }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._damaged("a manifest without band statistics") from error
+        plain = self.manifest["train_statistics"]
+        return {name: BandStatistics.from_json(of_band) for name, of_band in plain.items()}
 
     def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """(shard, offset in bytes) of the records at ``indices``."""

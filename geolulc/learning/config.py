@@ -15,8 +15,15 @@ from pydantic.dataclasses import dataclass
 from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
 from geolulc.staging import write_text
+from geolulc.text_files import TextFiles
 from geolulc.validated import STRICT
 
+_FILES: Final = TextFiles(
+    ParameterError,
+    "TOML, one setting a line (key = value)",
+    "Correct the file, or give another one; examples/ has some.",
+    most=1 << 20,
+)
 # settings without a meaning for the other task
 _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "patch": ("loss", "label_correlation", "image_size", "mixup", "threshold_beta"),
@@ -153,21 +160,9 @@ def read_config(path: Path) -> dict[str, Any]:
         ParameterError: no such file, not TOML, or an unknown key.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(
-            path,
-            found=error.strerror or "an error",
-            expected="a TOML file of settings",
-            remedy="Give the path of one; examples/ has some.",
-        ) from None
+        values = tomllib.loads(_FILES.text(path))
     except (ValueError, RecursionError) as error:
-        raise ParameterError(
-            path,
-            found=str(error),
-            expected="TOML, one setting a line (key = value)",
-            remedy="Correct the file.",
-        ) from None
+        raise _FILES.unusable(path, str(error)) from None
     try:
         TrainConfig.require_known(values)
     except ParameterError as error:

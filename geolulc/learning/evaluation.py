@@ -336,11 +336,12 @@ def names_where(flags: NDArray[np.bool_], names: Sequence[str], between: str = "
 def class_order(model: Model, store: Store) -> list[int]:
     """Where the model's classes stand in the store's targets: by name, never by position."""
     names = store.nomenclature.names
-    if store.nomenclature.id != model.net.nomenclature or set(model.net.classes) != set(names):
+    known = model.net.nomenclature
+    if not store.nomenclature.agrees(known) or set(model.net.classes) != set(names):
         raise DatasetError(
             store.path,
             found=f"a store of the nomenclature {store.nomenclature.id}",
-            expected=f"the model's: {model.net.nomenclature}, {len(model.net.classes)} classes",
-            remedy=f"Prepare one with --nomenclature {model.net.nomenclature}.",
+            expected=f"the model's: {known.id}, {len(model.net.classes)} classes",
+            remedy=f"Prepare one with --nomenclature {known.id}.",
         )
     return [names.index(name) for name in model.net.classes]

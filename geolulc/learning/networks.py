@@ -25,7 +25,7 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
     net = build_net(
         net_config(config),
         classes=store.nomenclature.names,
-        nomenclature=store.nomenclature.id,
+        nomenclature=store.nomenclature,
         normalisation=normalisation_of(store),
         cooccurrence=cooccurrence_of(patches.targets),
         pretrained=Path(config.pretrained) if config.pretrained else None,

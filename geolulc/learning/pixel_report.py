@@ -23,6 +23,7 @@ from geolulc.learning.report import Section, true_colour, write_folder
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.nomenclature import IGNORED, Nomenclature
+from geolulc.safe_texts import code
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +67,7 @@ def write_pixel_report(
             f"The {LOWEST} of the lowest agreement, then {STEPS} in equal steps up to the "
             "highest: true colour, map, reference, and in red where they differ.",
             [
-                f"{n}. `{name}`: {100 * evaluation.agreement[name]:.1f} %"
+                f"{n}. {code(name)}: {100 * evaluation.agreement[name]:.1f} %"
                 for n, name in enumerate(shown, start=1)
             ],
         ),

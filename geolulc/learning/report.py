@@ -33,6 +33,7 @@ from geolulc.learning.plots import (
     plot_reliability,
 )
 from geolulc.learning.task_figures import COUNTS, FEW, FEWEST_PATCHES
+from geolulc.safe_texts import code, for_markdown
 from geolulc.staging import staged
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ def write_folder(
     config = ", ".join(f"{k} {v}" for k, v in model["config"].items())
     file = model["sha256"][:12] or "not saved"
     lines = [
-        f"# {model['name']} on {evaluation.store}, split {evaluation.split}",
+        for_markdown(f"# {model['name']} on {evaluation.store}, split {evaluation.split}"),
         "",
-        f"{evaluation.facts}. Network: {config}.",
+        for_markdown(f"{evaluation.facts}. Network: {config}."),
         f"Temperature {model['temperature']:.3f}; model file {file}.",
         "",
         *(line for remark in evaluation.remarks for line in (remark, "")),
@@ -152,7 +153,7 @@ def write_folder(
         ),
     ]
     if evaluation.missing:
-        named = "; ".join(evaluation.missing)
+        named = for_markdown("; ".join(evaluation.missing))
         lines += [f"{len(evaluation.missing)} classes are {task.missing}: {named}.", ""]
     rows = [[r["name"], *(_counted(k, r[k], task.absent) for k in task.columns)] for r in classes]
     lines += ["## Classes", "", *markdown_table(["class", *task.columns.values()], rows)]
@@ -195,7 +196,7 @@ def _counted(name: str, value: float, absent: str = "–") -> float | str:
 def _patch_line(predictions: Predictions, place: int) -> str:
     names = predictions.model.net.classes
     missed, wrong = (names_where(flags[place], names) for flags in predictions.errors)
-    parts = [f"`{predictions.patches.key(place)}`"]
+    parts = [code(predictions.patches.key(place))]
     parts += [f"missed: {missed}"] if missed else []
     parts += [f"wrongly found: {wrong}"] if wrong else []
     return ". ".join(parts)

@@ -19,6 +19,7 @@ from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
 from geolulc.nets import load_checkpoint
+from geolulc.safe_texts import for_markdown
 from geolulc.staging import staged
 
 #: Columns of the seed's table: title, our figure, whether the seed gives per cent.
@@ -90,8 +91,8 @@ class SeedTable:
             rows.append([" ".join(key), *map(operator.add, ours, theirs)])
         lines = markdown_table(["model", *(c[0] for c in COLUMNS + HONEST)], rows)
         lines += [
-            f"Trained on {self.train_patches} patches of {self.store}, evaluated on the "
-            f"{self.patches} of {self.split}. In brackets: the seed's README.",
+            f"Trained on {self.train_patches} patches of {for_markdown(self.store)}, evaluated on "
+            f"the {self.patches} of {self.split}. In brackets: the seed's README.",
             "Columns with * are computed on predictions cut at 0.5, as the seed did; the last four "
             "on scores. F2 and Hamming use thresholds chosen on validation for F2; the seed cut at "
             "0.5. In square brackets: 95 % intervals, by resampling whole tiles (five at least).",

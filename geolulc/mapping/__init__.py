@@ -1,9 +1,10 @@
-"""Scenes → land-cover maps."""
+"""Scenes → land-cover maps.
 
-from geolulc.mapping.mapper import Mapper
-from geolulc.mapping.options import MapOptions
-from geolulc.mapping.run import Run
-from geolulc.mapping.scene import predict_scene
-from geolulc.mapping.scenes import SceneResult, map_scenes
+The names of ``__init__.pyi``, and torch with them, are loaded when they are first used.
+"""
 
-__all__ = ["MapOptions", "Mapper", "Run", "SceneResult", "map_scenes", "predict_scene"]
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,14 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
-from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from geolulc.errors import ParameterError
 from geolulc.grid import ALIGNMENT, Extent, Grid, TileGrid
 from geolulc.mapping.windows import WindowGrid
 from geolulc.outputs.polygons import mask_inside
-
-#: Straight lines bend in another projection: that many vertices along the longest side follow.
-_PIECES = 100
+from geolulc.polygons.placement import Placement
+from geolulc.polygons.reading import read_layers
 
 
 def select_cells(grid: Grid, aoi: Path | str) -> NDArray[np.bool_]:
@@ -27,18 +25,16 @@ def select_cells(grid: Grid, aoi: Path | str) -> NDArray[np.bool_]:
 
     Args:
         grid: the cells of the map.
-        aoi: a vector file (all its geometries), or "west,south,east,north" in degrees.
+        aoi: a vector file (all layers that hold polygons; where none does, all its points and
+            lines), or "west,south,east,north" in degrees.
 
     Raises:
         ParameterError: the file cannot be read, is empty or has no CRS; the area lies outside.
     """
-    area = _project(_read_area(aoi), grid.extent.crs, aoi)
+    area = _area_on(grid.extent, aoi)
     x, y = grid.edges()
     boxes = shapely.box(x[None, :-1], y[1:, None], x[None, 1:], y[:-1, None])
-    touched = _touched(area, boxes)
-    if not touched.any():
-        raise _outside(area, grid.extent, aoi)
-    return touched
+    return _touched(area, boxes)
 
 
 @dataclass(frozen=True)
@@ -96,17 +92,23 @@ class Area:
 
 
 def _area_on(tile: Extent, aoi: Path | str) -> BaseGeometry:
-    """The area in the tile's CRS.
+    """The part of the area that lies on the tile, in its CRS.
 
     Raises:
         ParameterError: as ``select_cells``.
     """
-    area = _project(_read_area(aoi), tile.crs, aoi)
-    left, top = tile.left, tile.top
-    whole = shapely.box(left, top - tile.height, left + tile.width, top)
-    if not _touched(area, np.array([whole])).any():
-        raise _outside(area, tile, aoi)
-    return shapely.intersection(area, whole)
+    layers = _read_area(aoi)
+    parts = []
+    for layer in layers:
+        placement = Placement(layer.crs, tile)
+        given = layer.geometry.to_numpy()
+        parts += [placement.of(part) for part in given[~(layer.isna() | layer.is_empty)]]
+    area = shapely.union_all(parts)
+    left, bottom, right, top = tile.bounds
+    whole = shapely.box(left, bottom, right, top)
+    if area.is_empty or not _touched(area, np.array([whole])).any():
+        raise _outside(layers, tile, aoi)
+    return area
 
 
 def _touched(area: BaseGeometry, boxes: NDArray[Any]) -> NDArray[np.bool_]:
@@ -118,65 +120,57 @@ def _touched(area: BaseGeometry, boxes: NDArray[Any]) -> NDArray[np.bool_]:
     return touched
 
 
-def _outside(area: BaseGeometry, tile: Extent, aoi: Path | str) -> ParameterError:
-    left, bottom, right, top = (round(v) for v in area.bounds)
+def _outside(layers: Sequence[Any], tile: Extent, aoi: Path | str) -> ParameterError:
+    boxes = ", ".join(
+        "x {:.6g}..{:.6g}, y {:.6g}..{:.6g} in {}".format(*box[[0, 2, 1, 3]], layer.crs.name)
+        for layer in layers[:3]
+        for box in [layer.total_bounds]
+    )
+    left, bottom, right, top = tile.bounds
     return ParameterError(
         f"aoi {aoi}",
-        found=f"an area outside the scene: x {left}..{right}, y {bottom}..{top} in {tile.crs}",
-        expected=f"one that touches x {tile.left:.0f}..{tile.left + tile.width:.0f}, "
-        f"y {tile.top - tile.height:.0f}..{tile.top:.0f}",
+        found=f"an area outside the scene: {boxes}",
+        expected=f"one that touches x {left:.0f}..{right:.0f}, y {bottom:.0f}..{top:.0f} "
+        f"in {tile.crs}",
         remedy="Check its coordinates and CRS, or use the scene it lies in.",
     )
 
 
-def _read_area(aoi: Path | str) -> Any:
-    """The GeoSeries of a file's geometries, or of a box in degrees."""
+def _read_area(aoi: Path | str) -> list[Any]:
+    """The GeoSeries of a file's layers, or of a box in degrees; at least one geometry."""
     import geopandas  # takes a while: loaded where there is an area
 
     numbers = _numbers(str(aoi))
     if numbers is not None:
-        west, south, east, north = numbers
-        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-            raise ParameterError(
-                f"aoi {aoi}",
-                found="a box that is empty or not on the globe",
-                expected="west,south,east,north in degrees",
-                remedy="For other coordinates give a vector file.",
-            )
-        return geopandas.GeoSeries([shapely.box(*numbers)], crs="EPSG:4326")
-    if not Path(aoi).exists():
-        raise _unreadable(aoi, "no such file")
-    try:
-        series = geopandas.read_file(aoi, engine="pyogrio").geometry
-    except (DataSourceError, OSError, ValueError, AttributeError) as error:
-        raise _unreadable(aoi, error) from error
-    series = series[~(series.isna() | series.is_empty)]
-    if series.empty:
-        raise _unreadable(aoi, "no geometry")
-    if series.crs is None:
-        raise _unreadable(aoi, "no CRS")
-    return series
+        return [geopandas.GeoSeries(_boxes(aoi, *numbers), crs="EPSG:4326")]
+    layers = [
+        frame.geometry for frame in read_layers(Path(aoi), f"aoi {aoi}", attributes=False).values()
+    ]
+    if all((layer.isna() | layer.is_empty).all() for layer in layers):
+        raise ParameterError(
+            f"aoi {aoi}",
+            found="no geometry",
+            expected="a vector file with geometries, or west,south,east,north in degrees",
+            remedy="Give the file of the area.",
+        )
+    return layers
 
 
-def _project(series: Any, crs: str, aoi: Path | str) -> BaseGeometry:
-    longest = max(np.ptp(series.total_bounds[[0, 2]]), np.ptp(series.total_bounds[[1, 3]]))
-    if longest > 0:
-        series = series.segmentize(longest / _PIECES)
-    try:
-        projected = series.to_crs(crs)
-        # far from the zone a projection has no coordinates: such parts touch no scene
-        projected = projected[np.isfinite(projected.bounds.to_numpy()).all(axis=1)]
-        if projected.empty:
-            raise ParameterError(
-                f"aoi {aoi}",
-                found=f"an area outside the scene, too far away for {crs}",
-                expected="one that touches the scene",
-                remedy="Check its coordinates and CRS, or use the scene it lies in.",
-            )
-        area = shapely.union_all(shapely.make_valid(projected.to_numpy()))
-    except (ProjError, shapely.errors.GEOSException) as error:
-        raise _unreadable(aoi, error) from error
-    return area
+def _boxes(
+    aoi: Path | str, west: float, south: float, east: float, north: float
+) -> list[BaseGeometry]:
+    """The box, which may lie across the 180th meridian: 179,-17,-179,-16 or 179,-17,181,-16."""
+    if 0 < west <= 180 and -180 <= east < 0:
+        east += 360
+    inside = -360 <= west < east <= 360 and east - west <= 360 and -90 <= south < north <= 90
+    if not inside:
+        raise ParameterError(
+            f"aoi {aoi}",
+            found="a box that is empty or not on the globe",
+            expected="west,south,east,north in degrees",
+            remedy="For other coordinates give a vector file.",
+        )
+    return [shapely.box(west, south, east, north)]
 
 
 def _numbers(text: str) -> tuple[float, float, float, float] | None:
@@ -188,15 +182,6 @@ def _numbers(text: str) -> tuple[float, float, float, float] | None:
     except ValueError:
         return None
     return west, south, east, north
-
-
-def _unreadable(aoi: Path | str, found: object) -> ParameterError:
-    return ParameterError(
-        f"aoi {aoi}",
-        found=found,
-        expected="a vector file with geometries and a CRS, or west,south,east,north in degrees",
-        remedy="Check the path; QGIS can save any layer as a GeoPackage.",
-    )
 
 
 def _aligned(start: float, end: float, extent: int) -> tuple[int, int]:

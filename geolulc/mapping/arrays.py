@@ -88,7 +88,7 @@ def to_data_array(landcover_map: LandCoverMap) -> xarray.DataArray:
         coords=coordinates,
         name="probability",
         attrs={
-            "nomenclature": header.nomenclature,
+            "nomenclature": header.nomenclature.id,
             **{f"scene_{key}": value for key, value in header.scene.items()},
             **{f"model_{key}": value for key, value in header.model.items()},
         },

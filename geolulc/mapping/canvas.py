@@ -54,6 +54,18 @@ class Canvas:
         """The sums (class, rows, columns) of rows ``first`` to ``last`` (exclusive); a view."""
         return self._sums[:, first - self._first : last - self._first]
 
+    def reached(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Where a window added: bool (rows, columns) of rows ``first`` to ``last``."""
+        if self._weights is None:
+            raise ValueError("a canvas without weights does not know")
+        found = np.zeros((last - first, self._weights.shape[1]), bool)
+        top, bottom = max(first, self._first), min(last, self._first + len(self._weights))
+        if top < bottom:
+            found[top - first : bottom - first] = (
+                self._weights[top - self._first : bottom - self._first] > 0
+            )
+        return found
+
     def means(self, first: int, last: int) -> NDArray[np.float32]:
         """The sums of some rows divided by their weights; NaN where no window added.
 

@@ -38,6 +38,8 @@ _MOST_ROWS: Final = 128
 _PIXEL: Final = PIXEL_SIZES[0]
 #: Steps of a sum of pixels that are one step of a map's probabilities.
 _STEP: Final = ONE // FULL
+#: Of a pixel's windows, whose weights add up to one: beyond what rounding takes.
+_FULL_SUM: Final = 0.99
 #: Rows of 10 m that leave at once, a multiple of 6: 10 MB of a tile with 19 classes.
 _ROWS: Final = 24
 
@@ -55,6 +57,10 @@ class Task:
     place: Callable[[Any], None] | None = None
     work: Callable[[], Any] | None = None
     complete: int | None = None
+
+
+#: Of a map whose model saw a computed top of the atmosphere.
+_COMPUTED: Final = {"input": "top of the atmosphere, computed from Level-2A"}
 
 
 class PatchCells:
@@ -208,7 +214,11 @@ class PatchCells:
             valid, clear = self._shares(rows)
             known = self._wanted[rows] & (valid > 0) & (valid >= self._options.min_valid)
             probabilities[:, ~known] = np.nan
-            yield MapBlock(self._next, 0, probabilities, valid, clear)
+            overflown = 0
+            if self._ensemble.overflows:
+                computed = known & self._canvas.reached(self._next, last)
+                overflown = int((computed & np.isnan(probabilities).any(axis=0)).sum())
+            yield MapBlock(self._next, 0, probabilities, valid, clear, overflown=overflown)
             self._next = last
 
     def _shares(self, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -286,6 +296,7 @@ class PixelCells:
     ) -> None:
         self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
         self.windows = ensemble.windows(product.grid)
+        self._air = ensemble.air_over(product)
         self._area = Area.of(product.grid, options.aoi)
         self.selected = self._area.select(self.windows)
         grid = self._area.grid(options.resolution or _PIXEL)
@@ -295,7 +306,7 @@ class PixelCells:
             nomenclature=ensemble.nomenclature,
             exclusive=True,
             scene=product.scene,
-            model=ensemble.origin,
+            model=ensemble.origin if self._air is None else {**ensemble.origin, **_COMPUTED},
             masked_scl=options.mask_scl if product.scl_file is not None else (),
         )
         self._offsets = ensemble.offsets(product.offsets)
@@ -333,7 +344,7 @@ class PixelCells:
             batch = columns[start : start + self._batch_size]
             windows = [cut(strip.dn, self.windows, row, column) for column in batch]
             work = partial(
-                self._ensemble.weighted, windows, self._offsets, self.windows, row, batch
+                self._ensemble.weighted, windows, self._offsets, self.windows, row, batch, self._air
             )
             yield Task(partial(self._place, row, batch), work)
         end = support.stop
@@ -395,10 +406,16 @@ class PixelCells:
         if self._factor > 1:
             sums, mask = _coarser(sums, mask, self._factor, self._options.min_valid)
         mask = mask & self._area.mask(self.header.grid, row, row + mask.shape[0])
+        overflown = 0
+        if self._ensemble.overflows:
+            # of a pixel, a window that said nothing leaves a part of the sum out
+            full = sums.sum(axis=0, dtype=np.float32) > _FULL_SUM * ONE
+            overflown = int((mask & ~full).sum())
+            mask = mask & full
         if shares:
             share = sums * np.float32(1 / ONE)
             share[:, ~mask] = np.nan
-            return MapBlock(row, 0, share)
+            return MapBlock(row, 0, share, overflown=overflown)
         if sums.dtype == np.uint16:
             steps = sums + np.uint16(_STEP // 2)
             steps //= np.uint16(_STEP)
@@ -407,7 +424,7 @@ class PixelCells:
             codes = np.rint(sums * np.float32(1 / _STEP)).astype(np.uint8)
         if not mask.all():
             codes[:, ~mask] = NODATA
-        return MapBlock(row, 0, codes)
+        return MapBlock(row, 0, codes, overflown=overflown)
 
 
 #: The cells of a map of one scene, and the windows that say something of them.

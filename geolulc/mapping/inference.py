@@ -41,6 +41,7 @@ class Ensemble:
         classes: names, in the order of the first model.
         thresholds: means of the models' thresholds.
         patch_size: metres.
+        overflows: whether a logit was too large for float32 once; it is NaN then.
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class Ensemble:
             if set(model.net.classes) != set(first.classes):
                 raise ParameterError(
                     f"model {model.name}",
-                    found=f"{len(model.net.classes)} classes ({model.net.nomenclature})",
-                    expected=f"the classes of {models[0].name} ({first.nomenclature})",
+                    found=f"{len(model.net.classes)} classes ({model.net.nomenclature.id})",
+                    expected=f"the classes of {models[0].name} ({first.nomenclature.id})",
                     remedy="Average models of the same classes.",
                 )
             if model.net.patch_size != first.patch_size:
@@ -86,6 +87,7 @@ class Ensemble:
             for i in range(len(first.classes))
         )
         self.device = device
+        self.overflows = False
         self._dtype = dtype
         self._models = models
         self._turns = range(8) if test_time_augmentation else range(1)
@@ -215,12 +217,18 @@ class Ensemble:
         return torch.cat([self._classify(classify, part) for part in parts])
 
     def _finite(self, logits: Callable[[], Tensor]) -> Tensor:
-        """``logits()`` in the type chosen, or in float32 where that cannot hold a value."""
+        """``logits()`` in the type chosen, or in float32 where that cannot hold a value.
+
+        What float32 cannot hold either is NaN: of infinity, a probability would be made.
+        """
         with autocast(self._dtype, self.device):
             found = logits().float()
         if self._dtype is not None and not bool(torch.isfinite(found).all()):
             _LOG.warning("a value is too large for %s: in float32 again", self._dtype)
-            return logits()
+            found = logits()
+        if not bool(torch.isfinite(found).all()):
+            self.overflows = True
+            return torch.where(torch.isfinite(found), found, torch.nan)
         return found
 
 

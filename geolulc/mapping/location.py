@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -70,11 +71,13 @@ class LocatedEnsemble(Ensemble):
             self._pairs(), self._models, self._orders, strips, self._grids, strict=True
         ):
             patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
-            found = model.calibration.logits(evidence(finer or net, *patches), axis=1)[:, order]
+            told = self._finite(partial(evidence, finer or net, *patches))
+            found = model.calibration.logits(told, axis=1)[:, order]
             if finer is None:
                 logits = found.mean(dim=(2, 3))
             else:
-                logits = model.calibration.logits(net.classify(*patches))[:, order]
+                answer = self._finite(partial(net.classify, *patches))
+                logits = model.calibration.logits(answer)[:, order]
             down = _reading(row, places, spacing, found)
             for number, (patch, column) in enumerate(zip(found, columns, strict=True)):
                 across = _reading(column, places, spacing, found)

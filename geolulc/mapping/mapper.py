@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.errors import ParameterError
+from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 from geolulc.mapping.cells import Cells, InnerCells, PatchCells, PixelCells
 from geolulc.mapping.inference import Ensemble, inference_type
@@ -94,7 +94,19 @@ class Mapper:
         )
 
     def open(self, product: Product, selected: NDArray[np.bool_] | None = None) -> Run:
-        """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``."""
+        """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``.
+
+        Raises:
+            ProductError: it is of another processing level than the models were trained on.
+        """
+        for model in self.models:
+            if not can_see(model, product):
+                raise ProductError(
+                    product.path,
+                    found=f"a Level-{product.level[1:]} product",
+                    expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
+                    remedy="Map that product of the scene, or use a model of this level.",
+                )
         return Run(
             self._cells(product, selected),
             product,
@@ -117,6 +129,13 @@ class Mapper:
             shared=self.shares,
             selected=selected,
         )
+
+
+def can_see(model: Model, product: Product) -> bool:
+    """Whether a model was trained on products of this level, or the difference can be computed."""
+    levels = model.net.level, product.level
+    computed = model.net.task == "pixel" and product.sun_zenith is not None
+    return levels[0] == levels[1] or (computed and levels == ("L1C", "L2A"))
 
 
 def _batch_size(device: torch.device, threads: int) -> int:

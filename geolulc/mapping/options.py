@@ -14,6 +14,7 @@ from geolulc.grid import ALIGNMENT, LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 MASKED_SCL: Final = (0, 1, 3, 8, 9, 10)
 OVERLAPS: Final = ("exact", "shared")
 RUNTIMES: Final = ("torch", "onnx")
+_MOST: Final = {"threads": 1024, "batch_size": 1_000_000}
 PRECISIONS: Final = ("auto", "float32", "fp16", "bf16")
 
 
@@ -26,8 +27,9 @@ class MapOptions:
         resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
             answers are then placed inside their patches; None: a cell for each patch, or 10.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
-        aoi: only cells that this touches: a vector file of any geometry and CRS, or
-            "west,south,east,north" in degrees; None: the whole scene.
+        aoi: only cells that this touches: a vector file in any CRS (all layers that hold
+            polygons; where none does, points and lines), or "west,south,east,north" in degrees;
+            None: the whole scene.
         mask_scl: codes of the scene classification that are not clear; empty: do not read it.
         overlap: "exact": every patch by itself; "shared": where patches overlap, their
             convolutions are computed once.
@@ -112,13 +114,13 @@ class MapOptions:
                 expected="float32 there",
                 remedy="Leave it out, or use --runtime torch.",
             )
-        for name in ("threads", "batch_size"):
+        for name in _MOST:
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and not 1 <= value <= _MOST[name]:
                 raise ParameterError(
                     name.replace("_", "-"),
                     found=value,
-                    expected="at least 1",
+                    expected=f"1 to {_MOST[name]}",
                     remedy="Leave it out for what suits the machine.",
                 )
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from geolulc.errors import CheckpointError
 from geolulc.mapping.cells import Cells, Task
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
@@ -24,6 +25,8 @@ from geolulc.progress import Progress
 _LOG: Final = logging.getLogger(__name__)
 #: Inference comes before decoding: it frees the memory that decoding ahead takes.
 INFERENCE: Final = 0
+#: Share of the cells with data that a model's numbers may be too large for.
+_MOST_OVERFLOWN: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,40 @@ class Run:
             progress: called with (windows done, windows in all).
             when_decoded: called when there is nothing left to decode.
             shares: probabilities are float32 in all maps; else those of pixels are steps of 1/250.
+
+        Raises:
+            CheckpointError: at the end, where the model's numbers were too large in most cells.
         """
-        empty = True
+        mapped = overflown = 0
         for block in self._blocks(progress, when_decoded, shares=shares):
-            empty = empty and _is_empty(block)
+            mapped += _count_mapped(block)
+            overflown += block.overflown
             yield block
-        if empty:
+        if overflown:
+            self._tell_overflow(overflown, overflown / (mapped + overflown))
+        elif not mapped:
             unit = self.header.unit.one
             _LOG.warning("%s: no %s has enough data, the map is empty", self.product.name, unit)
+
+    def _tell_overflow(self, overflown: int, share: float) -> None:
+        model, units = self.header.model.get("name", "the model"), self.header.unit.many
+        if share > _MOST_OVERFLOWN:
+            raise CheckpointError(
+                f"model {model}",
+                found=f"numbers that float32 cannot hold in {share:.1%} of the {units} of "
+                f"{self.product.name}",
+                expected=f"at most {_MOST_OVERFLOWN:.0%}",
+                remedy="Its weights are damaged or its training diverged: use another model.",
+            )
+        _LOG.warning(
+            "%s: numbers of %s are too large for float32 in %d %s, %.1f %% of those with data: "
+            "these have no data in the map",
+            self.product.name,
+            model,
+            overflown,
+            units,
+            100 * share,
+        )
 
     def _blocks(
         self,
@@ -163,7 +192,7 @@ class Run:
         return self._networks.submit(INFERENCE, what, task.work)
 
 
-def _is_empty(block: MapBlock) -> bool:
-    """Whether no cell of a block has data."""
+def _count_mapped(block: MapBlock) -> int:
+    """How many cells of a block have data."""
     first = block.probabilities[0]
-    return bool((first == NODATA).all() if first.dtype == np.uint8 else np.isnan(first).all())
+    return int(np.count_nonzero(first != NODATA if first.dtype == np.uint8 else ~np.isnan(first)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,7 +18,10 @@ from geolulc.mapping.inference import Ensemble, turned
 from geolulc.mapping.windows import WindowGrid
 from geolulc.maps.encoding import FULL
 from geolulc.nets import Model
+from geolulc.products import Product
+from geolulc.products.atmosphere import USUAL_AEROSOL, Air, air_of
 
+_LOG: Final = logging.getLogger(__name__)
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
 #: Four windows meet at most, each rounded to half a step.
 ONE: Final = 260 * FULL
@@ -33,6 +37,20 @@ class WindowEnsemble(Ensemble):
         multiple = math.lcm(*(m.net.pixel_multiple for m in self._models))
         return WindowGrid.of_network(tile, multiple, max(m.net.margin for m in self._models))
 
+    def air_over(self, product: Product) -> Mapping[str, Air] | None:
+        """The air between a Level-2A product and models of Level-1C; None where none is needed."""
+        net = self._models[0].net
+        if net.level == product.level or product.sun_zenith is None:
+            return None
+        _LOG.warning(
+            "%s was trained on Level-1C: the top of the atmosphere is computed from Level-2A "
+            "(sun %.0f° from the zenith, an assumed aerosol optical depth of %g)",
+            self.origin["name"],
+            product.sun_zenith,
+            USUAL_AEROSOL,
+        )
+        return air_of(tuple(b for names in net.bands.values() for b in names), product.sun_zenith)
+
     @torch.inference_mode()
     def weighted(
         self,
@@ -41,6 +59,7 @@ class WindowEnsemble(Ensemble):
         grid: WindowGrid,
         row: int,
         columns: Sequence[int],
+        air: Mapping[str, Air] | None = None,
     ) -> list[NDArray[np.uint16]]:
         """Probabilities of some windows of a row, times their weights, in steps of ``ONE``.
 
@@ -49,10 +68,12 @@ class WindowEnsemble(Ensemble):
             offsets: what ``offsets`` gives.
             grid: where windows are.
             row, columns: of the windows.
+            air: what ``air_over`` gives.
 
         Returns:
             For each window uint16 (classes, rows, columns) of the pixels in its ``support``:
-            ``ONE`` is a probability of 1 with a weight of 1.
+            ``ONE`` is a probability of 1 with a weight of 1. 0 in all classes where a logit is
+            NaN.
         """
         passes = len(self._nets) * len(self._turns)
         classes = len(self.classes)
@@ -62,11 +83,18 @@ class WindowEnsemble(Ensemble):
             self._nets, self._models, self._orders, zip(*windows, strict=True), strict=True
         ):
             groups = [torch.stack(x) for x in zip(*seen, strict=True)]
+            if air is not None:
+                groups = [
+                    torch.stack([air[b].seen(x[:, i]) for i, b in enumerate(names)], dim=1)
+                    if names
+                    else x
+                    for x, names in zip(groups, model.net.bands.values(), strict=True)
+                ]
             classify = partial(net.classify, border=grid.border)
             for turn in self._turns:
                 logits = self._classify(classify, [turned(x, turn) for x in groups])
                 for window, total in zip(turned_back(logits, turn), sums, strict=True):
-                    total.add(model, window, order)
+                    total.add(model, window, order, overflows=self.overflows)
         return [total.steps for total in sums]
 
 
@@ -97,8 +125,11 @@ class _Sum:
         self._total = torch.zeros(shape, device=device) if passes > 1 else None
         self._missing = passes
 
-    def add(self, model: Model, logits: Tensor, order: list[int]) -> None:
-        """Add the classes of a window without its border (classes, rows, columns), in ``order``."""
+    def add(self, model: Model, logits: Tensor, order: list[int], *, overflows: bool) -> None:
+        """Add the classes of a window without its border (classes, rows, columns), in ``order``.
+
+        ``overflows``: some logits may be NaN.
+        """
         self._missing -= 1
         logits = logits[(..., *self._inside)]
         rows = len(self._weights)
@@ -112,6 +143,8 @@ class _Sum:
             if self._total is not None:
                 found = self._total[:, at].add_(found)
             if not self._missing:
+                if overflows:
+                    found = found.nan_to_num(0.0)
                 self.steps[:, at] = found.mul_(self._weights[at]).add_(0.5).cpu().numpy()
 
 

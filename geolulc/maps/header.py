@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geolulc.grid import Extent, Grid
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.unit import CELLS, PIXELS, MapUnit
-from geolulc.nomenclature import LandCoverClass, nomenclature
+from geolulc.nomenclature import Codes, LandCoverClass, Nomenclature
 
 #: Presence threshold of a map whose model brings none.
 DEFAULT_THRESHOLD = 0.5
@@ -31,7 +31,7 @@ class MapHeader:
     Attributes:
         grid: where the cells are.
         classes: names, in the order of a block's probabilities, as in ``nomenclature``.
-        nomenclature: "ben19" or "clc43".
+        nomenclature: the classes, with codes and colours.
         exclusive: a cell has one class, and its probabilities add up to 1; False: each class may
             be present or not.
         patch_size: side in metres of the ground that a network saw of a cell; None for pixels,
@@ -45,7 +45,7 @@ class MapHeader:
 
     grid: Grid
     classes: tuple[str, ...]
-    nomenclature: str
+    nomenclature: Nomenclature
     exclusive: bool = False
     patch_size: int | None = None
     thresholds: tuple[float, ...] = ()
@@ -65,13 +65,25 @@ class MapHeader:
     @property
     def land_cover(self) -> tuple[LandCoverClass, ...]:
         """The classes with code and colour, in the order of the probabilities."""
-        names = nomenclature(self.nomenclature)
-        return tuple(names[name] for name in self.classes)
+        return self.nomenclature.only(self.classes).classes
 
     @property
-    def codes(self) -> NDArray[np.uint8]:
-        """uint8 (class,): the codes of the classes."""
-        return np.array([c.code for c in self.land_cover], np.uint8)
+    def codes(self) -> Codes:
+        """uint8 or uint16 (class,): the codes of the classes."""
+        return np.array([c.code for c in self.land_cover], self.nomenclature.code_type)
+
+    @property
+    def no_class(self) -> int:
+        """The value of cells without data in rasters of codes; no class has it as its code."""
+        return self.nomenclature.nodata
+
+    @property
+    def positions(self) -> NDArray[np.intp]:
+        """intp (value,): the position in ``classes`` of each value of a raster of codes, or -1."""
+        codes = self.codes
+        positions = np.full(np.iinfo(codes.dtype).max + 1, -1, np.intp)
+        positions[codes] = range(len(codes))
+        return positions
 
     @property
     def presence_thresholds(self) -> NDArray[np.float32]:
@@ -107,6 +119,7 @@ class MapBlock:
         count: uint16 (rows, columns): observations in a mosaic; None in the map of a scene.
         agreement: float32 (class, rows, columns): agreement of the observations on each class,
             NaN where there is one or none; None where it is not known.
+        overflown: how many of its cells have no data because a network's numbers were too large.
     """
 
     row: int
@@ -116,6 +129,7 @@ class MapBlock:
     clear: NDArray[np.float32] | None = None
     count: NDArray[np.uint16] | None = None
     agreement: NDArray[np.float32] | None = None
+    overflown: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -129,9 +143,13 @@ class MapBlock:
         return ENCODINGS[self.probabilities.dtype.name].decode(self.probabilities)
 
     def part(self, rows: slice) -> MapBlock:
-        """The rows of the block from ``rows.start`` to ``rows.stop``."""
+        """The rows of the block from ``rows.start`` to ``rows.stop``.
+
+        ``overflown`` is known of the block alone, and goes with its first rows.
+        """
         layers = {name: layer[..., rows, :] for name, layer in self._layers.items()}
-        return MapBlock(self.row + rows.start, self.column, **layers)
+        overflown = 0 if rows.start else self.overflown
+        return MapBlock(self.row + rows.start, self.column, **layers, overflown=overflown)
 
     @property
     def _layers(self) -> dict[str, NDArray[Any]]:
@@ -148,7 +166,8 @@ def join_rows(blocks: Sequence[MapBlock]) -> MapBlock:
         name: np.concatenate([getattr(block, name) for block in blocks], axis=-2)
         for name in first._layers
     }
-    return MapBlock(first.row, first.column, **layers)
+    overflown = sum(block.overflown for block in blocks)
+    return MapBlock(first.row, first.column, **layers, overflown=overflown)
 
 
 @dataclass(frozen=True)

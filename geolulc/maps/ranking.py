@@ -11,14 +11,10 @@ from numpy.typing import NDArray
 
 from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import MapHeader
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import Codes
 
 #: Presence of a class in a cell without data.
 NO_PRESENCE: Final = 255
-#: Bits of a key that hold the position of a class, below the 8 of its probability; and the last
-#: position.
-_CLASS_BITS: Final = 8
-_LAST: Final = 2**_CLASS_BITS - 1
 #: Cells ranked at a time: their keys stay in the processor's cache.
 _AT_ONCE: Final = 2**16
 
@@ -28,19 +24,21 @@ class Ranked:
     """The classes of the cells of a block, the most probable first.
 
     Attributes:
-        index: uint8 (rank, rows, columns): position of the class in the map's order; of equal
+        index: uint8, or uint16 of more than 256 classes (rank, rows, columns): position of the
+            class in the map's order; of equal
             probabilities the first in that order comes first. Without data it means nothing.
         probabilities: (rank, rows, columns), encoded as those of the block.
         mapped: bool (rows, columns): cells that have data.
     """
 
-    index: NDArray[np.uint8]
+    index: NDArray[np.unsignedinteger[Any]]
     probabilities: NDArray[np.float32] | NDArray[np.uint8]
     mapped: NDArray[np.bool_]
 
-    def dominant(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (rows, columns): code of the most probable class; 0 without data."""
-        return np.where(self.mapped, codes[self.index[0]], np.uint8(NO_CLASS))
+    def dominant(self, header: MapHeader) -> Codes:
+        """(rows, columns): code of the most probable class; ``header.no_class`` without data."""
+        codes = header.codes
+        return np.where(self.mapped, codes[self.index[0]], codes.dtype.type(header.no_class))
 
     @property
     def margin(self) -> NDArray[np.float32]:
@@ -57,17 +55,15 @@ def rank_classes(probabilities: NDArray[np.float32] | NDArray[np.uint8], depth: 
     """The ``depth`` most probable classes of each cell, or all where there are fewer.
 
     Args:
-        probabilities: (class, rows, columns), as in ``MapBlock``; up to 256 classes.
+        probabilities: (class, rows, columns), as in ``MapBlock``.
         depth: how many.
 
     Raises:
-        ValueError: more than 256 classes, or a uint8 value between 250 and 255.
+        ValueError: a uint8 value between 250 and 255.
     """
     count, rows, columns = probabilities.shape
-    if count > _LAST + 1:
-        raise ValueError(f"{count} classes, more than {_LAST + 1}")
     depth = min(depth, count)
-    index = np.empty((depth, rows, columns), np.uint8)
+    index = np.empty((depth, rows, columns), np.min_scalar_type(count - 1))
     highest = np.empty((depth, rows, columns), probabilities.dtype)
     step = max(1, _AT_ONCE // columns)
     rank: Any = _rank_steps if probabilities.dtype == np.uint8 else _rank_shares
@@ -84,29 +80,35 @@ def rank_classes(probabilities: NDArray[np.float32] | NDArray[np.uint8], depth: 
 
 
 def _rank_steps(
-    probabilities: NDArray[np.uint8], index: NDArray[np.uint8], highest: NDArray[np.uint8]
+    probabilities: NDArray[np.uint8],
+    index: NDArray[np.unsignedinteger[Any]],
+    highest: NDArray[np.uint8],
 ) -> None:
     """Fill ``index`` and ``highest``: each key holds a probability and, below it, a class.
 
     Minima and maxima then sort both at once.
     """
-    shape = probabilities.shape[1:]
-    best = [np.zeros(shape, np.uint16) for _ in index]
-    key, higher = np.empty(shape, np.uint16), np.empty(shape, np.uint16)
+    shape, last = probabilities.shape[1:], np.iinfo(index.dtype).max
+    bits = 8 * index.dtype.itemsize
+    dtype: Any = np.uint16 if bits == 8 else np.uint32
+    best = [np.zeros(shape, dtype) for _ in index]
+    key, higher = np.empty(shape, dtype), np.empty(shape, dtype)
     for i, p in enumerate(probabilities):
-        np.left_shift(p, _CLASS_BITS, out=key, dtype=np.uint16)
-        key |= np.uint16(_LAST - i)
+        np.left_shift(p, bits, out=key, dtype=dtype)
+        key |= dtype(last - i)
         for rank in range(len(best)):
             np.maximum(best[rank], key, out=higher)
             np.minimum(best[rank], key, out=key)
             best[rank], higher = higher, best[rank]
     for rank, keys in enumerate(best):
-        np.subtract(_LAST, keys & _LAST, out=index[rank], casting="unsafe")
-        np.right_shift(keys, _CLASS_BITS, out=highest[rank], casting="unsafe")
+        np.subtract(last, keys & last, out=index[rank], casting="unsafe")
+        np.right_shift(keys, bits, out=highest[rank], casting="unsafe")
 
 
 def _rank_shares(
-    probabilities: NDArray[np.float32], index: NDArray[np.uint8], highest: NDArray[np.float32]
+    probabilities: NDArray[np.float32],
+    index: NDArray[np.unsignedinteger[Any]],
+    highest: NDArray[np.float32],
 ) -> None:
     mapped = np.isfinite(probabilities).all(axis=0)
     left = np.where(mapped, probabilities, np.float32(-1))

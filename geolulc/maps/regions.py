@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from geolulc.nomenclature import Codes
+
 #: Rows labelled together.
 _ROWS: Final = 512
 
@@ -27,15 +29,15 @@ class Regions:
     """The regions of a raster, in the order of their first cells; those of code 0 too.
 
     Attributes:
-        codes: uint8 (rows, columns): the raster.
-        code: uint8 (region,): the code of each region.
+        codes: uint8 or uint16 (rows, columns): the raster.
+        code: of the same type (region,): the code of each region.
         cells: int64 (region,): the number of its cells.
         of_run: int32 (run,): the region of each run, row by row.
         first_run: int64 (row + 1,): the run with which each row starts.
     """
 
-    codes: NDArray[np.uint8]
-    code: NDArray[np.uint8]
+    codes: Codes
+    code: Codes
     cells: NDArray[np.int64]
     of_run: NDArray[np.int32]
     first_run: NDArray[np.int64]
@@ -69,22 +71,22 @@ class Regions:
             found.append(distinct_pairs(of_run[above], of_run[below]))
         return distinct_pairs(*np.concatenate(found).T)
 
-    def recode(self, code: NDArray[np.uint8]) -> None:
+    def recode(self, code: Codes) -> None:
         """Write a new ``code`` (region,) into ``codes``; the regions are then out of date."""
         for row, part in _parts(self.codes):
             of_run = self.of_run[self.first_run[row] : self.first_run[row + len(part)]]
             part[:] = np.repeat(code[of_run], _lengths(_starts(part))).reshape(part.shape)
 
 
-def find_regions(codes: NDArray[np.uint8]) -> Regions:
-    """The regions of ``codes``: uint8 (rows, columns).
+def find_regions(codes: Codes) -> Regions:
+    """The regions of ``codes``: (rows, columns).
 
     Parts of some hundred rows are labelled one by one, then joined where they touch.
     """
     runs_of_row: list[NDArray[np.int64]] = []
     labels: list[NDArray[np.int32]] = []
     cells: list[NDArray[np.int64]] = []
-    code: list[NDArray[np.uint8]] = []
+    code: list[Codes] = []
     touching: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
     total = 0
     above = np.zeros(0, np.int64)
@@ -92,7 +94,7 @@ def find_regions(codes: NDArray[np.uint8]) -> Regions:
         starts = _starts(part)
         runs = _runs(starts)
         count, of_run = _components(part, runs, starts)
-        values = np.zeros(count, np.uint8)
+        values = np.zeros(count, codes.dtype)
         values[of_run] = part[starts]
         runs_of_row.append(starts.sum(axis=1))
         labels.append((of_run + total).astype(np.int32))
@@ -106,7 +108,7 @@ def find_regions(codes: NDArray[np.uint8]) -> Regions:
     pairs = np.unique(np.concatenate(touching), axis=0)
     count, joined = graph_components(pairs[:, 0], pairs[:, 1], total)
     sizes = np.bincount(joined, weights=np.concatenate(cells), minlength=count)
-    of_region = np.zeros(count, np.uint8)
+    of_region = np.zeros(count, codes.dtype)
     of_region[joined] = np.concatenate(code)
     of_run = np.concatenate([joined[part] for part in labels])
     first_run = np.concatenate([[0], np.cumsum(np.concatenate(runs_of_row))])
@@ -135,7 +137,7 @@ def distinct_pairs(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int
 
 
 def _components(
-    codes: NDArray[np.uint8], runs: NDArray[np.int32], starts: NDArray[np.bool_]
+    codes: Codes, runs: NDArray[np.int32], starts: NDArray[np.bool_]
 ) -> tuple[int, NDArray[np.int32]]:
     """Number of regions of some rows, and the region of each run."""
     touching = codes[:-1] == codes[1:]
@@ -144,12 +146,12 @@ def _components(
     return graph_components(runs[:-1][touching], runs[1:][touching], int(runs[-1, -1]) + 1)
 
 
-def _parts(codes: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _parts(codes: Codes) -> Iterator[tuple[int, Codes]]:
     for row in range(0, len(codes), _ROWS):
         yield row, codes[row : row + _ROWS]
 
 
-def _starts(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _starts(codes: Codes) -> NDArray[np.bool_]:
     """bool (rows, columns): cells with which a run starts."""
     starts = np.ones(codes.shape, np.bool_)
     np.not_equal(codes[:, 1:], codes[:, :-1], out=starts[:, 1:])

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.maps.regions import distinct_pairs, find_regions, graph_components
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import NO_CLASS, Codes
 
 
-def sieve(codes: NDArray[np.uint8], cells: int, start: int = 1) -> NDArray[np.int64]:
+def sieve(
+    codes: Codes, cells: int, start: int = 1, *, no_class: int = NO_CLASS
+) -> NDArray[np.int64]:
     """Let regions of fewer than ``cells`` cells go to their largest neighbour, in place.
 
     The smallest regions go first, then those below twice that size, and so on: speckle becomes
@@ -21,9 +23,10 @@ def sieve(codes: NDArray[np.uint8], cells: int, start: int = 1) -> NDArray[np.in
     number of regions.
 
     Args:
-        codes: uint8 (rows, columns); 0 = no data.
+        codes: uint8 or uint16 (rows, columns).
         cells: the minimum.
         start: no region is smaller than this, islands aside.
+        no_class: the code of cells without data.
 
     Returns:
         int64 (region,): the number of cells of each region that has a class.
@@ -31,7 +34,7 @@ def sieve(codes: NDArray[np.uint8], cells: int, start: int = 1) -> NDArray[np.in
     regions = find_regions(codes)
     pairs = regions.neighbours()
     graph = _Graph(
-        regions.code, regions.cells, pairs[(regions.code[pairs] != NO_CLASS).all(axis=1)]
+        regions.code, regions.cells, pairs[(regions.code[pairs] != no_class).all(axis=1)]
     )
     part_of = np.arange(len(regions.code), dtype=np.int32)
     size = start
@@ -40,20 +43,18 @@ def sieve(codes: NDArray[np.uint8], cells: int, start: int = 1) -> NDArray[np.in
         while (joined := graph.merge(size)) is not None:
             part_of = joined[part_of]
     regions.recode(graph.code[part_of])
-    return np.asarray(graph.size[graph.code != NO_CLASS], np.int64)
+    return np.asarray(graph.size[graph.code != no_class], np.int64)
 
 
 class _Graph:
     """Regions and their neighbours.
 
     Attributes:
-        code, size: uint8 and int64 (region,).
+        code, size: codes and int64 (region,).
         pairs: int32 (pairs, 2): regions with a class that touch, each pair once.
     """
 
-    def __init__(
-        self, code: NDArray[np.uint8], size: NDArray[np.int64], pairs: NDArray[np.int32]
-    ) -> None:
+    def __init__(self, code: Codes, size: NDArray[np.int64], pairs: NDArray[np.int32]) -> None:
         self.code, self.size, self.pairs = code, size, pairs
 
     def merge(self, cells: int) -> NDArray[np.int32] | None:
@@ -85,7 +86,7 @@ class _Graph:
         found, joined = graph_components(
             np.concatenate([np.arange(count), a[alike]]), np.concatenate([target, b[alike]]), count
         )
-        self.code = np.zeros(found, np.uint8)
+        self.code = np.zeros(found, code.dtype)
         self.code[joined] = code
         self.size = np.bincount(joined, weights=self.size, minlength=found).astype(np.int64)
         self.pairs = distinct_pairs(joined[a[~alike]], joined[b[~alike]])

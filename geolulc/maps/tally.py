@@ -62,6 +62,7 @@ class MapFigures:
         entropy: sum over the mapped cells.
         most_observations: of the cells of a mosaic; 0 for the map of a scene.
         unknown: mean share of probability that the files of a mosaic's maps do not hold.
+        overflown: cells without data because a network's numbers were too large.
     """
 
     cells: int = 0
@@ -74,6 +75,7 @@ class MapFigures:
     entropy: float = 0.0
     most_observations: int = 0
     unknown: float = 0.0
+    overflown: int = 0
 
     @property
     def mean_valid(self) -> float | None:
@@ -133,6 +135,7 @@ class Tally:
         self._half_clear = 0
         self._entropy = 0.0
         self._most_observations = 0
+        self._overflown = 0
         self._missing = 0  # steps of probability that the maps of a mosaic did not hold
 
     def add(self, block: MapBlock, ranked: Ranked) -> None:
@@ -148,6 +151,7 @@ class Tally:
         else:
             self._add_shares(block.shares, ranked, areas)
         self._add_quality(block, ranked)
+        self._overflown += block.overflown
 
     def _add_steps(
         self,
@@ -230,6 +234,7 @@ class Tally:
             entropy=doubt,
             most_observations=self._most_observations,
             unknown=self._missing / FULL / max(mapped, 1),
+            overflown=self._overflown,
         )
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geolulc.errors import ParameterError, one_line
+from geolulc.errors import ParameterError
 from geolulc.mosaics.blocks import Mosaic
 from geolulc.mosaics.collection import CollectionFile
 from geolulc.mosaics.grids import MosaicGrid, choose_grid
@@ -17,6 +17,7 @@ from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.writing import write_map
 from geolulc.progress import Progress
+from geolulc.safe_texts import one_line
 from geolulc.staging import claimed, require_free
 
 

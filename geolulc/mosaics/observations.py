@@ -27,7 +27,7 @@ from geolulc.grid import LOCATED_CELLS, Grid, MapGrid, TileGrid
 from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import MapHeader
 from geolulc.mosaics.sources import MapSource
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import Codes
 
 #: Metres inside a tile's edge where a network misses surroundings: the largest ``net.margin``.
 EDGE: Final = 660
@@ -153,11 +153,14 @@ class MapReader:
             values = raster.values(window)
             if source.beside == "top3":
                 depth = len(values) // 2
-                codes, ranked = values[:depth], values[depth:]
+                codes = values[:depth]
+                # 65535 of ranked 16-bit codes is 255 of 8
+                ranked = values[depth:].astype(np.uint8)
             else:
                 codes, ranked = self._file(source.path).values(window), values
             nothing = ranked[0] == NODATA
-            steps = self._placed(source, np.where(nothing, NO_CLASS, codes), ranked)
+            no_class = codes.dtype.type(source.header.no_class)
+            steps = self._placed(source, np.where(nothing, no_class, codes), ranked)
         if ((steps > FULL) & ~nothing).any():
             raise raster.damaged("probabilities outside 0 to 1")
         weight = edge_weights(source.header.grid, *window.toslices())
@@ -165,15 +168,16 @@ class MapReader:
         return Observation(steps, weight)
 
     def _placed(
-        self, source: MapSource, codes: NDArray[np.uint8], ranked: NDArray[np.uint8]
+        self, source: MapSource, codes: Codes, ranked: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         """The probabilities of ranked classes by class: uint8 (class, rows, columns).
 
         Those of classes that are not among the ranked ones are 0.
         """
-        place = np.full(256, -1, np.intp)
-        place[source.header.codes] = [self._classes.index(name) for name in source.header.classes]
-        place[NO_CLASS] = 0
+        header = source.header
+        place = header.positions
+        place[header.codes] = [self._classes.index(name) for name in header.classes]
+        place[header.no_class] = 0
         index = place[codes]
         if index.min(initial=0) < 0:
             raise self._file(source.path_beside).damaged("a code that is none of its classes")

@@ -15,6 +15,7 @@ from geolulc.analysis.map_file import MapFile, open_map, sibling
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.maps.header import MapHeader
 from geolulc.outputs.tags import MOSAIC
+from geolulc.text_files import TextFiles
 
 _RASTERS: Final = (".tif", ".tiff")
 #: Rasters beside the map.tif of a map of pixels that hold probabilities, the one that says most
@@ -22,6 +23,11 @@ _RASTERS: Final = (".tif", ".tiff")
 PROBABILITIES: Final = ("probabilities", "top3", "confidence")
 #: The raster beside the map.tif of a map of cells that holds their valid and clear shares.
 SHARES: Final = "uncertainty"
+_LISTS: Final = TextFiles(
+    OutputError,
+    "a map.tif of geolulc map, a folder of them, or a .txt that lists them",
+    "Leave it out, or give one of these.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +80,8 @@ def find_maps(paths: Sequence[Path]) -> list[Path]:
                 raise _unusable(path, "a folder without .tif")
             rasters += inside
         elif path.suffix.lower() == ".txt" and path.is_file():
-            try:
-                text = path.read_text(encoding="utf-8")
-            except UnicodeDecodeError:
-                raise _unusable(path, "a list that is not text") from None
-            lines = [line.strip() for line in text.splitlines()]
             # relative paths count from the list
-            rasters += [path.parent / line for line in lines if line and not line.startswith("#")]
+            rasters += [path.parent / line for line in _LISTS.paths(path)]
         elif path.suffix.lower() in _RASTERS:
             rasters.append(path)
         else:
@@ -206,11 +207,13 @@ def require_alike(sources: Sequence[MapSource], *, mixed_models: bool = False) -
     """``ParameterError`` that names the map whose classes, or model, differ from the first's."""
     first = sources[0]
     for source in sources[1:]:
-        if source.header.nomenclature != first.header.nomenclature:
-            raise _different(source, first, f"the nomenclature {source.header.nomenclature}")
+        if source.header.nomenclature.id != first.header.nomenclature.id:
+            raise _different(source, first, f"the nomenclature {source.header.nomenclature.id}")
         missing = set(first.header.classes) ^ set(source.header.classes)
         if missing:
             raise _different(source, first, f"other classes ({', '.join(sorted(missing))})")
+        if not source.header.nomenclature.agrees(first.header.nomenclature):
+            raise _different(source, first, "other codes of these classes")
     models = Counter(source.model for source in sources)
     if len(models) > 1 and not mixed_models:
         usual = models.most_common(1)[0][0]
@@ -228,7 +231,7 @@ def _different(source: MapSource, first: MapSource, found: str) -> GeolulcError:
     return ParameterError(
         source.path,
         found=found,
-        expected=f"the {len(header.classes)} classes of {header.nomenclature} in {first.path}",
+        expected=f"the {len(header.classes)} classes of {header.nomenclature.id} in {first.path}",
         remedy="Map all scenes with one model.",
     )
 
@@ -249,6 +252,6 @@ def _unusable(path: Path, found: str) -> GeolulcError:
     return OutputError(
         path,
         found=found,
-        expected="a map.tif of geolulc map, a folder of them, or a .txt that lists them",
-        remedy="Leave it out, or give one of these.",
+        expected=_LISTS.expected,
+        remedy=_LISTS.remedy,
     )

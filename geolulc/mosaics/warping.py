@@ -49,7 +49,7 @@ def warped(
         ) as dataset:
             dataset.write(layers)
         with (
-            memory.open() as dataset,
+            memory.open(driver="GTiff") as dataset,
             WarpedVRT(
                 dataset,
                 crs=block.extent.crs,

@@ -17,6 +17,7 @@ from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.backbones import PATCH_PIXELS, enlarges
 from geolulc.nets.config import NetConfig
+from geolulc.nets.dynamic_world import DynamicWorldFusion, require_dynamic_world
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.label_correlation import LabelCorrelation
@@ -26,13 +27,19 @@ from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pixel_fusions import PixelFusion, build_pixel_fusion
 from geolulc.nets.pretrained import start_from
 from geolulc.nets.shallow import ShallowFusion
+from geolulc.nomenclature import Nomenclature
+
+#: Where the resolutions meet, with all that follows.
+Fusion = (
+    EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion | DynamicWorldFusion
+)
 
 
 def build_net(
     config: NetConfig,
     *,
     classes: Sequence[str],
-    nomenclature: str,
+    nomenclature: Nomenclature | str,
     normalisation: Normalisation,
     patch_size: int = PATCH_SIZE,
     cooccurrence: NDArray[np.float64] | None = None,
@@ -44,7 +51,7 @@ def build_net(
     Args:
         config: the architecture.
         classes: class names, in the order of the logits.
-        nomenclature: where the names are from: "ben19" or "clc43".
+        nomenclature: the classes of these names, or the ``id`` of a built-in nomenclature.
         normalisation: mean and std of each band, of the train split.
         patch_size: side of a patch on the ground, in metres.
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
@@ -80,8 +87,11 @@ def build_net(
 
 def build_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
-) -> EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion:
+) -> Fusion:
     """The part that ``config.task`` and ``config.fusion`` name."""
+    if config.fusion == "dynamicworld":
+        require_dynamic_world(bands, num_classes)
+        return DynamicWorldFusion()
     if config.task == "pixel":
         return build_pixel_fusion(config, bands, num_classes)
     if config.fusion == "intermediate":

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from geolulc.errors import CheckpointError
-from geolulc.nets.checkpoint import read_settings
+from geolulc.nets.checkpoint import fetch_dynamic_world, read_settings
+from geolulc.nets.dynamic_world import NAME, fetched_dynamic_world
 from geolulc.nets.hub import cached_file, fetch_snapshot
 from geolulc.nets.published_encoders import ENCODERS, PREFIX, fetch_encoder, read_table
 from geolulc.nets.shipped import shipped_models
@@ -30,6 +31,10 @@ def list_models() -> list[dict[str, Any]]:
         row |= {"bands": sum(map(len, settings.bands.values())), "classes": len(settings.classes)}
         row |= {"megabytes": round(file.stat().st_size / 1e6, 1), "source": f"models/{name}.md"}
         rows.append(row | {"licence": str(settings.provenance.get("licence", _SEE_CARD))})
+    fetched = fetched_dynamic_world()
+    row = _row(NAME, "published", fetched if fetched.is_file() else None, "its own", task="pixel")
+    row |= {"bands": 9, "classes": 9, "megabytes": 0.9, "licence": "Apache-2.0"}
+    rows.append(row | {"source": "https://github.com/google/dynamicworld"})
     for name, model in PUBLISHED.items():
         cached = cached_file(name, WEIGHTS_NAME)
         row = _row(name, "published", cached, model["backbone"], task="patch")
@@ -92,6 +97,8 @@ def fetch_model(name: str) -> Path:
         return shipped_models()[name]
     if name.startswith(PREFIX):
         return fetch_encoder(name.removeprefix(PREFIX))
+    if name == NAME:
+        return fetch_dynamic_world()
     if name.count("/") != 1:
         raise _unknown(name)
     return fetch_snapshot(name, verify=True)

@@ -9,6 +9,7 @@ names and shapes of the tensors against a network that is built without memory f
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,13 @@ from torch import Tensor, nn
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
+from geolulc.nets.dynamic_world import NAME as DYNAMIC_WORLD
+from geolulc.nets.dynamic_world import (
+    download_dynamic_world,
+    fetched_dynamic_world,
+    find_dynamic_world,
+    load_dynamic_world,
+)
 from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
@@ -31,7 +39,8 @@ from geolulc.nets.safetensors_files import (
     read_tensors,
 )
 from geolulc.nets.snapshots import is_snapshot, load_snapshot
-from geolulc.staging import file_sha256, staged
+from geolulc.nets.tensor_bundles import DATA_FILE
+from geolulc.staging import explained, file_sha256, staged
 
 #: Name of the checkpoint in a run folder.
 CHECKPOINT_NAME: Final = "model.safetensors"
@@ -63,6 +72,7 @@ def save_checkpoint(
         for name, tensor in model.net.state_dict().items()
     }
     text = json.dumps(settings_of(model), allow_nan=False, sort_keys=True)
+    parse_settings(text)  # or nobody could load the file
     with staged([path], overwrite=overwrite) as (partial,):
         save_file(tensors, partial, metadata={METADATA_KEY: text})
 
@@ -72,7 +82,8 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
 
     Args:
         path: a ``*.safetensors`` file, a run's folder that holds ``model.safetensors``, the name
-            of a shipped model, the folder of a published BigEarthNet v2 model, or its name on
+            of a shipped model, the folder of a published BigEarthNet v2 model or of Dynamic World's
+            SavedModel ("…/model/forward"), or the name of one on
             the Hugging Face hub ("BIFOLD-BigEarthNetv2-0/resnet50-s2-v0.2.0", "hf://owner/name").
         band_order: for a published model whose name does not contain its version: see
             ``load_snapshot``.
@@ -81,6 +92,8 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
         CheckpointError: there is no such file, or it is not a sound checkpoint of geolulc.
     """
     file = find_checkpoint(path)
+    if file.name == DATA_FILE:
+        return load_dynamic_world(file.parent)
     if is_snapshot(file.parent) and METADATA_KEY not in read_header(file).metadata:
         return load_snapshot(file.parent, band_order=band_order)
     header = read_header(file)
@@ -106,6 +119,22 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
     )
 
 
+def fetch_dynamic_world() -> Path:
+    """Download the network of Dynamic World and keep it as a checkpoint; returns its path.
+
+    Raises:
+        CheckpointError: it cannot be downloaded.
+        OutputError: the cache cannot be written.
+    """
+    target = fetched_dynamic_world()
+    with explained(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="geolulc-") as folder:
+        model = load_dynamic_world(download_dynamic_world(Path(folder)))
+    save_checkpoint(target, model, overwrite=True)
+    return target
+
+
 def read_settings(file: Path) -> Settings:
     """The settings in the metadata of a checkpoint; ``CheckpointError`` if they are not sound."""
     with _explained(file):
@@ -119,6 +148,8 @@ def find_checkpoint(path: Path | str) -> Path:
     given = Path(path)
     if (published := hub_name(str(path))) is not None:
         return fetch_snapshot(published) / CHECKPOINT_NAME
+    if (variables := find_dynamic_world(given)) is not None:
+        return variables / DATA_FILE
     if given.is_dir():
         file = given / CHECKPOINT_NAME
         if file.is_file():
@@ -134,6 +165,15 @@ def find_checkpoint(path: Path | str) -> Path:
     shipped = find_shipped(str(path))
     if shipped is not None:
         return shipped
+    if str(path) == DYNAMIC_WORLD:
+        if (fetched := fetched_dynamic_world()).is_file():
+            return fetched
+        raise CheckpointError(
+            f"model {path}",
+            found="it is not on this machine yet",
+            expected="the published network of Dynamic World",
+            remedy=f"geolulc models fetch {path} downloads it (1 MB).",
+        )
     raise CheckpointError(
         given,
         found="no such file, folder or shipped model",
@@ -150,9 +190,10 @@ def _build(settings: Settings) -> LandCoverNet:
         build_fusion(config, settings.bands, len(settings.classes)),
         config=config,
         classes=settings.classes,
-        nomenclature=settings.nomenclature,
+        nomenclature=settings.land_cover,
         normalisation=settings.normalisation,
         patch_size=settings.patch_size,
+        level=settings.level,
         bands=settings.bands,
         label_correlation=build_label_correlation(config, len(settings.classes)),
         initialisation=settings.initialisation,

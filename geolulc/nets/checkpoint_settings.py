@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+    with_config,
+)
 from pydantic.dataclasses import dataclass
-from pydantic_core import from_json
+from pydantic_core import PydanticCustomError, from_json
+from typing_extensions import TypedDict
 
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.datasets.ground import Ground
@@ -17,7 +27,7 @@ from geolulc.nets.calibration import Calibration
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
-from geolulc.nomenclature import nomenclature
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.validated import explain
 
 #: Key of the text in the metadata of a safetensors file.
@@ -25,6 +35,39 @@ METADATA_KEY: Final = "geolulc"
 #: Version of the format; a reader refuses a higher one. Version 2 calibrates by class, and
 #: enlarges images for strides that do not pad.
 FORMAT_VERSION: Final = 2
+#: Characters of the text; those of a network of 43 classes have 20,000.
+_LONGEST_TEXT: Final = 1_000_000
+_DEEPEST: Final = 8
+#: Whole numbers beyond are not those of all readers of JSON.
+_LARGEST: Final = 2**53
+
+
+def _require_plain(value: Any, depth: int = 0) -> Any:
+    """JSON that every reader takes: it goes on into reports and STAC Items."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _require_plain(part, depth + 1)
+    if (
+        depth > _DEEPEST
+        or (isinstance(value, int) and abs(value) > _LARGEST)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
+        text = "text, and numbers within ±2^53, in lists and mappings of at most {levels} levels"
+        raise PydanticCustomError("plain", text, {"levels": _DEEPEST})
+    return value
+
+
+_Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+
+
+@with_config(ConfigDict(strict=True, extra="allow"))
+class Provenance(TypedDict, total=False):
+    """How a model came about; whatever else is told may be any plain JSON."""
+
+    train_patches: _Count
+    val_patches: _Count
+    train_positives: dict[str, _Count]
+    licence: str
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
@@ -36,30 +79,38 @@ class Settings:
     """
 
     version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)]
-    name: str
+    name: Annotated[str, Field(max_length=255)]
     config: NetConfig
     bands: dict[int, tuple[str, ...]]
     patch_size: Annotated[int, Field(ge=PATCH_SIZE, le=PATCH_SIZE)]
-    nomenclature: str
+    nomenclature: str | dict[str, Any]
     classes: tuple[str, ...]
     normalisation: Normalisation
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]]
-    temperature: Annotated[float, Field(gt=0)]
-    provenance: dict[str, Any]
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
+    provenance: Annotated[Provenance, AfterValidator(_require_plain)]
+    initialisation: Annotated[dict[str, Any], AfterValidator(_require_plain)] = Field(
+        default_factory=dict
+    )
     slopes: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     shifts: dict[str, float] = Field(default_factory=dict)
     training_ground: dict[str, str] = Field(default_factory=dict)
-    initialisation: dict[str, Any] = Field(default_factory=dict)
+    level: Literal["L1C", "L2A"] = "L2A"
 
     @model_validator(mode="after")
     def _require_network(self) -> Self:
+        if set(self.bands) != set(RESOLUTIONS):
+            raise _unsound(
+                "bands", list(self.bands), f"those of {', '.join(map(str, RESOLUTIONS))} m"
+            )
         for resolution in RESOLUTIONS:
-            names, allowed = self.bands.get(resolution), GROUPS[resolution]
-            if names is None or len(set(names)) != len(names) or not set(names) <= set(allowed):
+            names, allowed = self.bands[resolution], GROUPS[resolution]
+            if len(set(names)) != len(names) or not set(names) <= set(allowed):
                 raise _unsound(f"bands of {resolution} m", names, ", ".join(allowed))
         if not any(self.bands.values()):
             raise _unsound("bands", "none", "at least one band")
-        known = nomenclature(self.nomenclature)
+        self.normalisation.require(name for names in self.bands.values() for name in names)
+        known = self.land_cover
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
         for name in self.classes:
@@ -88,6 +139,11 @@ class Settings:
         )
         return Calibration(self.temperature, slopes, shifts)
 
+    @property
+    def land_cover(self) -> Nomenclature:
+        """The nomenclature; older files have the ``id`` of a built-in one."""
+        return nomenclature_of(self.nomenclature)
+
 
 _READER: Final = TypeAdapter(Settings)
 
@@ -101,7 +157,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         "config": net.config.as_mapping(),
         "bands": {str(r): list(names) for r, names in net.bands.items()},
         "patch_size": net.patch_size,
-        "nomenclature": net.nomenclature,
+        "nomenclature": net.nomenclature.as_mapping(),
         "classes": list(net.classes),
         "normalisation": {
             "mean": {k: float(v) for k, v in net.normalisation.mean.items()},
@@ -114,6 +170,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         "training_ground": model.ground.as_text(),
         "provenance": dict(model.provenance),
         "initialisation": dict(net.initialisation),
+        "level": net.level,
     }
 
 
@@ -126,6 +183,9 @@ def parse_settings(text: str) -> Settings:
     """Settings from the metadata of a checkpoint; ``GeolulcError`` for any that is not sound."""
     if not text:
         raise _unsound("metadata", "nothing of geolulc", "the metadata that geolulc writes")
+    if len(text) > _LONGEST_TEXT:
+        expected = f"at most {_LONGEST_TEXT:,}"
+        raise _unsound("metadata", f"{len(text):,} characters", expected)
     try:
         from_json(text, allow_inf_nan=False)
     except ValueError as error:

@@ -22,7 +22,7 @@ class NetConfig(Validated):
             a decoder follows the trunk).
         fusion: how the three resolutions meet: "early" (all bands at 120 × 120 from the start),
             "intermediate" (20 m and 60 m bands join inside the trunk) or "late" (one encoder a
-            resolution).
+            resolution); "dynamicworld" is the published network, which is not trained here.
         backbone: a timm architecture name without a weight tag.
         attention: "cbam" puts the block of Woo et al. (2018) on the last feature map.
         label_correlation: "on" lets the co-occurrence of labels refine the logits.
@@ -43,7 +43,7 @@ class NetConfig(Validated):
 
     task: Literal["patch", "pixel"] = "patch"
 
-    fusion: Literal["early", "intermediate", "late"] = "early"
+    fusion: Literal["early", "intermediate", "late", "dynamicworld"] = "early"
     backbone: str = "resnet18"
     attention: Literal["none", "cbam"] = "none"
     label_correlation: Literal["off", "on"] = "off"

@@ -57,8 +57,10 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
         "multiply_adds": count_multiply_adds(net),
         "bands": {f"{r} m": list(names) for r, names in net.bands.items()},
         "patch_size": net.patch_size,
+        "level": net.level,
         **(windows if net.task == "pixel" else {}),
-        "nomenclature": net.nomenclature,
+        "nomenclature": net.nomenclature.id,
+        "land_cover": net.nomenclature.as_mapping(),
         "classes": list(net.classes),
         "normalisation": {
             "mean": dict(net.normalisation.mean),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+import torch
 from torch import Tensor
 
+from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
 from geolulc.nets.resizing import join_bands
+from geolulc.nets.stages import evaluating
 
 
 class EarlyFusion(OneEncoder):
@@ -41,6 +44,24 @@ class EarlyFusion(OneEncoder):
         self.attention = attention_block(config, opened.model)
         #: Where each group of bands joins, for people.
         self.joins = {r: "the input" for r, names in bands.items() if names}
+        self._require_size(config.backbone)
+
+    def _require_size(self, name: str) -> None:
+        """``ParameterError`` unless the backbone takes images of that size: one is tried."""
+        images = torch.zeros(1, len(self.bands), self.image_size, self.image_size)
+        if images.is_meta:  # a network without numbers, whose tensors are only compared
+            return
+        try:
+            with evaluating(self):
+                self.backbone.forward_head(self.attention(self.backbone.forward_features(images)))
+        except Exception as error:  # whatever a backbone stumbles over
+            raise ParameterError(
+                f"backbone {name}",
+                found=f"a network that cannot take images of {self.image_size} × "
+                f"{self.image_size} pixels ({type(error).__name__}: {error})",
+                expected="one that takes the patch's size",
+                remedy="Give an image_size that it takes (224, say), or use another backbone.",
+            ) from error
 
     def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""

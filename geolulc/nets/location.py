@@ -75,6 +75,8 @@ def require_location(net: LandCoverNet, name: str = "model") -> None:
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise _refusal(net, "a network without a map of features", name) from error
     scale = 1 + float(logits.abs().max())
+    if not (math.isfinite(scale) and bool(torch.isfinite(places).all())):
+        raise _refusal(net, "numbers that float32 cannot hold", name)
     if places.ndim != 4 or places.shape[-1] < 2:
         raise _refusal(net, "a network without a map of features", name)
     if not torch.allclose(places.mean(dim=(2, 3)), logits, atol=_TOLERANCE * scale):

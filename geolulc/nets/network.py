@@ -14,6 +14,7 @@ from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.products.radiometry import has_data, reflectance_dn
 
 #: Side of a patch in pixels, by resolution.
@@ -26,10 +27,11 @@ class LandCoverNet(nn.Module):
     Attributes:
         config: the architecture.
         classes: class names, in the order of the logits.
-        nomenclature: "ben19" or "clc43".
+        nomenclature: the classes, with codes and colours.
         normalisation: mean and std by band.
         bands: resolution → names of the bands that the network uses, in its order.
         patch_size: side of a patch on the ground, in metres.
+        level: processing level of the products that it was trained on: "L1C" or "L2A".
         initialisation: which weights the encoders started from (JSON-able); empty for none.
     """
 
@@ -39,9 +41,10 @@ class LandCoverNet(nn.Module):
         *,
         config: NetConfig,
         classes: Sequence[str],
-        nomenclature: str,
+        nomenclature: Nomenclature | str,
         normalisation: Normalisation,
         patch_size: int = PATCH_SIZE,
+        level: str = "L2A",
         bands: Mapping[int, tuple[str, ...]] = GROUPS,
         label_correlation: nn.Module | None = None,
         initialisation: Mapping[str, Any] = MappingProxyType({}),
@@ -49,12 +52,13 @@ class LandCoverNet(nn.Module):
         super().__init__()
         self.config = config
         self.classes = tuple(classes)
-        self.nomenclature = nomenclature
+        self.nomenclature = nomenclature_of(nomenclature)
         self.normalisation = normalisation
         self.bands: Mapping[int, tuple[str, ...]] = MappingProxyType(
             {r: tuple(bands[r]) for r in RESOLUTIONS}
         )
         self.patch_size = patch_size
+        self.level = level
         self.fusion = fusion
         self.label_correlation = label_correlation
         self.initialisation = dict(initialisation)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError
+
+_LARGEST: Final = 1e6
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class Normalisation:
         std: band name → standard deviation, above 0, for the same bands.
 
     Raises:
-        ParameterError: an unknown band, a band in one of the two only, a value that is not
-            finite, or a standard deviation that is not positive.
+        ParameterError: an unknown band, a band in one of the two only, or a value that digital
+            numbers, which are below 65,536, cannot have: a mean beyond ±10^6, a standard
+            deviation outside 10^-6 to 10^6.
     """
 
     mean: Mapping[str, float]
@@ -37,11 +41,14 @@ class Normalisation:
             )
         for name in self.mean:
             mean, std = self.mean[name], self.std[name]
-            if not (_is_number(mean) and _is_number(std) and std > 0):
+            # float32 holds what is computed with them
+            if not (_is_number(mean) and _is_number(std)) or not (
+                abs(mean) <= _LARGEST and 1 / _LARGEST <= std <= _LARGEST
+            ):
                 raise ParameterError(
                     f"normalisation of {name}",
                     found=f"mean {mean!r}, std {std!r}",
-                    expected="finite numbers, the std above 0",
+                    expected="the mean within ±10^6, the std above 0 (10^-6 to 10^6)",
                     remedy="Compute them from the train split.",
                 )
 

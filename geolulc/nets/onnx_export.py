@@ -180,7 +180,8 @@ def _raw_metadata(model: Model) -> dict[str, Any]:
     return {
         "geolulc": model.name,
         "classes": list(net.classes),
-        "nomenclature": net.nomenclature,
+        "nomenclature": net.nomenclature.id,
+        "codes": [net.nomenclature[name].code for name in net.classes],
         "bands": {f"b{r}": list(names) for r, names in GROUPS.items()},
         "thresholds": by_class(net.classes, model.thresholds),
         "patch_size": net.patch_size,

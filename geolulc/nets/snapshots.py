@@ -110,7 +110,7 @@ def load_snapshot(folder: Path, *, band_order: str | None = None) -> Model:
         fusion,
         config=config,
         classes=BEN19.names,
-        nomenclature=BEN19.id,
+        nomenclature=BEN19,
         normalisation=NORMALISATION,
         bands=_BANDS,
     ).eval()

@@ -10,16 +10,25 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geolulc.errors import CheckpointError
 from geolulc.nets.safetensors_files import ZIP_MARK, finite_tensors, read_header, read_tensors
 
 #: Keys under which training scripts put the weights.
 _WRAPPERS = ("state_dict", "model", "teacher", "student")
+_PLAIN: Final = frozenset(
+    (dtype, torch.strided, "cpu")
+    for dtype in (
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+)
+#: Weights may be tied: two names for the same numbers.
+_MOST_OF_FILE: Final = 2
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -47,6 +56,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         remedy = "Download it again, or save its state dict as safetensors."
         raise _unusable(file, f"a {what} ({first})", remedy) from error
     state = _unwrapped(content)
+    _require_plain_tensors(file, state)
     if not state:
         found = f"a {type(content).__name__} without tensors by name"
         raise _unusable(file, found, "Save the state dict of the encoder.")
@@ -78,6 +88,23 @@ def _require_plain_zip(file: Path) -> None:
     ):
         remedy = "Give the weights themselves, not an archive of them."
         raise _unusable(file, "a zip that torch.save did not write", remedy)
+
+
+def _require_plain_tensors(file: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse, before a number is touched, tensors that are no arrays of the file's own numbers."""
+    size, total = file.stat().st_size, 0
+    for name, tensor in state.items():
+        found = f"tensor {name} of {tensor.dtype}, {tensor.layout}, on {tensor.device.type}"
+        if (
+            type(tensor) not in (Tensor, nn.Parameter)
+            or tensor.is_nested
+            or (tensor.dtype, tensor.layout, tensor.device.type) not in _PLAIN
+        ):
+            raise _unusable(file, found, "Save the state dict, on the CPU, as float32.")
+        total += tensor.numel() * tensor.element_size()
+        if total > _MOST_OF_FILE * size:  # a view that is expanded, or of numbers that others have
+            found = f"tensors of {total / 1e6:,.0f} MB, up to {name}, in {size / 1e6:,.1f} MB"
+            raise _unusable(file, found, "Save the tensors as arrays of their own.")
 
 
 def _unusable(file: Path, found: str, remedy: str) -> CheckpointError:

@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.maps.encoding import ENCODINGS, NODATA, Encoding
+from geolulc.maps.encoding import ENCODINGS, Encoding
 from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.maps.ranking import NO_PRESENCE, Ranked, entropy, present_classes
 from geolulc.maps.tally import MapTotals
-from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.nomenclature import Codes, LandCoverClass
 from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.legends import (
     class_entries,
@@ -79,7 +79,8 @@ class Layer:
         values: a block of cells → (band, rows, columns) in the raster's encoding.
         bands: the first block of a map → a ``Band`` for each band.
         style: the whole map → the text of the .qml.
-        encoding: type and nodata value; None for those of the probabilities.
+        encoding: type and nodata value; None for those of the probabilities, or a function of
+            the first block.
         overviews: resampling of overviews: "AVERAGE", "MODE" or "NEAREST".
         colored: the values are class codes and get a colour table.
     """
@@ -87,14 +88,15 @@ class Layer:
     values: Callable[[RankedBlock], NDArray[Any]]
     bands: Callable[[RankedBlock], Sequence[Band]]
     style: Callable[[MapTotals], str]
-    encoding: Encoding | None = None
+    encoding: Encoding | Callable[[RankedBlock], Encoding] | None = None
     overviews: str = "AVERAGE"
     colored: bool = False
 
     def plan(self, first: RankedBlock) -> RasterPlan:
         """The layout of the raster, from the first block of the map."""
         header = first.header
-        encoding = self.encoding or first.encoding
+        encoding = self.encoding(first) if callable(self.encoding) else self.encoding
+        encoding = encoding or first.encoding
         return RasterPlan(
             header.grid,
             self.bands(first),
@@ -124,9 +126,9 @@ def _probability_bands(cells: RankedBlock) -> list[Band]:
     return bands
 
 
-def codes(cells: RankedBlock) -> NDArray[np.uint8]:
-    """The code of the most probable class: uint8 (1, rows, columns)."""
-    return cells.ranked.dominant(cells.header.codes)[None]
+def codes(cells: RankedBlock) -> Codes:
+    """The code of the most probable class: (1, rows, columns)."""
+    return cells.ranked.dominant(cells.header)[None]
 
 
 def confidence(cells: RankedBlock) -> NDArray[Any]:
@@ -168,17 +170,18 @@ def _uncertainty_bands(cells: RankedBlock) -> list[Band]:
     return bands if cells.block.clear is not None else bands[:-1]
 
 
-def _top3(cells: RankedBlock) -> NDArray[np.uint8]:
+def _top3(cells: RankedBlock) -> Codes:
     ranked = cells.ranked
     best = cells.header.codes[ranked.index]
-    best[ranked.probabilities == 0] = NO_CLASS
-    best[:, ~ranked.mapped] = NODATA
-    return np.concatenate([best, ranked.probabilities])
+    best[ranked.probabilities == 0] = cells.header.no_class
+    values = np.concatenate([best, ranked.probabilities.astype(best.dtype, copy=False)])
+    values[:, ~ranked.mapped] = np.iinfo(best.dtype).max
+    return values
 
 
 def _top3_bands(cells: RankedBlock) -> list[Band]:
     ranks = ("first", "second", "third")[: len(cells.header.classes)]
-    meaning = {"MEANING": "class code; 0 = none"}
+    meaning = {"MEANING": f"class code; {cells.header.no_class} = none"}
     return [Band(f"{rank.capitalize()} class", meaning) for rank in ranks] + [
         Band(f"Probability of the {rank} class", {}, cells.encoding.scale) for rank in ranks
     ]
@@ -204,6 +207,16 @@ def _probability_style(totals: MapTotals) -> str:
     return ramp_style(probability_entries(), band=1 + expected.index(max(expected)))
 
 
+def _coded(cells: RankedBlock) -> Encoding:
+    return Encoding(cells.header.codes.dtype.name, 1.0, cells.header.no_class)
+
+
+def _ranked(cells: RankedBlock) -> Encoding:
+    """Codes and probabilities; the highest value of their type is neither."""
+    dtype = cells.header.codes.dtype
+    return Encoding(dtype.name, 1.0, np.iinfo(dtype).max)
+
+
 _FRACTIONS: Final = ENCODINGS["float32"]
 
 PROBABILITIES: Final = Layer(probabilities, _probability_bands, _probability_style)
@@ -211,7 +224,7 @@ CLASSES: Final = Layer(
     codes,
     lambda cells: [Band("Land cover" if cells.header.exclusive else "Dominant class")],
     _class_style,
-    Encoding("uint8", 1.0, NO_CLASS),
+    _coded,
     "MODE",
     colored=True,
 )
@@ -244,7 +257,7 @@ AGREEMENT: Final = Layer(
     _FRACTIONS,
 )
 # codes cannot be averaged, and a mean would not be the probability of the code shown
-TOP3: Final = Layer(_top3, _top3_bands, _class_style, overviews="NEAREST")
+TOP3: Final = Layer(_top3, _top3_bands, _class_style, _ranked, "NEAREST")
 
 
 def map_layers(kind: MapKind, parts: Container[str]) -> dict[str, Layer]:

@@ -30,7 +30,6 @@ from geolulc.grid import Grid
 from geolulc.maps.areas import SQUARE_METRES_PER_HECTARE
 from geolulc.maps.header import MapHeader
 from geolulc.maps.sieve import sieve
-from geolulc.nomenclature import NO_CLASS
 from geolulc.outputs.rasters import Band, RasterPlan, scratch_raster, windows
 from geolulc.outputs.regions import region_sizes
 
@@ -126,7 +125,7 @@ def coarse_map(
 
     Args:
         header: the map.
-        classes: raster of codes, 0 = no data.
+        classes: raster of codes.
         folder: for scratch files, which are removed in the end.
         min_area: hectares that a region has at least.
         most: number of regions, beyond which the minimum is doubled.
@@ -142,7 +141,7 @@ def coarse_map(
         while True:
             if unit > start:
                 target = scratch[path == scratch[0]]
-                sizes = _sieved(path, target, header.grid, unit, start, sheets)
+                sizes = _sieved(path, target, header, unit, start, sheets)
                 path = target
             # several sheets give the sizes of pieces of regions; counting whole ones takes longer
             if (several and len(sizes) > most) or (unit == start and rows * columns > most):
@@ -165,20 +164,21 @@ def coarse_map(
 
 
 def _sieved(
-    source: Path, target: Path, grid: Grid, unit: int, start: int, sheets: Sheets
+    source: Path, target: Path, header: MapHeader, unit: int, start: int, sheets: Sheets
 ) -> NDArray[np.int64]:
     """Sieve ``source`` into ``target``; the sizes of regions, cut where sheets with halo end."""
+    grid = header.grid
     rows, columns = grid.shape
     halo = sheets.halo
     sizes = []
-    plan = RasterPlan(grid, [Band("")], "uint8", NO_CLASS)
+    plan = RasterPlan(grid, [Band("")], header.codes.dtype.name, header.no_class)
     with rasterio.open(source) as dataset, scratch_raster(target, plan) as sieved:
         for sheet in sheets.windows(grid.shape):
             top, left = max(sheet.row_off - halo, 0), max(sheet.col_off - halo, 0)
             bottom = min(sheet.row_off + sheet.height + halo, rows)
             right = min(sheet.col_off + sheet.width + halo, columns)
             codes = dataset.read(1, window=Window(left, top, right - left, bottom - top))
-            sizes.append(sieve(codes, unit, start))
+            sizes.append(sieve(codes, unit, start, no_class=header.no_class))
             row, column = sheet.row_off - top, sheet.col_off - left
             sieved.write(
                 codes[row : row + sheet.height, column : column + sheet.width], 1, window=sheet

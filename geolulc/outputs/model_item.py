@@ -10,7 +10,7 @@ from typing import Any, Final
 import pystac
 
 from geolulc import __version__
-from geolulc.nomenclature import nomenclature
+from geolulc.nomenclature import nomenclature_of
 from geolulc.outputs.stac import class_objects, write_json
 from geolulc.outputs.story import model_name, relative_href
 from geolulc.staging import staged
@@ -115,7 +115,7 @@ def _input(resolution: str, bands: list[str], model: Mapping[str, Any]) -> dict[
 
 
 def _output(model: Mapping[str, Any]) -> dict[str, Any]:
-    names = nomenclature(str(model["nomenclature"]))
+    names = nomenclature_of(model["land_cover"])
     shape, dimensions = [-1, len(model["classes"])], ["batch", "class"]
     said = "One logit a class; several classes can be present in a patch"
     if model.get("task") == "pixel":

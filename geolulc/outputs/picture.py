@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from geolulc.grid import Extent
+from geolulc.maps.header import LandCoverMap
 from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import ClassSummary, MapTotals
 from geolulc.outputs.story import Backdrop
@@ -56,7 +57,7 @@ def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = Non
         axes[0].imshow(image, extent=_edges(transform, image.shape[:2]))
         axes[0].set_title("True colour", fontsize=10, loc="left")
     axes[-1].imshow(
-        class_colors(rank_classes(sample.block.shares, 1).dominant(header.codes), summaries),
+        class_colors(sample, summaries),
         extent=_edges(sample.header.grid.transform, sample.header.grid.shape),
         interpolation="nearest",
     )
@@ -85,12 +86,11 @@ def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = Non
         FigureCanvasAgg(figure).print_figure(path, format="png", metadata={"Software": "geolulc"})
 
 
-def class_colors(codes: NDArray[np.uint8], summaries: Sequence[ClassSummary]) -> NDArray[np.uint8]:
-    """Codes → uint8 (rows, columns, 4); no class is transparent."""
-    table = np.zeros((256, 4), np.uint8)
-    for s in summaries:
-        table[s.land_cover.code] = (*s.land_cover.rgb, 255)
-    return table[codes]
+def class_colors(sample: LandCoverMap, summaries: Sequence[ClassSummary]) -> NDArray[np.uint8]:
+    """The most probable classes in colour: uint8 (rows, columns, 4); no class is transparent."""
+    ranked = rank_classes(sample.block.shares, 1)
+    table = np.array([(*s.land_cover.rgb, 255) for s in summaries], np.uint8)
+    return np.where(ranked.mapped[..., None], table[ranked.index[0]], np.uint8(0))
 
 
 def scale_bar_length(extent: float) -> float:

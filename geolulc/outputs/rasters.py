@@ -73,7 +73,7 @@ class RasterPlan:
     Attributes:
         grid: the cells.
         bands: a ``Band`` for each band.
-        dtype: "uint8", "uint16" or "float32".
+        dtype: "uint8", "uint16", "uint32" or "float32".
         nodata: value of cells without data, and of cells that are never written.
         overviews: resampling of overviews: "AVERAGE", "MODE" or "NEAREST".
         colors: colour table of a single uint8 band.
@@ -131,7 +131,7 @@ class RasterWriter:
         self._path, self._plan = path, plan
         self._blocks = path.with_name(f".{path.name}.blocks.tif")
         self._scratch = scratch_raster(self._blocks, plan)
-        counted = _Counts if np.dtype(plan.dtype).kind == "u" else _Moments
+        counted = _Counts if plan.dtype in ("uint8", "uint16") else _Moments
         self._statistics = [counted(plan) for _ in plan.bands]
         self._checksums: dict[tuple[int, int], list[tuple[Window, int]]] = {}
 

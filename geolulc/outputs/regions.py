@@ -25,7 +25,7 @@ from geolulc.maps.areas import AreaMethod, ground_areas
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import MapHeader
 from geolulc.maps.regions import Regions, find_regions, graph_components
-from geolulc.nomenclature import NO_CLASS
+from geolulc.nomenclature import Codes
 from geolulc.outputs.polygons import corner_nodes, trace_regions
 from geolulc.outputs.rasters import windows
 
@@ -48,14 +48,14 @@ class RegionPolygons:
     """Regions, or pieces of them, that have a class.
 
     Attributes:
-        code: uint8 (region,): their codes.
+        code: (region,): their codes.
         cells: int64 (region,): numbers of cells.
         area_ha: float64 (region,): areas on the ground.
         expected_ha: float64 (region,): sums over the cells of probability × area.
         polygons: object (region,): in projected coordinates; None where only cells are counted.
     """
 
-    code: NDArray[np.uint8]
+    code: Codes
     cells: NDArray[np.int64]
     area_ha: NDArray[np.float64]
     expected_ha: NDArray[np.float64]
@@ -113,20 +113,20 @@ def region_polygons(
         block: cells along a block.
     """
     traced = _blocks(header, classes, confidence, block, outline_nodata=simplify)
-    yield from _whole(header.grid, _simplified(traced, header.grid.cell) if simplify else traced)
+    yield from _whole(header, _simplified(traced, header) if simplify else traced)
 
 
 def region_sizes(header: MapHeader, classes: Path, *, block: int = BLOCK) -> NDArray[np.int64]:
     """int64 (region,): the number of cells of every region of a map that has a class."""
-    found = _whole(header.grid, _blocks(header, classes, None, block))
+    found = _whole(header, _blocks(header, classes, None, block))
     return np.concatenate([np.zeros(0, np.int64), *(regions.cells for regions in found)])
 
 
-def _whole(grid: Grid, blocks: Iterable[RegionBlock]) -> Iterator[RegionPolygons]:
-    merger = RegionMerger(grid)
+def _whole(header: MapHeader, blocks: Iterable[RegionBlock]) -> Iterator[RegionPolygons]:
+    merger = RegionMerger(header)
     for block in blocks:
         yield merger.add(block)
-        if block.column + block.owner.shape[1] == grid.shape[1]:
+        if block.column + block.owner.shape[1] == header.grid.shape[1]:
             yield merger.end_row()
 
 
@@ -141,15 +141,15 @@ def _blocks(
     """The blocks of a map, row by row; without ``confidence`` only cells are counted."""
     with rasterio.open(classes) as codes, rasterio.open(confidence or classes) as probability:
         for window in windows(header.grid.shape, size):
-            around = _read_framed(codes, window)
+            around = _read_framed(codes, window, header.no_class)
             p = None if confidence is None else probability.read(1, window=window)
             row, column = window.row_off, window.col_off
             yield _block(header, row, column, around, p, outline_nodata=outline_nodata)
 
 
-def _read_framed(dataset: Any, window: Window) -> NDArray[np.uint8]:
-    """The codes of a window with one row and column more on each side, 0 beyond the map."""
-    around = np.full((window.height + 2, window.width + 2), NO_CLASS, np.uint8)
+def _read_framed(dataset: Any, window: Window, no_class: int) -> Codes:
+    """The codes of a window with one row and column more on each side, none beyond the map."""
+    around = np.full((window.height + 2, window.width + 2), no_class, dataset.dtypes[0])
     row, column = window.row_off - 1, window.col_off - 1
     whole = Window(0, 0, dataset.width, dataset.height)
     inside = Window(column, row, *around.shape[::-1]).intersection(whole)
@@ -164,7 +164,7 @@ def _block(
     header: MapHeader,
     row: int,
     column: int,
-    around: NDArray[np.uint8],
+    around: Codes,
     probability: NDArray[Any] | None,
     *,
     outline_nodata: bool,
@@ -177,7 +177,7 @@ def _block(
     if probability is not None:
         area_ha, expected_ha = _measured(header, found, row, column, probability)
         regions = replace(regions, area_ha=area_ha, expected_ha=expected_ha)
-        outlined = outline_nodata | (found.code != NO_CLASS)
+        outlined = outline_nodata | (found.code != header.no_class)
         traced = np.where(outlined[owner], owner, np.int32(_NONE))
         nodes = corner_nodes(around)
         ends = corner_nodes(np.pad(traced, 1, constant_values=_NONE)) & ~nodes
@@ -215,8 +215,8 @@ def _areas(
     )
 
 
-def _simplified(blocks: Iterable[RegionBlock], cell: int) -> Iterator[RegionBlock]:
-    budget = _Budget(cell)
+def _simplified(blocks: Iterable[RegionBlock], header: MapHeader) -> Iterator[RegionBlock]:
+    budget = _Budget(header)
     waiting: Future[RegionBlock] | None = None
     # GEOS simplifies one block without Python's lock while the next is traced
     with ThreadPoolExecutor(1) as thread:
@@ -232,26 +232,26 @@ def _simplified(blocks: Iterable[RegionBlock], cell: int) -> Iterator[RegionBloc
 class _Budget:
     """How much simplifying has changed the area of each code, and how much it may."""
 
-    def __init__(self, cell: int) -> None:
-        self._cell = cell
-        self._area = np.zeros(256)
-        self._change = np.zeros(256)
+    def __init__(self, header: MapHeader) -> None:
+        self._header = header
+        self._area = np.zeros(len(header.positions))
+        self._change = np.zeros_like(self._area)
 
     def simplified(self, block: RegionBlock) -> RegionBlock:
         """The block with the coarsest coverage that keeps every code within its budget."""
         codes, polygons = block.regions.code, block.regions.polygons
         before = shapely.area(polygons)
-        self._area += np.bincount(codes, weights=before, minlength=256)
+        self._area += np.bincount(codes, weights=before, minlength=len(self._area))
         for tolerance in _TOLERANCES:
             fewer = shapely.coverage_simplify(
-                polygons, tolerance * self._cell, simplify_boundary=False
+                polygons, tolerance * self._header.grid.cell, simplify_boundary=False
             )
             change = self._change + np.bincount(
-                codes, weights=shapely.area(fewer) - before, minlength=256
+                codes, weights=shapely.area(fewer) - before, minlength=len(self._area)
             )
             fits = np.abs(change) <= _MOST_CHANGE * self._area
             fits |= np.abs(change) <= np.abs(self._change)
-            fits[NO_CLASS] = True
+            fits[self._header.no_class] = True
             if fits.all():
                 self._change = change
                 return replace(block, regions=replace(block.regions, polygons=fewer))
@@ -265,9 +265,10 @@ class RegionMerger:
     came, and anew after each row of blocks.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        """``grid``: the cells of the map."""
-        self._rows, self._columns = grid.shape
+    def __init__(self, header: MapHeader) -> None:
+        """``header``: the map."""
+        self._rows, self._columns = header.grid.shape
+        self._no_class = header.no_class
         self._pieces = NO_REGIONS
         #: The pieces of the last cells above the row of blocks at hand, of the last cells of that
         #: row, and of the last column of the block before.
@@ -298,7 +299,7 @@ class RegionMerger:
             (owner[:, -1], right < self._columns),
         ):
             cut[edge] |= continues
-        cut &= regions.code != NO_CLASS
+        cut &= regions.code != self._no_class
         numbers = np.where(cut, len(self) + cut.cumsum() - 1, _NONE)
         self._pieces = RegionPolygons.concatenated([self._pieces, regions[cut]])
         self._loose = np.concatenate([self._loose, block.loose])
@@ -309,7 +310,7 @@ class RegionMerger:
         self._left = numbers[owner[:, -1]]
         if bottom < self._rows:
             self._below[block.column : right] = numbers[owner[-1]]
-        inner = np.flatnonzero(~cut & (regions.code != NO_CLASS))
+        inner = np.flatnonzero(~cut & (regions.code != self._no_class))
         return regions[inner[np.argsort(regions.code[inner], kind="stable")]]
 
     def end_row(self) -> RegionPolygons:

@@ -153,7 +153,7 @@ def _data(sample: LandCoverMap, cell: int) -> dict[str, Any]:
                 header.land_cover, header.presence_thresholds, shares, strict=True
             )
         ],
-        "codes": _base64(ranked.dominant(header.codes)),
+        "codes": _base64(ranked.dominant(header)),
         "entropy": _steps(entropy(shares, exclusive=header.exclusive)),
         "margin": _steps(ranked.margin),
         "ramp": [to_hex(colormaps["viridis"](i / FULL)) for i in range(FULL + 1)],

@@ -29,7 +29,7 @@ from geolulc import __version__
 from geolulc.grid import Extent
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import MapFigures
-from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.story import Story
 from geolulc.staging import file_sha256
@@ -126,9 +126,9 @@ def class_objects(classes: tuple[LandCoverClass, ...]) -> list[Classification]:
     return [
         Classification.create(
             c.code,
-            name=re.sub(r"[^A-Za-z0-9_-]+", "-", c.short.lower()).strip("-"),
+            name=re.sub(r"[^A-Za-z0-9_-]+", "-", c.short.lower()).strip("-") or f"class-{c.code}",
             title=c.name,
-            description=f"{c.name} (CORINE {', '.join(map(str, c.clc))})",
+            description=f"{c.name} (CORINE {', '.join(map(str, c.clc))})" if c.clc else c.name,
             color_hint=c.color[1:].upper(),
         )
         for c in classes
@@ -174,7 +174,7 @@ def _add_assets(
             }
         if part == "classes":
             nothing = Classification.create(
-                NO_CLASS,
+                header.no_class,
                 name="no-data",
                 title="No data",
                 description="No class: not enough valid pixels",

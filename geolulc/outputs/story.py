@@ -177,7 +177,7 @@ def grid_facts(header: MapHeader, figures: MapFigures, remark: str = "") -> dict
     """The facts at the head of a report that every map has; ``remark`` follows its cells."""
     rows, columns = header.grid.shape
     unit = header.unit
-    classes = f"{len(header.classes)} ({header.nomenclature})"
+    classes = f"{len(header.classes)} ({header.nomenclature.id})"
     return {
         "Coordinate reference system": header.grid.extent.crs,
         unit.many.capitalize(): f"{rows:,} × {columns:,} of {header.grid.cell} m{remark}",

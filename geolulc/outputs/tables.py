@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import geopandas
 import numpy as np
@@ -19,10 +19,18 @@ from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.polygons import cell_polygons
 from geolulc.outputs.regions import RegionPolygons
 
+#: Letters of a class's column, at most.
+_LONGEST: Final = 40
+
 
 def class_column(prefix: str, land_cover: LandCoverClass) -> str:
-    """Name of a class's column: ``prefix`` and its short name, as in "p_mixed_forest"."""
-    return prefix + re.sub(r"[^a-z0-9]+", "_", land_cover.short.lower()).strip("_")
+    """Name of a class's column: ``prefix`` and its short name, as in "p_mixed_forest".
+
+    Of short names that are long, or have other letters than a to z, the code says which it is.
+    """
+    name = re.sub(r"[^a-z0-9]+", "_", land_cover.short.lower()).strip("_")
+    plain = land_cover.short.isascii() and len(name) <= _LONGEST
+    return prefix + (name if plain else f"{name[:_LONGEST]}_{land_cover.code}".lstrip("_"))
 
 
 def region_table(header: MapHeader, regions: RegionPolygons) -> Any:
@@ -31,13 +39,12 @@ def region_table(header: MapHeader, regions: RegionPolygons) -> Any:
     ``area_ha`` is on the ground and exactly the sum over the region's cells; ``mean_probability``
     is the mean, weighted by area, of the probability of each cell's most probable class.
     """
-    names = np.full(256, "", dtype=object)
-    names[header.codes] = [c.name for c in header.land_cover]
+    names = np.array(header.classes, dtype=object)
     return geopandas.GeoDataFrame(
         {
             "code": regions.code.astype(np.int32),
             # without rows pandas would guess the types
-            "name": names[regions.code],
+            "name": names[header.positions[regions.code]],
             "area_ha": regions.area_ha,
             "mean_probability": regions.expected_ha / regions.area_ha,
             "cells": regions.cells.astype(np.int32),
@@ -60,7 +67,7 @@ def cell_table(header: MapHeader, block: MapBlock) -> Any:
     high, wide = block.shape
     rows, columns = slice(block.row, block.row + high), slice(block.column, block.column + wide)
     row, column = (a.ravel().astype(np.int32) for a in np.indices(block.shape))
-    codes = ranked.dominant(header.codes).ravel().astype(np.int32)
+    codes = ranked.dominant(header).ravel().astype(np.int32)
     table: dict[str, Any] = {
         "row": row + np.int32(block.row),
         "column": column + np.int32(block.column),

@@ -14,6 +14,7 @@ from geolulc import __version__
 from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES, Extent, Grid, MapGrid, TileGrid
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import ClassSummary, MapFigures
+from geolulc.nomenclature import Nomenclature, nomenclature, nomenclature_of
 
 #: Number of maps that a mosaic was made of; only mosaics have it.
 MOSAIC: Final = "MOSAIC_MAPS"
@@ -35,15 +36,18 @@ def map_tags(
     shares = {"MEAN_VALID_SHARE": figures.mean_valid}
     if not header.exclusive:  # pixels that are not clear have no data
         shares["MEAN_CLEAR_SHARE"] = figures.mean_clear
+    overflown = {f"OVERFLOWN_{unit}": str(figures.overflown)} if figures.overflown else {}
     return {
         "TIFFTAG_SOFTWARE": f"geolulc {__version__}",
         "GEOLULC_VERSION": __version__,
-        "NOMENCLATURE": header.nomenclature,
-        "CLASSES": _json([{"name": c.name, "code": c.code} for c in header.land_cover]),
+        "NOMENCLATURE": header.nomenclature.id,
+        "NOMENCLATURE_TITLE": header.nomenclature.title,
+        "CLASSES": _json(header.nomenclature.only(header.classes).as_mapping()["classes"]),
         **own,
         "TILE_EXTENT": _json(grid.tile.bounds),
         f"MAPPED_{unit}": str(figures.mapped),
         f"NODATA_{unit}": str(figures.cells - figures.mapped),
+        **overflown,
         "MAPPED_AREA_HA": repr(figures.area_ha),
         "AREA_HA_BY_CLASS": _json(areas),
         "AREA_METHOD": header.unit.areas.words,
@@ -80,7 +84,7 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
     return MapHeader(
         grid=_pixel_grid(tags, crs) if exclusive else _cell_grid(tags, crs),
         classes=tuple(c["name"] for c in json.loads(tags["CLASSES"])),
-        nomenclature=tags["NOMENCLATURE"],
+        nomenclature=_nomenclature(tags),
         exclusive=exclusive,
         patch_size=None if exclusive else int(tags["PATCH_SIZE_M"]),
         thresholds=() if exclusive else tuple(json.loads(tags["THRESHOLDS"])),
@@ -88,6 +92,14 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
         model=model_of(tags),
         masked_scl=tuple(json.loads(tags["MASKED_SCL"])) if exclusive else (),
     )
+
+
+def _nomenclature(tags: Mapping[str, str]) -> Nomenclature:
+    classes = json.loads(tags["CLASSES"])
+    if "NOMENCLATURE_TITLE" not in tags:  # an older map, of a built-in one
+        return nomenclature(tags["NOMENCLATURE"])
+    title = tags["NOMENCLATURE_TITLE"]
+    return nomenclature_of({"id": tags["NOMENCLATURE"], "title": title, "classes": classes})
 
 
 def _cell_grid(tags: Mapping[str, str], crs: str) -> Grid:

@@ -21,6 +21,7 @@ from geolulc.outputs.minimum_area import CoarseMap, coarse_map, hectares_of
 from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
 from geolulc.outputs.regions import NO_REGIONS, RegionPolygons, region_polygons
 from geolulc.outputs.tables import cell_table, class_column, region_table, summary_table
+from geolulc.safe_texts import for_csv
 
 #: QGIS 3.22 (GDAL 3.6) warns of anything newer.
 _GEOPACKAGE_VERSION: Final = "1.3"
@@ -114,7 +115,7 @@ def write_vectors(
         _append_layer(path, "summary", summary, tags)
         embed_styles(path, styles)
     else:
-        summary.to_csv(targets["vectors.summary"], index=False)
+        targets["vectors.summary"].write_text(for_csv(summary), encoding="utf-8")
 
 
 def _region_tables(header: MapHeader, coarse: CoarseMap, confidence: Path) -> Iterator[Any]:

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import rasterio
 
-from geolulc.errors import one_line
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
@@ -50,6 +49,7 @@ from geolulc.outputs.story import Story
 from geolulc.outputs.tags import map_tags
 from geolulc.outputs.templates import fill
 from geolulc.outputs.vectors import VectorSources, write_vectors
+from geolulc.safe_texts import one_line
 from geolulc.staging import staged
 
 _DEFAULTS: Final = OutputOptions()
@@ -231,7 +231,8 @@ class _Rasters:
         folder = next(iter(self._targets.values())).parent
         for name, values in self._values.items():
             made = values(first)
-            nodata = 0 if name == "classes" else ENCODINGS[made.dtype.name].nodata
+            encoded = name != "classes"
+            nodata = ENCODINGS[made.dtype.name].nodata if encoded else self._header.no_class
             plan = RasterPlan(self._header.grid, [Band("")] * len(made), made.dtype.name, nodata)
             scratch = scratch_raster(folder / f".{name}.tif", plan)
             self._scratch[name] = self._stack.enter_context(scratch)

@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A products: find, describe, check, and the radiometry of their numbers."""
+"""Sentinel-2 products: find, describe, check, and the radiometry of their numbers."""
 
 from geolulc.products.decoding import Tiling, decode_tile, read_tiling
 from geolulc.products.images import image_settings, open_image

@@ -28,11 +28,12 @@ from geolulc.errors import ProductError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: The file that makes a folder an L2A product in the compact format (since 2016).
-PRODUCT_XML: Final = "MTD_MSIL2A.xml"
+#: The file that makes a folder a product in the compact format (since 2016), by its level.
+PRODUCT_XML: Final[Mapping[str, str]] = MappingProxyType(
+    {"L2A": "MTD_MSIL2A.xml", "L1C": "MTD_MSIL1C.xml"}
+)
 #: The list of its files, by which other programs open it.
 MANIFEST: Final = "manifest.safe"
-_L1C_XML: Final = "MTD_MSIL1C.xml"
 #: A product has some 200 files.
 _MOST_MEMBERS: Final = 100_000
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
@@ -43,7 +44,7 @@ _UNREADABLE_FLAGS: Final = 0x1 | 0x20 | 0x40 | 0x2000
 _ZIP_ERRORS: Final[tuple[type[Exception], ...]] = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError),
 )
-_EXPECTED: Final = "a Sentinel-2 L2A product: a .SAFE folder or a .zip of one"
+_EXPECTED: Final = "a Sentinel-2 product: a .SAFE folder or a .zip of one"
 _UNPACK: Final = "Unpack it and give the .SAFE folder."
 _WHOLE: Final = "Give the .SAFE folder that it belongs to."
 _ANSWER: Final = "Log in where it comes from and download the product again."
@@ -101,6 +102,11 @@ class Contents:
     path: Path
     members: Mapping[str, Member]
 
+    @property
+    def level(self) -> str:
+        """Processing level, by the product's XML: "L2A" or "L1C"."""
+        return next(level for level, name in PRODUCT_XML.items() if name in self.members)
+
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a small file, at most ``limit``; ``ProductError`` for more."""
         member = self.members[name]
@@ -126,12 +132,12 @@ def list_contents(path: Path) -> Contents:
     The product may lie one folder deeper, and links are followed.
 
     Raises:
-        ProductError: nothing there, not a product, a Level-1C product, several products, a
-            damaged or hostile zip, a folder that cannot be read.
+        ProductError: nothing there, not a product, several products, a damaged or hostile zip, a
+            folder that cannot be read.
     """
     path = Path(path)
     try:
-        if path.name in (PRODUCT_XML, MANIFEST) and (path.parent / PRODUCT_XML).is_file():
+        if path.name in (*PRODUCT_XML.values(), MANIFEST) and holds_product(path.parent):
             path = path.parent
         if path.is_dir():
             return _list_folder(path)
@@ -143,6 +149,11 @@ def list_contents(path: Path) -> Contents:
         subject, remedy = error.filename or path, "Make it readable."
         found = error.strerror or type(error).__name__
     raise ProductError(subject, found=found, expected=_EXPECTED, remedy=remedy)
+
+
+def holds_product(folder: Path) -> bool:
+    """Whether ``folder`` has the XML of a product."""
+    return any((folder / name).is_file() for name in PRODUCT_XML.values())
 
 
 def open_member(member: Member) -> io.BufferedIOBase:
@@ -209,8 +220,8 @@ class _Range(io.RawIOBase):
 
 
 def _list_folder(root: Path) -> Contents:
-    if not (root / PRODUCT_XML).is_file():
-        inner = sorted(xml.parent for xml in root.glob(f"*/{PRODUCT_XML}"))
+    if not holds_product(root):
+        inner = sorted(folder for folder in root.iterdir() if holds_product(folder))
         if len(inner) != 1:
             raise _not_a_product(root, [entry.name for entry in root.iterdir()], inner)
         root = inner[0]
@@ -254,7 +265,8 @@ def _list_zip(path: Path) -> Contents:
         if name in files:
             raise _hostile(path, f"two members called {name}")
         files[name] = info
-    tops = [n.removesuffix(PRODUCT_XML) for n in files if PurePosixPath(n).name == PRODUCT_XML]
+    pure = [PurePosixPath(name) for name in files]
+    tops = [str(p).removesuffix(p.name) for p in pure if p.name in PRODUCT_XML.values()]
     tops = [top for top in tops if not any(top != t and top.startswith(t) for t in tops)]
     if len(tops) != 1:
         raise _not_a_product(path, [PurePosixPath(name).name for name in files], tops)
@@ -269,8 +281,6 @@ def _list_zip(path: Path) -> Contents:
 
 def _no_zip(path: Path, error: Exception) -> ProductError:
     """Why a file is no zip, by what it begins with: most are no broken downloads."""
-    if path.name == _L1C_XML:
-        return _not_a_product(path, [path.name])
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(b"PK"):
@@ -339,16 +349,12 @@ def _not_a_product(path: Path, names: list[str], products: Collection[object] = 
     if products:
         found, expected = f"{len(products)} products", "one product"
         remedy = "Give each .SAFE folder by itself, or a .txt with a path a line."
-    elif _L1C_XML in names:
-        found = f"a Level-1C product ({_L1C_XML})"
-        expected = "a Level-2A product (surface reflectance)"
-        remedy = "Download the L2A product of the same scene, or make one with Sen2Cor."
     elif any("_MTD_SAFL2A_" in name for name in names):
         found = "the product format of before December 2016"
-        expected = f"the compact format ({PRODUCT_XML})"
+        expected = "the compact format (MTD_MSIL2A.xml or MTD_MSIL1C.xml)"
         remedy = "Download the reprocessed product (Collection 1)."
     else:
-        found = f"no {PRODUCT_XML}"
+        found = "no MTD_MSIL2A.xml or MTD_MSIL1C.xml"
         if folders:
             inside = path.is_file()
             remedy = f"Unpack it and give {folders[0]}." if inside else f"Give {path / folders[0]}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -20,10 +21,12 @@ from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from geolulc.errors import ProductError, one_line
+from geolulc.bands import RESOLUTIONS, band
+from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Member, damaged
 from geolulc.products.codestream import read_frame
+from geolulc.safe_texts import one_line
 
 #: GDAL's JPEG 2000 drivers, the best first; wheels have this one.
 _DRIVERS: Final = ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
@@ -36,6 +39,8 @@ _SETTINGS: Final = {
     # bytes: rasterio takes a number for bytes, where GDAL means megabytes
     "GDAL_CACHEMAX": 64_000_000,
 }
+#: In the names of Level-2A.
+_RESOLUTION: Final = re.compile(r"_(\d+)m\.jp2$")
 _OPENING: Final = threading.Lock()
 _LOG: Final = logging.getLogger(__name__)
 
@@ -100,9 +105,11 @@ def _driver() -> str:
     return next((driver for driver in _DRIVERS if driver in available), _DRIVERS[0])
 
 
-def resolution_of(image: Member) -> int:
-    """Metres, as the name says: ``…_B02_10m.jp2``."""
-    return int(image.name.rpartition("_")[2].removesuffix("m.jp2"))
+def resolution_of(name: str, image: Member) -> int:
+    """Metres, as the file's name says (``…_B02_10m.jp2``); the band's own where it does not."""
+    if said := _RESOLUTION.search(image.name):
+        return int(said[1])
+    return RESOLUTIONS[0] if name == "TCI" else band(name).resolution
 
 
 def require_image(name: str, member: Member, grid: TileGrid) -> None:
@@ -113,7 +120,7 @@ def require_image(name: str, member: Member, grid: TileGrid) -> None:
     """
     dtype = "uint8" if name in ("SCL", "TCI") else "uint16"
     components = 3 if name == "TCI" else 1
-    frame, resolution = read_frame(member), resolution_of(member)
+    frame, resolution = read_frame(member), resolution_of(name, member)
     shape, there = grid.shape(resolution), grid.transform(resolution)
     with (
         image_settings(),

@@ -10,14 +10,20 @@ from urllib.parse import unquote, urlsplit
 
 from geolulc.errors import ProductError
 from geolulc.products.archive import PRODUCT_XML
+from geolulc.text_files import TextFiles
 
 #: Assets that are looked at first, as CDSE, stactools and others name them; then all others.
 _ASSETS: Final = (
     *("product", "Product", "PRODUCT", "safe-manifest", "safe_manifest"),
     *("product-metadata", "product_metadata"),
 )
-#: An item of Sentinel-2 has some 20 kB.
-_MOST_BYTES: Final = 1 << 30
+_LISTS: Final = TextFiles(
+    ProductError,
+    "a list of scenes, a text file",
+    "Give products (.SAFE or .zip), a .txt with a path a line, or a STAC ItemCollection of local "
+    "products.",
+    most=1 << 30,  # an item of Sentinel-2 has some 20 kB
+)
 _STAC: Final = (".json", ".geojson")
 
 
@@ -44,33 +50,32 @@ def list_products(paths: Sequence[Path]) -> list[Path]:
 
 
 def _read_lines(path: Path) -> list[Path]:
-    lines = [line.strip() for line in _read_text(path).splitlines()]
-    listed = [line for line in lines if line and not line.startswith("#")]
-    if not listed:
-        raise _unusable(path, "no path in it", "a path of a product a line")
+    listed = _LISTS.paths(path)
     for line in listed:
-        if "://" in line or "\0" in line:
-            raise _unusable(path, line, "a path of a product a line")
+        if "://" in line:
+            raise _LISTS.unusable(path, line, "a path of a product a line")
     return [path.parent / line for line in listed]
 
 
 def _read_items(path: Path) -> list[Path]:
     expected = "a STAC ItemCollection: a FeatureCollection of Items"
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(_LISTS.text(path))
     except (ValueError, RecursionError) as error:
-        raise _unusable(path, f"no JSON ({error})", expected) from None
+        raise _LISTS.unusable(path, f"no JSON ({error})", expected) from None
     if not isinstance(content, dict):
-        raise _unusable(path, f"a {type(content).__name__}", expected)
+        raise _LISTS.unusable(path, f"a {type(content).__name__}", expected)
     items = [content] if content.get("type") == "Feature" else content.get("features")
     if not isinstance(items, list):
-        raise _unusable(path, f"the type {content.get('type')!r}", expected)
+        raise _LISTS.unusable(path, f"the type {content.get('type')!r}", expected)
     if not items:
-        raise _unusable(path, "no item in it", expected)
+        raise _LISTS.unusable(path, "no item in it", expected)
     products = []
     for number, item in enumerate(items):
         if not isinstance(item, dict):
-            raise _unusable(path, f"feature {number} is a {type(item).__name__}", "a STAC Item")
+            raise _LISTS.unusable(
+                path, f"feature {number} is a {type(item).__name__}", "a STAC Item"
+            )
         products.append(find_product(item, path))
     return products
 
@@ -79,10 +84,10 @@ def find_product(item: Mapping[str, Any], source: Path) -> Path:
     """The local product that a STAC Item describes.
 
     It is the folder that ends in ``.SAFE``, or the ``.zip``, in the first href that has one, or
-    the folder of an ``MTD_MSIL2A.xml``. The assets product, safe-manifest and product-metadata
-    are asked first (also with _ for -), then the others in their order, then the self link.
-    Hrefs are ``file://`` URLs, absolute paths, or relative to the Item's self link where that is
-    local, else to the folder of ``source``.
+    the folder of an ``MTD_MSIL2A.xml`` or ``MTD_MSIL1C.xml``. The assets product, safe-manifest
+    and product-metadata are asked first (also with _ for -), then the others in their order, then
+    the self link. Hrefs are ``file://`` URLs, absolute paths, or relative to the Item's self link
+    where that is local, else to the folder of ``source``.
 
     Raises:
         ProductError: there is none, or it is not local.
@@ -144,25 +149,4 @@ def _product_in(path: Path) -> Path | None:
             return Path(folder)
     if pure.suffix.lower() == ".zip":
         return path
-    return path.parent if pure.name == PRODUCT_XML else None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise _unusable(path, f"{path.stat().st_size:,} bytes", f"at most {_MOST_BYTES:,}")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise _unusable(path, error.strerror or type(error).__name__, "a list of scenes") from None
-    except UnicodeDecodeError:
-        raise _unusable(path, "bytes that are no UTF-8", "a text file") from None
-
-
-def _unusable(path: Path, found: str, expected: str) -> ProductError:
-    return ProductError(
-        path,
-        found=found,
-        expected=expected,
-        remedy="Give products (.SAFE or .zip), a .txt with a path a line, or a STAC "
-        "ItemCollection of local products.",
-    )
+    return path.parent if pure.name in PRODUCT_XML.values() else None

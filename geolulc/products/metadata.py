@@ -8,6 +8,7 @@ The XML comes from a stranger: no entities, no document types, bounded sizes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,11 +51,13 @@ class Metadata:
         baseline: "05.10".
         tile_id: "32TPS".
         grid: the ground it covers.
-        offsets: ``BOA_ADD_OFFSET`` by band name, 0 where the product has no list (before baseline
-            04.00).
+        level: "L2A" (surface reflectance) or "L1C" (at the top of the atmosphere).
+        offsets: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET`` by band name, 0 where the product has
+            no list (before baseline 04.00).
         quantification: 10000: (DN + offset) / quantification is reflectance.
         listed: ``IMAGE_FILE`` entries, relative to the product, without suffix.
         granule: the folder of the one granule.
+        sun_zenith: mean zenith angle of the sun in degrees; None where it is not said.
     """
 
     name: str
@@ -63,10 +66,12 @@ class Metadata:
     baseline: str
     tile_id: str
     grid: TileGrid
+    level: str
     offsets: Mapping[str, int]
     quantification: int
     listed: tuple[str, ...]
     granule: str
+    sun_zenith: float | None
 
     @property
     def scene(self) -> Mapping[str, str]:
@@ -77,6 +82,8 @@ class Metadata:
             "sensing_time": self.sensing_time.isoformat(),
             "baseline": self.baseline,
             "tile": self.tile_id,
+            # said of those that are not the usual ones
+            **({} if self.level == "L2A" else {"level": self.level}),
         }
 
 
@@ -84,20 +91,19 @@ def read_metadata(path: Path) -> Metadata:
     """The metadata of the product at ``path`` (folder or zip), whether or not its images exist.
 
     Raises:
-        ProductError: not a product, Level-1C, several granules, or XML that is damaged or lacks
-            what mapping needs.
+        ProductError: not a product, several granules, or XML that is damaged or lacks what mapping
+            needs.
     """
     return parse_metadata(list_contents(path))
 
 
 def parse_metadata(contents: Contents) -> Metadata:
     """``read_metadata`` of files already listed."""
-    product = Document(contents, PRODUCT_XML)
-    level = product.text("PROCESSING_LEVEL")
-    if not level.startswith("Level-2A"):
-        raise product.error(
-            f"PROCESSING_LEVEL {level}", "Level-2A", "Download the L2A product of the scene."
-        )
+    level = contents.level
+    product = Document(contents, PRODUCT_XML[level])
+    said, expected = product.text("PROCESSING_LEVEL"), f"Level-{level[1:]}"
+    if not said.startswith(expected):
+        raise product.error(f"PROCESSING_LEVEL {said}", expected, "Download the product again.")
     granules = sorted(match[1] for name in contents.members if (match := _TILE_XML.fullmatch(name)))
     listed = len({id_ for e in product.all("Granule") if (id_ := e.get("granuleIdentifier"))})
     if len(granules) > 1 or listed > 1:
@@ -123,14 +129,16 @@ def parse_metadata(contents: Contents) -> Metadata:
         baseline=product.text("PROCESSING_BASELINE"),
         tile_id=tile_id[1] if tile_id else "",
         grid=_grid(tile),
-        offsets=MappingProxyType(_offsets(product)),
-        quantification=_quantification(product),
+        level=level,
+        offsets=MappingProxyType(_offsets(product, level)),
+        quantification=_quantification(product, level),
         listed=tuple(
             (element.text or "").strip().removeprefix("./").removesuffix(".jp2")
             for kind in ("IMAGE_FILE", "IMAGE_FILE_2A")
             for element in product.all(kind)
         ),
         granule=granule,
+        sun_zenith=_sun_zenith(tile),
     )
 
 
@@ -167,7 +175,7 @@ class Document:
                 if len(text) > _LONGEST_TEXT:
                     raise self.error(f"{names[0]} {text}", "a short text")
                 return text
-        raise self.error(f"no {names[0]}", "the metadata of an L2A product")
+        raise self.error(f"no {names[0]}", "the metadata of Sentinel-2")
 
     def number(self, name: str, within: Element | None = None) -> int:
         return self.integer(name, self.text(name, within=within))
@@ -192,8 +200,8 @@ def _time(product: Document) -> datetime:
         raise product.error(f"DATATAKE_SENSING_START {text!r}", "a time") from None
 
 
-def _quantification(product: Document) -> int:
-    name = "BOA_QUANTIFICATION_VALUE"
+def _quantification(product: Document, level: str) -> int:
+    name = "BOA_QUANTIFICATION_VALUE" if level == "L2A" else "QUANTIFICATION_VALUE"
     value = product.integer(name, product.text(name, f"L2A_{name}"))
     if value != QUANTIFICATION:
         raise product.error(
@@ -204,14 +212,15 @@ def _quantification(product: Document) -> int:
     return value
 
 
-def _offsets(product: Document) -> dict[str, int]:
+def _offsets(product: Document, level: str) -> dict[str, int]:
+    name = "BOA_ADD_OFFSET" if level == "L2A" else "RADIO_ADD_OFFSET"
     by_id: dict[int, int] = {}
-    for element in product.all("BOA_ADD_OFFSET"):
+    for element in product.all(name):
         band_id = product.integer("band_id", element.get("band_id", ""))
-        value = product.integer("BOA_ADD_OFFSET", (element.text or "").strip())
+        value = product.integer(name, (element.text or "").strip())
         if abs(value) > 32767 or by_id.setdefault(band_id, value) != value:
             raise product.error(
-                f"BOA_ADD_OFFSET {value} of band_id {band_id}",
+                f"{name} {value} of band_id {band_id}",
                 "one offset a band, as a 16-bit number",
             )
     if not by_id:
@@ -219,7 +228,7 @@ def _offsets(product: Document) -> dict[str, int]:
     missing = [band.name for band in BANDS if band.band_id not in by_id]
     if missing:
         raise product.error(
-            f"no BOA_ADD_OFFSET for {', '.join(missing)}",
+            f"no {name} for {', '.join(missing)}",
             "an offset for every band, or none at all",
         )
     return {band.name: by_id[band.band_id] for band in BANDS}
@@ -253,7 +262,7 @@ def _grid(tile: Document) -> TileGrid:
         raise tile.error(
             f"{len(places)} extents (left, top, width, height): {sorted(places)}",
             "the same ground at 10, 20 and 60 m",
-            "Use an unmodified Sentinel-2 L2A product.",
+            "Use an unmodified product.",
         )
     left, top, width, height = places.pop()
     if max(width, height) > _LARGEST_TILE or max(abs(left), abs(top)) > _FARTHEST:
@@ -265,6 +274,19 @@ def _grid(tile: Document) -> TileGrid:
         return TileGrid(crs, left, top, width, height)
     except ProductError as error:
         raise tile.error(error.found, error.expected, error.remedy) from error
+
+
+def _sun_zenith(tile: Document) -> float | None:
+    for element in tile.all("Mean_Sun_Angle"):
+        text = tile.text("ZENITH_ANGLE", within=element)
+        try:
+            angle = float(text)
+        except ValueError:
+            angle = math.nan
+        if not 0 <= angle <= 180:
+            raise tile.error(f"ZENITH_ANGLE {text!r}", "degrees from 0 to 180")
+        return angle
+    return None
 
 
 def _at(tile: Document, name: str, resolution: int) -> Element:

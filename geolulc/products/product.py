@@ -1,4 +1,4 @@
-"""A Sentinel-2 L2A product: its metadata, and where the image of each band lies."""
+"""A Sentinel-2 product: its metadata, and where the image of each band lies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from geolulc.bands import BANDS
+from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Contents, Member, damaged, list_contents, open_member, reading
@@ -31,7 +31,7 @@ _IMAGES: Final = (
 
 @dataclass(frozen=True)
 class Product(Metadata):
-    """One L2A product: what its metadata say, and its images, which were checked against them.
+    """One product: what its metadata say, and its images, which were checked against them.
 
     Attributes:
         path: the folder or zip.
@@ -79,8 +79,7 @@ def open_product(path: Path, *, verify: bool = True) -> Product:
         raise ProductError(
             contents.path,
             found=f"no image of {', '.join(b.name for b in missing)}",
-            expected=f"{metadata.granule}/IMG_DATA/R{first.resolution}m/"
-            f"*_{first.name}_{first.resolution}m.jp2",
+            expected=_place(metadata, first.name, first.resolution),
             remedy="Download the whole product; all twelve bands are needed.",
         )
     for name, member in images.items():
@@ -111,7 +110,7 @@ def describe_product(path: Path) -> dict[str, Any]:
     """A JSON-able description of a product from its metadata alone; images may be missing.
 
     Raises:
-        ProductError: it is no L2A product or its metadata cannot be used.
+        ProductError: it is no product or its metadata cannot be used.
     """
     contents = list_contents(path)
     metadata = parse_metadata(contents)
@@ -173,10 +172,23 @@ def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
     return images
 
 
+def _place(metadata: Metadata, name: str, resolution: int) -> str:
+    """Where the image of a band is expected."""
+    folder = f"{metadata.granule}/IMG_DATA"
+    if metadata.level == "L1C":
+        return f"{folder}/*_{name}.jp2"
+    return f"{folder}/R{resolution}m/*_{name}_{resolution}m.jp2"
+
+
 def _find_image(
     contents: Contents, metadata: Metadata, name: str, resolution: int
 ) -> Member | None:
-    ending = f"_{name}_{resolution}m"
+    if metadata.level == "L1C":
+        if name == "TCI" and resolution != RESOLUTIONS[0]:
+            return None
+        ending = f"_{name}"
+    else:
+        ending = f"_{name}_{resolution}m"
     listed = {f"{image}.jp2" for image in metadata.listed if image.endswith(ending)}
     # a name that leads out of the product is in no list of its files
     found = [contents.members[image] for image in sorted(listed) if image in contents.members]
@@ -198,7 +210,7 @@ def _find_image(
 
 
 def _inflate(member: Member, target: Path, grid: TileGrid, name: str) -> Member:
-    rows, columns = grid.shape(resolution_of(member))
+    rows, columns = grid.shape(resolution_of(name, member))
     limit = 2 * rows * columns * (3 if name == "TCI" else 2) + _BLOCK
     if member.size > limit:
         raise damaged(member, f"{member.size:,} bytes, more than its pixels can need")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geolulc.learning.plots import new_figure
+from geolulc.safe_texts import for_plot
 from geolulc.transfer.plan import SCRATCH
 from geolulc.transfer.tables import FIGURES, LOWER_IS_BETTER, Cell, Measured, source_order
 
@@ -38,8 +39,8 @@ def plot_matrix(
             color = "white" if (value > middle) == lower else "black"
             style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": color}
             axes.text(j, i, f"{value:.2f}", **style)
-    axes.set_xticks(range(len(targets)), targets, rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(targets)), [for_plot(t) for t in targets], rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), [for_plot(row) for row in rows])
     axes.set(xlabel="tested in", ylabel="trained in")
     axes.set_title(f"{FIGURES[figure_name]}, zero-shot, remedy {remedy}", fontsize=10)
     figure.colorbar(image)
@@ -73,7 +74,7 @@ def plot_curves(
                 sizes,
                 [points[s].mean for s in sizes],
                 [points[s].deviation or 0.0 for s in sizes],
-                label=source if source == SCRATCH else f"{source}, {mode}",
+                label=source if source == SCRATCH else f"{for_plot(source)}, {mode}",
                 color="0.3" if source == SCRATCH else f"C{number % 10}",
                 linestyle="-." if source == SCRATCH else styles[mode],
                 marker="o",
@@ -81,6 +82,6 @@ def plot_curves(
                 capsize=2,
             )
     axes.set_xscale("symlog", linthresh=max(min(c.size for c in cells), 1))
-    axes.set(xlabel=f"patches of {target} learned from", ylabel=FIGURES[figure_name])
+    axes.set(xlabel=f"patches of {for_plot(target)} learned from", ylabel=FIGURES[figure_name])
     axes.legend(frameon=False, fontsize=7, ncols=2)
     return figure

@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import geopandas
 import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
 from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
 
 from geolulc.datasets import SPLITS, Store
 from geolulc.errors import DatasetError, ParameterError, require_one_of
 from geolulc.grid import PATCH_SIZE
+from geolulc.polygons.placement import full_turn, wrap
+from geolulc.polygons.reading import read_layers, require_polygons
 
 #: Columns of a store's index that can name regions, in place of polygons.
 REGION_COLUMNS: Final = ("country", "season", "tile")
@@ -93,59 +92,59 @@ def find_regions(
 
 def _polygon_of(store: Store, path: Path, column: str | None) -> NDArray[np.object_]:
     """The name of the polygon around each patch's centre; "" where there is none."""
-    frame, column = _read_polygons(path, column)
-    tree = shapely.STRtree(frame.geometry.to_numpy())
-    labels = frame[column].to_numpy()
     names = np.full(len(store), "", dtype=object)
     crs = np.array(store.column("crs"))
     left = np.array(store.column("left")) + PATCH_SIZE / 2
     top = np.array(store.column("top")) - PATCH_SIZE / 2
-    for code in sorted(set(crs.tolist())):
-        rows = np.flatnonzero(crs == code)
-        projection = Transformer.from_crs(CRS.from_user_input(code), frame.crs, always_xy=True)
-        points = shapely.points(*projection.transform(left[rows], top[rows]))
-        inside, polygon = tree.query(points, predicate="within")
-        for row, name in zip(rows[inside].tolist(), labels[polygon].tolist(), strict=True):
-            if names[row] not in ("", name):
-                raise DatasetError(
-                    path,
-                    found=f"the patch {store.keys[row]} in both {names[row]!r} and {name!r}",
-                    expected="polygons that do not overlap",
-                    remedy="Cut the polygons, or choose another column of names.",
-                )
-            names[row] = name
+    for polygons, labels, own in _read_polygons(path, column):
+        tree = shapely.STRtree(polygons)
+        for code in sorted(set(crs.tolist())):
+            rows = np.flatnonzero(crs == code)
+            projection = Transformer.from_crs(CRS.from_user_input(code), own, always_xy=True)
+            points = shapely.points(*projection.transform(left[rows], top[rows]))
+            inside, polygon = tree.query(points, predicate="within")
+            for row, name in zip(rows[inside].tolist(), labels[polygon].tolist(), strict=True):
+                if names[row] not in ("", name):
+                    raise DatasetError(
+                        path,
+                        found=f"the patch {store.keys[row]} in both {names[row]!r} and {name!r}",
+                        expected="polygons that do not overlap",
+                        remedy="Cut the polygons, or choose another column of names.",
+                    )
+                names[row] = name
     return names
 
 
-def _read_polygons(path: Path, column: str | None) -> tuple[Any, str]:
-    if not path.exists():
-        raise _unusable(path, "no such file")
-    try:
-        frame = geopandas.read_file(path, engine="pyogrio")
-        frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
-        frame = frame.set_geometry(frame.geometry.make_valid())
-        kinds = set(frame.geometry.geom_type)
-    except (DataSourceError, OSError, ValueError, AttributeError, ProjError) as error:
-        raise _unusable(path, error) from error
-    if frame.empty or not kinds <= {"Polygon", "MultiPolygon", "GeometryCollection"}:
-        raise _unusable(path, "no polygon" if frame.empty else f"geometries {sorted(kinds)}")
-    if frame.crs is None:
-        raise _unusable(path, "no CRS")
-    plain = frame.drop(columns=frame.geometry.name)
+def _read_polygons(
+    path: Path, column: str | None
+) -> list[tuple[NDArray[Any], NDArray[np.object_], Any]]:
+    """The valid polygons of each layer, their names and their CRS."""
+    layers = list(read_layers(path, str(path)).values())
+    plain = layers[0].drop(columns=layers[0].geometry.name)
     texts = [str(name) for name in plain if pd.api.types.is_string_dtype(plain[name])]
     if column is None and not texts:
-        raise _unusable(path, "no column of text")
+        raise ParameterError(
+            path,
+            found="no column of text",
+            expected="a vector file of named polygons",
+            remedy="Say which column names them.",
+        )
     chosen = column or texts[0]
-    if chosen not in frame.columns:
-        require_one_of("column", chosen, texts)
-    frame = frame[frame[chosen].notna()]
-    return frame.assign(**{chosen: frame[chosen].astype(str)}), chosen
-
-
-def _unusable(path: Path, found: object) -> ParameterError:
-    return ParameterError(
-        path,
-        found=found,
-        expected="a vector file of named polygons with a CRS",
-        remedy="Check the path; QGIS can save any layer as a GeoPackage.",
-    )
+    found = []
+    for frame in layers:
+        require_polygons(frame, str(path))
+        if chosen not in frame.drop(columns=frame.geometry.name):
+            require_one_of("column", chosen, texts)
+            raise ParameterError(
+                path,
+                found=f"a layer without the column {chosen}",
+                expected="it in all layers that hold polygons",
+                remedy="Save the layer of the regions as a file of its own.",
+            )
+        missing = frame[chosen].isna() | frame.geometry.isna() | frame.geometry.is_empty
+        named = frame[~missing]
+        turn = full_turn(frame.crs)
+        polygons = [wrap(shapely.make_valid(p), turn) for p in named.geometry]
+        names = named[chosen].astype(str).to_numpy(object)
+        found.append((np.array(polygons, dtype=object), names, frame.crs))
+    return found

@@ -12,6 +12,7 @@ from geolulc.datasets import SPLITS
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import write_figure
 from geolulc.learning.task_figures import FEWEST_PATCHES
+from geolulc.safe_texts import for_markdown
 from geolulc.staging import write_text
 from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json
@@ -32,6 +33,11 @@ from geolulc.transfer.tables import (
 
 # compared between remedies
 _REMEDY_FIGURES: Final = ("ap_macro", "ap_micro", "log_loss", "f1_micro_all", "false_alarms")
+
+
+class _Markdown(str):
+    """Lines that are Markdown already."""
+
 
 Rows = Sequence[Mapping[str, Any]]
 #: Cells of a Markdown table, row by row.
@@ -74,9 +80,10 @@ def write_results(
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, _Markdown) else for_markdown(value),
     )
     text = environment.get_template("report.md").render(
-        table=lambda header, lines: "\n".join(markdown_table(header, lines)).rstrip(),
+        table=lambda header, lines: _Markdown("\n".join(markdown_table(header, lines)).rstrip()),
         config=config,
         remedy=config.remedies[0],
         regions_from=regions_from,

@@ -9,6 +9,7 @@ alone are read (github.com/0jaspreetsingh/LandUseLandCoverMultiLabelClassificati
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,32 +22,40 @@ from datadings.index import SUFFIX_KEYS, SUFFIX_LEGACY_INDEX
 from numpy.typing import NDArray
 
 from geolulc.datasets import Store
+from geolulc.datasets.entries import V2_NAME
+from geolulc.datasets.lists import V1_NAME, read_names
 from geolulc.errors import DatasetError
+from geolulc.safe_texts import one_line
 from geolulc.transfer.plan import subset
 from geolulc.transfer.regions import Region
 
 _FILE: Final = re.compile(r"(\d+)_train(_data)?\.(csv|txt|msgpack)")
 #: All train patches of BigEarthNet v1 have 9 MB of names.
 _LARGEST: Final = 64 << 20
+_LOG: Final = logging.getLogger(__name__)
+_NAME: Final = re.compile(f"{V1_NAME.pattern}|{V2_NAME.pattern}")
 _REMEDY: Final = "Give the folder of REGION/SIZE_train.csv files."
 
 
 def with_subsets(store: Store, regions: Mapping[str, Region], folder: Path) -> dict[str, Region]:
     """``regions``, with the subsets of their train splits that ``folder`` lists.
 
-    A region without a folder of its name (in any case) keeps the subsets drawn by seed.
+    A region without a folder of its name (in any case) keeps the subsets drawn by seed; a folder
+    that is named like no region is passed over with a warning.
 
     Raises:
         DatasetError: no list at all; one that cannot be read, is of another length than its name
             says, or names a patch that is not in the region's train split.
     """
     of_region = {name.casefold(): name for name in regions}
+    passed_over = []
     found = dict(regions)
     lists = 0
     position = {key: at for at, key in enumerate(store.keys)}
     for inner in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = of_region.get(inner.name.casefold())
         if name is None or not inner.is_dir():
+            passed_over.append(inner.name)
             continue
         sizes: dict[int, NDArray[np.int64]] = {}
         for file in sorted(inner.iterdir()):
@@ -54,6 +63,13 @@ def with_subsets(store: Store, regions: Mapping[str, Region], folder: Path) -> d
                 sizes[int(match[1])] = _positions(file, int(match[1]), regions[name], position)
         lists += len(sizes)
         found[name] = replace(regions[name], subsets=sizes)
+    if passed_over:
+        _LOG.warning(
+            "%s: passed over what is named like no region: %d, such as %s",
+            folder,
+            len(passed_over),
+            one_line(passed_over[0]),
+        )
     if not lists:
         raise DatasetError(
             folder,
@@ -96,8 +112,7 @@ def _positions(
 def _names(file: Path) -> list[str]:
     try:
         if file.suffix != ".msgpack":
-            cells = (line.split(",")[0].strip() for line in _read(file).decode().splitlines())
-            return [cell for cell in cells if cell]
+            return list(read_names(file, _NAME))
         keys = file.with_name(file.name + SUFFIX_KEYS)
         index = keys if keys.is_file() else file.with_name(file.name + SUFFIX_LEGACY_INDEX)
         # plain msgpack: datadings' own reader would unpickle what a stranger put there

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from geolulc.safe_texts import for_csv
 from geolulc.staging import write_text
 from geolulc.transfer.plan import POOLED, SCRATCH
 
@@ -106,7 +107,7 @@ def write_classes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _write_csv(path: Path, columns: Sequence[str], lines: list[list[Any]]) -> None:
     # as objects: whole numbers stay whole beside missing ones
     frame = pd.DataFrame(lines, columns=list(columns), dtype=object)
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    write_text(path, for_csv(frame))
 
 
 def _plain(value: object) -> object:

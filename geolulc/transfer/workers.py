@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
 import torch
 
 from geolulc.errors import GeolulcError
-from geolulc.learning.interruption import TrainingInterrupted
+from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
+from geolulc.process import blocked_signals
 from geolulc.progress import Progress
 from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import Job
@@ -23,6 +25,7 @@ Failures = dict[str, str]
 
 _WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT: Final = 10.0
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def work(experiment: Experiment, jobs: Jobs, *, progress: Progress | None = None) -> Failures:
@@ -35,7 +38,7 @@ def work(experiment: Experiment, jobs: Jobs, *, progress: Progress | None = None
     """
     failed: Failures = {}
     open_jobs = [job for job in jobs if JobFolder(experiment.folder, job.id).result() is None]
-    done, wait = len(jobs) - len(open_jobs), _WAIT_SECONDS
+    done, pause = len(jobs) - len(open_jobs), _WAIT_SECONDS
     while open_jobs:
         left = []
         for job in open_jobs:
@@ -49,10 +52,10 @@ def work(experiment: Experiment, jobs: Jobs, *, progress: Progress | None = None
             if progress is not None:
                 progress(done, len(jobs))
         if len(left) == len(open_jobs):
-            time.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_WAIT)
         else:
-            wait = _WAIT_SECONDS
+            pause = _WAIT_SECONDS
         open_jobs = left
     return failed
 
@@ -82,26 +85,38 @@ def _attempt(experiment: Experiment, job: Job, failed: Failures) -> str | None:
 def work_together(
     experiment: Experiment, jobs: Jobs, processes: int, *, progress: Progress | None = None
 ) -> Failures:
-    """``work`` in so many processes; with several GPUs and device "auto" each takes its own."""
+    """``work`` in so many processes; with several GPUs and device "auto" each takes its own.
+
+    Raises:
+        TrainingInterrupted: a signal came; what was trained is saved, and no process is left.
+    """
     if processes == 1:
         return work(experiment, jobs, progress=progress)
     failed: Failures = {}
     # fork would copy torch's threads and a CUDA context
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with noticed_signals() as signal_number, ProcessPoolExecutor(processes, context) as pool:
         threads = max(torch.get_num_threads() // processes, 1)
         devices = [_device_of(experiment.device, number) for number in range(processes)]
-        futures = [
-            pool.submit(_work_alone, replace(experiment, device=device), jobs, threads)
-            for device in devices
-        ]
-        for number, future in enumerate(as_completed(futures)):
-            reasons, signal_number = future.result()
-            if signal_number:
-                raise TrainingInterrupted(signal_number, 0, 0)
-            failed |= reasons
-            if progress is not None:
-                progress(len(jobs) * (number + 1) // processes, len(jobs))
+        with blocked_signals(*_STOPPING):
+            waiting = {
+                pool.submit(_work_alone, replace(experiment, device=device), jobs, threads)
+                for device in devices
+            }
+        while waiting:
+            finished, waiting = wait(waiting, _WAIT_SECONDS, FIRST_COMPLETED)
+            numbers = [signal_number()]
+            for future in finished:
+                reasons, number = future.result()
+                failed |= reasons
+                numbers.append(number)
+            if any(numbers):
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise TrainingInterrupted(next(filter(None, numbers)), 0, 0)
+            if progress is not None and finished:
+                done = processes - len(waiting)
+                progress(len(jobs) * done // processes, len(jobs))
     return still_failed(experiment, jobs, failed)
 
 
@@ -121,9 +136,20 @@ def _device_of(device: str, number: int) -> str:
 
 
 def _work_alone(experiment: Experiment, jobs: Jobs, threads: int) -> tuple[Failures, int]:
-    """Failed jobs, and the signal that came (0 for none): its exception cannot be pickled."""
+    """Failed jobs, and the signal that came (0 for none): its exception cannot be pickled.
+
+    Until here the process has seen no signal. SIGTERM, which may be waiting, is the pool's.
+    """
     torch.set_num_threads(threads)
     try:
+        signal.signal(signal.SIGTERM, _stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return work(experiment, jobs), 0
     except TrainingInterrupted as stop:
         return {}, stop.number
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise TrainingInterrupted(number, 0, 0)

@@ -12,9 +12,13 @@ from made_pixel_map import made_header
 from written_map import KINDS, WrittenMap, write_made
 
 from geolulc.analysis import compare_files, describe_map
-from geolulc.analysis.compare import UNCHANGED
+from geolulc.analysis.compare import Transitions
 from geolulc.errors import OutputError, ParameterError
-from geolulc.nomenclature import BEN19
+from geolulc.maps.header import MapHeader
+from geolulc.nomenclature import BEN19, nomenclature_of
+
+#: Value of a cell of one class in both maps.
+UNCHANGED = 99
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -148,13 +152,39 @@ def test_maps_that_have_nothing_in_common_are_refused(tmp_path: Path) -> None:
         compare_files(cells.path, tmp_path / "change.tif", tmp_path / "again.tif")
 
 
-def test_more_classes_than_a_transition_can_hold_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = write_made("cells", tmp_path / "map.tif")
-    monkeypatch.setattr("geolulc.analysis.compare.UNCHANGED", 19)
-    with pytest.raises(ParameterError, match="class codes up to 19; expected codes below 19"):
-        compare_files(made.path, made.path, tmp_path / "change.tif")
+@pytest.mark.parametrize(
+    ("codes", "dtype", "factor", "nodata"),
+    [
+        ((1, 98), "uint16", 100, 0),
+        ((0, 98), "uint16", 100, 65535),
+        ((1, 99), "uint32", 1000, 0),
+        ((0, 998), "uint32", 1000, 2**32 - 1),
+    ],
+)
+def test_a_transition_holds_both_codes(codes, dtype, factor, nodata) -> None:
+    header = header_with(codes)
+    values = Transitions.of(header)
+    low, high = np.array(codes, header.nomenclature.code_type)
+    none = header.nomenclature.code_type(header.no_class)
+    old = np.array([[low, high, high, none]])
+    new = np.array([[low, low, high, low]])
+    shown, transitions = values.bands(old, new)
+    assert shown.dtype == dtype
+    assert shown.tolist() == [[factor - 1, low, factor - 1, nodata]]
+    both = [[factor * int(a) + int(b) for a, b in zip(old[0], new[0], strict=True)]]
+    assert transitions.tolist() == [[*both[0][:3], nodata]]
+
+
+def test_codes_that_a_transition_cannot_hold_are_refused() -> None:
+    with pytest.raises(ParameterError, match="class codes up to 999; expected codes below 999"):
+        Transitions.of(header_with((1, 999)))
+
+
+def header_with(codes: tuple[int, ...]) -> MapHeader:
+    """A map of classes with these codes."""
+    classes = [{"name": str(c), "code": c, "color": "#ffffff"} for c in codes]
+    made = nomenclature_of({"id": "made", "title": "", "classes": classes})
+    return made_header(nomenclature=made, classes=made.names)
 
 
 @both_kinds

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
 from rasterio.windows import Window
+from shapely.geometry import box
 from written_map import KINDS, change_tags, write_made
 
-from geolulc.analysis import describe_map, open_map, read_map
+from geolulc.analysis import (
+    compare_files,
+    describe_map,
+    open_map,
+    read_map,
+    summarize_zones,
+)
 from geolulc.errors import OutputError
 
+ONE_CLASS = '{"name": "x", "code": 1, "color": "#ffffff"}'
 LIES = [
     {"TILE_EXTENT": "[0, 0, 1, 1]"},
     {"TILE_EXTENT": "[600000, 5094600, 606600]"},
@@ -23,7 +32,7 @@ LIES = [
     {"TILE_EXTENT": "[" * 100_000},
     {"CLASSES": "[]"},
     {"CLASSES": '[{"name": "x"}]'},
-    {"NOMENCLATURE": "clc43"},
+    {"CLASSES": f"[{', '.join(2 * [ONE_CLASS])}]"},
     {"NOMENCLATURE": "../../etc/passwd"},
 ]
 CELL_LIES = [
@@ -135,3 +144,88 @@ def test_a_file_that_is_cut_is_one_line(tmp_path: Path, kind: str) -> None:
     ):
         for window in found.windows():
             found.codes(window)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4978", "EPSG:2263"])
+def test_a_grid_that_is_not_in_metres_is_refused(tmp_path: Path, kind: str, crs: str) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    with rasterio.open(made.path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.crs = crs
+    for read in (open_map, describe_map):
+        with pytest.raises(OutputError, match=r"map\.tif: found .*expected a map written"):
+            read(made.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "corner", [(0, 0, 0), (np.inf, 0, 0), (1200, 612_000, 5_094_600), (np.nan, np.nan, np.nan)]
+)
+def test_a_file_lies_where_its_tags_say(
+    tmp_path: Path, kind: str, corner: tuple[float, float, float]
+) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    size, left, top = corner
+    with rasterio.open(made.path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.transform = rasterio.Affine(size, 0, left, 0, -size, top)
+    for read in (open_map, describe_map):
+        with pytest.raises(OutputError, match=r"on a grid that its tags contradict"):
+            read(made.path)
+
+
+@pytest.mark.parametrize("value", [3, -1, 1e38, np.inf, -np.inf])
+def test_a_single_value_that_is_no_probability_is_damage(tmp_path: Path, value: float) -> None:
+    made = write_made("cells", tmp_path / "map.tif", nodata=False)
+    with rasterio.open(made.path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        values = dataset.read()
+        values[3, 2, 2] = value
+        dataset.write(values)
+    ground = geopandas.GeoDataFrame(geometry=[box(*made.header.grid.extent.bounds)], crs=32632)
+    with pytest.raises(OutputError, match=r"map\.tif: found a damaged file \(probabilities"):
+        summarize_zones(made.path, ground)
+    with pytest.raises(OutputError, match=r"map\.tif: found a damaged file \(probabilities"):
+        compare_files(made.path, made.path, tmp_path / "change.tif")
+    assert not (tmp_path / "change.tif").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_a_gis_beside_a_map_change_nothing(tmp_path: Path, kind: str) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    before = describe_map(made.path)
+    (tmp_path / "map.tif.aux.xml").write_text(
+        "<PAMDataset><GeoTransform>0,9,0,0,0,-9</GeoTransform><Metadata>"
+        '<MDI key="SCENE_NAME">another</MDI><MDI key="NOMENCLATURE">clc43</MDI></Metadata>'
+        "</PAMDataset>"
+    )
+    (tmp_path / "map.tfw").write_text("9\n0\n0\n-9\n0\n0\n")
+    (tmp_path / "map.tif.ovr").write_bytes(b"no raster")
+    (tmp_path / "map.tif.msk").write_bytes(b"no raster")
+    assert describe_map(made.path) == before
+    with open_map(made.path) as found:
+        assert found.header == made.header
+
+
+def test_only_geotiffs_are_opened(tmp_path: Path) -> None:
+    made = write_made("cells", tmp_path / "map.tif")
+    text = f"<VRTDataset rasterXSize='6' rasterYSize='5'><VRTRasterBand><SourceFilename>{made.path}"
+    (tmp_path / "vrt.tif").write_text(f"{text}</SourceFilename></VRTRasterBand></VRTDataset>")
+    for name in ("vrt.tif", "nowhere.tif", "."):
+        with pytest.raises(OutputError, match="expected a map written by geolulc"):
+            open_map(tmp_path / name)
+
+
+def test_a_block_larger_than_memory_is_refused(tmp_path: Path) -> None:
+    made = write_made("cells", tmp_path / "true.tif")
+    with rasterio.open(made.path) as dataset:
+        tags = dataset.tags()
+    path = tmp_path / "map.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=200_000, height=200_000, count=1, dtype="uint8",
+        sparse_ok=True, tiled=True, blockxsize=65_536, blockysize=65_536, compress="deflate",
+        bigtiff="YES",
+        crs="EPSG:32632",
+        transform=rasterio.Affine(60, 0, 600_000, 0, -60, 5_100_000),
+    ) as dataset:  # fmt: skip
+        dataset.update_tags(**tags)
+    with pytest.raises(OutputError, match="blocks of 1 × 65536 × 65536 values"):
+        open_map(path)

@@ -14,10 +14,10 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 from written_map import KINDS, WrittenMap, write_made
 
 from geolulc.analysis import summarize_map, summarize_zones
-from geolulc.analysis.placement import zone_areas
 from geolulc.analysis.zone_files import read_zones
 from geolulc.errors import OutputError, ParameterError
 from geolulc.grid import TileGrid
+from geolulc.polygons.placement import zone_areas
 
 #: Upper-left corner of all made maps.
 CRS, LEFT, TOP = "EPSG:32632", 600_000.0, 5_100_000.0
@@ -236,9 +236,9 @@ def test_no_zones_at_all(tmp_path: Path, kind: str) -> None:
 @both_kinds
 def test_zones_that_cannot_be_used_are_refused(tmp_path: Path, kind: str) -> None:
     made = write_made(kind, tmp_path / "map.tif")
-    with pytest.raises(ParameterError, match=r"no coordinate reference system"):
+    with pytest.raises(ParameterError, match=r"found no CRS"):
         summarize_zones(made.path, zones_of(box(0, 0, 1, 1), crs=None))
-    with pytest.raises(ParameterError, match=r"type Point; expected polygons"):
+    with pytest.raises(ParameterError, match=r"1 of 1 geometries of type Point; expected polygons"):
         summarize_zones(made.path, zones_of(Point(0, 0)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from geolulc.cli import COMMANDS, cli
+from geolulc.cli.info import lines
+from geolulc.cli.results import print_result
+from geolulc.errors import ParameterError
 
 HEAVY = {"torch", "rasterio", "numpy", "timm", "geopandas", "matplotlib", "pandas"}
 
@@ -85,3 +90,66 @@ def test_version() -> None:
     from geolulc import __version__
 
     assert run("--version").stdout.strip() == f"geolulc, version {__version__}"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_any_terminal_shows_help_and_names(encoding: str, tmp_path: Path) -> None:
+    missing = tmp_path / "Ort → Übersee.SAFE"
+    for arguments in (["--help"], ["info", str(missing)]):
+        result = subprocess.run(
+            [sys.executable, "-m", "geolulc", *arguments],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        )
+        said = (result.stdout + result.stderr).decode("utf-8", "replace")
+        assert "Traceback" not in said
+        assert said.count("\n") == 1 or "export           Model" in said
+
+
+def test_no_result_gives_the_terminal_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = {"name": "a\x1b[31m\u202eb", "of": [{"x\n\x9b": "c\nd"}]}
+    print_result(hostile, "\n".join(lines(hostile)), as_json=False)
+    assert capsys.readouterr().out == "  name: a [31m b\n  of:\n    - x: c d\n"
+    print_result(hostile, "", as_json=True)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == hostile
+    assert not set(printed) & set("\x1b\x9b\u202e")
+    print_result([], "", as_json=False)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("k" * 300, "found File name too long"),
+        ("caf\udce9.tif", "caf\ufffd.tif: found bytes in its name that are no UTF-8"),
+        ("loop", "found Too many levels of symbolic links"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "info {}",
+        "map {} --out m.tif",
+        "map a --aoi {} --out m.tif",
+        "export {} --onnx m.onnx",
+        "mosaic a --out {}",
+    ],
+)
+def test_paths_that_no_system_takes(
+    path: str, found: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    arguments = [path if part == "{}" else part for part in command.split()]
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, ParameterError)
+    assert found in str(result.exception)
+
+
+def test_a_number_of_5000_digits_is_one_short_line() -> None:
+    result = run("map", "a.SAFE", "--out", "b.tif", "--stride", "9" * 5000)
+    assert result.returncode == 2
+    assert "Invalid value for '--stride': '999" in result.stderr
+    assert max(map(len, result.stderr.splitlines())) < 600

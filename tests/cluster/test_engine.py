@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -20,9 +20,9 @@ import pytest
 from made_work import Noting
 
 import geolulc
-from geolulc.cluster.connection import local_cluster, running_cluster
+from geolulc.cluster.connection import CONNECT_SECONDS, local_cluster, running_cluster
 from geolulc.cluster.engine import run_items
-from geolulc.errors import CheckpointError, ClusterError, ProductError
+from geolulc.errors import CheckpointError, ClusterError, ParameterError, ProductError
 
 TESTS = Path(__file__).parents[1]
 
@@ -96,14 +96,53 @@ def test_items_come_back_with_what_was_told(client, tmp_path, caplog):
 
 def test_nobody_else_can_reach_it(client):
     """A scheduler and its workers run what they are sent."""
+    wait_for(lambda: len(client.nthreads()) == 2)
     own = psutil.Process()
-    listening = [
-        connection.laddr.ip
-        for process in (own, *own.children(recursive=True))
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert set(listening) == {"127.0.0.1"}
+    processes = (own, *own.children(recursive=True))
+    ports = [c.laddr for process in processes for c in process.net_connections("tcp")]
+    assert ports == [], "nothing listens where all may connect"
+    address = client.scheduler.address.removeprefix("unix://")
+    folder, _, number = address.rpartition(":")
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    sockets = {c.laddr for process in processes for c in process.net_connections("unix")}
+    assert {f"{folder}/{number}"} < {name for name in sockets if name.startswith(folder)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_is_refused(client):
+    file = client.scheduler.address.removeprefix("unix://").replace(":", "/")
+    code = "import os, socket; os.setuid({}); socket.socket(socket.AF_UNIX).connect({!r})"
+    same, other = (
+        subprocess.run(
+            [sys.executable, "-c", code.format(user, file)], capture_output=True, text=True
+        )
+        for user in (0, 65534)
+    )
+    assert (same.returncode, same.stderr) == (0, "")
+    assert "PermissionError" in other.stderr
+
+
+@pytest.mark.parametrize(("workers", "room"), [(0, ""), (1000, "1 to"), (-1, "")])
+def test_more_workers_than_there_is_room_for(workers, room):
+    with pytest.raises(ParameterError, match=f"workers: found {workers}; expected {room}"):
+        local_cluster(workers).__enter__()
+
+
+def test_a_machine_without_locks_or_sockets(monkeypatch, tmp_path):
+    """A read-only /dev/shm: Dask itself would wait for ever."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "from geolulc.cluster.connection import local_cluster\n"
+        "local_cluster(1).__enter__()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "workers on this machine: found [Errno 27] File too large" in done.stderr
+    deep = tmp_path / ("deep" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(ClusterError, match=r"found AF_UNIX path too long; .*TMPDIR"):
+        local_cluster(1).__enter__()
+    assert list(deep.iterdir()) == []
 
 
 def test_few_are_in_flight(client, tmp_path):
@@ -190,3 +229,49 @@ def test_no_scheduler(address, caplog):
         pass
     assert time.monotonic() - began < 15
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_a_scheduler_of_tls_wants_certificates():
+    with pytest.raises(ClusterError, match=r"no certificate of the client.*distributed\.comm\.tls"):
+        running_cluster("tls://127.0.0.1:8786").__enter__()
+
+
+ANSWERS = {
+    "silent": None,
+    "closing": b"",
+    "of the web": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "of zeros": bytes(64),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_another_program_at_the_port(answer):
+    """Told in one line, and within ten seconds, though it may keep the connection for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    kept.append(server.accept()[0])
+                    if answer is not None:
+                        kept[-1].sendall(answer)
+                        kept[-1].shutdown(socket.SHUT_RDWR)
+
+        kept: list[socket.socket] = []
+        serving = threading.Thread(target=serve)
+        serving.start()
+        code = (
+            "from geolulc.cluster.connection import running_cluster\n"
+            f"running_cluster('tcp://127.0.0.1:{server.getsockname()[1]}').__enter__()"
+        )
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert time.monotonic() - began < CONNECT_SECONDS + 10, "and the process ends"
+        server.shutdown(socket.SHUT_RDWR)
+        serving.join()
+        for connection in kept:
+            connection.close()
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("geolulc.errors.ClusterError: scheduler tcp://127.0.0.1:")
+    assert "found no answer (" in last
+    assert "Exception ignored" not in done.stderr

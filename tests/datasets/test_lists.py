@@ -28,11 +28,15 @@ def write_splits(folder: Path, form: str) -> None:
             lines = ["s1_name,s2_name", *(f"S1A_IW_GRDH_1SDV_33UUP,{name}" for name in members)]
         else:
             lines = members
+        if form == "semicolons and quotes":
+            lines = ['"id";"patch"', *(f'{i};"{name}"' for i, name in enumerate(members))]
         text = "\n".join(lines) + ("" if form == "no newline at the end" else "\n")
         if form == "bz2":
             (folder / f"{split}.csv.bz2").write_bytes(bz2.compress(text.encode()))
         elif form == "txt, crlf":
             (folder / f"{split}.txt").write_bytes(text.replace("\n", "\r\n").encode())
+        elif form in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+            (folder / f"{split}.csv").write_bytes(text.replace("\n", "\r\n").encode(form))
         else:
             (folder / f"{split}.csv").write_text(text)
 
@@ -46,6 +50,12 @@ def write_splits(folder: Path, form: str) -> None:
         "two columns, other order, header",
         "bz2",
         "txt, crlf",
+        "utf-8-sig",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "semicolons and quotes",
     ],
 )
 def test_split_lists(tmp_path: Path, form: str) -> None:
@@ -57,6 +67,17 @@ def test_split_lists(tmp_path: Path, form: str) -> None:
     assert lists.snow is None
     assert lists.cloud is None
     assert lists.origin["splits"] == "lists"
+
+
+def test_listed_patches_that_are_not_there_are_counted(tmp_path: Path) -> None:
+    write_splits(tmp_path, "plain")
+    (tmp_path / "patches_with_seasonal_snow.csv").write_text(f"{NAMES[0]}\n{NAMES[5]}\n")
+    absent = find_lists(tmp_path).without(NAMES[:4])
+    assert absent == {
+        "splits": {"patches": 2, "example": NAMES[4]},
+        "snow": {"patches": 1, "example": NAMES[5]},
+    }
+    assert find_lists(tmp_path).without(NAMES) == {}
 
 
 def test_lists_beside_the_archive(tmp_path: Path) -> None:
@@ -95,14 +116,17 @@ def test_broken_lists(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=f"{NAMES[2]}, which is in train too"):
         find_lists(tmp_path)
     train.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="a list that cannot be read"):
+    with pytest.raises(DatasetError, match=r"train\.csv: found bytes that are no UTF-16"):
         find_lists(tmp_path)
     train.write_text("x" * 100_000)
     with pytest.raises(DatasetError, match="a line that is longer than any name"):
         find_lists(tmp_path)
+    train.write_text(f"{NAMES[0]}x\n{NAMES[1]}\n")
+    with pytest.raises(DatasetError, match=f"line 1: found '{NAMES[0]}x'"):
+        find_lists(tmp_path)
     train.unlink()
     (tmp_path / "train.csv.bz2").write_bytes(bz2.compress(b"x" * 1000)[:20])
-    with pytest.raises(DatasetError, match="a list that cannot be read"):
+    with pytest.raises(DatasetError, match="a file that cannot be read"):
         find_lists(tmp_path)
 
 

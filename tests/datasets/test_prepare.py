@@ -176,6 +176,21 @@ def test_countries_and_seasons(v2: Path, v1: Path, tmp_path: Path) -> None:
         prepare_store(v1, tmp_path / "p", selection=Selection(countries=("Peru",)))
 
 
+def test_countries_are_those_of_the_georeference(tmp_path: Path) -> None:
+    archive = make_v1(tmp_path, 6)
+    for index in (0, 1):
+        file = archive / v1_name(index) / f"{v1_name(index)}_labels_metadata.json"
+        document = json.loads(file.read_text())
+        document.pop("coordinates")
+        document["projection"] = "nonsense"
+        file.write_text(json.dumps(document))
+    (archive / v1_name(5) / f"{v1_name(5)}_B02.tif").unlink()
+    selection = Selection(countries=("Austria",))
+    manifest = prepare_store(archive, tmp_path / "a", selection=selection)
+    assert manifest["patches"]["by_country"] == {"Austria": 5}
+    assert manifest["left_out"] == {"country not known": 1}
+
+
 def test_nothing_left_is_an_error(v2: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no patch left of 12 \(cloud: 1, season: 10, sn"):
         prepare_store(v2, tmp_path / "s", selection=Selection(seasons=()))
@@ -398,7 +413,7 @@ def test_other_arguments_start_over(v1: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         prepare_store(v1, tmp_path / "s", shard_size=3, progress=stop)
     manifest = prepare_store(v1, tmp_path / "s", shard_size=3, nomenclature_id="clc43")
-    assert manifest["nomenclature"] == "clc43"
+    assert manifest["nomenclature"] == CLC43.as_mapping()
     assert describe_store(tmp_path / "s", verify=True)["verified"]
 
 

@@ -9,13 +9,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datadings.reader import MsgpackReader
 from made_archives import COUNTRIES, SEASONS, coded_dn, make_patch, make_store
 
 from geolulc.datasets import Store, describe_store, open_store
-from geolulc.datasets import index as index_module
+from geolulc.datasets import parquet_files as parquet_module
+from geolulc.datasets.entries import Metadata
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import BEN19
 
@@ -119,9 +121,96 @@ def test_manifests_that_are_none(copy: Path) -> None:
         with pytest.raises(DatasetError):
             open_store(copy)
         manifest.write_text(whole)
-    change_manifest(copy, classes={"names": sorted(BEN19.names)})
+    changes = json.loads(whole)["classes"] | {"names": sorted(BEN19.names)}
+    change_manifest(copy, classes=changes)
     with pytest.raises(DatasetError, match="classes that are not those of ben19"):
         open_store(copy)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "found"),
+    [
+        ("patches total", -1, "total of patches: -1, not"),
+        ("patches total", 10**40, "total of patches: "),
+        ("patches by_split", None, "by_split of patches: None, not a mapping"),
+        ("train_statistics B02 mean", float("inf"), "mean of B02 of train_statistics: inf, not"),
+        ("train_statistics B02 percentiles", {"x": 1.0}, "percentiles of B02 of train_statistics"),
+        ("classes frequencies train", [1], "frequencies of 1 classes, not 19"),
+        ("classes frequencies", {}, "train of frequencies of classes: nothing, not a value"),
+        ("index", {}, "sha256 of index: nothing, not a value"),
+        ("archives", [{"dataset": "x"}], "name of archives: nothing, not a value"),
+        ("left_out", {"snow": 1.5}, "snow of left_out: 1.5, not a whole number"),
+        ("broken", [{"name": 7}], "name of broken: 7, not text"),
+        ("shards", {}, "shards: {}, not a list"),
+    ],
+)
+def test_a_manifest_is_checked_value_by_value(
+    copy: Path, path: str, value: object, found: str
+) -> None:
+    file = copy / "manifest.json"
+    manifest = json.loads(file.read_text())
+    *above, name = path.split()
+    inner = manifest
+    for key in above:
+        inner = inner[key]
+    inner[name] = value
+    file.write_text(json.dumps(manifest))
+    for ask in (open_store, describe_store):
+        with pytest.raises(DatasetError, match=r"manifest that cannot be read \(") as error:
+            ask(copy)
+        assert found in str(error.value)
+
+
+def change_index(store: Path, name: str, values: pa.Array) -> None:
+    file = store / "index.parquet"
+    table = pq.read_table(file)
+    position = table.schema.get_field_index(name)
+    pq.write_table(table.set_column(position, name, values), file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("size", -1, "beyond the end"),
+        ("offset", 2**63 - 1, "beyond the end"),
+        ("shard", -1, "a shard that is not there"),
+        ("classes", 1 << 19, "an index of more than 19 classes"),
+        ("offset", None, "gaps in the column offset"),
+        ("size", 2.5, "a file that cannot be read"),
+        ("key", None, "gaps in the column key"),
+        ("has_reference", None, "gaps in the column has_reference"),
+        ("left", float("nan"), "positions that are no metres in the column left"),
+        ("top", 1e300, "positions that are no metres in the column top"),
+        ("crs", "LOCAL_CS", "the CRS 'LOCAL_CS'"),
+        ("country", "x" * 5000, "a text of 5,000 bytes in the column country"),
+        ("key", b"\xff\xfe", "a file that cannot be read"),
+        ("labels", ["x" * 2000], "a text of 2,000 bytes in the column labels"),
+    ],
+)
+def test_an_index_is_checked_where_it_is_read(
+    copy: Path, name: str, value: object, found: str
+) -> None:
+    values = pq.read_table(copy / "index.parquet").column(name).to_pylist()
+    change_index(copy, name, pa.array([*values[:5], value, *values[6:]]))
+    with pytest.raises(DatasetError) as error:
+        open_store(copy).column(name)
+    assert found in str(error.value)
+
+
+def test_a_text_that_unpacks_to_gigabytes_is_not_unpacked(copy: Path) -> None:
+    """Of 62 kB: one text of 60,000 letters that a million rows repeat."""
+    codes = pa.array(np.zeros(1_000_000, np.int32))
+    bomb = pa.table({"patch_id": pa.DictionaryArray.from_arrays(codes, pa.array(["x" * 60_000]))})
+    few = ("labels", "split", "country")
+    for name in few:
+        bomb = bomb.append_column(name, pa.nulls(1_000_000, pa.string()))
+    file = copy / "metadata.parquet"
+    pq.write_table(bomb, file, store_schema=False)
+    assert file.stat().st_size < 70_000
+    before = pa.total_allocated_bytes()
+    with pytest.raises(DatasetError, match="a text of 60,000 bytes in the column patch_id"):
+        Metadata([file])
+    assert pa.default_memory_pool().max_memory() - before < 100 << 20
 
 
 def test_shards_outside_the_store(copy: Path, made: Path) -> None:
@@ -151,11 +240,11 @@ def test_an_index_that_is_none(copy: Path, made: Path) -> None:
     whole = index.read_bytes()
     for data in (b"", whole[:100], whole[:-20], b"PAR1" * 100):
         index.write_bytes(data)
-        with pytest.raises(DatasetError, match="an index that cannot be read"):
+        with pytest.raises(DatasetError, match="a file that cannot be read"):
             open_store(copy)
     table = pq.read_table(made / "index.parquet")
     pq.write_table(table.drop_columns(["offset"]), index)
-    with pytest.raises(DatasetError, match="an index without offset"):
+    with pytest.raises(DatasetError, match=r"index\.parquet: found no column offset"):
         open_store(copy)
     pq.write_table(table.slice(1), index)
     with pytest.raises(DatasetError, match="an index of 11 patches where 12 are announced"):
@@ -175,13 +264,20 @@ def test_an_index_that_is_none(copy: Path, made: Path) -> None:
         open_store(copy)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("_MOST_ROWS", 11), ("_MOST_VALUES", 200)])
+@pytest.mark.parametrize(
+    ("limit", "value", "found"),
+    [
+        ("_MOST_ROWS", 11, "found 12 rows"),
+        ("_MOST_VALUES", 200, "found 12 rows"),
+        ("_MOST_BYTES", 20, "GB, unpacked"),
+    ],
+)
 def test_an_index_that_announces_too_much(
-    made: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+    made: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, found: str
 ) -> None:
     open_store(made)
-    monkeypatch.setattr(index_module, limit, value)
-    with pytest.raises(DatasetError, match="an index of 12 rows"):
+    monkeypatch.setattr(parquet_module, limit, value)
+    with pytest.raises(DatasetError, match=found):
         open_store(made)
 
 

@@ -136,6 +136,9 @@ def test_countries_need_a_list(v1: Path, tmp_path: Path) -> None:
     manifest = prepare_store(archive, tmp_path / "s", lists=lists, selection=selection)
     assert manifest["patches"]["by_country"] == {"Austria": 6}
     assert manifest["left_out"] == {"country": 1}
+    serbia = Selection(countries=("Serbia",))
+    with pytest.raises(DatasetError, match="a patch of Austria by its georeference; expected one"):
+        prepare_store(archive, tmp_path / "t", lists=lists, selection=serbia)
 
 
 def make_tar(path: Path, *members: tarfile.TarInfo) -> Path:

@@ -18,6 +18,7 @@ import pandas
 import pyogrio
 import rasterio
 import shapely
+from golden.intended import NEW_TAGS
 from golden.making import VERSION
 from golden.values import hashed
 from numpy.typing import NDArray
@@ -118,12 +119,16 @@ class Facts:
         return {
             key: self._tag(key, value)
             for key, value in sorted(tags.items())
-            if key not in _IGNORED_TAGS and not key.startswith("STATISTICS_APPROX")
+            if key not in _IGNORED_TAGS
+            and _whole(key) not in NEW_TAGS
+            and not key.startswith("STATISTICS_APPROX")
         }
 
     def _tag(self, key: str, value: str) -> Any:
         if key == "MOSAIC_DIGEST":
             return f"bound-version:{value}"
+        if key.endswith("CLASSES"):  # with colours and more since
+            return [{"name": c["name"], "code": c["code"]} for c in json.loads(value)]
         try:
             return json.loads(value)
         except ValueError:
@@ -291,6 +296,11 @@ class _PageReader(HTMLParser):
             self.data += data
         elif not self._inside:
             self.pieces.append(data)
+
+
+def _whole(tag: str) -> str:
+    """The name of a tag that change.tif has from one of its maps."""
+    return tag.removeprefix("BEFORE_").removeprefix("AFTER_")
 
 
 #: Tags of a predicted map that hang on its values.

@@ -18,6 +18,11 @@ _ZONES = "zones of cells have share_… and mean_probability, as those of pixels
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
 
+#: Tags that maps have since → why. They are not compared.
+NEW_TAGS: dict[str, str] = {
+    "NOMENCLATURE_TITLE": "a map holds its whole nomenclature",
+}
+
 INTENDED: dict[str, dict[str, str]] = {
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,

@@ -108,7 +108,7 @@ def write_cells(
     header = MapHeader(
         grid=Grid.over(place.tile, place.size),
         classes=tuple(classes),
-        nomenclature=scheme,
+        nomenclature=nomenclature(scheme),
         patch_size=1200,
         thresholds=tuple((96 + 8 * (i % 7)) / 256 for i in range(len(classes))),
         scene=scene or scene_facts(),
@@ -148,7 +148,7 @@ def write_pixels(
     header = MapHeader(
         grid=Grid(extent if place.part else tile, place.size, tile),
         classes=tuple(classes),
-        nomenclature=scheme,
+        nomenclature=nomenclature(scheme),
         exclusive=True,
         scene=scene or scene_facts(),
         model=MODEL,

@@ -226,6 +226,19 @@ def test_report_says_what_the_evaluation_says(predicted, tmp_path) -> None:
         write_report(predicted, evaluation, tmp_path / "report")
 
 
+def test_a_report_holds_no_markup_of_strangers(model, tmp_path) -> None:
+    def patch(index: int):
+        return replace(make_patch(index, split="val"), country="[a](b) <script>|")
+
+    folder = tmp_path / "<img src=x>.store"
+    opened = open_store(make_store(folder, 4, patch=patch))
+    found = predict(model, opened, "val", device="cpu")
+    write_report(found, evaluate_predictions(found), tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert " on \\<img src=x\\>.store, split val\n" in text
+    assert "| \\[a\\](b) \\<script\\>\\| | 4 |" in text
+
+
 def test_an_untrained_network_says_how_frequent_classes_are(store) -> None:
     patches = SplitPatches(store, "train")
     for fusion in ("early", "late"):

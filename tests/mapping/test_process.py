@@ -94,7 +94,7 @@ def test_data_of_other_programs_are_left_aside(monkeypatch: pytest.MonkeyPatch) 
 
     for variable in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA"):
         monkeypatch.setenv(variable, "/nonexistent")
-    process.use_own_gdal_data()
+    process.confine_gdal()
     import rasterio
 
     if (Path(rasterio.__file__).parent / "proj_data").is_dir():

@@ -22,6 +22,7 @@ from geolulc.analysis import describe_map, read_map
 from geolulc.cli import main
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.mosaics import MosaicOptions, make_mosaic
+from geolulc.nomenclature import CLC43
 from geolulc.outputs.options import OutputOptions
 
 #: The raster beside map.tif that a mosaic reads too.
@@ -113,7 +114,8 @@ def test_a_raster_of_others_is_named(kind: str, maps: Path, tmp_path: Path) -> N
         (lambda folder: folder, "a folder without .tif"),
         (lambda folder: write(folder / "notes.pdf", b"x"), "a file of another kind"),
         (lambda folder: write(folder / "list.txt", b"gone.tif\n"), "gone.tif"),
-        (lambda folder: write(folder / "list.txt", b"\xff\xfe"), "a list that is not text"),
+        (lambda folder: write(folder / "list.txt", b"# none\n"), r"list\.txt: found no path in it"),
+        (lambda folder: write(folder / "list.txt", b"\xff\xfe\x00"), "bytes that are no UTF-16"),
     ],
 )
 def test_what_is_no_map(tmp_path: Path, make: Any, match: str) -> None:
@@ -176,7 +178,7 @@ def test_other_classes_are_named(kind: str, maps: Path, tmp_path: Path) -> None:
         ParameterError, match=r"c\.tif: found other classes \(Inland waters, Marine waters\)"
     ):
         attempt(kind, [maps], tmp_path / "mosaic.tif")
-    write_third(kind, maps, classes=("Vineyards", "Rice fields", "Airports"), nomenclature="clc43")
+    write_third(kind, maps, classes=("Vineyards", "Rice fields", "Airports"), nomenclature=CLC43)
     with pytest.raises(ParameterError, match=r"c\.tif: found the nomenclature clc43"):
         attempt(kind, [maps], tmp_path / "mosaic.tif")
 

@@ -125,6 +125,13 @@ def test_existing_file_is_kept(checkpoint: Path) -> None:
     save_checkpoint(checkpoint, make_model(), overwrite=True)
 
 
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    model = Model(make_net(), provenance={"train_patches": "many"})
+    with pytest.raises(CheckpointError, match="train_patches of provenance: found 'many'"):
+        save_checkpoint(tmp_path / "model.safetensors", model)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_diverged_weights_are_not_saved(tmp_path: Path) -> None:
     model = make_model()
     with torch.no_grad():
@@ -193,6 +200,13 @@ def set_to(*keys: str, value: Any) -> Any:
     return change
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -230,6 +244,21 @@ def set_to(*keys: str, value: Any) -> Any:
         (set_to("temperature", value=float("inf")), "damaged text"),
         (set_to("version", value=True), "format version: True"),
         (set_to("name", value=1), "name"),
+        (set_to("name", value="n" * 256), "name: 'nn.*at most 255 characters"),
+        (set_to("bands", "15", value=["B02"]), "bands: .*15.*; expected those of 10, 20, 60 m"),
+        (set_to("bands", "10", value=["B02", "B02"]), r"bands of 10 m: \('B02', 'B02'\)"),
+        (set_to("normalisation", "mean", "B02", value=1e300), "B02: mean 1e.300.*10.6"),
+        (set_to("normalisation", "std", "B02", value=-3.0), "B02: .*std -3.0.*the std above 0"),
+        (set_to("temperature", value=1e300), "temperature: 1e.300; expected a number from 0.001"),
+        (set_to("provenance", "n", value=10**24), "provenance: .*numbers within ±2.53"),
+        (set_to("provenance", "n", value=nested(30)), "provenance: .*at most 8 levels"),
+        (set_to("provenance", "n", value=nested(900)), "recursion limit"),
+        (set_to("provenance", "n", value="\ud800"), "damaged text"),
+        (set_to("provenance", "n", value="n" * 10**6), "characters; expected at most 1,000,000"),
+        (set_to("provenance", "train_patches", value=[]), r"train_patches of provenance: \[\]"),
+        (set_to("provenance", "train_positives", value={"Moon": -1}), "Moon of train_positives"),
+        (set_to("provenance", "licence", value=["MIT"]), "licence of provenance"),
+        (set_to("initialisation", value={"n": nested(30)}), "initialisation: .*at most 8 levels"),
         (lambda _, t: t.pop("fusion.backbone.fc.bias"), "1 tensors missing"),
         (lambda _, t: t.update(extra=torch.zeros(2)), "1 tensors too many"),
         (

@@ -255,6 +255,7 @@ def test_transformers_in_early_fusion(backbone: str, size: int) -> None:
         ({"backbone": "xception41", "fusion": "intermediate"}, "no stage of stride 2 to 8"),
         ({"backbone": "vit_tiny_patch16_224", "attention": "cbam"}, "not a map"),
         ({"backbone": "vgg11", "drop_path_rate": 0.1}, "timm cannot build it so"),
+        ({"backbone": "levit_128s"}, "cannot take images of 120 × 120 pixels.*image_size"),
         ({"fusion": "middle"}, "one of early, intermediate, late"),
         ({"label_correlation": "on"}, "no co-occurrence"),
         ({"drop_rate": 1.5}, "from 0 to below 1"),
@@ -263,3 +264,9 @@ def test_transformers_in_early_fusion(backbone: str, size: int) -> None:
 def test_what_cannot_be_built_says_why(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         make_net(**options)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_image_size_that_the_backbone_takes() -> None:
+    net = make_net(backbone="levit_128s", image_size=224).eval()
+    assert net(*make_patches()).shape == (2, 19)

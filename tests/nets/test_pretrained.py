@@ -207,6 +207,28 @@ def test_files_that_are_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         build(weights)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(1).expand(200_000, 200_000), r"tensors of 160,000 MB, up to conv1\.weight"),
+        (torch.zeros(99).as_strided((90, 90, 90), (1, 0, 0)), "tensors of 3 MB"),
+        (torch.empty(200_000, 200_000, device="meta"), "conv1.weight of torch.float32.*on meta"),
+        (torch.zeros(4, dtype=torch.complex64), "conv1.weight of torch.complex64"),
+        (torch.zeros(4, 4).to_sparse(), "torch.sparse_coo"),
+    ],
+    ids=["expanded", "overlapping", "meta", "complex", "sparse"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_no_arrays_of_numbers(
+    tmp_path: Path, tensor: torch.Tensor, message: str
+) -> None:
+    """Refused before a number is touched: of some, there are 100 GB."""
+    weights = tmp_path / "weights.pth"
+    torch.save({"conv1.weight": tensor}, weights)
+    with pytest.raises(CheckpointError, match=message):
+        build(weights)
+
+
 def test_weights_of_something_else(tmp_path: Path) -> None:
     weights = tmp_path / "weights.pth"
     make_weights(weights, 13, "test_efficientnet")

@@ -133,7 +133,7 @@ def test_a_region_is_given_away_when_it_is_whole(kind: str) -> None:
     codes[1:3, 1:7] = 3  # across a border, but whole after the first row of blocks
     codes[5, 5] = 3  # in one block
     header = header_of(kind, codes.shape)
-    merger = RegionMerger(header.grid)
+    merger = RegionMerger(header)
     held, found = [], []
     with raster(codes) as classes, raster(confidence_of(header)) as confidence:
         for block in regions_module._blocks(header, classes, confidence, 4):

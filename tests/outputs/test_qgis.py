@@ -126,7 +126,7 @@ def test_qgis_shows_maps_as_meant(qgis: dict[str, str], tmp_path: Path) -> None:
         if name != "summary":
             assert seen["crs"] == "EPSG:32632"
     names = list(BEN19.names)
-    codes = rank_classes(made.block.probabilities, 1).dominant(made.header.codes)
+    codes = rank_classes(made.block.probabilities, 1).dominant(made.header)
     present = {c.color for c in BEN19.classes if c.code in codes}
     assert found["class_raster"]["renderer"] == "paletted"
     assert found["class_raster"]["legend"][-19:] == names
@@ -165,7 +165,7 @@ def test_qgis_shows_maps_of_pixels_as_meant(qgis: dict[str, str], tmp_path: Path
     for name in ("classes", "top3"):
         assert found[name]["renderer"] == "paletted"
         assert found[name]["legend"][-19:] == names
-    codes = rank_classes(made.block.probabilities, 1).dominant(made.header.codes)
+    codes = rank_classes(made.block.probabilities, 1).dominant(made.header)
     present = {c.color for c in BEN19.classes if c.code in codes}
     assert set(found["classes"]["colors"]) <= present
     for name in ("confidence", "probabilities"):

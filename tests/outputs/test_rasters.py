@@ -284,7 +284,7 @@ def test_the_43_classes_and_a_map_without_data(tmp_path: Path, kind: str) -> Non
         empty = made_map(nodata=1.0)
     else:
         small = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800)
-        full = made_pixel_map(small, nomenclature="clc43", classes=CLC43.names)
+        full = made_pixel_map(small, nomenclature=CLC43, classes=CLC43.names)
         header = made_pixel_map(small).header
         empty = LandCoverMap(header, MapBlock(0, 0, np.full((19, 180, 240), NODATA, np.uint8)))
     paths = save_map(full, tmp_path / "clc.tif", *outputs)

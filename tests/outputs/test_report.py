@@ -143,7 +143,7 @@ def browse(chromium: str, page: Path) -> dict[str, Any]:
 
 
 def dominant_codes(made: LandCoverMap) -> NDArray[np.uint8]:
-    return rank_classes(made.block.probabilities, 1).dominant(made.header.codes)
+    return rank_classes(made.block.probabilities, 1).dominant(made.header)
 
 
 def with_hole() -> LandCoverMap:

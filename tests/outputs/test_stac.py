@@ -46,6 +46,7 @@ def model(tmp_path: Path) -> dict[str, Any]:
         "bands": bands,
         "patch_size": 1200,
         "nomenclature": "ben19",
+        "land_cover": BEN19.as_mapping(),
         "classes": list(BEN19.names),
         "normalisation": {"mean": dict.fromkeys(every, 500.0), "std": dict.fromkeys(every, 300.0)},
         "thresholds": dict.fromkeys(BEN19.names, 0.5),

@@ -39,7 +39,7 @@ def made_of(kind: str, **changes: Any) -> LandCoverMap:
 
 
 def codes_of(made: LandCoverMap) -> np.ndarray:
-    return rank_classes(made.block.probabilities).dominant(made.header.codes)
+    return rank_classes(made.block.probabilities).dominant(made.header)
 
 
 def areas_of(made: LandCoverMap) -> np.ndarray:

@@ -22,7 +22,7 @@ from PIL import Image
 from pyproj import Transformer
 
 from geolulc.analysis import describe_map
-from geolulc.errors import OutputError, ParameterError, one_line
+from geolulc.errors import OutputError, ParameterError
 from geolulc.grid import TileGrid
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import FULL, Encoding
@@ -34,6 +34,7 @@ from geolulc.outputs.files import MapKind, default_outputs, output_names
 from geolulc.outputs.picture import north_direction, scale_bar_length
 from geolulc.outputs.rasters import Band
 from geolulc.outputs.tags import header_of
+from geolulc.safe_texts import one_line
 
 #: 180 × 240 pixels.
 SMALL = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800)
@@ -75,7 +76,7 @@ def test_picture_shows_map_and_true_colour(tmp_path: Path, kind: str) -> None:
     save_map(made, tmp_path / "map.tif", "picture", story=SceneStory(backdrop=BACKDROP))
     image = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).reshape(-1, 3)
     colors = {tuple(c) for c in np.unique(image, axis=0)}
-    codes = rank_classes(made.block.shares, 1).dominant(made.header.codes)
+    codes = rank_classes(made.block.shares, 1).dominant(made.header)
     assert {c.rgb for c in BEN19.classes if c.code in codes} <= colors
     assert (90, 90, 90) in colors
 

@@ -141,17 +141,6 @@ class TestNotAProduct:
         with pytest.raises(ProductError, match=r"no MTD_MSIL2A\.xml.*Give the \.SAFE folder"):
             open_product(tmp_path)
 
-    @pytest.mark.parametrize("zipped", [False, True])
-    def test_level_1c(self, tmp_path, zipped):
-        folder = tmp_path / "S2A_MSIL1C.SAFE"
-        folder.mkdir()
-        (folder / "MTD_MSIL1C.xml").write_text("<x/>")
-        path = folder
-        if zipped:
-            path = Path(shutil.make_archive(str(tmp_path / "l1c"), "zip", tmp_path, folder.name))
-        with pytest.raises(ProductError, match=r"a Level-1C product.*Level-2A.*Sen2Cor"):
-            open_product(path)
-
     def test_the_format_of_2015(self, tmp_path):
         (tmp_path / "S2A_USER_MTD_SAFL2A_PDMC_2016.xml").write_text("<x/>")
         with pytest.raises(ProductError, match=r"before December 2016"):
@@ -184,11 +173,6 @@ class TestNotAProduct:
     def test_a_name_that_no_file_system_takes(self, tmp_path):
         with pytest.raises(ProductError, match="File name too long"):
             open_product(tmp_path / ("x" * 300))
-
-    def test_the_xml_of_a_level_1c_product(self, tmp_path):
-        (tmp_path / "MTD_MSIL1C.xml").write_text("<x/>")
-        with pytest.raises(ProductError, match="a Level-1C product"):
-            open_product(tmp_path / "MTD_MSIL1C.xml")
 
     def test_a_folder_of_two(self, tmp_path):
         for name in ("a.SAFE", "b.SAFE"):

@@ -72,7 +72,7 @@ def test_a_single_item_is_a_list_of_one(tmp_path):
         ("a.txt", "", "no path in it"),
         ("a.txt", "# nothing\n\n", "no path in it"),
         ("a.txt", "https://x.org/X.SAFE", "https://x.org/X.SAFE"),
-        ("a.txt", b"\xff\xfe\x00", "no UTF-8"),
+        ("a.txt", b"\xff\xfe\x00", "no UTF-16"),
         ("a.json", "{", "no JSON"),
         ("a.json", "[" * 100_000, "no JSON"),
         ("a.json", "[]", "a list"),

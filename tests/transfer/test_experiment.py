@@ -10,20 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_nets import make_net
-from made_regions import CLASSES
+from made_regions import CLASSES, SIGNALS, MadeRegion, make_region_store
 
 from geolulc.cli.transfer import command
 from geolulc.cluster.connection import local_cluster
+from geolulc.datasets import open_store
 from geolulc.errors import OutputError, ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
-from geolulc.transfer import TransferConfig, run_transfer
+from geolulc.transfer import TransferConfig, find_regions, run_transfer
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.features import encoder_features
 from geolulc.transfer.job_folders import STALE_SECONDS, Claim
@@ -214,6 +217,43 @@ def test_two_processes_share_the_jobs(ran, three, regions, tmp_path) -> None:
     }
 
 
+@pytest.mark.parametrize("begun", ["runs/*/run/state.safetensors", "manifest.json"])
+def test_ctrl_c_stops_all_processes(ran, three, tmp_path, begun) -> None:
+    """While they train, and while they start: one line, and no process is left."""
+    out = tmp_path / "stopped"
+    (tmp_path / "run.toml").write_text(replace(ran[1].training, epochs=5000).as_toml())
+    arguments = [
+        str(three.path), "--out", str(out), "--sources", "Austria,Finland", "--targets", "Kosovo",
+        "--pooled", "none", "--config", str(tmp_path / "run.toml"), "--device", "cpu", "-q",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geolulc", "transfer", *arguments, "--processes", "2"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 240
+        wanted = 2 if "*" in begun else 1
+        while len(list(out.glob(begun))) < wanted and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        stderr = process.communicate(timeout=120)[1]
+        assert (process.returncode, stderr) == (
+            130, f"geolulc: {out}: stopped; the same command goes on\n"
+        )  # fmt: skip
+        deadline = time.monotonic() + 20
+        with pytest.raises(ProcessLookupError):
+            while time.monotonic() < deadline:  # multiprocessing's own helper is the last
+                os.killpg(process.pid, 0)
+                time.sleep(0.02)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not list(out.glob("runs/*/claim.json"))
+    assert finished(out) == {}
+
+
 def test_workers_of_a_cluster_share_the_jobs(ran, three, regions, tmp_path) -> None:
     out = tmp_path / "shared"
     experiment = config(ran[1].training)
@@ -227,6 +267,24 @@ def test_workers_of_a_cluster_share_the_jobs(ran, three, regions, tmp_path) -> N
     assert told[-1] == (len(found.plan.jobs),) * 2
     assert not list(out.glob("runs/*/claim.json"))
     assert [row["mode"] for row in found.rows] == ["zero-shot"]
+
+
+def test_names_of_regions_are_safe_in_every_file(quick, tmp_path) -> None:
+    name = "=1+1 <b>|$\\x$"
+    store = open_store(
+        make_region_store(tmp_path / "s", [MadeRegion(name, {A: 0.5, B: 0.4}, SIGNALS)], 16)
+    )
+    out = tmp_path / "experiment"
+    experiment = config(quick, sources=(name,), targets=(name,), target_sizes=(0, 4))
+    assert not run_transfer(store, find_regions(store), experiment, out, device="cpu").failed
+    report = (out / "report.md").read_text()
+    assert "=1+1 \\<b\\>\\|$\\\\x$" in report
+    assert " <b>" not in report
+    assert {row["source"] for row in runs(out)} == {f"'{name}", "scratch"}
+    assert {row["source"] for row in json.loads((out / "runs.json").read_text())["runs"]} == {
+        name,
+        "scratch",
+    }
 
 
 def test_a_claim_is_one_processes(tmp_path) -> None:

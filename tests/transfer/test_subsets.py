@@ -47,7 +47,7 @@ def test_the_papers_chunk_files(three, regions, tmp_path: Path) -> None:
         ("{train[0]}\n{train[0]}\n", "1 patches"),
         ("{train[0]}\n", "1 patches"),
         ("{train[0]}\n{test[0]}\n", "2 patches, {test[0]} among them"),
-        ("{train[0]}\nstranger\n", "2 patches, stranger among them"),
+        ("{train[0]}\nstranger\n", "'stranger'"),
     ],
 )
 def test_lists_that_do_not_fit(three, regions, tmp_path: Path, content: str, found: str) -> None:
@@ -58,7 +58,26 @@ def test_lists_that_do_not_fit(three, regions, tmp_path: Path, content: str, fou
     with pytest.raises(DatasetError) as error:
         with_subsets(three, regions, tmp_path)
     assert error.value.found == found.format(**names)
-    assert error.value.subject.endswith("2_train.csv")
+    assert "2_train.csv" in error.value.subject
+
+
+def test_a_misspelt_region_is_said(three, regions, tmp_path: Path, caplog) -> None:
+    write_subsets(tmp_path, three, regions["Kosovo"], (2,), 3)
+    (tmp_path / "seed3" / "Kosvo").mkdir()
+    with_subsets(three, regions, tmp_path / "seed3")
+    (record,) = caplog.records
+    assert record.getMessage().endswith("named like no region: 1, such as Kosvo")
+
+
+def test_lists_of_a_spreadsheet(three, regions, tmp_path: Path) -> None:
+    wanted = regions["Kosovo"]["train"][[1, 5, 6]]
+    (tmp_path / "Kosovo").mkdir()
+    lines = ["number;patch", *(f'{n};"{name}"' for n, name in enumerate(names_of(three, wanted)))]
+    file = tmp_path / "Kosovo" / "3_train.csv"
+    file.write_bytes("\r\n".join(lines).encode("utf-16"))
+    assert (
+        subset(with_subsets(three, regions, tmp_path)["Kosovo"], 3, 0).tolist() == wanted.tolist()
+    )
 
 
 def test_nothing_to_read(three, regions, tmp_path: Path) -> None:

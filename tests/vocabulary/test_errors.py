@@ -11,9 +11,9 @@ from geolulc.errors import (
     GeolulcError,
     ParameterError,
     ProductError,
-    one_line,
     require_one_of,
 )
+from geolulc.safe_texts import one_line
 
 
 def test_the_four_parts_are_said() -> None:

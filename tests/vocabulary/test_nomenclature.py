@@ -10,20 +10,93 @@ import pytest
 from geolulc.errors import ParameterError
 from geolulc.nomenclature import (
     BEN19,
+    BUILT_IN,
     CLC43,
-    NOMENCLATURES,
     convert_to_ben19,
     nomenclature,
+    nomenclature_of,
 )
 
 
-@pytest.mark.parametrize("scheme", NOMENCLATURES.values(), ids=lambda n: n.id)
-def test_names_codes_and_short_names_are_unique(scheme) -> None:
-    for values in (scheme.names, [c.short for c in scheme.classes]):
+@pytest.mark.parametrize("identifier", BUILT_IN)
+def test_names_colours_and_short_names_are_unique(identifier: str) -> None:
+    scheme = nomenclature(identifier)
+    assert scheme.id == identifier
+    for values in (
+        scheme.names,
+        [c.short for c in scheme.classes],
+        [c.rgb for c in scheme.classes],
+    ):
         assert len(set(values)) == len(scheme)
-    assert [c.code for c in scheme.classes] == list(range(1, len(scheme) + 1))
-    assert all(len(c.short) <= 24 for c in scheme.classes)
-    assert nomenclature(scheme.id) is scheme
+    assert nomenclature_of(scheme.as_mapping()) == scheme
+
+
+def test_codes_of_bigearthnet_are_places_in_the_official_order() -> None:
+    for scheme in (BEN19, CLC43):
+        assert [c.code for c in scheme.classes] == list(range(1, len(scheme) + 1))
+        assert all(len(c.short) <= 24 for c in scheme.classes)
+
+
+@pytest.mark.parametrize(
+    ("codes", "nodata", "code_type"),
+    [
+        ([1, 2], 0, "uint8"),
+        ([0, 8], 255, "uint8"),
+        ([3, 254], 0, "uint8"),
+        ([0, 254], 255, "uint8"),
+        ([0, 255], 65535, "uint16"),
+        ([1, 255], 0, "uint16"),
+        ([0, 65534], 65535, "uint16"),
+    ],
+)
+def test_no_data_is_a_value_that_no_class_has(codes, nodata, code_type) -> None:
+    scheme = made(*({"code": code} for code in codes))
+    assert (scheme.nodata, scheme.code_type.__name__) == (nodata, code_type)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"title": "t", "classes": []}, "id: found nothing"),
+        ({"id": "a", "title": "t", "classes": []}, "classes: found "),
+        ({"id": "a", "title": "t"}, "classes: found nothing"),
+        (
+            {"id": "../a", "title": "t", "classes": [{"name": "x", "code": 1, "color": "#ffffff"}]},
+            "id",
+        ),
+    ],
+)
+def test_a_nomenclature_that_is_none(values, message) -> None:
+    with pytest.raises(ParameterError, match=message):
+        nomenclature_of(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"code": 65535}, "code: found 65535; expected a number from 0 to 65534"),
+        ({"code": 1.5}, "code: found 1.5; expected a whole number"),
+        ({"code": 1}, "the code 1 twice"),
+        ({"name": "Class 1"}, "the name 'Class 1' twice"),
+        ({"name": "a\nb"}, "control characters in its name"),
+        ({"name": ""}, "name: found ''"),
+        ({"color": "red"}, "color: found 'red'"),
+        ({"clc": [1000]}, "clc: found 1000"),
+        ({"size": 3}, "setting 'size'"),
+    ],
+)
+def test_a_class_that_is_none(change, message) -> None:
+    with pytest.raises(ParameterError, match=message):
+        made({"code": 1}, {"code": 2, **change})
+
+
+def made(*classes):
+    """A nomenclature of classes 1, 2 … with some values of their own."""
+    default = [
+        {"name": f"Class {i}", "code": i, "color": "#ffffff"} for i in range(1, len(classes) + 1)
+    ]
+    entries = [{**d, **c} for d, c in zip(default, classes, strict=True)]
+    return nomenclature_of({"id": "made", "title": "Made", "classes": entries})
 
 
 def test_sizes_and_the_official_order() -> None:

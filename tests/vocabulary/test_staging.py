@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyogrio.errors import DataSourceError, FieldError
 
 from geolulc.errors import OutputError
 from geolulc.staging import claimed, explained, kind_of, require_free, staged
@@ -150,6 +151,22 @@ def test_a_failing_write_says_so_in_one_line(tmp_path: Path) -> None:
     ):
         raise OSError(28, "No space left on device")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (FieldError("no such column"), False),
+        (DataSourceError("sqlite3_exec failed: database or disk is full"), True),
+    ],
+)
+def test_only_a_full_disk_needs_space(tmp_path: Path, error: Exception, full: bool) -> None:
+    with pytest.raises(OutputError, match="nothing incomplete") as caught, staged([tmp_path / "a"]):
+        raise error
+    assert ("Free some space" in str(caught.value)) == full
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_run_leaves_nothing_that_looks_complete_and_the_next_cleans_up(
@@ -304,6 +321,20 @@ class TestFolders:
         [
             ("report", ["evaluation.json", "report.md", "worst.png"]),
             ("store", ["manifest.json", "index.parquet", "shard-00000"]),
+            ("experiment", ["manifest.json", "runs"]),
+            (
+                "experiment",
+                [
+                    "manifest.json",
+                    "runs",
+                    "subsets",
+                    "report.md",
+                    "runs.csv",
+                    "classes.csv",
+                    "runs.json",
+                    "matrix_ap_macro_mask+prior.png",
+                ],
+            ),
             ("run", ["config.toml", "model.safetensors", "history.csv", "class_ap.png"]),
         ],
     )

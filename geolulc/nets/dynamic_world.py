@@ -1,0 +1,380 @@
+"""The network of Dynamic World: nine classes at 10 m, from Level-1C (Brown et al. 2022).
+
+Layers, preprocessing and weights are those that Google publishes under Apache-2.0
+(github.com/google/dynamicworld, commit 0dd288f; doi 10.1038/s41597-022-01307-4). The weights are
+read from that SavedModel's variables; nothing of TensorFlow is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geolulc.errors import CheckpointError, ParameterError
+from geolulc.nets.config import NetConfig
+from geolulc.nets.model import Model
+from geolulc.nets.network import LandCoverNet
+from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.pretrained import EncoderInput
+from geolulc.nets.tensor_bundles import DATA_FILE, is_tensor_bundle, read_tensor_bundle
+from geolulc.nomenclature import nomenclature
+from geolulc.staging import file_sha256
+
+#: Band → (a, b): x = (ln(0.005 DN + 1) - a) / b, then sigmoid(5 x - 1); in the network's order.
+_SCALES: Final = MappingProxyType(
+    {
+        "B02": (1.7417268007636313, 2.023298706048351),
+        "B03": (1.7261204997060209, 2.038905204308012),
+        "B04": (1.6798346251414997, 2.179592821212937),
+        "B05": (1.7734969472909623, 2.2890068333026603),
+        "B06": (2.289154079164943, 2.6171674549378166),
+        "B07": (2.382939712192371, 2.773418590375327),
+        "B08": (2.3828939530384052, 2.7578332604178284),
+        "B11": (2.1952484264967844, 2.789092484314204),
+        "B12": (1.554812948247501, 2.4140534947492487),
+    }
+)
+BANDS: Final = MappingProxyType(
+    {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B11", "B12"), 60: ()}
+)
+#: Where the network's bands are among those of 10 m, then those of 20 m.
+_ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in _SCALES)
+_CHANNELS: Final = (64, 96, 144)
+_SIDE_CHANNELS: Final = 48
+_NORM_EPSILON: Final = 1e-3
+_LENGTH_EPSILON: Final = 1e-12
+_COUNT: Final = 146
+#: Its name among models.
+NAME: Final = "dynamicworld"
+#: Where the variables are published, and their SHA-256.
+_BASE: Final = (
+    "https://raw.githubusercontent.com/google/dynamicworld/0dd288f/model/forward/variables"
+)
+_FILES: Final = MappingProxyType(
+    {
+        "variables.index": "f27000c6a3d7dcd3e76e333331b108697712c734d5d5ef11b3f34571027c8436",
+        DATA_FILE: "c4a38299f2c0a741682cbe48810d55afdc832ff451e3d3708082751fe655fcb1",
+    }
+)
+_LARGEST: Final = 2_000_000
+_PATIENCE: Final = 30.0
+_CARD: Final = MappingProxyType(
+    {
+        "authors": "Google and the World Resources Institute (Brown et al. 2022)",
+        "doi": "10.1038/s41597-022-01307-4",
+        "licence": "Apache-2.0",
+        "source": "https://github.com/google/dynamicworld/tree/0dd288f",
+        "trained_on": "24,000 labelled tiles of Level-1C from all continents",
+    }
+)
+
+
+class _Block(nn.Module):
+    """Three pairs of a pointwise and a depthwise convolution, beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels in (inputs, outputs, outputs):
+            layers += [nn.Conv2d(channels, outputs, 1), _depthwise(outputs)]
+        self.layers = nn.ModuleList(layers)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        past = _mish(self.shortcut(x))
+        for layer in self.layers:
+            x = _mish(layer(x))
+        return x.add_(past)
+
+
+class DynamicWorldFusion(nn.Module):
+    """Dynamic World's layers; batch norms are folded into the convolutions.
+
+    Attributes:
+        multiple: metres that divide the sides of its windows.
+        margin: metres at a window's border that its neighbours reach: convolutions of half
+            resolution reach nine of their pixels far, halving and enlarging one more each.
+    """
+
+    multiple = 60
+    margin = 240
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, middle, last = _CHANNELS
+        self.stem = nn.Conv2d(len(_SCALES), first, 3, padding=1)
+        self.a, self.b = _Block(first, middle), _Block(middle, last)
+        self.side = nn.ModuleList([nn.Conv2d(first, _SIDE_CHANNELS, 1), _depthwise(_SIDE_CHANNELS)])
+        self.c = _Block(last + _SIDE_CHANNELS, last)
+        self.head = nn.Conv2d(last, 9, 1)
+        scales = torch.tensor(list(_SCALES.values()), dtype=torch.float32)
+        self.register_buffer("shift", scales[:, 0].view(-1, 1, 1), persistent=False)
+        self.register_buffer("divisor", scales[:, 1].view(-1, 1, 1), persistent=False)
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """None that other weights could start."""
+        return ()
+
+    def forward(self, x10: Tensor, x20: Tensor, _: Tensor, border: int = 0) -> Tensor:
+        """Logits (N, 9, rows, columns) of 1/10000 reflectance, less ``border`` metres a side.
+
+        Args:
+            x10: float32 (N, 4, rows, columns).
+            x20: float32 (N, 5, ⌈rows / 2⌉, ⌈columns / 2⌉).
+            border: a multiple of 60.
+        """
+        size = x10.shape[-2:]
+        x20 = functional.interpolate(x20, size=size, mode="bilinear", align_corners=False)
+        return self.classify(torch.cat([x10, x20], dim=1)[:, _ORDER], border // 10)
+
+    def classify(self, x: Tensor, border: int = 0) -> Tensor:
+        """Logits of the nine bands on one grid: (N, 9, rows, columns), in ``_SCALES``' order."""
+        shift, divisor = cast(Tensor, self.shift), cast(Tensor, self.divisor)
+        x = torch.log1p(x * 0.005).sub_(shift).div_(divisor).mul_(5).sub_(1).sigmoid_()
+        size = x.shape[-2:]
+        x = _mish(self.stem(x))
+        half = (size[0] // 2, size[1] // 2)
+        x = functional.interpolate(
+            x, size=half, mode="bilinear", align_corners=False, antialias=True
+        )
+        past = x
+        for layer in self.side:
+            past = _mish(layer(past))
+        x = self.c(torch.cat([self.b(self.a(x)), past], dim=1))
+        if size[0] % 2 or size[1] % 2:
+            logits = _logits_of_any_size(x, self.head, size)
+            return logits[..., border : size[0] - border, border : size[1] - border]
+        if border:  # one pixel of half resolution more, for what it is enlarged from
+            less = border // 2 - 1
+            x = x[..., less : half[0] - less, less : half[1] - less]
+        logits = _logits_of_double_size(x, self.head)
+        return logits[..., 2:-2, 2:-2] if border else logits
+
+
+def _depthwise(channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+
+
+def _mish(x: Tensor) -> Tensor:
+    return functional.mish(x, inplace=not x.requires_grad)
+
+
+def _enlarged(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    return functional.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def _logits_of_any_size(x: Tensor, head: nn.Conv2d, size: torch.Size) -> Tensor:
+    """The head as it is published: enlarge, bring to length 1, convolve."""
+    x = _enlarged(x, size)
+    squared = x.square().sum(dim=1, keepdim=True)
+    logits: Tensor = head(x * squared.clamp_min(_LENGTH_EPSILON).rsqrt())
+    return logits
+
+
+def _logits_of_double_size(x: Tensor, head: nn.Conv2d) -> Tensor:
+    """What ``_logits_of_any_size`` gives, without all channels at full resolution.
+
+    The convolution commutes with the enlarging, and the squared length of a mixture of four
+    vectors is a sum of their inner products: nine logits and five products are enlarged.
+    """
+    mixed = functional.conv2d(x, head.weight)
+    size = (2 * x.shape[-2], 2 * x.shape[-1])
+    length = _squared_lengths(x).clamp_min_(_LENGTH_EPSILON).rsqrt_()
+    logits = _enlarged(mixed, size).mul_(length)
+    return logits.add_(head.bias.view(-1, 1, 1)) if head.bias is not None else logits
+
+
+def _squared_lengths(x: Tensor) -> Tensor:
+    """Squared lengths of the vectors of ``x`` enlarged twice: (N, 1, 2 rows, 2 columns)."""
+    x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    own = x.square().sum(dim=1)
+    across = (x[..., :, :-1] * x[..., :, 1:]).sum(dim=1)
+    down = (x[..., :-1, :] * x[..., 1:, :]).sum(dim=1)
+    falling = (x[..., :-1, :-1] * x[..., 1:, 1:]).sum(dim=1)
+    rising = (x[..., :-1, 1:] * x[..., 1:, :-1]).sum(dim=1)
+    n, rows, columns = falling.shape
+    found = x.new_empty(n, rows, 2, columns, 2)
+    for i, (upper, lower) in enumerate(((0.75, 0.25), (0.25, 0.75))):
+        for j, (left, right) in enumerate(((0.75, 0.25), (0.25, 0.75))):
+            a, b, c, d = upper * left, upper * right, lower * left, lower * right
+            found[:, :, i, :, j] = (
+                a * a * own[:, :-1, :-1]
+                + b * b * own[:, :-1, 1:]
+                + c * c * own[:, 1:, :-1]
+                + d * d * own[:, 1:, 1:]
+                + 2 * (a * b * across[:, :-1] + c * d * across[:, 1:])
+                + 2 * (a * c * down[..., :-1] + b * d * down[..., 1:])
+                + 2 * (a * d * falling + b * c * rising)
+            )
+    return found.view(n, 1, 2 * rows, 2 * columns)[..., 1:-1, 1:-1]
+
+
+def require_dynamic_world(bands: Mapping[int, tuple[str, ...]], num_classes: int) -> None:
+    """``ParameterError`` for other bands or classes than the network has: it is published only."""
+    if dict(bands) != dict(BANDS) or num_classes != 9:
+        raise ParameterError(
+            "fusion dynamicworld",
+            found=f"{num_classes} classes from {sum(map(len, bands.values()))} bands",
+            expected=f"9 classes from {', '.join(_SCALES)}",
+            remedy="It is used as it is published; train with another fusion.",
+        )
+
+
+def fetched_dynamic_world() -> Path:
+    """The checkpoint that ``fetch_dynamic_world`` keeps, whether it is there or not."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "geolulc" / f"{NAME}.safetensors"
+
+
+def download_dynamic_world(folder: Path, *, base: str = _BASE) -> Path:
+    """Download the published variables into ``folder``; returns it.
+
+    Raises:
+        CheckpointError: the server cannot be reached, or gives other bytes than the published ones.
+    """
+    for name, expected in _FILES.items():
+        url = f"{base}/{name}"
+        try:
+            with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310
+                data = answer.read(_LARGEST + 1)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                url,
+                found=f"no answer ({error})",
+                expected="the published variables",
+                remedy="Connect, or give a local copy: --model …/model/forward.",
+            ) from error
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise CheckpointError(
+                url,
+                found=f"{len(data):,} other bytes",
+                expected=f"SHA-256 {expected[:12]}…",
+                remedy="Try again later, or give a local copy: --model …/model/forward.",
+            )
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def find_dynamic_world(path: Path) -> Path | None:
+    """The folder of variables that ``path`` means: itself, or that of its SavedModel."""
+    for folder in (path, path / "variables", path / "model" / "forward" / "variables"):
+        if is_tensor_bundle(folder):
+            return folder
+    return None
+
+
+def load_dynamic_world(folder: Path) -> Model:
+    """The published network, from its folder of variables, in evaluation mode.
+
+    Raises:
+        CheckpointError: the variables are damaged, or those of another network.
+    """
+    found = read_tensor_bundle(folder)
+    fusion = DynamicWorldFusion()
+    try:
+        variables = [found[f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE"] for i in range(_COUNT)]
+        fusion.load_state_dict(_weights(variables), strict=True)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            folder,
+            found=f"other variables ({str(error).splitlines()[0]})",
+            expected="those of google/dynamicworld, model/forward",
+            remedy="geolulc models fetch dynamicworld downloads them.",
+        ) from error
+    classes = nomenclature("dynamicworld")
+    names = [name for group in BANDS.values() for name in group]
+    net = LandCoverNet(
+        fusion,
+        config=NetConfig(task="pixel", fusion="dynamicworld", backbone="dynamicworld"),
+        classes=classes.names,
+        nomenclature=classes,
+        # its own scales follow in the fusion
+        normalisation=Normalisation(dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0)),
+        bands=BANDS,
+        level="L1C",
+    )
+    return Model(
+        net.eval(),
+        provenance=dict(_CARD),
+        name=NAME,
+        sha256=file_sha256(folder / DATA_FILE),
+    )
+
+
+def _weights(variables: list[NDArray[np.float32]]) -> dict[str, Tensor]:
+    """The fusion's weights, of the variables in the order in which the network made them."""
+    units = _units(variables)
+    names = ["stem", *_of_block("a"), *_of_block("b"), "side.0", "side.1", *_of_block("c")]
+    weights: dict[str, Tensor] = {}
+    for name in names:
+        weights |= _folded(name, *units[name])
+    return weights | _folded("head", *units["head"])
+
+
+def _of_block(name: str) -> list[str]:
+    return [*(f"{name}.layers.{i}" for i in range(6)), f"{name}.shortcut"]
+
+
+def _units(variables: list[NDArray[np.float32]]) -> dict[str, list[NDArray[np.float32]]]:
+    """Name → kernel, bias, and gamma, beta, mean and variance of the batch norm."""
+    values = iter(variables)
+
+    def take(count: int) -> list[NDArray[np.float32]]:
+        return [next(values) for _ in range(count)]
+
+    units = {"stem": take(6)}
+
+    def last_pair(name: str, beside: str) -> None:
+        # two branches end in one sum: their convolutions come first, then their norms
+        units[name], units[beside] = take(2), take(2)
+        units[name] += take(4)
+        units[beside] += take(4)
+
+    for i in range(5):
+        units[f"a.layers.{i}"] = take(6)
+    last_pair("a.layers.5", "a.shortcut")
+    for i in range(5):
+        units[f"b.layers.{i}"] = take(6)
+    units["side.0"] = take(6)
+    last_pair("b.layers.5", "b.shortcut")
+    units["side.1"] = take(6)
+    for i in range(5):
+        units[f"c.layers.{i}"] = take(6)
+    last_pair("c.layers.5", "c.shortcut")
+    units["head"] = take(2)
+    return units
+
+
+def _folded(
+    name: str,
+    kernel: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    *norm: NDArray[np.float32],
+) -> dict[str, Tensor]:
+    """Weight and bias of a convolution with its batch norm, which is fixed, folded in."""
+    weight = kernel.astype(np.float64)
+    if name.endswith(("layers.1", "layers.3", "layers.5", "side.1")):
+        weight = weight.transpose(2, 3, 0, 1)  # depthwise: rows, columns, channels, 1
+    else:
+        weight = weight.transpose(3, 2, 0, 1)
+    shifted = bias.astype(np.float64)
+    if norm:
+        gamma, beta, mean, variance = (part.astype(np.float64) for part in norm)
+        factor = gamma / np.sqrt(variance + _NORM_EPSILON)
+        weight = weight * factor[:, None, None, None]
+        shifted = (shifted - mean) * factor + beta
+    return {
+        f"{name}.weight": torch.from_numpy(weight).float(),
+        f"{name}.bias": torch.from_numpy(shifted).float(),
+    }

@@ -1,0 +1,83 @@
+"""The top of the atmosphere, computed from Level-2A: for models that were trained on Level-1C.
+
+An approximation with one air for a whole scene: ρ* = ρ_path + T ρ / (1 - S ρ) by band, of the
+surface reflectance ρ (the equation of 5S and 6S, Vermote et al. 1997). Path reflectance is that of
+single scattering by air and aerosol, attenuated; transmission T and spherical albedo S are those
+of Tanré et al. (1979). Absorbing gases are left out: they change a band by a few per cent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from geolulc.bands import band
+
+#: Aerosol optical depth at 550 nm where nothing else is known: of clear air over land.
+USUAL_AEROSOL: Final = 0.1
+#: Ångström's exponent, asymmetry and single-scattering albedo of continental aerosol
+#: (d'Almeida, Koepke and Shettle 1991, rounded).
+_EXPONENT, _ASYMMETRY, _ALBEDO = 1.3, 0.65, 0.93
+#: Higher orders of scattering add this × the optical depth to the first (Sobolev 1975, a fit).
+_HIGHER_ORDERS: Final = 1.2
+#: Sentinel-2 looks down: its mean view zenith angle, in degrees, differs little by tile.
+_VIEW_ZENITH: Final = 5.0
+_QUANTIFICATION: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Air:
+    """What the air does to a band.
+
+    Attributes:
+        path: reflectance of the air alone.
+        transmission: down and up.
+        albedo: of the air, from below.
+    """
+
+    path: float
+    transmission: float
+    albedo: float
+
+    def seen(self, reflectance: Any) -> Any:
+        """1/10000 reflectance at the ground (an array or tensor) → at the top of the air."""
+        ground = reflectance / _QUANTIFICATION
+        above = self.path + self.transmission * ground / (1 - self.albedo * ground)
+        return above * _QUANTIFICATION
+
+
+def air_of(
+    names: tuple[str, ...], sun_zenith: float, aerosol: float = USUAL_AEROSOL
+) -> Mapping[str, Air]:
+    """The air over a scene by band.
+
+    Args:
+        names: of the bands.
+        sun_zenith: of the sun, in degrees; above 85 it counts as 85.
+        aerosol: optical depth at 550 nm.
+    """
+    sun, view = (math.cos(math.radians(min(a, 85.0))) for a in (sun_zenith, _VIEW_ZENITH))
+    return {name: _air(band(name).wavelength / 1000, sun, view, aerosol) for name in names}
+
+
+def _air(wavelength: float, sun: float, view: float, aerosol: float) -> Air:
+    """``wavelength`` in micrometres; ``sun`` and ``view`` are cosines of zenith angles."""
+    # Hansen and Travis (1974), equation 2.30
+    molecules = 0.008569 * wavelength**-4 * (1 + 0.0113 * wavelength**-2 + 0.00013 * wavelength**-4)
+    particles = aerosol * (wavelength / 0.55) ** -_EXPONENT
+    depth, slant = molecules + particles, 1 / sun + 1 / view
+    angle = -sun * view  # the cosine of scattering, mean over azimuths
+    g = _ASYMMETRY
+    scattered = (
+        molecules * 0.75 * (1 + angle**2)
+        + _ALBEDO * particles * (1 - g**2) / (1 + g**2 - 2 * g * angle) ** 1.5
+    )
+    single = scattered / (4 * sun * view) * (1 - math.exp(-depth * slant)) / (depth * slant)
+    backwards = 0.5 * molecules + (1 - _ALBEDO + _ALBEDO * (1 - g) / 2) * particles
+    return Air(
+        path=single * (1 + _HIGHER_ORDERS * depth),
+        transmission=math.exp(-backwards * slant),
+        albedo=(0.92 * molecules + 0.333 * particles) * math.exp(-depth),
+    )

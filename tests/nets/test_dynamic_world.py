@@ -1,0 +1,133 @@
+"""Dynamic World's network against TensorFlow's own answers, and what is no such network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from geolulc.errors import CheckpointError, ParameterError
+from geolulc.nets import load_checkpoint, save_checkpoint
+from geolulc.nets.config import NetConfig
+from geolulc.nets.dynamic_world import download_dynamic_world, load_dynamic_world
+from geolulc.nets.tensor_bundles import DATA_FILE, read_tensor_bundle
+
+DATA = Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data" / "dynamicworld"
+FORWARD = DATA / "model" / "forward"
+INDEX = "variables.index"
+
+pytestmark = pytest.mark.skipif(not FORWARD.is_dir(), reason=f"no {FORWARD}")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_checkpoint(FORWARD)
+
+
+@pytest.fixture
+def variables(tmp_path):
+    folder = tmp_path / "variables"
+    shutil.copytree(FORWARD / "variables", folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["town", "denmark", "odd"])
+def test_logits_are_those_of_tensorflow(model, place) -> None:
+    reference = np.load(DATA / "reference.npz")
+    dn = torch.from_numpy(reference[f"{place}_dn"].astype(np.float32)).permute(2, 0, 1)[None]
+    expected = reference[f"{place}_logits"]
+    with torch.inference_mode():
+        logits = model.net.fusion.classify(dn)[0].permute(1, 2, 0).numpy()
+    assert np.abs(logits - expected).max() < 1e-3
+    assert (logits.argmax(-1) == expected.argmax(-1)).mean() >= 0.999
+
+
+def test_the_head_gives_at_double_size_what_it_gives_at_any_size(model) -> None:
+    fusion = model.net.fusion
+    torch.manual_seed(0)
+    dn = torch.randint(0, 6000, (1, 9, 48, 60)).float()
+    with torch.inference_mode():
+        whole = fusion.classify(dn)
+        inner = fusion.classify(dn, border=12)
+    torch.testing.assert_close(inner, whole[..., 12:-12, 12:-12], rtol=0, atol=1e-4)
+
+
+def test_what_lies_beyond_the_margin_changes_no_pixel(model) -> None:
+    torch.manual_seed(0)
+    dn = torch.randint(0, 6000, (1, 9, 120, 120)).float()
+    other = dn.clone()
+    other[..., :36] = 3000.0
+    reach = 36 + model.net.margin // 10
+    with torch.inference_mode():
+        found = [model.net.fusion.classify(x)[..., reach:] for x in (dn, other)]
+    assert not torch.equal(dn, other)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
+
+
+def test_it_is_kept_as_a_checkpoint_with_its_card(model, tmp_path) -> None:
+    path = tmp_path / "dynamicworld.safetensors"
+    save_checkpoint(path, model)
+    again = load_checkpoint(path)
+    assert again.net.level == "L1C"
+    assert again.net.nomenclature == model.net.nomenclature
+    assert again.net.nomenclature.nodata == 255
+    assert again.provenance["licence"] == "Apache-2.0"
+    for name, tensor in model.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], tensor)
+
+
+def test_its_name_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match="geolulc models fetch dynamicworld downloads it"):
+        load_checkpoint("dynamicworld")
+
+
+def test_it_is_not_trained_here() -> None:
+    from geolulc.nets.building import build_fusion
+
+    config = NetConfig(task="pixel", fusion="dynamicworld")
+    with pytest.raises(ParameterError, match="used as it is published"):
+        build_fusion(config, {10: ("B02",), 20: (), 60: ()}, 9)
+
+
+def test_downloaded_bytes_are_compared(tmp_path, variables) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    base = variables.as_uri()
+    assert load_dynamic_world(download_dynamic_world(folder, base=base)).name == "dynamicworld"
+    data = variables / DATA_FILE
+    values = data.read_bytes()
+    data.write_bytes(values[:-1] + bytes([values[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="other bytes; expected SHA-256 c4a38299f2c0"):
+        download_dynamic_world(folder, base=base)
+    data.unlink()
+    with pytest.raises(CheckpointError, match="no answer"):
+        download_dynamic_world(folder, base=base)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_variables_are_refused_or_other_numbers(variables, seed) -> None:
+    rng = np.random.default_rng(seed)
+    file = variables / INDEX
+    table = bytearray(file.read_bytes())
+    if seed % 4 == 0:
+        table = table[: rng.integers(len(table))]
+    else:
+        for place in rng.integers(len(table), size=1 + seed % 3):
+            table[place] = rng.integers(256)
+    file.write_bytes(table)
+    with contextlib.suppress(CheckpointError):  # and nothing else
+        load_dynamic_world(variables)
+
+
+def test_variables_of_another_network_are_refused(variables) -> None:
+    (variables / DATA_FILE).write_bytes(b"\0" * 100)
+    with pytest.raises(CheckpointError, match="a damaged table"):
+        read_tensor_bundle(variables)

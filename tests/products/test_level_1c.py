@@ -1,0 +1,90 @@
+"""Level-1C products: found, described, and mapped only by models of their level."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from made_product import Means, make_model, make_product, random_bands
+
+from geolulc.errors import ProductError
+from geolulc.mapping import MapOptions, Mapper, map_scenes
+from geolulc.nets import load_checkpoint
+from geolulc.outputs import OutputOptions
+from geolulc.products import describe_product, list_products, open_product
+from geolulc.products.atmosphere import air_of
+
+DYNAMIC_WORLD = (
+    Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data/dynamicworld/model/forward"
+)
+
+
+@pytest.mark.parametrize("zipped", [None, "stored", "deflated"])
+def test_it_is_described_and_opened(tmp_path, zipped) -> None:
+    offsets = {"B02": -1000, "B12": -500}
+    names = dict.fromkeys(random_bands(), -1000) | offsets
+    path = make_product(tmp_path, level="L1C", baseline="05.10", offset=names, zipped=zipped)
+    found = describe_product(path)
+    assert found["level"] == "L1C"
+    assert not found["scene_classification"]
+    assert {name: found["offsets"][name] for name in offsets} == offsets
+    assert found["missing_bands"] == []
+    assert open_product(path).scene["level"] == "L1C"
+
+
+def test_its_xml_names_it(tmp_path) -> None:
+    path = make_product(tmp_path, level="L1C")
+    assert open_product(path / "MTD_MSIL1C.xml").level == "L1C"
+    (tmp_path / "list.txt").write_text(path.name)
+    assert list_products([tmp_path / "list.txt"]) == [path]
+
+
+def test_a_band_that_is_missing_is_named_by_its_place(tmp_path) -> None:
+    path = make_product(tmp_path, level="L1C")
+    next(path.rglob("*_B11.jp2")).unlink()
+    with pytest.raises(ProductError, match=r"no image of B11; expected .*/IMG_DATA/\*_B11\.jp2"):
+        open_product(path)
+
+
+def test_a_model_of_the_other_level_is_refused(tmp_path) -> None:
+    path = make_product(tmp_path, level="L1C")
+    with (
+        Mapper([make_model(Means())], MapOptions(device="cpu")) as mapper,
+        pytest.raises(ProductError, match="found a Level-1C product; expected Level-2A"),
+    ):
+        mapper.open(open_product(path))
+
+
+def test_more_air_is_brighter_in_blue_and_hardly_in_the_infrared() -> None:
+    low, high = (air_of(("B02", "B08", "B12"), angle) for angle in (30.0, 75.0))
+    assert 500 < low["B02"].seen(0.0) < 900
+    assert high["B02"].seen(0.0) > 1.5 * low["B02"].seen(0.0)
+    assert low["B12"].seen(0.0) < 30
+    for air in low.values():
+        # brighter ground is brighter above, and air darkens it
+        assert air.seen(np.array([8000.0])) > air.seen(np.array([4000.0]))
+        assert air.seen(np.array([8000.0])) < 8000
+    assert air_of(("B02",), 120.0) == air_of(("B02",), 85.0)
+
+
+@pytest.mark.skipif(not DYNAMIC_WORLD.is_dir(), reason=f"no {DYNAMIC_WORLD}")
+def test_dynamic_world_maps_both_levels(tmp_path, caplog) -> None:
+    model = load_checkpoint(DYNAMIC_WORLD)
+    bands = random_bands()
+    for level in ("L1C", "L2A"):
+        path = make_product(tmp_path / level, bands, level=level)
+        out = tmp_path / f"{level}.tif"
+        options = MapOptions(device="cpu", mask_scl=())
+        map_scenes([path], out, [model], options, output=OutputOptions(("classes",)))
+        with rasterio.open(out) as dataset:
+            assert dataset.nodata == 255
+            assert dataset.read(1).max() <= 8
+            assert dataset.tags()["NOMENCLATURE"] == "dynamicworld"
+            computed = dataset.tags().get("MODEL_INPUT")
+        assert computed == (
+            None if level == "L1C" else "top of the atmosphere, computed from Level-2A"
+        )
+    assert "computed from Level-2A (sun" in caplog.text

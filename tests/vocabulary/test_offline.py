@@ -1,0 +1,119 @@
+"""Files that name addresses: once a command runs, GDAL asks nobody for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from geolulc.cli import main
+
+VRT = """<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">
+<SimpleSource><SourceFilename>{}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>
+</VRTRasterBand></VRTDataset>"""
+RASTERS = {
+    "vsicurl.vrt": VRT.format("/vsicurl/{url}/vsicurl.tif"),
+    "streamed.vrt": VRT.format("/vsicurl_streaming/{url}/streamed.tif"),
+    "plain.vrt": VRT.format("{url}/plain.tif"),
+    "wms.xml": """<GDAL_WMS><Service name="WMS"><ServerUrl>{url}/wms?</ServerUrl><Layers>x</Layers>
+</Service><DataWindow><UpperLeftX>0</UpperLeftX><UpperLeftY>9</UpperLeftY><LowerRightX>9</LowerRightX>
+<LowerRightY>0</LowerRightY><SizeX>64</SizeX><SizeY>64</SizeY></DataWindow></GDAL_WMS>""",
+    "wcs.xml": """<WCS_GDAL><ServiceURL>{url}/wcs?</ServiceURL><CoverageName>x</CoverageName>
+<Version>1.0.0</Version></WCS_GDAL>""",
+}
+POINT = {"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [0, 0]}}
+PIPELINE = "gdal vector pipeline ! read {url}/pipeline.json ! write --format stream s"
+VECTORS = {
+    "wfs.xml": "<OGRWFSDataSource><URL>{url}/wfs</URL></OGRWFSDataSource>",
+    "features.vrt": """<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>{url}/features.json
+</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>""",
+    "crs.geojson": json.dumps(
+        {
+            "type": "FeatureCollection",
+            "crs": {"type": "link", "properties": {"href": "{url}/crs", "type": "ogcwkt"}},
+            "features": [POINT],
+        }
+    ),
+    "pipeline.gdalg.json": json.dumps({"type": "gdal_streamed_alg", "command_line": PIPELINE}),
+}
+OPEN = """
+import sys, rasterio, pyogrio
+{confine}
+for path in sys.argv[1:]:
+    try:
+        if path.partition(":")[0] == "raster":
+            rasterio.open(path.partition(":")[2]).read()
+        else:
+            pyogrio.read_dataframe(path.partition(":")[2])
+    except Exception:
+        pass
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, set[str]]]:
+    """Its address, and the paths that it was asked for."""
+    asked: set[str] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.add(self.path.partition("?")[0])
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}", asked
+        serving.shutdown()
+        thread.join()
+
+
+def write(folder: Path, url: str) -> list[str]:
+    for name, text in (RASTERS | VECTORS).items():
+        (folder / name).write_text(text.replace("{url}", url))
+    return [f"{'raster' if name in RASTERS else 'vector'}:{folder / name}" for name in
+            RASTERS | VECTORS]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_is_asked_for(tmp_path, server):
+    """Not even where the environment says that this machine needs no proxy."""
+    url, asked = server
+    given = write(tmp_path, url)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GDAL_", "CPL_"))}
+    confine = "from geolulc.process import confine_gdal; confine_gdal()"
+    for code, reached in ((confine, False), ("", True)):
+        asked.clear()
+        subprocess.run(
+            [sys.executable, "-c", OPEN.format(confine=code), *given],
+            env=environment | {"no_proxy": "127.0.0.1", "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=True,
+        )
+        assert bool(asked) == reached
+    assert {"/vsicurl.tif", "/streamed.tif", "/plain.tif", "/wms", "/wcs", "/wfs", "/crs"} <= asked
+
+
+@pytest.mark.parametrize("name", RASTERS)
+def test_a_file_named_like_a_map(name, tmp_path, server, monkeypatch, capsys):
+    url, asked = server
+    write(tmp_path, url)
+    (tmp_path / name).rename(tmp_path / "map.tif")
+    monkeypatch.setattr(sys, "argv", ["geolulc", "info", str(tmp_path / "map.tif")])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 1
+    assert capsys.readouterr().err.startswith(f"geolulc: {tmp_path / 'map.tif'}: found ")
+    assert asked == set()
