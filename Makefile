@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test fuzz check format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ demo: $(VENV)/installed ## build an example scene and map it with the shipped mo
 
 test: $(VENV)/test-installed ## install what the tests need and pass them
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(VENV)/test-installed ## ten minutes of damaged inputs; ARGS="--kind zip --seed 7 --seconds 60", ARGS=--help
+	$(BIN)/python tests/fuzz/fuzzing.py $(ARGS)
 
 check: $(VENV)/test-installed ## lint, format, types, import order
 	$(BIN)/ruff check .

@@ -23,29 +23,13 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import GeolulcError, OutputError, ParameterError
+from geolulc.ownership import ANY, mark, require_replaceable, require_unread
 
 _MARK: Final = ".partial-"
 #: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
 _ELSEWHERE: Final = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
 #: In the hidden folder: what is being published, what that replaces, and how files are made.
 _JOURNAL, _OLD, _PROBE = ".publishing", ".old", ".probe"
-_MARKER: Final = ".geolulc.json"
-#: What folders hold that were made before they had a marker: (kind, what must be, all that may be).
-_UNMARKED: Final = (
-    ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
-    ("store", {"manifest.json", "index.parquet"}, r"(manifest|plan)\.json|index.parquet|shard-\d+"),
-    (
-        "experiment",
-        {"manifest.json", "runs"},
-        r"manifest\.json|runs|subsets|report\.md|(runs|classes)\.csv|runs\.json|\w[\w+-]*\.png",
-    ),
-    (
-        "run",
-        {"config.toml"},
-        r"config\.toml|(model|state)\.safetensors|summary\.json|(history|rates)\.csv|\w+\.png"
-        r"|tensorboard|events\.out\.tfevents\..+",
-    ),
-)
 #: Libraries whose errors are no OSError where they cannot write.
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
 _NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
@@ -74,21 +58,23 @@ def require_file_system(path: Path) -> None:
         )
 
 
-def require_free(paths: Sequence[Path], *, overwrite: bool, kind: str = "") -> None:
+def require_free(paths: Sequence[Path], *, overwrite: int, kind: str = "") -> None:
     """``OutputError`` if one of ``paths`` cannot be written: asked before any work is done.
 
-    What a run left that was killed while it wrote the same paths goes first. A folder is replaced
-    only if geolulc made it (``kind_of``), as a folder of ``kind`` where that is given.
+    What a run left that was killed while it wrote the same paths goes first. Nothing is replaced
+    that the run reads (``ownership.reading``). With ``overwrite`` 1 only what geolulc wrote is
+    replaced, with 2 any file; a folder only if geolulc made it, as ``kind`` where that is given.
     """
     for path in paths:
         require_file_system(path)
         _require_short(path)
     if paths:
         remove_leftovers([Path(path) for path in paths])
+        require_unread(paths)
     for path in paths:
         with explained(path):
             if os.path.lexists(path):
-                _require_replaceable(path, overwrite, kind)
+                require_replaceable(path, overwrite, kind, paths)
             _require_folder(path)
 
 
@@ -104,7 +90,7 @@ def require_folder(out: Path, name: str, what: str) -> None:
             expected="a folder, which gets a file of each",
             remedy=f"Give {out.with_suffix('')}, say.",
         )
-    require_free([out / name if out.is_dir() else out], overwrite=True)
+    require_free([out / name if out.is_dir() else out], overwrite=ANY)
 
 
 def _require_folder(path: Path) -> None:
@@ -132,50 +118,6 @@ def _require_short(path: Path) -> None:
                 expected="some 50 fewer than the file system takes, as writing adds to it",
                 remedy="Give a shorter name.",
             ) from error
-
-
-def _require_replaceable(path: Path, overwrite: bool, kind: str) -> None:
-    found, remedy = "it exists", "Give another path, or --overwrite to replace it."
-    if (kind or path.is_dir()) and not _is_own(path, kind):
-        found = f"something that is no {kind}" if kind else "a folder that geolulc did not make"
-        remedy = "Give another path; geolulc removes no folder of others."
-    elif path.exists() and not path.is_dir() and not path.is_file():
-        found, remedy = "neither a file nor a folder", "Give another path."
-    elif overwrite:
-        return
-    raise OutputError(path, found=found, expected="a new path", remedy=remedy)
-
-
-def _is_own(path: Path, kind: str) -> bool:
-    if path.is_symlink() or not path.is_dir():
-        return False
-    found = kind_of(path)
-    return not any(path.iterdir()) if found is None else kind in ("", found)
-
-
-def kind_of(folder: Path) -> str | None:
-    """What geolulc made ``folder`` as, None for a folder of others.
-
-    That is "report", "store", "run" or "experiment". Its marker says so; a folder from before
-    there were markers is known by its contents, if it holds nothing else.
-    """
-    names = {path.name for path in folder.iterdir()}
-    if _MARKER in names:
-        try:
-            marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-            return str(marker["kind"]) if marker["version"] == 1 else None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-    for kind, needed, allowed in _UNMARKED:
-        if needed <= names and all(re.fullmatch(allowed, name) for name in names):
-            return kind
-    return None
-
-
-def mark(folder: Path, kind: str) -> None:
-    """Write into ``folder`` that geolulc made it, and as what: it may be replaced as a whole."""
-    text = json.dumps({"kind": kind, "version": 1})
-    write_text(folder / _MARKER, text + "\n")
 
 
 def _is_read_only(folder: Path) -> bool:
@@ -230,7 +172,7 @@ def _lock(path: Path) -> int | None:
 def staged(
     paths: Sequence[Path],
     *,
-    overwrite: bool = False,
+    overwrite: int = 0,
     kind: str = "",
     superseded: Collection[Path] = (),
 ) -> Iterator[tuple[Path, ...]]:
@@ -243,7 +185,8 @@ def staged(
 
     Args:
         paths: the final paths, all in one folder.
-        overwrite: replace what is there; else what has come since is an error at the end too.
+        overwrite: 1 to replace what geolulc wrote, 2 for any file; else what has come since is an
+            error at the end too.
         kind: what folders among them are, for their marker: only such a folder is replaced.
         superseded: old files, in the same folder, that go when the new ones come, in any case.
 
@@ -256,6 +199,7 @@ def staged(
     """
     targets = [Path(p) for p in paths]
     require_free(targets, overwrite=overwrite, kind=kind)
+    require_unread(superseded)
     parent = targets[0].parent
     if any(t.parent != parent for t in [*targets, *superseded]):
         raise ValueError("staged paths must share one folder")
@@ -269,6 +213,9 @@ def staged(
         with explained(targets[-1]):  # while what fills the disk is there
             yield tuple(folder / t.name for t in targets)
             _complete(folder, targets, kind)
+            for target in targets if overwrite else ():
+                if target.is_file():  # others may have come since
+                    require_replaceable(target, overwrite, kind, targets)
             _publish(folder, targets, [*(targets if overwrite else ()), *superseded])
     finally:
         _settle(folder)
@@ -276,7 +223,7 @@ def staged(
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all; replaces what is there."""
-    with staged([path], overwrite=True) as (partial,):
+    with staged([path], overwrite=ANY) as (partial,):
         partial.write_text(text, encoding="utf-8")
 
 

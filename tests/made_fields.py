@@ -105,7 +105,7 @@ def write_field(
     outputs: tuple[str, ...] = FEW,
     *,
     dtype: str = "float32",
-    overwrite: bool = False,
+    overwrite: int = 0,
 ) -> Path:
     """The map as ``folder``/NAME.tif with its shares."""
     path = folder / f"{made.header.scene['name']}.tif"

@@ -81,7 +81,7 @@ def save_map(
     out: Path,
     *outputs: str,
     story: Story = SceneStory(),  # noqa: B008 - a value
-    overwrite: bool = False,
+    overwrite: int = 0,
     **choices: Any,
 ) -> dict[str, Path]:
     """``write_map`` of a map in memory, of either kind.

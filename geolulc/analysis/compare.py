@@ -22,6 +22,7 @@ from geolulc.nomenclature import NO_CLASS, Codes
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
+from geolulc.ownership import reading
 from geolulc.safe_texts import for_csv
 from geolulc.staging import claimed, require_free, staged
 
@@ -83,7 +84,7 @@ class Transitions:
 
 
 def compare_files(
-    before: Path, after: Path, out: Path, *, overwrite: bool = False
+    before: Path, after: Path, out: Path, *, overwrite: int = 0
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Compare two map.tif of one grid into change.tif, change.qml and change_matrix.csv.
 
@@ -96,7 +97,7 @@ def compare_files(
     Args:
         before, after: two map.tif, both of cells or both of pixels.
         out: path of change.tif; the other names derive from it.
-        overwrite: replace what is there.
+        overwrite: 1 to replace what geolulc wrote, 2 for any file.
 
     Returns:
         The files ("style", "matrix", "change"), and figures that JSON can hold. Hectares are on
@@ -124,8 +125,9 @@ def compare_files(
         "matrix": out.with_name(out.stem + "_matrix.csv"),
         "change": out,
     }
-    require_free(list(paths.values()), overwrite=overwrite)
     with ExitStack() as stack:
+        stack.enter_context(reading([before, after]))
+        require_free(list(paths.values()), overwrite=overwrite)
         stack.enter_context(claimed(paths["change"]))
         stack.enter_context(raster_memory())
         first, second = (stack.enter_context(open_main(path)) for path in (before, after))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geolulc.analysis.map_file import open_map, open_raster, refusing
+from geolulc.outputs.run_record import run_of
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 
@@ -45,6 +46,8 @@ def describe_map(path: Path) -> dict[str, Any]:
             figures = {**_origin(tags), **_figures(tags)}
             if mosaic := mosaic_of(tags):
                 figures["mosaic"] = mosaic
+            if run := run_of(tags):
+                figures["made_with"] = run
         return {
             "kind": "change" if content == "change" else "map",
             **raster,

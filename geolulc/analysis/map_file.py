@@ -26,7 +26,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import Codes
-from geolulc.outputs.rasters import windows
+from geolulc.outputs.rasters import windows, without_side_files
 from geolulc.outputs.tags import header_of, mosaic_of
 
 #: Cells along a window of one band, and of the probabilities of all classes: multiples of the
@@ -239,14 +239,12 @@ def open_raster(path: Path) -> Any:
     Raises:
         OutputError: ``path`` is missing, no raster, or not written by geolulc.
     """
-    with refusing(path), warnings.catch_warnings():
+    with refusing(path), warnings.catch_warnings(), without_side_files():
         # the error below explains a stranger's raster better
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         if not path.is_file():
             raise not_a_map(path, "no such file")
-        # what a GIS writes beside a map (.aux.xml, .ovr, .msk, .tfw) changes nothing in it
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
-            dataset = rasterio.open(path, driver="GTiff")
+        dataset = rasterio.open(path, driver="GTiff")
         try:
             require_own(path, dataset)
         except BaseException:

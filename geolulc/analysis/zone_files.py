@@ -44,7 +44,7 @@ def require_writer(out: Path) -> None:
         )
 
 
-def write_zones(zones: Any, out: Path, *, overwrite: bool = False) -> None:
+def write_zones(zones: Any, out: Path, *, overwrite: int = 0) -> None:
     """Write a GeoDataFrame as its ending says: .gpkg (layer "zones"), .parquet, .fgb or .csv.
 
     Names and values of columns stay as they are where the format can hold them. In every format

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
+from geolulc.ownership import reading
 from geolulc.polygons.placement import Placement, polygons_of, zone_areas
 from geolulc.polygons.reading import require_places, require_polygons
 from geolulc.progress import Progress
@@ -38,7 +39,7 @@ def summarize_map(
     out: Path | None = None,
     *,
     layer: str | None = None,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> Any:
     """``summarize_zones`` of zones from a file and, where ``out`` is given, into a file.
@@ -49,7 +50,7 @@ def summarize_map(
             several.
         out: a new .gpkg (layer "zones"), .parquet, .fgb or, without geometry, .csv.
         layer: layer of ``zones_path``.
-        overwrite: replace ``out``.
+        overwrite: 1 to replace ``out`` if geolulc wrote it, 2 in any case.
         progress: called with (done, total) zones, as far as the map has been read.
 
     Returns:
@@ -59,11 +60,14 @@ def summarize_map(
         OutputError: ``map_path`` is not a map, or ``out`` exists or cannot be written.
         ParameterError: the zones cannot be used, or ``out`` has another ending.
     """
-    if out is not None:
-        require_writer(out)
-        require_free([out], overwrite=overwrite)
-    open_main(map_path).close()  # refused before a large file of zones is read
-    with nullcontext() if out is None else claimed(out):
+    with ExitStack() as stack:
+        stack.enter_context(reading([map_path, zones_path]))
+        if out is not None:
+            require_writer(out)
+            require_free([out], overwrite=overwrite)
+        open_main(map_path).close()  # refused before a large file of zones is read
+        if out is not None:
+            stack.enter_context(claimed(out))
         found = summarize_zones(map_path, read_zones(zones_path, layer), progress=progress)
         if out is not None:
             write_zones(found, out, overwrite=overwrite)

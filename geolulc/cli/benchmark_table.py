@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, read_settings, settings_options, shared_options, split_option
+from geolulc.cli.options import (
+    OUTPUT,
+    PATH,
+    read_settings,
+    settings_options,
+    shared_options,
+    split_option,
+)
 from geolulc.cli.results import print_result
 
 if TYPE_CHECKING:
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command("benchmark-table")
 @click.argument("store", type=PATH)
-@click.argument("runs", type=PATH)
+@click.argument("runs", type=OUTPUT)
 @split_option("test")
 @click.option("--epochs", type=int, default=None, help="Passes over the train split.")
 @settings_options("Settings of all six.")

@@ -20,7 +20,7 @@ _SHOWN = 10
 @click.argument("after", type=PATH)
 @out_option("New change.tif.")
 @shared_options("overwrite", "json")
-def command(before: Path, after: Path, out: Path, overwrite: bool, as_json: bool) -> None:
+def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool) -> None:
     """Compare two map.tif of one grid, BEFORE and AFTER: two dates, or two models.
 
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares

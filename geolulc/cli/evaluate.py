@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, shared_options, split_option
+from geolulc.cli.options import OUTPUT, PATH, shared_options, split_option
 from geolulc.cli.results import print_result, progress_bar
 from geolulc.safe_texts import one_line
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.argument("store", type=PATH)
 @split_option("val")
 @click.option("--seed-compat", is_flag=True, help="Add ranking figures as the seed computed them.")
-@click.option("--report", type=PATH, metavar="DIR", help="Write a report with plots into DIR.")
-@click.option("--predictions", type=PATH, metavar="GPKG", help="Write the patches as polygons.")
+@click.option("--report", type=OUTPUT, metavar="DIR", help="Write a report with plots into DIR.")
+@click.option("--predictions", type=OUTPUT, metavar="GPKG", help="Write the patches as polygons.")
 @shared_options("overwrite", "device", "quiet", "json")
 def command(
     models: tuple[Path, ...],
@@ -31,7 +31,7 @@ def command(
     seed_compat: bool,
     report: Path | None,
     predictions: Path | None,
-    overwrite: bool,
+    overwrite: int,
     device: str,
     quiet: bool,
     as_json: bool,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, PATH_OR_TEXT, shared_options
+from geolulc.cli.options import OUTPUT, PATH_OR_TEXT, shared_options
 from geolulc.cli.results import print_result
 
 
 @click.command("export")
 @click.argument("model", type=PATH_OR_TEXT)
-@click.option("--onnx", "out", type=PATH, required=True, help="The ONNX file to write.")
+@click.option("--onnx", "out", type=OUTPUT, required=True, help="The ONNX file to write.")
 @click.option(
     "--form",
     type=click.Choice(("raw", "deepness")),
@@ -24,7 +24,7 @@ from geolulc.cli.results import print_result
 @click.option("--band-order", default=None, help="Band order of a published model, if unknown.")
 @shared_options("overwrite", "json")
 def command(
-    model: str, out: Path, form: str, band_order: str | None, overwrite: bool, as_json: bool
+    model: str, out: Path, form: str, band_order: str | None, overwrite: int, as_json: bool
 ) -> None:
     """Write MODEL as an ONNX graph of any batch size, preprocessing inside.
 

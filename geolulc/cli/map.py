@@ -140,7 +140,7 @@ def command(
     models: tuple[Path, ...],
     band_order: str | None,
     output: OutputOptions,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
     workers: int | None,

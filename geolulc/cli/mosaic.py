@@ -47,7 +47,7 @@ def command(
     out: Path,
     output: OutputOptions,
     group_by: str | None,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
     **choices: Any,

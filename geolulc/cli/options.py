@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from geolulc.errors import ParameterError
+from geolulc.ownership import reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -21,6 +23,7 @@ class _Path(click.Path):
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; ``ParameterError`` for one that no system call takes."""
         try:
             str(value).encode()
             Path(value).stat()
@@ -33,15 +36,29 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Input(_Path):
+    """The path of an input, which no output of the command may replace."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; it is being read until the command ends."""
+        path = super().convert(value, param, ctx)
+        if ctx is not None:
+            ctx.with_resource(reading([os.fsdecode(path)]))
+        return path
+
+
 def _unusable(path: object, found: str) -> ParameterError:
     return ParameterError(
         path, found=found, expected="a path that can be used", remedy="Give another path."
     )
 
 
-PATH = _Path(path_type=Path)
-#: The same of an option that also takes other texts.
-PATH_OR_TEXT = _Path()
+#: The path of an output. What is wrong with it is the library's to say (exit code 1).
+OUTPUT = _Path(path_type=Path)
+#: A path that is read. What is wrong with it is the library's to say (exit code 1).
+PATH = _Input(path_type=Path)
+#: A path that is read, or something else.
+PATH_OR_TEXT = _Input(path_type=str)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -89,7 +106,7 @@ def read_settings(
 
 def out_option(text: str, **settings: Any) -> Callable[[F], F]:
     """``--out`` or ``-o``: the path of the result, which ``text`` describes."""
-    return click.option("--out", "-o", type=PATH, required=True, help=text, **settings)
+    return click.option("--out", "-o", type=OUTPUT, required=True, help=text, **settings)
 
 
 def split_option(default: str) -> Callable[[F], F]:
@@ -104,7 +121,11 @@ def split_option(default: str) -> Callable[[F], F]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists.")
+overwrite_option = click.option(
+    "--overwrite",
+    count=True,
+    help="Replace what geolulc wrote; given twice, any file of the outputs' names.",
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 device_option = click.option(
     "--device",

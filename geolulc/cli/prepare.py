@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, names, shared_options, take_fields
+from geolulc.cli.options import OUTPUT, PATH, names, shared_options, take_fields
 from geolulc.cli.results import print_result, progress_bar, say
 
 
 @click.command("prepare")
 @click.argument("archives", metavar="ARCHIVE…", type=PATH, nargs=-1, required=True)
-@click.argument("store", type=PATH)
+@click.argument("store", type=OUTPUT)
 @click.option("--splits", type=PATH, metavar="DIR|blocks",
               help="v1: folder of train/val/test.csv; or splits by blocks of 24 km.")  # fmt: skip
 @click.option("--snow-list", type=PATH, metavar="FILE", help="v1: patches with seasonal snow.")

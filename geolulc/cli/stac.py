@@ -14,7 +14,7 @@ from geolulc.cli.results import say
 @click.argument("model", type=PATH)
 @out_option("New .json.")
 @overwrite_option
-def command(model: Path, out: Path, overwrite: bool) -> None:
+def command(model: Path, out: Path, overwrite: int) -> None:
     """Describe MODEL as a STAC Item with the Machine Learning Model extension.
 
     ``geolulc map`` writes one beside every map; this is for publishing the model itself. The

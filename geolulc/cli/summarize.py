@@ -21,7 +21,7 @@ def command(
     zones: Path,
     layer: str | None,
     out: Path,
-    overwrite: bool,
+    overwrite: int,
     quiet: bool,
     as_json: bool,
 ) -> None:

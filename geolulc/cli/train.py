@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geolulc.cli.options import PATH, F, read_settings, settings_options, shared_options
+from geolulc.cli.options import OUTPUT, PATH, F, read_settings, settings_options, shared_options
 from geolulc.cli.results import progress_bar, say
 from geolulc.learning.trackers import Tracker
 
@@ -24,7 +24,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 
 @click.command("train")
 @click.argument("store", type=PATH)
-@click.argument("run", type=PATH)
+@click.argument("run", type=OUTPUT)
 @_flag("task", str, "patch (classes present) or pixel (the class of every pixel).")
 @_flag("fusion", str, "Where the resolutions meet: early, intermediate or late.")
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
@@ -51,7 +51,7 @@ def command(
     resume: bool,
     find_lr: bool,
     mlflow: bool,
-    overwrite: bool,
+    overwrite: int,
     device: str,
     quiet: bool,
     **flags: Any,
@@ -106,7 +106,7 @@ def _leads() -> bool:
 
 
 def _find_rate(
-    store: Path, run: Path, config: TrainConfig, device: str, overwrite: bool, quiet: bool
+    store: Path, run: Path, config: TrainConfig, device: str, overwrite: int, quiet: bool
 ) -> None:
     from geolulc.learning.rate_finder import find_rate, write_curve
     from geolulc.learning.run_folder import RunFolder, require_free_run
@@ -114,7 +114,7 @@ def _find_rate(
     require_free_run(RunFolder(run), config, resume=False, overwrite=overwrite)
     with progress_bar("find-lr", "steps", quiet=quiet) as progress:
         curve = find_rate(store, config, device=device, progress=progress)
-    files = write_curve(curve, config, run)
+    files = write_curve(curve, config, run, overwrite=overwrite)
     for rate, loss in zip(curve.rates, curve.losses, strict=True):
         say(f"{rate:.2e}  {loss:.4f}")
     say(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")

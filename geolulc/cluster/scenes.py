@@ -21,6 +21,7 @@ from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterErr
 from geolulc.mapping import MapOptions, Mapper, SceneResult
 from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
+from geolulc.ownership import being_read, reading
 from geolulc.process import available_cores, confine_gdal, tune_memory
 from geolulc.products import read_metadata
 from geolulc.progress import Progress
@@ -43,6 +44,7 @@ class SceneWork:
         single: ``out`` is the map.tif of the only scene.
         marker: a file that the client has put beside the maps: a worker that does not see it
             would write elsewhere.
+        inputs: what the client reads, which no map replaces.
     """
 
     models: tuple[ModelFile, ...]
@@ -51,6 +53,7 @@ class SceneWork:
     writing: Writing
     single: bool
     marker: Path
+    inputs: tuple[Path, ...] = ()
 
     def prepare(self, threads: int) -> _SceneMapper:
         """Load the models; what maps a scene with them."""
@@ -103,9 +106,10 @@ class _SceneMapper:
         def progress(_: str) -> AbstractContextManager[Progress]:
             return nullcontext(lambda done, total: attempt.go_on())
 
-        return map_scene(
-            self.mapper, scene, work.out, work.writing, single=work.single, progress=progress
-        )
+        with reading(work.inputs):
+            return map_scene(
+                self.mapper, scene, work.out, work.writing, single=work.single, progress=progress
+            )
 
     def close(self) -> None:
         """End the mapper's threads."""
@@ -120,7 +124,7 @@ def map_scenes_on(
     options: MapOptions,
     *,
     output: OutputOptions,
-    overwrite: bool = False,
+    overwrite: int = 0,
     description: Mapping[str, Any] | None = None,
     retries: int = 2,
     progress: Progress | None = None,
@@ -138,7 +142,7 @@ def map_scenes_on(
         models: averaged.
         options: how to map.
         output: what to write.
-        overwrite: replace what is there.
+        overwrite: 1 to replace what geolulc wrote, 2 for any file.
         description: what ``describe_model`` says, for STAC and report.
         retries: of a scene whose worker was lost.
         progress: called with (scenes done, scenes in all).
@@ -158,7 +162,8 @@ def map_scenes_on(
     results: dict[int, SceneResult] = _refuse_doubles(scenes)
     numbers = [number for number in range(len(scenes)) if number not in results]
     with _marked(out.parent if single else out) as marker:
-        work = SceneWork(tuple(models), out, options, writing, single, marker)
+        inputs = (*being_read(), *(Path(path).absolute() for path in options.files))
+        work = SceneWork(tuple(models), out, options, writing, single, marker, inputs)
         items = [scenes[number].absolute() for number in numbers]
         targets: dict[Path, Path] = {}
         if progress is not None:

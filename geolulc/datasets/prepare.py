@@ -31,8 +31,9 @@ from geolulc.datasets.tars import ForwardReader, is_plain_tar
 from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import nomenclature
+from geolulc.ownership import mark, reading
 from geolulc.progress import Progress
-from geolulc.staging import claimed, explained, mark, require_free
+from geolulc.staging import claimed, explained, require_free
 
 _SMALLEST_SHARD: Final = 64
 _LARGEST_SHARD: Final = 2048
@@ -93,7 +94,7 @@ def prepare_store(
     workers: int = 1,
     shard_size: int | None = None,
     skip_broken: bool = False,
-    overwrite: bool = False,
+    overwrite: int = 0,
     listing: Progress | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -135,8 +136,9 @@ def prepare_store(
             remedy="Use 1 or more.",
         )
     classes = nomenclature(nomenclature_id)
-    require_free([out], overwrite=overwrite, kind="store")
     paths = [archives] if isinstance(archives, Path) else archives
+    with reading(paths):
+        require_free([out], overwrite=overwrite, kind="store")
     plan = _plan([open_archive(path, lists, listing) for path in paths], selection, shard_size)
     if classes.id == "clc43" and any(a.dataset == V2 for a in plan.archives):
         raise ParameterError(

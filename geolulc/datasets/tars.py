@@ -43,6 +43,11 @@ _LARGEST_HEADER: Final = 1 << 20
 _COPY_BYTES: Final = 1 << 20
 #: A tar archive ends with two blocks of zeros.
 _END_MARK: Final = 2 * tarfile.BLOCKSIZE
+#: What reading a damaged or hostile archive raises; tarfile takes numbers of headers as they are.
+_TAR_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *(tarfile.TarError, OSError, EOFError, ValueError, ArithmeticError, LookupError),
+    pa.ArrowException,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,17 @@ def _ending(path: Path) -> str | None:
     return next((e for e in _COMPRESSIONS if path.name.lower().endswith(e)), None)
 
 
+class _Header(tarfile.TarInfo):
+    """A member's header; one that is damaged is an error, where tarfile sees the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"a damaged header: {error}") from error
+
+
 class _Stream(io.RawIOBase):
     """The decompressed bytes of an archive, read forward, at most ``budget`` more of them."""
 
@@ -77,14 +93,15 @@ class _Stream(io.RawIOBase):
         self._raw = pa.CompressedInputStream(self._file, codec) if codec else self._file
         self.position = 0
         self.budget: int | None = None
-        self.tail = b""
+        self.zeros_from = 0  # there is nothing else behind this position
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._raw.read(size)
+        if content := len(data.rstrip(b"\0")):
+            self.zeros_from = self.position + content
         self.position += len(data)
         if self.budget is not None and self.position > self.budget:
             raise tarfile.ReadError("a header that is larger than any header")
-        self.tail = (self.tail + data)[-_END_MARK:]
         return data
 
     def progress(self) -> tuple[int, int]:
@@ -140,7 +157,12 @@ def _members(path: Path, progress: Progress | None) -> Iterator[tarfile.TarInfo]
     try:
         stream = _Stream(path)
         stream.budget = _LARGEST_HEADER
-        with stream, tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.RECORDSIZE) as tar:
+        with (
+            stream,
+            tarfile.open(
+                fileobj=stream, mode="r|", bufsize=tarfile.RECORDSIZE, tarinfo=_Header
+            ) as tar,
+        ):
             while (member := tar.next()) is not None:
                 # tarfile keeps what it has seen: 7.7 million members would fill the memory
                 tar.members = []  # type: ignore[attr-defined]
@@ -152,9 +174,12 @@ def _members(path: Path, progress: Progress | None) -> Iterator[tarfile.TarInfo]
                 yield member
             while stream.read(tarfile.RECORDSIZE):
                 pass
-            if stream.tail != bytes(_END_MARK):
+            end = tar.offset
+            if stream.position < end + _END_MARK:
                 raise tarfile.ReadError("it ends too early")
-    except (tarfile.TarError, OSError, EOFError, pa.ArrowException) as error:
+            if stream.zeros_from > end:
+                raise tarfile.ReadError(f"more members behind an end at byte {end:,}")
+    except _TAR_ERRORS as error:
         expected = f"a whole archive of BigEarthNet ({', '.join(_COMPRESSIONS)})"
         raise _unreadable(path, error, expected) from error
 
@@ -238,13 +263,13 @@ def read_members(path: Path, patch_name: str, start: int, stop: int) -> dict[str
             raise EOFError("it ends too early")
         # the last member's padding, and the end of an archive
         data += bytes(-len(data) % tarfile.BLOCKSIZE + _END_MARK)
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:", tarinfo=_Header) as tar:
             for member in tar:
                 role = file_role(patch_name, PurePosixPath(member.name).name)
                 content = tar.extractfile(member) if role and member.isreg() else None
                 if role and content:
                     files[role] = content.read(LARGEST_FILE)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except _TAR_ERRORS as error:
         raise DatasetError(
             patch_name,
             found=f"members of the archive that cannot be read ({error})",

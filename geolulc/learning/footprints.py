@@ -11,6 +11,7 @@ import pandas as pd
 import pyogrio
 from shapely import box
 
+from geolulc import __version__
 from geolulc.errors import OutputError
 from geolulc.grid import PATCH_SIZE
 from geolulc.learning.evaluation import Predictions, names_where, patch_losses
@@ -21,7 +22,7 @@ _LAYER: Final = "patches"
 _WGS84: Final = "EPSG:4326"
 
 
-def write_footprints(predictions: Predictions, path: Path, *, overwrite: bool = False) -> None:
+def write_footprints(predictions: Predictions, path: Path, *, overwrite: int = 0) -> None:
     """Write the footprint of each patch with its labels, decisions and probabilities.
 
     A GeoPackage with the layer ``patches``: name, split, country, season, date, ``labels`` and
@@ -41,7 +42,12 @@ def write_footprints(predictions: Predictions, path: Path, *, overwrite: bool = 
         )
     with staged([path], overwrite=overwrite) as (partial,):
         pyogrio.write_dataframe(
-            _table(predictions), partial, layer=_LAYER, driver="GPKG", geometry_type="Polygon"
+            _table(predictions),
+            partial,
+            layer=_LAYER,
+            driver="GPKG",
+            geometry_type="Polygon",
+            layer_metadata={"GEOLULC_VERSION": __version__},
         )
 
 

@@ -43,7 +43,7 @@ def write_pixel_report(
     folder: Path,
     *,
     device: str = "auto",
-    overwrite: bool = False,
+    overwrite: int = 0,
 ) -> None:
     """Write ``folder`` with report.md, its pictures, and evaluation.json.
 

@@ -13,6 +13,7 @@ from sklearn.metrics import precision_recall_curve
 from geolulc.learning import metrics
 from geolulc.learning.task_figures import TaskFigures
 from geolulc.nomenclature import Nomenclature
+from geolulc.ownership import ANY
 from geolulc.staging import staged
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def write_figure(figure: Figure, path: Path) -> None:
     """Write ``figure`` as PNG, whole or not at all; replaces what is there."""
-    with staged([path], overwrite=True) as (partial,):
+    with staged([path], overwrite=ANY) as (partial,):
         figure.savefig(partial, format="png")
 
 

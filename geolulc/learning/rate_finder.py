@@ -115,9 +115,11 @@ def find_rate(
     return RateCurve(rates[: len(found)], found, _steepest(rates[: len(found)], found))
 
 
-def write_curve(curve: RateCurve, config: TrainConfig, folder: Path) -> tuple[Path, Path]:
+def write_curve(
+    curve: RateCurve, config: TrainConfig, folder: Path, *, overwrite: int = 0
+) -> tuple[Path, Path]:
     """Write rates.csv and rates.png into ``folder`` (made with its config.toml)."""
-    begin_run(RunFolder(folder), config)
+    begin_run(RunFolder(folder), config, resume=False, overwrite=overwrite)
     table, picture = folder / "rates.csv", folder / "rates.png"
     rows = [f"{r:.6e},{v:.6f}" for r, v in zip(curve.rates, curve.losses, strict=True)]
     write_text(table, "\n".join(["learning_rate,loss", *rows, ""]))

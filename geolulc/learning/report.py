@@ -66,7 +66,7 @@ class Section:
 
 
 def write_report(
-    predictions: Predictions, evaluation: Evaluation, folder: Path, *, overwrite: bool = False
+    predictions: Predictions, evaluation: Evaluation, folder: Path, *, overwrite: int = 0
 ) -> None:
     """Write ``folder`` with report.md, its plots, and evaluation.json.
 
@@ -114,7 +114,7 @@ def write_folder(
     store: Store,
     sections: Sequence[Section],
     *,
-    overwrite: bool,
+    overwrite: int,
 ) -> None:
     """Write the report of either task into ``folder``: report.md, pictures and evaluation.json.
 

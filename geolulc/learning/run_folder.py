@@ -16,7 +16,6 @@ import csv
 import io
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,7 +29,8 @@ from torch.optim import Optimizer
 
 from geolulc.errors import CheckpointError, OutputError
 from geolulc.learning.config import TrainConfig, read_config, write_config
-from geolulc.staging import mark, require_free, staged, write_text
+from geolulc.ownership import ANY
+from geolulc.staging import require_free, staged, write_text
 
 _CONFIG: Final = "config.toml"
 _MODEL: Final = "model.safetensors"
@@ -126,8 +126,8 @@ class RunFolder:
         self.state.unlink(missing_ok=True)
 
 
-def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
-    """Ask before any work whether ``run`` can be begun or resumed; remove what is overwritten.
+def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overwrite: int) -> None:
+    """Ask before any work whether ``run`` can be begun or resumed; nothing is removed yet.
 
     Raises:
         OutputError: it exists (and neither ``resume`` nor ``overwrite`` is given), is no run's
@@ -135,8 +135,6 @@ def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overw
     """
     if not resume or not (run.path / _CONFIG).is_file():
         require_free([run.path], overwrite=overwrite, kind="run")
-        if run.path.exists():
-            shutil.rmtree(run.path)
         return
     begun = TrainConfig.from_mapping(read_config(run.path / _CONFIG))
     if begun != config:
@@ -149,12 +147,16 @@ def require_free_run(run: RunFolder, config: TrainConfig, *, resume: bool, overw
         )
 
 
-def begin_run(run: RunFolder, config: TrainConfig) -> None:
-    """Make the folder of ``run`` with its config, unless it is there to be resumed."""
-    if not run.path.exists():
-        run.path.mkdir()
-        mark(run.path, "run")
-        write_config(config, run.path / _CONFIG)
+def begin_run(run: RunFolder, config: TrainConfig, *, resume: bool, overwrite: int) -> None:
+    """Make the folder of ``run`` with its config, unless it is there to be resumed.
+
+    It takes the place of an older run at once, as a whole; a kill leaves the one or the other.
+    """
+    if resume and (run.path / _CONFIG).is_file():
+        return
+    with staged([run.path], overwrite=overwrite, kind="run") as (folder,):
+        folder.mkdir()
+        write_config(config, folder / _CONFIG)
 
 
 def save_state(
@@ -175,7 +177,7 @@ def save_state(
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{number}.{name}"] = value.detach().cpu().contiguous()
     at.scaler = scaler.state_dict()
-    with staged([run.state], overwrite=True) as (partial,):
+    with staged([run.state], overwrite=ANY) as (partial,):
         save_file(tensors, partial, metadata={"standing": json.dumps(asdict(at))})
 
 

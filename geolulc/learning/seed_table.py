@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from geolulc import __version__
 from geolulc.datasets import open_store
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.evaluation import Evaluation, evaluate
@@ -19,8 +20,9 @@ from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
 from geolulc.nets import load_checkpoint
+from geolulc.ownership import OWN
 from geolulc.safe_texts import for_markdown
-from geolulc.staging import staged
+from geolulc.staging import require_free, staged
 
 #: Columns of the seed's table: title, our figure, whether the seed gives per cent.
 COLUMNS: Final = (
@@ -133,6 +135,8 @@ def make_seed_table(
     """
     opened = open_store(store)
     folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "table.json", folder / "table.md"]
+    require_free(files, overwrite=OWN)
     rows = {}
     for backbone, fusion in PUBLISHED:
         name = f"{backbone}_{fusion}"
@@ -145,8 +149,9 @@ def make_seed_table(
     table = SeedTable(
         opened.path.name, split, len(opened.split("train")), len(opened.split(split)), rows
     )
-    text = json.dumps(table.as_json(), indent=2) + "\n"
-    with staged([folder / "table.json", folder / "table.md"], overwrite=True) as (plain, markdown):
+    made = {"made_by": f"geolulc {__version__}"}
+    text = json.dumps([{**row, **made} for row in table.as_json()], indent=2) + "\n"
+    with staged(files, overwrite=OWN) as (plain, markdown):
         plain.write_text(text, encoding="utf-8")
         markdown.write_text(table.as_markdown() + "\n", encoding="utf-8")
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,7 @@ from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.learning.trackers import Tracker
 from geolulc.nets import save_checkpoint
 from geolulc.nets.devices import autocast, autocast_type, choose_device
+from geolulc.ownership import reading
 from geolulc.staging import claimed
 
 # A long epoch is saved in between, so that a killed run loses no more than this.
@@ -58,7 +59,7 @@ def train(
     task: Task | None = None,
     device: str = "auto",
     resume: bool = False,
-    overwrite: bool = False,
+    overwrite: int = 0,
     trackers: Sequence[Tracker] = (),
 ) -> dict[str, Any]:
     """Train a network on the train split of ``store``; keep the best epoch on its val split.
@@ -73,7 +74,8 @@ def train(
         task: patches other than the splits, weights to start from, classes to learn.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: go on with the run in ``run_folder`` where there is one.
-        overwrite: replace the run in ``run_folder``.
+        overwrite: replace the run in ``run_folder``, once the store, the network and the weights
+            to start from are found to serve.
         trackers: called at every step and epoch, in the process that writes.
 
     Returns:
@@ -93,13 +95,20 @@ def train(
         leading = trackers if processes.leads else ()
         with ExitStack() as ended:
             if processes.leads:
+                ended.enter_context(reading([store]))
+                if config.pretrained:
+                    ended.enter_context(reading([config.pretrained]))
                 ended.enter_context(claimed(run.path))
                 require_free_run(run, config, resume=resume, overwrite=overwrite)
             opened = open_store(store)
             ended.enter_context(torch.random.fork_rng(devices=devices))
             for tracker in leading:
                 ended.callback(tracker.close)
-            return _train(opened, run, config, task or Task(), place, processes, leading)
+
+            def begin() -> None:
+                begin_run(run, config, resume=resume, overwrite=overwrite)
+
+            return _train(opened, run, config, task or Task(), place, processes, leading, begin)
     finally:
         leave_processes()
 
@@ -112,6 +121,7 @@ def _train(
     device: torch.device,
     processes: Processes,
     trackers: Sequence[Tracker],
+    begin: Callable[[], None],
 ) -> dict[str, Any]:
     patches, held_out = task.patches(store, masks=config.task == "pixel")
     names = TASK_FIGURES[config.task]
@@ -140,7 +150,7 @@ def _train(
             save_state(run, at, {"net": net, "average": average}, optimizer, scaler)
 
     if processes.leads:
-        begin_run(run, config)
+        begin()
     processes.wait()
     if (finished := run.summary()) is not None:
         return finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,20 @@ def select_cells(grid: Grid, aoi: Path | str) -> NDArray[np.bool_]:
     x, y = grid.edges()
     boxes = shapely.box(x[None, :-1], y[1:, None], x[None, 1:], y[:-1, None])
     return _touched(area, boxes)
+
+
+def area_digest(aoi: Path | str) -> str:
+    """SHA-256 of the geometries of an area and of their CRS, in whatever file and order they are.
+
+    Raises:
+        ParameterError: as ``select_cells``, of the file.
+    """
+    parts = []
+    for layer in _read_area(aoi):
+        known = layer[~(layer.isna() | layer.is_empty)]
+        place = layer.crs.to_string().encode()
+        parts += [place + shape for shape in known.normalize().to_wkb()]
+    return hashlib.sha256(b"".join(sorted(parts))).hexdigest()
 
 
 @dataclass(frozen=True)

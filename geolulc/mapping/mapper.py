@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Final
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
+from geolulc.mapping.area import area_digest
 from geolulc.mapping.cells import Cells, InnerCells, PatchCells, PixelCells
 from geolulc.mapping.inference import Ensemble, inference_type
 from geolulc.mapping.location import LocatedEnsemble
@@ -26,6 +28,8 @@ from geolulc.process import available_cores
 from geolulc.products import Product
 
 _PIXELS: Final = "10, 20 or 60 m"
+#: Options that a map does not depend on.
+_UNSHAPING: Final = ("device", "threads", "batch_size", "verify")
 _CELLS: Final = "320, 160 or 80 m, placed by the model's own evidence"
 
 
@@ -77,6 +81,29 @@ class Mapper:
     def cell_size(self) -> int:
         """Metres a side of a map's cells or pixels."""
         return self.options.stride if self.resolution is None else self.resolution
+
+    @functools.cached_property
+    def made_with(self) -> dict[str, Any]:
+        """The models and options that shape a map, for ``outputs.run_record``.
+
+        Raises:
+            ParameterError: the area of interest cannot be read.
+        """
+        options = replace(self.options, resolution=self.resolution)
+        made = {
+            field.name: getattr(options, field.name)
+            for field in fields(options)
+            if field.name not in _UNSHAPING and getattr(options, field.name) is not None
+        }
+        orders = [model.provenance.get("band_order") for model in self.models]
+        return {
+            **made,
+            "mask_scl": sorted(options.mask_scl),
+            "overlap": "shared" if self.shares else "exact",
+            "model": self.ensemble.origin["sha256"],
+            **({} if options.aoi is None else {"aoi": area_digest(options.aoi)}),
+            **({"band_order": orders} if any(orders) else {}),
+        }
 
     def _ensemble(self) -> Ensemble:
         options, augment = self.options, self.options.tta

@@ -57,6 +57,11 @@ class MapOptions:
     verify: bool = True
     tta: bool = False
 
+    @property
+    def files(self) -> list[Path | str]:
+        """What the options name that is read."""
+        return [] if self.aoi is None else [self.aoi]
+
     def __post_init__(self) -> None:
         if not 0 < self.stride <= PATCH_SIZE or self.stride % ALIGNMENT:
             raise ParameterError(

@@ -16,9 +16,12 @@ from geolulc.mapping.mapper import Mapper
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.run import Run
 from geolulc.nets import Model
+from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.run_record import require_same_run
 from geolulc.outputs.story import Backdrop, SceneStory
 from geolulc.outputs.writing import write_map
+from geolulc.ownership import OWN, reading
 from geolulc.products import Product, open_product, true_colour
 from geolulc.progress import NamedProgress, silent
 from geolulc.staging import claimed, require_file_system, require_folder, require_free
@@ -48,7 +51,7 @@ class Writing:
     """
 
     output: OutputOptions
-    overwrite: bool = False
+    overwrite: int = 0
     description: Mapping[str, Any] | None = None
     exclusive: bool = False
 
@@ -56,6 +59,11 @@ class Writing:
         """The files of a map at ``out``, map.tif last."""
         described = self.description is not None
         return list(self.output.plan(out, exclusive=self.exclusive, model=described).values())
+
+    def record(self, mapper: Mapper) -> dict[str, Any]:
+        """All that shapes a map of ``mapper``'s, for ``require_same_run``."""
+        kind = MapKind.of(exclusive=self.exclusive, mosaic=False)
+        return {**mapper.made_with, **self.output.record(kind)}
 
     def finished(self, out: Path) -> dict[str, Path]:
         """Part → path of a map at ``out`` that is there already: its map.tif."""
@@ -69,14 +77,14 @@ def map_scenes(
     options: MapOptions,
     *,
     output: OutputOptions,
-    overwrite: bool = False,
+    overwrite: int = 0,
     description: Mapping[str, Any] | None = None,
     progress: NamedProgress = silent,
 ) -> list[SceneResult]:
     """Map scenes into files.
 
     Of one scene, ``out`` is its map.tif. Of several it is a folder (made where its parent
-    exists) of ``PRODUCT.tif``: scenes whose map is there, made with the same model and stride,
+    exists) of ``PRODUCT.tif``: scenes whose map is there, made with the same models and options,
     are skipped; one that fails is reported in its result while the others go on; the next
     scene's decoding starts while the last batches of this one are computed and written.
 
@@ -86,7 +94,7 @@ def map_scenes(
         models: averaged.
         options: how to map.
         output: what to write.
-        overwrite: replace what is there.
+        overwrite: 1 to replace what geolulc wrote, 2 for any file.
         description: what ``describe_model`` says, for STAC and report.
         progress: called with a scene's name; the context gives its progress function.
 
@@ -96,9 +104,10 @@ def map_scenes(
     """
     pixels = any(model.net.task == "pixel" for model in models)
     writing = Writing(output, overwrite, description, pixels)
-    single = open_target(out, len(scenes), writing)
-    with Mapper(models, options) as mapper:
-        return _Batch(out, single, writing, progress).run(mapper, scenes)
+    with reading([*scenes, *options.files]):
+        single = open_target(out, len(scenes), writing)
+        with Mapper(models, options) as mapper:
+            return _Batch(out, single, writing, progress).run(mapper, scenes)
 
 
 def map_scene(
@@ -194,6 +203,7 @@ class _Batch:
                 opened.result = SceneResult(scene, self._writing.finished(target), skipped=True)
                 return opened
             opened.target = target
+            require_free(self._writing.plan(target), overwrite=self._overwrite)
             run = mapper.open(product)
             opened.stack.enter_context(run)
             opened.run = run
@@ -224,16 +234,24 @@ class _Batch:
                         run.header,
                         run.blocks(progress, when_decoded),
                         target,
-                        story=SceneStory(self._writing.description, backdrop=backdrop),
+                        story=SceneStory(
+                            self._writing.description,
+                            backdrop=backdrop,
+                            made_by=mapper.made_with,
+                        ),
                         options=self._writing.output,
-                        # in a folder, files without their map.tif are of a run that was killed
-                        overwrite=self._writing.overwrite or not self._single,
+                        overwrite=self._overwrite,
                     )
             except GeolulcError as error:
                 if self._single:
                     raise
                 return SceneResult(scene, error=error)
         return SceneResult(scene, files)
+
+    @property
+    def _overwrite(self) -> int:
+        # in a folder, files of ours without their map.tif are of a run that was killed
+        return self._writing.overwrite if self._single else max(self._writing.overwrite, OWN)
 
     def _target(self, scene: Path, product: Product) -> Path:
         target = self._out / f"{product.name}.tif"
@@ -250,6 +268,10 @@ class _Batch:
     def _require_same(self, target: Path, mapper: Mapper) -> None:
         """``OutputError`` unless the map that is there is the one that would be made."""
         there = describe_map(target)
+        if made := there.get("made_with"):
+            require_same_run(target, made, self._writing.record(mapper))
+            return
+        # of an older version
         size = there.get("stride_m", there.get("pixel_size_m"))
         found = size, there["model"].get("sha256", "")
         expected = mapper.cell_size, mapper.ensemble.origin["sha256"]

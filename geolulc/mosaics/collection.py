@@ -15,6 +15,7 @@ from geolulc import __version__
 from geolulc.errors import OutputError
 from geolulc.maps.header import MapHeader
 from geolulc.outputs.stac import footprint, write_json
+from geolulc.ownership import OWN
 from geolulc.staging import staged
 
 COLLECTION_NAME: Final = "collection.json"
@@ -68,13 +69,16 @@ def write_mosaic_collection(
     )
 
 
-def write_period_collection(folder: Path, header: MapHeader, by: str) -> Path | None:
+def write_period_collection(
+    folder: Path, header: MapHeader, by: str, *, overwrite: int = OWN
+) -> Path | None:
     """Write ``folder``/collection.json over the Items of mosaics that lie there, by name.
 
     Args:
         folder: where the mosaics lie.
         header: one of them; all have its grid.
         by: what a mosaic stands for: "month", "season" or "year".
+        overwrite: 2 to replace a file of others too.
 
     Returns:
         The file; None where there is no Item.
@@ -100,7 +104,7 @@ def write_period_collection(folder: Path, header: MapHeader, by: str) -> Path | 
         f"{header.grid.cell} m on one grid",
     )
     target = folder / collection.name
-    with staged([target], overwrite=True) as (temporary,):
+    with staged([target], overwrite=overwrite) as (temporary,):
         write_json(temporary, document)
     return target
 

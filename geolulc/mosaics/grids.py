@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
@@ -28,6 +30,11 @@ _MOST_CELLS: Final = 4 * 10**9
 _MOST_PIXELS: Final = 40 * 10**9
 #: Points along a side of a rectangle that is projected.
 DENSIFY: Final = 21
+
+#: Metres within which a place that is projected there and back is the same.
+_SAME_PLACE: Final = 1.0
+#: Neighbouring points of a map that lie so many times further apart than most have a cut between.
+_TORN: Final = 5.0
 
 #: Projected (left, bottom, right, top).
 Bounds = tuple[float, float, float, float]
@@ -82,20 +89,69 @@ def whole_bounds(grid: Grid) -> Bounds:
 
 
 def _projected_extent(source: MapSource, crs: str) -> Bounds:
-    """The map's box in ``crs``; ``ParameterError`` where that CRS has no place for it."""
+    """The map's box in ``crs``; ``ParameterError`` where that CRS has no one place for it."""
     extent = source.header.grid.extent
-    try:
-        box = projected_bounds(extent.crs, crs, extent.bounds)
-    except ProjError:
-        box = (math.inf,) * 4
-    if not all(map(math.isfinite, box)):
+    fault = _fault(extent, crs)
+    if fault is not None:
         raise ParameterError(
             f"CRS {crs}",
-            found=f"no place in it for {source.path.name} ({extent.crs})",
-            expected="one that covers all maps",
+            found=f"{fault} {source.path.name} ({extent.crs})",
+            expected="one that has each map in one piece",
             remedy="Choose one of their region with --crs.",
         )
-    return box
+    return projected_bounds(extent.crs, crs, extent.bounds)
+
+
+def _fault(extent: Extent, crs: str) -> str | None:
+    """What keeps ground from having one place in ``crs``, and places near each other; or None.
+
+    A CRS of the world is cut somewhere, mostly at the 180th meridian; a transverse Mercator
+    projection has no values, or those of other ground, a quarter of the globe from its meridian.
+    """
+    left, bottom, right, top = extent.bounds
+    x, y = np.meshgrid(np.linspace(left, right, DENSIFY), np.linspace(bottom, top, DENSIFY))
+    try:
+        projected = np.stack(_transformer(extent.crs, crs).transform(x, y))
+        back = np.stack(_transformer(crs, extent.crs).transform(*projected))
+    except ProjError:
+        return "no place in it for"
+    if not np.isfinite(projected).all():
+        return "no place in it for"
+    if not np.abs(back - np.stack([x, y])).max() < _SAME_PLACE:  # NaN too
+        return "the place of other ground for"
+    for axis in (1, 2):
+        steps = np.hypot(*np.diff(projected, axis=axis))
+        if steps.max() > _TORN * np.median(steps):
+            return "a cut through"
+    return None
+
+
+@functools.lru_cache(maxsize=2)  # all maps that reach a block ask
+def beyond_world(block: Grid) -> NDArray[np.bool_] | None:
+    """Cells of ``block`` where its CRS has no ground of their own: bool (rows, columns), or None.
+
+    Beyond the edge of a map of the world positions lead to ground that lies at the other edge.
+    """
+    crs = CRS.from_user_input(block.extent.crs)
+    if crs.geodetic_crs is None:
+        return None
+    x, y = ((edges[:-1] + edges[1:]) / 2 for edges in block.edges())
+    ends = (
+        np.unique(np.linspace(0, len(x) - 1, 5, dtype=int)),
+        np.unique(np.linspace(0, len(y) - 1, 5, dtype=int)),
+    )
+    geodetic = crs.geodetic_crs.to_wkt()
+    if not _is_beyond(block.extent.crs, geodetic, x[ends[0]], y[ends[1]]).any():
+        return None
+    return _is_beyond(block.extent.crs, geodetic, x, y)
+
+
+def _is_beyond(
+    crs: str, geodetic: str, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    here = np.stack(np.meshgrid(x, y))
+    there = _transformer(geodetic, crs).transform(*_transformer(crs, geodetic).transform(*here))
+    return np.asarray(~(np.abs(np.stack(there) - here).max(axis=0) < _SAME_PLACE))
 
 
 @functools.lru_cache(maxsize=256)  # one takes longer to make than a block's corners to project

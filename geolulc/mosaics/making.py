@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from geolulc.analysis.map_file import open_map
 from geolulc.errors import ParameterError
 from geolulc.mosaics.blocks import Mosaic
 from geolulc.mosaics.collection import CollectionFile
@@ -15,7 +16,9 @@ from geolulc.mosaics.sources import MapSource, are_pixels, find_maps, read_sourc
 from geolulc.mosaics.story import MosaicStory
 from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.tags import MOSAIC
 from geolulc.outputs.writing import write_map
+from geolulc.ownership import reading
 from geolulc.progress import Progress
 from geolulc.safe_texts import one_line
 from geolulc.staging import claimed, require_free
@@ -48,7 +51,7 @@ def open_sources(paths: Sequence[Path], out: Path, options: MosaicOptions) -> li
     Raises:
         GeolulcError: nothing there, a file that is no map, or maps that do not fit together.
     """
-    sources = read_sources(p for p in find_maps(paths) if p.resolve() != out.resolve())
+    sources = read_sources(p for p in find_maps(paths) if not _is_older(p, out))
     require_alike(sources, mixed_models=options.mixed_models)
     return sources
 
@@ -59,7 +62,7 @@ def make_mosaic(
     options: MosaicOptions,
     output: OutputOptions,
     *,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> MosaicResult:
     """Combine the maps that ``paths`` name into the files of ``out``, its map.tif.
@@ -91,7 +94,7 @@ def combine_sources(
     out: Path,
     output: OutputOptions,
     *,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> MosaicResult:
     """``make_mosaic`` of maps that are known already, on a grid that is chosen."""
@@ -100,11 +103,19 @@ def combine_sources(
         _require_possible(story, output)
     mosaic = Mosaic(sources, story.grid, header, story.options)
     blocks = mosaic.blocks(out.parent, progress)
-    with claimed(out):
+    with reading(p for s in sources for p in (s.path, s.path_beside)), claimed(out):
         files = write_map(header, blocks, out, story=story, options=output, overwrite=overwrite)
     return MosaicResult(
         files, len(sources), story.unweighted, story.models, story.grid.copied, header.exclusive
     )
+
+
+def _is_older(path: Path, out: Path) -> bool:
+    """Whether ``path`` is an older mosaic that the one at ``out`` is to replace."""
+    if path.resolve() != out.resolve():
+        return False
+    with open_map(path) as raster:
+        return MOSAIC in raster.tags
 
 
 def _require_possible(story: MosaicStory, output: OutputOptions) -> None:

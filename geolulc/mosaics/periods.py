@@ -18,9 +18,11 @@ from geolulc.mosaics.sources import MapSource
 from geolulc.mosaics.story import MosaicStory
 from geolulc.outputs.files import MapKind
 from geolulc.outputs.options import OutputOptions
+from geolulc.outputs.run_record import require_same_run, run_of
 from geolulc.outputs.tags import mosaic_of
+from geolulc.ownership import OWN
 from geolulc.progress import NamedProgress, silent
-from geolulc.staging import require_folder
+from geolulc.staging import require_folder, require_free
 
 #: What a mosaic can stand for.
 PERIODS: Final = ("month", "season", "year")
@@ -59,7 +61,7 @@ def make_mosaics(
     output: OutputOptions,
     by: str,
     *,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: NamedProgress = silent,
 ) -> list[PeriodResult]:
     """Combine the maps of each period into ``out``/PERIOD.tif, from the first to the last.
@@ -88,6 +90,8 @@ def make_mosaics(
             remedy="Use one of these.",
         )
     require_folder(out, COLLECTION_NAME, "the mosaics of several periods")
+    if out.is_dir():
+        require_free([out / COLLECTION_NAME], overwrite=max(overwrite, OWN))
     sources = open_sources(paths, out, options)
     grid = choose_grid(sources, options)
     groups: dict[str, list[MapSource]] = {}
@@ -101,26 +105,30 @@ def make_mosaics(
         story = story_of(members, grid, target, options, shared)
         try:
             if target.exists() and not overwrite:
-                results.append(PeriodResult(period, _existing(target, story), skipped=True))
+                results.append(PeriodResult(period, _existing(target, story, output), skipped=True))
                 continue
             with progress(period) as report:
-                # files without their map.tif are of a run that was killed
-                mosaic = combine_sources(story, target, output, overwrite=True, progress=report)
+                # files of ours without their map.tif are of a run that was killed
+                again = max(overwrite, OWN)
+                mosaic = combine_sources(story, target, output, overwrite=again, progress=report)
             results.append(PeriodResult(period, mosaic))
         except GeolulcError as error:
             results.append(PeriodResult(period, error=error))
     header = story_of(sources, grid, out, options).header
     if "stac" in output.chosen(MapKind.of(exclusive=header.exclusive, mosaic=True)):
-        write_period_collection(out, header, by)
+        write_period_collection(out, header, by, overwrite=max(overwrite, OWN))
     return results
 
 
-def _existing(target: Path, story: MosaicStory) -> MosaicResult:
+def _existing(target: Path, story: MosaicStory, output: OutputOptions) -> MosaicResult:
     """The mosaic that is there; ``OutputError`` unless it is the one that would be made."""
     with open_map(target) as raster:
-        content, made = raster.content, mosaic_of(raster.tags)
+        content, made, run = raster.content, mosaic_of(raster.tags), run_of(raster.tags)
     number = len(story.sources)
-    if made.get("digest") != story.digest:
+    if run:
+        kind = MapKind.of(exclusive=story.header.exclusive, mosaic=True)
+        require_same_run(target, run, {**story.made_with, **output.record(kind)})
+    elif made.get("digest") != story.digest:  # of an older version
         raise OutputError(
             target,
             found=f"a mosaic of {made.get('maps', 'unknown')} maps, made of others or otherwise",

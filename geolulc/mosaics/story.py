@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from geolulc import __version__
 from geolulc.maps.header import MapHeader
@@ -115,6 +115,21 @@ class MosaicStory(Story):
             ]
         )
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def made_with(self) -> Mapping[str, Any]:
+        """The maps, by a digest of theirs, the grid and the options."""
+        extent = self.grid.cells.extent
+        maps = json.dumps(sorted((s.digest, s.has_shares) for s in self.sources))
+        return {
+            "maps": len(self.sources),
+            "maps_sha256": hashlib.sha256(maps.encode()).hexdigest(),
+            "crs": extent.crs,
+            "cell_size": self.grid.cells.cell,
+            "extent": list(extent.bounds),
+            "combine": self.options.combine,
+            "min_weight": self.options.least_weight,
+        }
 
     @property
     def _exclusive(self) -> bool:

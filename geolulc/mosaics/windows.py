@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from geolulc.grid import Grid
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import MapHeader
-from geolulc.mosaics.grids import projected_bounds, whole_bounds
+from geolulc.mosaics.grids import beyond_world, projected_bounds, whole_bounds
 from geolulc.mosaics.observations import MapReader, Observation
 from geolulc.mosaics.sources import MapSource
 from geolulc.mosaics.warping import warped
@@ -62,6 +62,8 @@ class MapWindows:
             resampled = _resample_pixels(seen, warp)
         else:
             resampled = _resample_cells(seen, warp, grid.cell)
+        if (beyond := beyond_world(block)) is not None:
+            resampled.weight[beyond] = 0
         return resampled if resampled.weight.any() else None
 
     def _read(self, source: MapSource, window: Window) -> Observation | None:

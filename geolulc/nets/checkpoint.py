@@ -40,6 +40,7 @@ from geolulc.nets.safetensors_files import (
 )
 from geolulc.nets.snapshots import is_snapshot, load_snapshot
 from geolulc.nets.tensor_bundles import DATA_FILE
+from geolulc.ownership import ANY
 from geolulc.staging import explained, file_sha256, staged
 
 #: Name of the checkpoint in a run folder.
@@ -73,7 +74,7 @@ def save_checkpoint(
     }
     text = json.dumps(settings_of(model), allow_nan=False, sort_keys=True)
     parse_settings(text)  # or nobody could load the file
-    with staged([path], overwrite=overwrite) as (partial,):
+    with staged([path], overwrite=ANY if overwrite else 0) as (partial,):
         save_file(tensors, partial, metadata={METADATA_KEY: text})
 
 

@@ -81,7 +81,7 @@ class DeepnessGraph(_Graph):
 
 
 def export_onnx(
-    model: Model, path: Path, *, form: str = "raw", overwrite: bool = False
+    model: Model, path: Path, *, form: str = "raw", overwrite: int = 0
 ) -> dict[str, Any]:
     """Write ``model`` as an ONNX graph of any batch size (opset 18).
 

@@ -33,9 +33,10 @@ class MapKind(Enum):
 
 
 _CELLS: Final = frozenset({MapKind.CELLS, MapKind.CELL_MOSAIC})
-_PIXELS: Final = frozenset({MapKind.PIXELS, MapKind.PIXEL_MOSAIC})
+#: Kinds whose classes exclude each other.
+PIXEL_KINDS: Final = frozenset({MapKind.PIXELS, MapKind.PIXEL_MOSAIC})
 _MOSAICS: Final = frozenset({MapKind.CELL_MOSAIC, MapKind.PIXEL_MOSAIC})
-_ALL: Final = _CELLS | _PIXELS
+_ALL: Final = _CELLS | PIXEL_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ OUTPUTS: Final[tuple[Output, ...]] = (
     _raster(
         "classes",
         Asset("Dominant class", "Class of each pixel"),
-        main=_PIXELS,
+        main=PIXEL_KINDS,
         attributes=".tif.aux.xml",
     ),
     _raster("presence", Asset("Classes that reach their threshold"), _CELLS),
@@ -122,8 +123,8 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         _MOSAICS & _CELLS,
         layer=f"{_LAYERS}:AGREEMENT",
     ),
-    _raster("confidence", Asset("Probability of the class", roles=_UNSURE), _PIXELS),
-    _raster("top3", Asset("The three most probable classes"), _PIXELS),
+    _raster("confidence", Asset("Probability of the class", roles=_UNSURE), PIXEL_KINDS),
+    _raster("top3", Asset("The three most probable classes"), PIXEL_KINDS),
     Output(
         "vectors",
         parts={},  # by format, see ``vector_parts``

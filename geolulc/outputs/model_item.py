@@ -48,7 +48,7 @@ def write_model_item(path: Path, model: Mapping[str, Any], folder: Path) -> None
     write_json(path, item)
 
 
-def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> None:
+def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: int = 0) -> None:
     """``write_model_item`` into a new file ``out``, whole or not at all.
 
     Raises:

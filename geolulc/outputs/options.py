@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from geolulc.errors import ParameterError
 from geolulc.outputs.files import (
     DTYPES,
+    PIXEL_KINDS,
     VECTOR_FORMATS,
     MapKind,
     default_outputs,
@@ -85,6 +86,20 @@ class OutputOptions:
         if self.min_area is not None:
             return self.min_area
         return _PIXEL_MIN_AREA if exclusive else 0.0
+
+    def record(self, kind: MapKind) -> dict[str, Any]:
+        """These choices as far as they shape the files of a map of this kind; JSON-able."""
+        chosen, exclusive = self.chosen(kind), kind in PIXEL_KINDS
+        made: dict[str, Any] = {"outputs": sorted(chosen)}
+        if "probabilities" in chosen and not exclusive:
+            made["dtype"] = self.dtype
+        if "vectors" in chosen:
+            made["vector_format"] = self.vector_format
+            made["min_area"] = self.least_area(exclusive=exclusive)
+            made["max_polygons"] = self.max_polygons
+            if self.cells is not None:
+                made["cells"] = self.cells
+        return made
 
     def plan(
         self,

@@ -56,6 +56,16 @@ def raster_memory() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_side_files() -> Iterator[None]:
+    """Rasters that are opened in it are what their own file says: no .aux.xml, .ovr, .msk, .tfw.
+
+    A GIS writes such files beside a raster that it shows.
+    """
+    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        yield
+
+
 @dataclass(frozen=True)
 class Band:
     """A band's description, tags, unit and, where its values are quantised, scale."""

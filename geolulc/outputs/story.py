@@ -86,6 +86,11 @@ class Story(ABC):
     backdrop: Backdrop | None = None
 
     @property
+    def made_with(self) -> Mapping[str, Any]:
+        """The inputs and options that shaped the map, for ``run_record``; JSON-able."""
+        return {}
+
+    @property
     def alone(self) -> bool:
         """Whether the map has a STAC Collection of its own: the part "stac.collection"."""
         return False
@@ -122,12 +127,19 @@ class Story(ABC):
 class SceneStory(Story):
     """The map of one scene; ``MapHeader.scene`` and ``MapHeader.model`` have the names.
 
-    ``source`` is the product, for STAC's link to it; other attributes as in ``Story``.
+    ``source`` is the product, for STAC's link to it; ``made_by`` the models and options; other
+    attributes as in ``Story``.
     """
 
     model: Mapping[str, Any] | None = None
     source: Path | None = None
     backdrop: Backdrop | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def made_with(self) -> Mapping[str, Any]:
+        """``made_by``."""
+        return self.made_by
 
     def facts(self, header: MapHeader, figures: MapFigures) -> Mapping[str, object]:
         """Scene, grid, mapped area and classes."""

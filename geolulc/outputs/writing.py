@@ -41,14 +41,17 @@ from geolulc.outputs.rasters import (
     RasterWriter,
     raster_memory,
     scratch_raster,
+    without_side_files,
     write_block,
 )
 from geolulc.outputs.report import write_report
+from geolulc.outputs.run_record import run_tag
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.story import Story
 from geolulc.outputs.tags import map_tags
 from geolulc.outputs.templates import fill
 from geolulc.outputs.vectors import VectorSources, write_vectors
+from geolulc.ownership import is_own_file
 from geolulc.safe_texts import one_line
 from geolulc.staging import staged
 
@@ -64,7 +67,7 @@ def write_map(
     *,
     story: Story,
     options: OutputOptions = _DEFAULTS,
-    overwrite: bool = False,
+    overwrite: int = 0,
 ) -> dict[str, Path]:
     """Write the files of a map beside each other; all appear at the end, map.tif last.
 
@@ -76,8 +79,8 @@ def write_map(
         out: path of map.tif; the other names derive from it.
         story: the origin of the map.
         options: the outputs and their formats.
-        overwrite: replace what is there. Files that an older map of this name has and the new
-            one has not are removed: they would not belong to it.
+        overwrite: 1 to replace what geolulc wrote, 2 for any file. Files that an older map of
+            this name has and the new one has not are removed: they would not belong to it.
 
     Returns:
         Part → its path, as ``OutputOptions.plan`` says.
@@ -142,6 +145,7 @@ class _Writing:
             tags = {
                 **map_tags(header, totals.figures, totals.summaries),
                 **self._story.tags(totals.figures),
+                **run_tag({**self._story.made_with, **self._options.record(self._kind)}),
                 "GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values())),
             }
             # the largest files are finished while polygons are made on one core
@@ -318,21 +322,22 @@ def _plain(facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _files_of(out: Path) -> set[Path]:
-    """The files that the tags of the map at ``out`` name, as far as they exist."""
+    """The files that the tags of the map at ``out`` name, as far as they are there, and its own."""
     try:
-        with rasterio.open(out) as dataset:
+        with without_side_files(), rasterio.open(out) as dataset:
             names = json.loads(dataset.tags().get("GEOLULC_FILES", "[]"))
     except (rasterio.errors.RasterioIOError, ValueError):
         return set()
     stem = out.stem
     # only names of the shape we write, so that no tag can point elsewhere
     return {
-        out.with_name(name)
+        path
         for name in names
         if isinstance(name, str)
         and name.startswith(stem)
         and Path(name).name == name
-        and out.with_name(name).is_file()
+        and (path := out.with_name(name)).is_file()
+        and is_own_file(path, [out])
     }
 
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,18 +23,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from geolulc.errors import ProductError
+from geolulc.products.refusals import (
+    EXPECTED,
+    PRODUCT_XML,
+    UNPACK,
+    hostile,
+    no_zip,
+    not_a_product,
+    require_few,
+)
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: The file that makes a folder a product in the compact format (since 2016), by its level.
-PRODUCT_XML: Final[Mapping[str, str]] = MappingProxyType(
-    {"L2A": "MTD_MSIL2A.xml", "L1C": "MTD_MSIL1C.xml"}
-)
 #: The list of its files, by which other programs open it.
 MANIFEST: Final = "manifest.safe"
-#: A product has some 200 files.
-_MOST_MEMBERS: Final = 100_000
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _READABLE: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 #: Encrypted, patched, strongly encrypted, masked (PKWARE APPNOTE, 4.4.4).
@@ -43,25 +45,6 @@ _UNREADABLE_FLAGS: Final = 0x1 | 0x20 | 0x40 | 0x2000
 #: What reading a member of a zip raises where it is damaged or hostile.
 _ZIP_ERRORS: Final[tuple[type[Exception], ...]] = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError),
-)
-_EXPECTED: Final = "a Sentinel-2 product: a .SAFE folder or a .zip of one"
-_UNPACK: Final = "Unpack it and give the .SAFE folder."
-_WHOLE: Final = "Give the .SAFE folder that it belongs to."
-_ANSWER: Final = "Log in where it comes from and download the product again."
-#: What a file that is no zip begins with, what it is, and the remedy.
-_OTHER_FILES: Final = (
-    (rb"\Z", "an empty file", "Download it again."),
-    (rb".{257}ustar", "a tar archive", _UNPACK),
-    (
-        rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ|\x28\xb5\x2f\xfd",
-        "an archive of another format than zip",
-        _UNPACK,
-    ),
-    (rb"\0\0\0\x0cjP|\xff\x4f\xff\x51|II\*\0|MM\0\*|\x89PNG", "a single image", _WHOLE),
-    (rb"(\xef\xbb\xbf)?\s*(<!DOCTYPE|<!doctype|<html)", "a web page", _ANSWER),
-    (rb"(\xef\xbb\xbf)?\s*\{", "JSON, as a server answers", _ANSWER),
-    (rb"(\xef\xbb\xbf)?\s*<", "an XML file", _WHOLE),
-    (rb"", "a file of another kind", "Give the .SAFE folder or zip of a product."),
 )
 
 
@@ -148,7 +131,7 @@ def list_contents(path: Path) -> Contents:
     except OSError as error:
         subject, remedy = error.filename or path, "Make it readable."
         found = error.strerror or type(error).__name__
-    raise ProductError(subject, found=found, expected=_EXPECTED, remedy=remedy)
+    raise ProductError(subject, found=found, expected=EXPECTED, remedy=remedy)
 
 
 def holds_product(folder: Path) -> bool:
@@ -223,13 +206,13 @@ def _list_folder(root: Path) -> Contents:
     if not holds_product(root):
         inner = sorted(folder for folder in root.iterdir() if holds_product(folder))
         if len(inner) != 1:
-            raise _not_a_product(root, [entry.name for entry in root.iterdir()], inner)
+            raise not_a_product(root, [entry.name for entry in root.iterdir()], inner)
         root = inner[0]
     members = {}
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         members[name] = Member(name, path, path.stat().st_size)
-        _require_few(root, len(members))
+        require_few(root, len(members))
     return Contents(root, MappingProxyType(members))
 
 
@@ -255,21 +238,21 @@ def _list_zip(path: Path) -> Contents:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except _ZIP_ERRORS as error:
-        raise _no_zip(path, error) from error
-    _require_few(path, len(infos))
+        raise no_zip(path, error) from error
+    require_few(path, len(infos))
     files = {}
     for info in infos:
         name = _plain_name(path, info)
         if info.filename.endswith(("/", "\\")):
             continue
         if name in files:
-            raise _hostile(path, f"two members called {name}")
+            raise hostile(path, f"two members called {name}")
         files[name] = info
     pure = [PurePosixPath(name) for name in files]
     tops = [str(p).removesuffix(p.name) for p in pure if p.name in PRODUCT_XML.values()]
     tops = [top for top in tops if not any(top != t and top.startswith(t) for t in tops)]
     if len(tops) != 1:
-        raise _not_a_product(path, [PurePosixPath(name).name for name in files], tops)
+        raise not_a_product(path, [PurePosixPath(name).name for name in files], tops)
     members = {}
     with path.open("rb") as file:
         for name, info in files.items():
@@ -277,20 +260,6 @@ def _list_zip(path: Path) -> Contents:
                 member = _zip_member(path, file, info, name.removeprefix(tops[0]))
                 members[member.name] = member
     return Contents(path, MappingProxyType(members))
-
-
-def _no_zip(path: Path, error: Exception) -> ProductError:
-    """Why a file is no zip, by what it begins with: most are no broken downloads."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    if start.startswith(b"PK"):
-        found = f"not a whole zip ({error})"
-        remedy = "Download it again; a download that stopped early looks like this."
-    else:
-        found, remedy = next(
-            said for magic, *said in _OTHER_FILES if re.match(magic, start, re.DOTALL)
-        )
-    return ProductError(path, found=found, expected=_EXPECTED, remedy=remedy)
 
 
 def _zip_member(path: Path, file: BinaryIO, info: zipfile.ZipInfo, name: str) -> Member:
@@ -314,48 +283,17 @@ def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
     parts = [part for part in written.split("/") if part not in ("", ".")]
     outside = written.startswith("/") or ".." in parts or ":" in "".join(parts[:1])
     if outside or not (parts or written.endswith("/")):
-        raise _hostile(path, f"a member that leaves its folder: {info.filename}")
+        raise hostile(path, f"a member that leaves its folder: {info.filename}")
     if stat.S_ISLNK(info.external_attr >> 16):
-        raise _hostile(path, f"a link: {info.filename}")
-    if info.flag_bits & _UNREADABLE_FLAGS:
-        raise _hostile(path, f"an encrypted or patched member: {info.filename}")
+        raise hostile(path, f"a link: {info.filename}")
+    unusual = "encrypted or patched" if info.flag_bits & _UNREADABLE_FLAGS else ""
     if info.compress_type not in _READABLE:
-        raise _hostile(path, f"a member compressed by method {info.compress_type}: {written}")
-    return "/".join(parts)
-
-
-def _hostile(path: Path, found: str) -> ProductError:
-    return ProductError(
-        path,
-        found=found,
-        expected="a zip as Copernicus distributes it: plain files in one folder",
-        remedy="Download it from the source again; do not unpack this one.",
-    )
-
-
-def _require_few(path: Path, count: int) -> None:
-    if count > _MOST_MEMBERS:
+        unusual = f"compressed by method {info.compress_type}"
+    if unusual:
         raise ProductError(
             path,
-            found=f"more than {_MOST_MEMBERS:,} files",
-            expected="a product of a few hundred files",
-            remedy="Give the .SAFE folder or zip of one product.",
+            found=f"a member that is {unusual}: {info.filename}",
+            expected="members that are stored or deflated",
+            remedy=UNPACK,
         )
-
-
-def _not_a_product(path: Path, names: list[str], products: Collection[object] = ()) -> ProductError:
-    expected, remedy = _EXPECTED, "Give the .SAFE folder itself."
-    folders = sorted(name for name in names if name.endswith((".SAFE", ".zip")))
-    if products:
-        found, expected = f"{len(products)} products", "one product"
-        remedy = "Give each .SAFE folder by itself, or a .txt with a path a line."
-    elif any("_MTD_SAFL2A_" in name for name in names):
-        found = "the product format of before December 2016"
-        expected = "the compact format (MTD_MSIL2A.xml or MTD_MSIL1C.xml)"
-        remedy = "Download the reprocessed product (Collection 1)."
-    else:
-        found = "no MTD_MSIL2A.xml or MTD_MSIL1C.xml"
-        if folders:
-            inside = path.is_file()
-            remedy = f"Unpack it and give {folders[0]}." if inside else f"Give {path / folders[0]}."
-    return ProductError(path, found=found, expected=expected, remedy=remedy)
+    return "/".join(parts)

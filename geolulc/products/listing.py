@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from geolulc.errors import ProductError
-from geolulc.products.archive import PRODUCT_XML
+from geolulc.products.refusals import PRODUCT_XML
 from geolulc.text_files import TextFiles
 
 #: Assets that are looked at first, as CDSE, stactools and others name them; then all others.

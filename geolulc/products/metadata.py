@@ -24,7 +24,8 @@ from defusedxml.ElementTree import fromstring
 from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
-from geolulc.products.archive import PRODUCT_XML, Contents, list_contents
+from geolulc.products.archive import Contents, list_contents
+from geolulc.products.refusals import PRODUCT_XML
 
 _LARGEST_XML: Final = 32_000_000
 #: Reflectance × this = DN + offset. Networks work in this unit (products/radiometry.py).

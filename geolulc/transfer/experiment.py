@@ -9,6 +9,7 @@ from typing import Any
 
 import geolulc
 from geolulc.datasets import Store
+from geolulc.ownership import reading
 from geolulc.progress import Progress
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.job_folders import JobFolder, begin_experiment
@@ -49,7 +50,7 @@ def run_transfer(
     device: str = "auto",
     processes: int = 1,
     scheduler: str | None = None,
-    overwrite: bool = False,
+    overwrite: int = 0,
     progress: Progress | None = None,
 ) -> Outcome:
     """Train in each source, test in each target, adapt, estimate, and report.
@@ -91,7 +92,8 @@ def run_transfer(
         "settings": config.as_mapping(),
         "jobs": [job.as_json() for job in plan.jobs],
     }
-    begin_experiment(out, manifest, overwrite=overwrite)
+    with reading([store.path]):
+        begin_experiment(out, manifest, overwrite=overwrite)
     for seed in config.seeds:
         for target in config.targets:
             write_subsets(out / "subsets", store, regions[target], config.target_sizes, seed)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ from typing import Any, Final
 from geolulc.errors import OutputError
 from geolulc.learning.trackers import Tracker
 from geolulc.nets.checkpoint import CHECKPOINT_NAME
-from geolulc.staging import is_alive, mark, require_free, write_text
+from geolulc.ownership import OWN
+from geolulc.staging import is_alive, staged, write_text
 
 #: A claim is renewed at every step of training and batch of a test.
 STALE_SECONDS: Final = 1800.0
@@ -146,20 +146,24 @@ class Claim(Tracker):
         return process != os.getpid() and not is_alive(process)
 
 
-def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool) -> None:
+def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: int) -> None:
     """Make or go on with the experiment in ``folder``: jobs that are done stay done.
 
     Raises:
         OutputError: something else is there, or an experiment on another store.
     """
     file = folder / _MANIFEST
-    if overwrite or not file.is_file():
-        require_free([folder], overwrite=True, kind="experiment")
-        if file.is_file():
-            shutil.rmtree(folder)
-        folder.mkdir(exist_ok=True)
-        mark(folder, "experiment")
-    else:
+    new = bool(overwrite) or not file.is_file()
+    if new:
+        try:
+            with staged([folder], overwrite=OWN * folder.exists(), kind="experiment") as (made,):
+                made.mkdir()
+                write_json(made / _MANIFEST, manifest)
+        except OutputError:
+            if overwrite or not file.is_file():
+                raise
+            new = False  # another process has begun it in between
+    if not new:
         try:
             begun = json.loads(file.read_text(encoding="utf-8"))["store"]["identity"]
         except (ValueError, KeyError, TypeError):
@@ -171,7 +175,7 @@ def begin_experiment(folder: Path, manifest: dict[str, Any], *, overwrite: bool)
                 expected=f"one on {manifest['store']['path']}",
                 remedy="Give another --out, or --overwrite to begin anew.",
             )
-    write_json(file, manifest)
+        write_json(file, manifest)
 
 
 def write_json(path: Path, content: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from rasterio.windows import Window
 from written_map import KINDS, change_tags, write_made
 
-from geolulc.analysis import open_map, read_map, sibling
+from geolulc.analysis import describe_map, open_map, read_map, sibling
 from geolulc.errors import OutputError
 from geolulc.maps.header import MapHeader
 from geolulc.outputs.options import OutputOptions
@@ -100,6 +101,35 @@ def test_siblings_are_of_the_same_map(
         (tmp_path / f"other_{name}.tif").replace(other.path)
         with pytest.raises(OutputError, match=rf"map_{name}\.tif: found {name} of another map"):
             sibling(found, name)
+
+
+STATISTICS = """<PAMDataset><SRS>EPSG:4326</SRS><GeoTransform>1,2,3,4,5,6</GeoTransform>
+<Metadata><MDI key="STRIDE_M">60</MDI><MDI key="GEOLULC_FILE">classes</MDI></Metadata>
+<PAMRasterBand band="1"><Description>Nonsense</Description><NoDataValue>0.25</NoDataValue><Metadata>
+<MDI key="STATISTICS_APPROXIMATE">YES</MDI></Metadata></PAMRasterBand></PAMDataset>"""
+
+
+@both_kinds
+def test_side_files_of_a_gis_change_nothing(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "map.tif"
+    write_made(kind, path)
+    window = Window(0, 0, 5, 4)
+
+    def believed() -> tuple[object, ...]:
+        with open_map(path) as found:
+            dataset = found.dataset
+            bands = [dataset.tags(i) for i in range(1, dataset.count + 1)]
+            values = found.values(window).tobytes()
+            facts = found.header, dict(found.tags), bands, dataset.descriptions, dataset.nodatavals
+            return *facts, dataset.transform, dataset.overviews(1), values, describe_map(path)
+
+    before = repr(believed())
+    path.with_name("map.tif.aux.xml").write_text(STATISTICS)
+    path.with_name("map.tfw").write_text("1\n0\n0\n-1\n0\n0\n")
+    path.with_name("map.qmd").write_text("<qgis/>")
+    for ending in (".ovr", ".msk"):
+        shutil.copy(path, f"{path}{ending}")
+    assert repr(believed()) == before
 
 
 def test_a_sibling_of_another_model_is_refused(tmp_path: Path) -> None:

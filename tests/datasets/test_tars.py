@@ -235,3 +235,40 @@ def test_a_broken_patch_in_a_tar(v1: Path, tmp_path: Path) -> None:
         prepare_store(path, tmp_path / "s", lists=lists)
     manifest = prepare_store(path, tmp_path / "s", lists=lists, skip_broken=True)
     assert manifest["patches"]["total"] == 1
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.zst"])
+@pytest.mark.parametrize("damage", [bytes(512), b"x" * 512], ids=["zeros", "no header"])
+def test_damage_in_the_middle_is_not_the_end(
+    v1: Path, tmp_path: Path, ending: str, damage: bytes
+) -> None:
+    """tarfile stops at such a block without a word: six of seven patches would be lost."""
+    data = bytearray((v1.with_name("BigEarthNet-S2-v1.0.tar")).read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        at = next(m.offset for m in tar if v1_name(1) in m.name)
+    data[at : at + 512] = damage
+    path = tmp_path / f"x{ending}"
+    compression = {".tar.gz": "gzip", ".tar.zst": "zstd"}.get(ending)
+    with pa.output_stream(str(path), compression=compression) as stream:
+        stream.write(data)
+    with pytest.raises(DatasetError, match=r"damaged header|more members behind an end"):
+        list(list_patches(path, lambda name: True))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+        {"GNU.sparse.size": "x"},
+        {"GNU.sparse.map": "0,512,9", "GNU.sparse.realsize": "512"},
+        {"size": "x"},
+    ],
+)
+def test_sparse_and_other_pax_entries(tmp_path: Path, records: dict[str, str]) -> None:
+    path = tmp_path / "x.tar"
+    info = tarfile.TarInfo(f"{v1_name(0)}/{v1_name(0)}_B01.tif")
+    info.size, info.pax_headers = 4, records
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(b"tiff"))
+    with pytest.raises(DatasetError, match=r"cannot be read|no ordinary file"):
+        list(list_patches(path, lambda name: True))

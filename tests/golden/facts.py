@@ -111,7 +111,8 @@ class Facts:
     def file_tags(self, tags: dict[str, str]) -> dict[str, Any]:
         """Those of a file or layer: its name, and a text that a map's files share."""
         tags = self.tags(tags)
-        kept = {key: tags.pop(key) for key in ("GEOLULC_FILE", "MOSAIC_DIGEST") if key in tags}
+        apart = ("GEOLULC_FILE", "GEOLULC_RUN", "MOSAIC_DIGEST")
+        kept = {key: tags.pop(key) for key in apart if key in tags}
         lines = [f"{key}: {json.dumps(tags[key], ensure_ascii=False)}" for key in tags]
         return {"file tags": kept, "tags": self.text("\n".join(lines))}
 

@@ -16,6 +16,7 @@ _UNIT = "a mosaic of pixels said that it holds cells (a bug)"
 _ENTROPY = "probabilities are decoded by one function: some are one step of 1/250 off"
 _ZONES = "zones of cells have share_… and mean_probability, as those of pixels had"
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
+_RUN = "a map's tags and info say what made it: GEOLULC_RUN"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
 
 #: Tags that maps have since → why. They are not compared.
@@ -24,6 +25,11 @@ NEW_TAGS: dict[str, str] = {
 }
 
 INTENDED: dict[str, dict[str, str]] = {
+    "*": {
+        "*/file tags/GEOLULC_RUN": _RUN,
+        "/info/made_with": _RUN,
+        "/info, text:*": _RUN,
+    },
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
         "/map_*.parquet//tags:*": _LAYERS,
@@ -59,4 +65,5 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/columns/*": _ZONES,
     },
     "change-cells": {"/map.tif/tags:*": _CHANGE},
+    "change-pixels": {"/map.tif/tags:*": _RUN},
 }

@@ -15,11 +15,13 @@ from made_archives import make_patch, make_store
 from safetensors.torch import load_file
 
 from geolulc.datasets import open_store
-from geolulc.errors import DatasetError, OutputError, TrainingError
+from geolulc.errors import DatasetError, GeolulcError, OutputError, TrainingError
 from geolulc.learning import TrainConfig, objective, train, training
 from geolulc.learning.config import read_config
 from geolulc.learning.interruption import TrainingInterrupted
 from geolulc.nets import Calibration, load_checkpoint
+from geolulc.ownership import ANY
+from geolulc.staging import claimed
 
 FILES = {
     ".geolulc.json", "class_ap.png", "config.toml", "history.csv", "history.png",
@@ -227,6 +229,37 @@ def test_overwrite_replaces_a_run_and_nothing_else(made, quick, tmp_path) -> Non
     with pytest.raises(OutputError, match="something that is no run"):
         train(made, precious, quick, overwrite=True)
     assert (precious / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("wrong", ["store", "backbone", "pretrained", "its own weights"])
+def test_the_old_run_stays_until_the_new_one_can_begin(made, quick, tmp_path, wrong) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text("old")
+    (run / "model.safetensors").write_text("precious")
+    store, config = made, quick
+    if wrong == "store":
+        store = tmp_path / "no.store"
+    elif wrong == "backbone":
+        config = replace(quick, backbone="resnet_without_end")
+    elif wrong == "pretrained":
+        config = replace(quick, pretrained=str(tmp_path / "gone.pth"))
+    else:
+        config = replace(quick, pretrained=str(run / "model.safetensors"))
+    with pytest.raises(GeolulcError) as caught:
+        train(store, run, config, overwrite=ANY)
+    assert "\n" not in str(caught.value)
+    assert {p.name: p.read_text() for p in run.iterdir()} == {
+        "config.toml": "old",
+        "model.safetensors": "precious",
+    }
+    assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+def test_one_run_a_folder(made, quick, tmp_path) -> None:
+    with claimed(tmp_path / "run"), pytest.raises(OutputError, match="another run at work on it"):
+        train(made, tmp_path / "run", quick)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_is_not_resumed_on_other_patches(made, quick, tmp_path) -> None:

@@ -12,12 +12,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
 from made_pixel_nets import Itself, make_pixel_model
 from made_product import Means, flat_bands, make_model, make_product, random_bands
+from shapely import box
+from written_map import change_tags
 
+from geolulc.analysis import describe_map
 from geolulc.cli import main
 from geolulc.errors import GeolulcError, OutputError, ParameterError, ProductError
 from geolulc.mapping import MapOptions, map_scenes, predict_scene, strips
@@ -26,6 +30,8 @@ from geolulc.maps.encoding import FULL
 from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
 from geolulc.nomenclature import BEN19
 from geolulc.outputs import OutputOptions, write_map
+from geolulc.outputs.run_record import RUN
+from geolulc.ownership import ANY, OWN
 from geolulc.products import decode_tile, open_product
 from geolulc.products import product as product_module
 from geolulc.staging import claimed
@@ -137,7 +143,80 @@ class TestManyScenes:
         scenes = _scenes(tmp_path / "in", 8192, 16384)
         _map(kind, scenes, tmp_path / "maps")
         results = _map(kind, scenes, tmp_path / "maps", replace(OPTIONS, **kind.other))
-        assert all(f"found a map of {kind.size} m" in str(r.error) for r in results)
+        (name,) = kind.other
+        assert all(f"found a map made with {name} {kind.size}; " in str(r.error) for r in results)
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("min_valid", 0.25),
+            ("mask_scl", (8, 9)),
+            ("tta", True),
+            ("aoi", "9.0,44.0,12.0,47.0"),
+            ("dtype", "uint16"),
+            ("outputs", ("probabilities", "classes", "vectors")),
+        ],
+    )
+    def test_options_that_shape_a_map_are_told_apart(self, tmp_path, kind, option, value):
+        if kind.size == 10 and option == "dtype":  # pixels are always uint8
+            option, value = "resolution", 20
+        scenes, out = _scenes(tmp_path / "in", 8192), tmp_path / "maps"
+        _map(kind, scenes, out)
+        before = {path: path.read_bytes() for path in out.iterdir()}
+        if option in ("dtype", "outputs"):
+            other = replace(OUTPUT, **{option: value})
+            (result,) = map_scenes(scenes, out, [kind.model], OPTIONS, output=other)
+        else:
+            (result,) = _map(kind, scenes, out, replace(OPTIONS, **{option: value}))
+        told = f"found a map made with (.*, )?{option} .*; expected .*{option} "
+        assert re.search(told, str(result.error))
+        assert {path: path.read_bytes() for path in out.iterdir()} == before
+        # whatever it runs on, and however defaults are spelled
+        same = replace(OPTIONS, threads=1, batch_size=3, verify=False)
+        assert _map(kind, scenes, out, same)[0].skipped
+        assert describe_map(out / f"{scenes[0].stem}.tif")["made_with"]["outputs"] == [
+            "classes",
+            "probabilities",
+        ]
+
+    def test_an_area_is_known_by_its_content(self, tmp_path, kind):
+        scenes, out = _scenes(tmp_path / "in", 8192), tmp_path / "maps"
+        area, copy = tmp_path / "area.gpkg", tmp_path / "copy.fgb"
+        grid = open_product(scenes[0]).grid
+
+        def write(path, left):
+            square = box(left, grid.top - 1200, left + 1200, grid.top)
+            geopandas.GeoSeries([square], crs=grid.crs).to_file(path)
+
+        for path in (area, copy):
+            write(path, grid.left)
+        _map(kind, scenes, out, replace(OPTIONS, aoi=area))
+        assert _map(kind, scenes, out, replace(OPTIONS, aoi=copy))[0].skipped
+        write(area, grid.left + 1200)
+        (result,) = _map(kind, scenes, out, replace(OPTIONS, aoi=area))
+        assert "found a map made with aoi " in str(result.error)
+
+    def test_a_map_without_a_record_is_known_by_its_tags(self, tmp_path, kind):
+        """Of an older version."""
+        scenes, out = _scenes(tmp_path / "in", 8192), tmp_path / "maps"
+        _map(kind, scenes, out)
+        change_tags(out / f"{scenes[0].stem}.tif", {RUN: ""})
+        assert _map(kind, scenes, out, replace(OPTIONS, tta=True))[0].skipped
+        (result,) = _map(kind, scenes, out, replace(OPTIONS, **kind.other))
+        assert f"found a map of {kind.size} m" in str(result.error)
+
+    def test_files_of_others_stay(self, tmp_path, kind):
+        """In a folder, where what a killed run left is replaced without a question."""
+        scenes, out = _scenes(tmp_path / "in", 8192), tmp_path / "maps"
+        out.mkdir()
+        mine = out / f"{scenes[0].stem}_classes.tif" if kind.size > 10 else None
+        mine = mine or out / f"{scenes[0].stem}_probabilities.tif"
+        mine.write_text("mine")
+        for overwrite in (0, OWN):
+            (result,) = _map(kind, scenes, out, overwrite=overwrite)
+            assert "a file that geolulc did not write" in str(result.error)
+            assert mine.read_text() == "mine"
+        assert _map(kind, scenes, out, overwrite=ANY)[0].error is None
 
     def test_the_same_product_twice(self, tmp_path, kind):
         (scene,) = _scenes(tmp_path / "in", 8192)

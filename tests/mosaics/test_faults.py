@@ -153,6 +153,18 @@ def test_a_mosaic_is_no_map_of_a_scene(kind: str, maps: Path, tmp_path: Path) ->
     attempt(kind, [maps], maps / "mosaic.tif", overwrite=True)
 
 
+def test_a_map_of_the_folder_is_not_replaced_by_its_mosaic(
+    kind: str, maps: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "list.txt").write_text("maps/a.tif\nmaps/b.tif\n")
+    before = {path: path.read_bytes() for path in maps.iterdir()}
+    for paths in ([maps], [tmp_path / "list.txt"], sorted(maps.glob("?.tif"))):
+        for name in ("a.tif", f"a_{BESIDE[kind]}.tif"):
+            with pytest.raises(OutputError, match=r"this run reads.*Give another path"):
+                attempt(kind, paths, maps / name, overwrite=True)
+    assert {path: path.read_bytes() for path in maps.iterdir()} == before
+
+
 def test_a_map_twice(kind: str, maps: Path, tmp_path: Path) -> None:
     for path in maps.glob("a*.tif"):
         shutil.copy(path, tmp_path / path.name.replace("a", "again", 1))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 from made_fields import made_field, write_field
-from made_mosaics import flat_pixels, pixel_header, write_pixels
+from made_mosaics import flat_pixels, mosaic, pixel_header, write_pixels
 
 from geolulc.errors import ParameterError
-from geolulc.mosaics.grids import choose_grid
+from geolulc.grid import Extent, Grid
+from geolulc.mosaics.grids import beyond_world, choose_grid
 from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.sources import MapSource, read_sources
 
@@ -88,6 +91,57 @@ def test_a_crs_without_a_place_for_a_map(tmp_path: Path) -> None:
     """A gnomonic projection of the other hemisphere."""
     with pytest.raises(ParameterError, match=r"CRS ESRI:102036: found no place in it for .*--crs"):
         choose_grid(sources(tmp_path, {}), MosaicOptions(crs="ESRI:102036"))
+
+
+#: 12 km around the 180th meridian, in the zone to its east.
+ACROSS = {"left": 175_080.0, "top": 8_146_020.0, "width": 12_000, "height": 6_000} | {
+    "crs": "EPSG:32701"
+}
+
+
+@pytest.mark.parametrize("crs", ["EPSG:6933", "EPSG:8857", "EPSG:3857", "ESRI:54009"])
+def test_a_cut_through_a_map_is_refused(tmp_path: Path, crs: str) -> None:
+    """Projections of the world have their edges at the 180th meridian."""
+    with pytest.raises(ParameterError, match=f"CRS {crs}: found a cut through .*--crs"):
+        choose_grid(sources(tmp_path, ACROSS), MosaicOptions(crs=crs))
+
+
+def test_a_place_that_is_of_other_ground_too_is_refused(tmp_path: Path) -> None:
+    """A polyconic projection of Brazil, on the other side of the globe."""
+    with pytest.raises(ParameterError, match="found the place of other ground for"):
+        choose_grid(sources(tmp_path, ACROSS), MosaicOptions(crs="EPSG:5880"))
+
+
+@pytest.mark.parametrize(
+    "crs", ["EPSG:32760", "EPSG:3832", "EPSG:3031", "EPSG:3413", "EPSG:32631", "EPSG:32647"]
+)
+def test_ground_across_the_180th_meridian_counts_once(tmp_path: Path, crs: str) -> None:
+    """In the zone beside it, around it, around the poles, and in zones a world away."""
+    path = write_field(tmp_path, made_field(**ACROSS))
+    out = mosaic(tmp_path, [path], ["probabilities"], crs=crs)
+    assert mapped(out) == pytest.approx(mapped(path), rel=0.02)
+
+
+def test_beyond_the_edge_of_the_world_is_no_ground(tmp_path: Path) -> None:
+    """Maps at either side of the 180th meridian, in a CRS whose edges it is."""
+    west = {**ACROSS, "left": ACROSS["left"] - 12_000, "width": 18_000}
+    east = {**ACROSS, "left": ACROSS["left"] + 12_000}
+    paths = [write_field(tmp_path, made_field(**place)) for place in (east,)]
+    out = mosaic(tmp_path, paths, ["probabilities"], crs="EPSG:6933", cell_size=1000)
+    assert mapped(out) == pytest.approx(mapped(paths[0]), rel=0.1)
+    with pytest.raises(ParameterError, match="a cut through"):
+        choose_grid(sources(tmp_path, west), MosaicOptions(crs="EPSG:6933"))
+    block = Grid.over(Extent("EPSG:6933", 17_357_000.0, -2_000_000.0, 20_000, 4_000), 1000)
+    beyond = beyond_world(block)
+    assert beyond is not None
+    edge = 17_367_530.45 - 17_357_000
+    np.testing.assert_array_equal(beyond[0], np.arange(20) * 1000 + 500 > edge)
+    assert beyond_world(Grid.over(Extent("EPSG:3035", 4e6, 3e6, 20_000, 4_000), 1000)) is None
+
+
+def mapped(path: Path) -> float:
+    with rasterio.open(path) as dataset:
+        return float(dataset.tags()["MAPPED_AREA_HA"])
 
 
 def test_tiles_a_world_apart(tmp_path: Path) -> None:

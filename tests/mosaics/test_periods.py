@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -122,14 +123,40 @@ def test_other_inputs_are_not_taken_for_the_same(kind: str, maps: Path, tmp_path
     out = tmp_path / "years"
     make(kind, maps, out, "year")
     write_dated(kind, maps, "2024-07-20T10:00:00Z", 100, 90, 60)
-    with pytest.raises(OutputError, match=r"2024\.tif: found a mosaic of 2 maps.*these 3 maps"):
+    with pytest.raises(OutputError, match=r"2024\.tif: found .* maps 2, .*one with .*maps 3, "):
         make(kind, maps, out, "year")
     assert make(kind, maps, out, "year", overwrite=True) == [("2023", 1, False), ("2024", 3, False)]
     # less is known of a map now: the mosaic would be another
     beside = "uncertainty" if kind == "cells" else "probabilities"
     (maps / f"2023-12-20_{beside}.tif").unlink()
-    with pytest.raises(OutputError, match="made of others or otherwise"):
+    with pytest.raises(
+        OutputError, match=r"found a map made with maps_sha256 \w+; expected one with maps_sha256 "
+    ):
         make(kind, maps, out, "year")
+
+
+def test_side_files_of_a_gis_are_no_other_maps(kind: str, maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "years"
+    made = make(kind, maps, out, "year")
+    first = sorted(maps.glob("*0.tif"))[0]
+    first.with_name(f"{first.name}.aux.xml").write_text(
+        '<PAMDataset><PAMRasterBand band="1"><Metadata><MDI key="STATISTICS_APPROXIMATE">YES</MDI>'
+        "</Metadata></PAMRasterBand></PAMDataset>"
+    )
+    assert make(kind, maps, out, "year") == [(*period[:2], True) for period in made]
+    shutil.copytree(maps, tmp_path / "copy")
+    with pytest.raises(ParameterError, match="expected each map once"):
+        options = OutputOptions((MAIN[kind],))
+        make_mosaics([maps, tmp_path / "copy"], out, MosaicOptions(), options, "year")
+
+
+def test_other_outputs_are_not_taken_for_the_same(kind: str, maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "years"
+    make(kind, maps, out, "year")
+    more = OutputOptions((MAIN[kind], "vectors"))
+    results = make_mosaics([maps], out, MosaicOptions(), more, "year")
+    assert all("found a map made with " in str(result.error) for result in results)
+    assert all("vectors" in str(result.error) for result in results)
 
 
 def test_one_that_fails_does_not_stop_the_others(

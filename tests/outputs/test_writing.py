@@ -34,6 +34,7 @@ from geolulc.outputs.files import MapKind, default_outputs, output_names
 from geolulc.outputs.picture import north_direction, scale_bar_length
 from geolulc.outputs.rasters import Band
 from geolulc.outputs.tags import header_of
+from geolulc.ownership import ANY, OWN
 from geolulc.safe_texts import one_line
 
 #: 180 × 240 pixels.
@@ -127,8 +128,10 @@ def test_existing_output_is_refused_before_anything_is_written(tmp_path: Path, k
     made = MADE[kind]()
     with pytest.raises(OutputError, match=r"map\.gpkg.*exists.*--overwrite"):
         write_map(made.header, blocks(), tmp_path / "map.tif", story=STORY)
+    with pytest.raises(OutputError, match=r"map\.gpkg: found a file that geolulc did not write"):
+        write_map(made.header, blocks(), tmp_path / "map.tif", story=STORY, overwrite=OWN)
     assert [p.name for p in tmp_path.iterdir()] == ["map.gpkg"]
-    save_map(made, tmp_path / "map.tif", overwrite=True)
+    save_map(made, tmp_path / "map.tif", overwrite=ANY)
     assert geopandas.read_file(tmp_path / "map.gpkg", layer="classes").crs == "EPSG:32632"
 
 

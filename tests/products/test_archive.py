@@ -238,7 +238,7 @@ def test_an_unusual_compression(tmp_path):
     path = make_product(tmp_path, zipped="stored")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("x", "x" * 100, zipfile.ZIP_BZIP2)
-    with pytest.raises(ProductError, match="compressed by method 12"):
+    with pytest.raises(ProductError, match=r"compressed by method 12: x; .* Unpack it"):
         open_product(path)
 
 
@@ -249,7 +249,7 @@ def test_encrypted_and_patched_members(tmp_path, flag):
     entry = data.rindex(b"PK\x01\x02")
     data[entry + 8 : entry + 10] = flag.to_bytes(2, "little")
     path.write_bytes(data)
-    with pytest.raises(ProductError, match="an encrypted or patched member"):
+    with pytest.raises(ProductError, match=r"encrypted or patched: .* Unpack it"):
         open_product(path)
 
 

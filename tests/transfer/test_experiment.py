@@ -26,6 +26,7 @@ from geolulc.datasets import open_store
 from geolulc.errors import OutputError, ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.ownership import ANY
 from geolulc.transfer import TransferConfig, find_regions, run_transfer
 from geolulc.transfer.estimates import estimate_transfer
 from geolulc.transfer.features import encoder_features
@@ -366,6 +367,12 @@ def test_another_folder_or_another_store_is_not_touched(three, regions, quick, t
     with pytest.raises(OutputError, match="other: found an experiment on another store"):
         run_transfer(three, regions, config(quick), other)
     assert sorted(p.name for p in folder.iterdir()) == ["thesis.txt"]
+    for store in (tmp_path / "a.store", three.path):  # another one, and the one that is read
+        if store != three.path:
+            shutil.copytree(three.path, store)
+        with pytest.raises(OutputError, match=r"found something that is no experiment|this run"):
+            run_transfer(three, regions, config(quick), store, overwrite=ANY)
+        assert len(open_store(store)) == len(three)
 
 
 def test_a_dry_run_counts_and_writes_nothing(three, folder) -> None:

@@ -15,7 +15,8 @@ import pytest
 from pyogrio.errors import DataSourceError, FieldError
 
 from geolulc.errors import OutputError
-from geolulc.staging import claimed, explained, kind_of, require_free, staged
+from geolulc.ownership import ANY, kind_of
+from geolulc.staging import claimed, explained, require_free, staged
 
 
 def names(folder: Path) -> list[str]:
@@ -35,7 +36,7 @@ def test_an_exception_leaves_the_old_files_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / "main.txt").write_text("old")
     with (
         pytest.raises(RuntimeError, match="half way"),
-        staged([tmp_path / "main.txt"], overwrite=True) as (main,),
+        staged([tmp_path / "main.txt"], overwrite=ANY) as (main,),
     ):
         main.write_text("half")
         raise RuntimeError("half way")
@@ -121,7 +122,7 @@ def test_a_rename_that_fails_takes_the_others_back(
 def test_folders_are_replaced_whole(tmp_path: Path) -> None:
     old = tmp_path / "a.store"
     for content in ("stale", "fresh"):
-        with staged([old], overwrite=True, kind="store") as (new,):
+        with staged([old], overwrite=ANY, kind="store") as (new,):
             new.mkdir()
             (new / content).write_text("")
     assert names(old) == [".geolulc.json", "fresh"]
@@ -132,7 +133,7 @@ def test_what_exists_is_not_overwritten_without_asking(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(OutputError, match=r"a: found it exists; .* --overwrite"):
         require_free([tmp_path / "a"], overwrite=False)
-    require_free([tmp_path / "a"], overwrite=True)
+    require_free([tmp_path / "a"], overwrite=ANY)
 
 
 def test_a_missing_or_read_only_folder_is_refused(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def count(event, _):
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-with staged([*sides, folder / "main"], overwrite=bool(old), superseded=old) as paths:
+with staged([*sides, folder / "main"], overwrite=2 * bool(old), superseded=old) as paths:
     for path in paths:
         path.write_text("new")
     sys.addaudithook(count)
@@ -239,7 +240,7 @@ def test_killed_at_any_step_there_is_the_old_set_or_the_new_one(tmp_path: Path, 
         if (folder / "main").exists():  # whoever sees it sees a whole set
             there = {p.name: p.read_text() for p in folder.iterdir() if p.is_file()}
             assert there in (before, after)
-        require_free([folder / "main"], overwrite=True)
+        require_free([folder / "main"], overwrite=ANY)
         there = {p.name: p.read_text() for p in folder.iterdir()}
         assert there in (before, after)
         seen.add(there.get("main"))
@@ -294,7 +295,7 @@ class TestFolders:
         target.symlink_to(precious) if link else precious.rename(target)
         for kind in ("", "run"):
             with pytest.raises(OutputError, match="geolulc removes no folder of others"):
-                require_free([target], overwrite=True, kind=kind)
+                require_free([target], overwrite=ANY, kind=kind)
         assert names(target) == ["config.toml", "photo.jpg"]
 
     def test_are_not_replaced_by_a_file(self, tmp_path: Path) -> None:
@@ -303,7 +304,7 @@ class TestFolders:
             (report / "report.md").touch()
         with (
             pytest.raises(OutputError, match="a folder where a file is to be written"),
-            staged([tmp_path / "a"], overwrite=True) as (file,),
+            staged([tmp_path / "a"], overwrite=ANY) as (file,),
         ):
             file.write_text("x")
         assert names(tmp_path / "a") == [".geolulc.json", "report.md"]
@@ -312,9 +313,9 @@ class TestFolders:
     def test_are_replaced_by_their_kind_only(self, tmp_path: Path) -> None:
         with staged([tmp_path / "a"], kind="store") as (store,):
             store.mkdir()
-        require_free([tmp_path / "a"], overwrite=True, kind="store")
+        require_free([tmp_path / "a"], overwrite=ANY, kind="store")
         with pytest.raises(OutputError, match="something that is no report"):
-            require_free([tmp_path / "a"], overwrite=True, kind="report")
+            require_free([tmp_path / "a"], overwrite=ANY, kind="report")
 
     @pytest.mark.parametrize(
         ("kind", "contents"),
@@ -356,12 +357,12 @@ class TestFolders:
 
     def test_that_are_empty_are_free(self, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
-        require_free([tmp_path / "a"], overwrite=True, kind="run")
+        require_free([tmp_path / "a"], overwrite=ANY, kind="run")
 
 
 def test_a_device_is_not_replaced() -> None:
     with pytest.raises(OutputError, match="full: found neither a file nor a folder"):
-        require_free([Path("/dev/full")], overwrite=True)
+        require_free([Path("/dev/full")], overwrite=ANY)
 
 
 @pytest.mark.parametrize("name", ["k" * 235, "k" * 300, "é" * 120])
@@ -389,7 +390,7 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", link)
-    for overwrite in (False, True):
+    for overwrite in (0, ANY):
         with staged([tmp_path / "a", tmp_path / "b"], overwrite=overwrite) as paths:
             for path in paths:
                 path.write_text(str(overwrite))
@@ -399,13 +400,13 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         late.write_text("")
         (tmp_path / "c").write_text("first")
-    assert [p.read_text() for p in sorted(tmp_path.iterdir())] == ["True", "True", "first"]
+    assert [p.read_text() for p in sorted(tmp_path.iterdir())] == ["2", "2", "first"]
 
 
 def test_what_is_superseded_goes_when_the_new_set_comes(tmp_path: Path) -> None:
     for name in ("a.html", "a.tif"):
         (tmp_path / name).write_text("old")
-    with staged([tmp_path / "a.tif"], overwrite=True, superseded=[tmp_path / "a.html"]) as (new,):
+    with staged([tmp_path / "a.tif"], overwrite=ANY, superseded=[tmp_path / "a.html"]) as (new,):
         new.write_text("new")
         assert names(tmp_path)[-2:] == ["a.html", "a.tif"]
     assert names(tmp_path) == ["a.tif"]

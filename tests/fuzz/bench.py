@@ -1,0 +1,54 @@
+"""Makes the sound input of a kind once, and from it damaged cases, each by its seed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from execution import CLEAR, FINE, WRONG, Outcome, run_command
+from kinds import KINDS, damage_one
+
+
+class Bench:
+    """One kind's sound input, its results, and the last case, in the folders of ``folder``."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.kind = name, KINDS[name]
+        self._made, self.case = folder / "made", folder / "case"
+        self._folder = folder
+
+    def make(self) -> None:
+        """Make the sound input."""
+        self._made.mkdir(parents=True)
+        self.kind.make(self._made)
+
+    def attempt(self, seed: int) -> Outcome:
+        """Run the case of ``seed``. ``case`` has its input, its results, and how it was made."""
+        rng = random.Random(f"{self.name} {seed}")
+        command = rng.choice(self.kind.commands)
+        case = self._copy(self.case)
+        damaged = damage_one(self.kind, case, rng).relative_to(case)
+        (case / "how.txt").write_text(f"{self.name} {seed}: {damaged}\ngeolulc {command}\n")
+        before = {path.name for path in case.iterdir()}
+        outcome = run_command(command.split(), case)
+        if outcome.name == FINE:
+            wrong = self.kind.wrong(self.sound(command), case, command)
+            return Outcome(WRONG, wrong) if wrong else outcome
+        left = sorted(p.name for p in case.glob("out.*") if p.name not in before)
+        if outcome.name == CLEAR and left:
+            return Outcome(WRONG, f"an error, and yet there is {', '.join(left)}")
+        return outcome
+
+    def sound(self, command: str) -> Path:
+        """The folder of the sound input's results; an error where there are none."""
+        target = self._folder / f"sound-{self.kind.commands.index(command)}"
+        if not target.is_dir():
+            outcome = run_command(command.split(), self._copy(target))
+            if outcome.name != FINE:
+                raise RuntimeError(f"{self.name}, undamaged: {outcome}")
+        return target
+
+    def _copy(self, target: Path) -> Path:
+        shutil.rmtree(target, ignore_errors=True)
+        return shutil.copytree(self._made, target)

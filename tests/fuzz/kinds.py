@@ -1,0 +1,194 @@
+"""The kinds of input that are damaged: one table of what is made, damaged, and run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from file_mutations import change_geometry, change_sqlite, change_table, change_tags, change_tensors
+from mutations import (
+    Mutation,
+    bytes_of,
+    change_codestream,
+    change_json,
+    change_rows,
+    change_safetensors,
+    change_tar,
+    change_words,
+    change_zip,
+    damage,
+    flip_bits,
+    spoil_stream,
+)
+from sound_inputs import (
+    write_encoder,
+    write_map,
+    write_scene,
+    write_settings,
+    write_stac,
+    write_store,
+    write_tars,
+    write_v1,
+    write_v2,
+    write_zones,
+)
+from wrong_successes import another_map, damage_missed, lost_patches, wild_areas
+
+BYTES = (bytes_of(damage), bytes_of(flip_bits))
+TEXT = (bytes_of(change_words), bytes_of(change_words), *BYTES)
+JSON = (bytes_of(change_json), bytes_of(change_json), *TEXT)
+ZIP = (bytes_of(change_zip), bytes_of(spoil_stream), *BYTES)
+
+_MAP = "map {} --model model.safetensors --out {} --outputs probabilities --device cpu --threads 1"
+_TRAIN = "train made.store out-run --config train.toml --device cpu -q"
+_ZONES = "summarize map.tif --zones {} --out out.csv -q"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of input.
+
+    Attributes:
+        make: writes the whole input, and what the commands need beside it, into a folder.
+        damaged: pattern of files of which one is damaged → mutations of which one is drawn.
+        commands: of which one is drawn; what they write is called ``out…``.
+        wrong: what is wrong with a success, from (folder of the sound input's results, folder of
+            the damaged ones', the command); None where it is right.
+    """
+
+    make: Callable[[Path], None]
+    damaged: Mapping[str, tuple[Mutation, ...]]
+    commands: tuple[str, ...]
+    wrong: Callable[[Path, Path, str], str | None] = field(default=lambda *_: None)
+
+
+def damage_one(kind: Kind, folder: Path, rng: random.Random) -> Path:
+    """Damage one file of an input; returns it."""
+    patterns = sorted(kind.damaged)
+    pattern = rng.choice(patterns)
+    path = rng.choice(sorted(folder.glob(pattern)))
+    rng.choice(kind.damaged[pattern])(path, rng)
+    return path
+
+
+_OF_SCENE = (_MAP.format("scene.SAFE", "out.tif"), "info scene.SAFE --verify")
+
+KINDS: Mapping[str, Kind] = {
+    "xml": Kind(
+        partial(write_scene, manifest=True),
+        dict.fromkeys(("scene.SAFE/*.xml", "scene.SAFE/GRANULE/*/*.xml", "*/*.safe"), TEXT),
+        _OF_SCENE,
+        partial(another_map, values=False),
+    ),
+    "jp2": Kind(
+        write_scene,
+        {"scene.SAFE/**/*.jp2": (bytes_of(change_codestream), *BYTES)},
+        _OF_SCENE,
+        partial(another_map, values=False),
+    ),
+    "manifest": Kind(
+        partial(write_scene, manifest=True),
+        {"scene.SAFE/**/*_B*.jp2": BYTES},
+        _OF_SCENE,
+        another_map,
+    ),
+    "stored-zip": Kind(
+        partial(write_scene, zipped="stored"),
+        {"scene.zip": ZIP},
+        (_MAP.format("scene.zip", "out.tif"), "info scene.zip --verify"),
+        another_map,
+    ),
+    "deflated-zip": Kind(
+        partial(write_scene, zipped="deflated"),
+        {"scene.zip": ZIP},
+        (_MAP.format("scene.zip", "out.tif"), "info scene.zip"),
+        another_map,
+    ),
+    "stac": Kind(write_stac, {"list.json": JSON}, (_MAP.format("list.json", "out"),)),
+    "list": Kind(write_stac, {"list.txt": TEXT}, (_MAP.format("list.txt", "out"),)),
+    **{
+        name: Kind(
+            write_tars,
+            {f"v1.{name}": mutations},
+            (f"prepare v1.{name} out.store --splits splits --workers 1 -q",),
+            lost_patches,
+        )
+        for name, mutations in (
+            ("tar", (bytes_of(change_tar), bytes_of(change_tar), *BYTES)),
+            ("tar.gz", (bytes_of(change_tar), *BYTES)),
+            ("tar.zst", BYTES),
+        )
+    },
+    "patch": Kind(
+        write_v1,
+        {
+            "v1/*/*.json": JSON,
+            "v1/*/*.tif": BYTES,
+            "splits/*.csv": (bytes_of(change_rows), *TEXT),
+        },
+        ("prepare v1 out.store --splits splits --workers 1 -q",),
+    ),
+    "metadata": Kind(
+        write_v2,
+        {"v2/metadata.parquet": (change_table, change_table, *BYTES)},
+        ("prepare v2 out.store --workers 1 --reference-maps -q",),
+    ),
+    "store": Kind(
+        write_store,
+        {
+            "made.store/manifest.json": JSON,
+            "made.store/index.parquet": (change_table, change_table, *BYTES),
+            "made.store/shard-*/*": BYTES,
+        },
+        (
+            "info made.store",
+            "info made.store --verify",
+            "evaluate model.safetensors made.store --device cpu --json -q",
+            "evaluate model.safetensors made.store --predictions out.gpkg --device cpu -q",
+        ),
+        damage_missed,
+    ),
+    "settings": Kind(write_settings, {"train.toml": TEXT}, (_TRAIN,)),
+    "encoder": Kind(
+        write_encoder,
+        {"encoder.pth": (*(change_tensors,) * 4, *ZIP)},
+        (f"{_TRAIN} --pretrained encoder.pth",),
+    ),
+    "checkpoint": Kind(
+        write_scene,
+        {"model.safetensors": (bytes_of(change_safetensors),) * 3 + BYTES},
+        (
+            "info model.safetensors",
+            "stac model.safetensors --out out.json",
+            _MAP.format("scene.SAFE", "out.tif"),
+        ),
+        partial(another_map, values=False),
+    ),
+    **{
+        name: Kind(
+            write_zones,
+            {f"zones.{ending}": mutations for ending in endings},
+            (_ZONES.format(f"zones.{endings[0]}"),),
+            wild_areas,
+        )
+        for name, endings, mutations in (
+            ("geopackage", ("gpkg",), (change_sqlite, change_sqlite, change_geometry, *BYTES)),
+            ("geojson", ("geojson",), (*JSON, change_geometry)),
+            ("flatgeobuf", ("fgb",), (change_geometry, *BYTES)),
+            ("shapefile", ("shp", "shx", "dbf", "prj"), BYTES),
+            ("kml", ("kml",), TEXT),
+        )
+    },
+    "map": Kind(
+        write_map,
+        {"map.tif": (change_tags, change_tags, *BYTES)},
+        (
+            "info map.tif",
+            "compare map.tif other.tif --out out.tif",
+            "mosaic map.tif other.tif --out out.tif --outputs probabilities -q",
+        ),
+    ),
+}

@@ -1,0 +1,130 @@
+"""What the suite's factories make of each kind of input, as the commands of its row take it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pyarrow as pa
+import shapely
+import timm
+import torch
+from made_archives import make_store, make_v1, make_v2
+from made_map import TILE
+from made_nets import make_net
+from made_product import make_product, random_bands
+from written_map import write_made
+
+from geolulc.nets import Model, save_checkpoint
+
+
+def write_model(folder: Path) -> None:
+    save_checkpoint(folder / "model.safetensors", Model(make_net().eval(), name="fuzz"))
+
+
+def write_scene(folder: Path, *, manifest: bool = False, zipped: str | None = None) -> None:
+    """``scene.SAFE`` or ``scene.zip`` of one patch, and a model."""
+    write_model(folder)
+    scl = np.full((60, 60), 4, np.uint8)
+    made = make_product(folder / "made", random_bands(1200, 1200), scl=scl, zipped=zipped)
+    target = folder / f"scene{made.suffix}"
+    made.rename(target)
+    if manifest:
+        _write_manifest(target)
+
+
+def _write_manifest(product: Path) -> None:
+    listed = "\n".join(
+        f'<byteStream><fileLocation href="./{path.relative_to(product)}"/>'
+        f'<checksum checksumName="MD5">{hashlib.md5(path.read_bytes()).hexdigest()}</checksum>'  # noqa: S324
+        "</byteStream>"
+        for path in sorted(product.rglob("*.jp2"))
+    )
+    (product / "manifest.safe").write_text(f'<xfdu xmlns:x="y">\n{listed}\n</xfdu>')
+
+
+def write_stac(folder: Path) -> None:
+    write_scene(folder)
+    item = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": "scene",
+        "geometry": None,
+        "properties": {"datetime": "2024-06-25T10:10:31Z"},
+        "links": [{"rel": "self", "href": "scene.json"}],
+        "assets": {
+            "thumbnail": {"href": "https://example.com/t.png"},
+            "safe-manifest": {"href": "scene.SAFE/manifest.safe", "type": "application/xml"},
+        },
+    }
+    (folder / "list.json").write_text(json.dumps({"type": "FeatureCollection", "features": [item]}))
+    (folder / "list.txt").write_text("# scenes\nscene.SAFE\n")
+
+
+def write_tars(folder: Path) -> None:
+    archive = make_v1(folder, 2, splits=("train", "val"))
+    for name, mode in (("v1.tar", "w"), ("v1.tar.gz", "w:gz")):
+        with tarfile.open(folder / name, mode, format=tarfile.PAX_FORMAT) as tar:
+            for patch in sorted(archive.iterdir()):
+                tar.add(patch, f"BigEarthNet-v1.0/{patch.name}")
+    with pa.output_stream(str(folder / "v1.tar.zst"), compression="zstd") as stream:
+        stream.write((folder / "v1.tar").read_bytes())
+    shutil.rmtree(archive)
+
+
+def write_v1(folder: Path) -> None:
+    make_v1(folder, 2, splits=("train", "val")).rename(folder / "v1")
+
+
+def write_v2(folder: Path) -> None:
+    make_v2(folder / "v2", 3, reference_maps=True)
+
+
+def write_store(folder: Path) -> None:
+    write_model(folder)
+    make_store(folder / "made.store", 8)
+
+
+def write_settings(folder: Path) -> None:
+    make_store(folder / "made.store", 8)
+    (folder / "train.toml").write_text(
+        'backbone = "test_resnet"\nfusion = "late"\nepochs = 1\nbatch_size = 4\n'
+        "learning_rate = 0.001\ndrop_rate = 0.1\nmixup = 0.2\nworkers = 0\nseed = 3\n"
+    )
+
+
+def write_encoder(folder: Path) -> None:
+    """Weights of timm as torch writes them, a zip with a pickle, and a store to train on."""
+    write_settings(folder)
+    torch.save(timm.create_model("test_resnet").state_dict(), folder / "encoder.pth")
+
+
+def write_map(folder: Path) -> None:
+    write_made("cells", folder / "map.tif")
+    write_made("cells", folder / "other.tif", seed=1)
+
+
+def write_zones(folder: Path) -> None:
+    """The same two zones in every format, in the middle of a map."""
+    write_map(folder)
+    west, north = TILE.left, TILE.top
+    squares = [shapely.box(west + x, north - 3600, west + x + 2400, north - 600) for x in (0, 2400)]
+    zones = geopandas.GeoDataFrame({"name": ["a", "b"]}, geometry=squares, crs=TILE.crs)
+    for ending, driver in ((".gpkg", "GPKG"), (".fgb", "FlatGeobuf"), (".shp", None)):
+        zones.to_file(folder / f"zones{ending}", driver=driver)
+    geographic = zones.to_crs("EPSG:4326")
+    geographic.to_file(folder / "zones.geojson", driver="GeoJSON")
+    places = "".join(
+        f"<Placemark><name>{name}</name><Polygon><outerBoundaryIs><LinearRing><coordinates>"
+        f"{' '.join(f'{x},{y},0' for x, y in square.exterior.coords)}"
+        "</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark>\n"
+        for name, square in zip("ab", geographic.geometry, strict=True)
+    )
+    (folder / "zones.kml").write_text(
+        f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n{places}</Document></kml>'
+    )
