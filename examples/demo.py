@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     print(
         f"""
 Open in QGIS (each brings its own colours, names and legend):
-  {folder}/map_classes.tif  dominant class of each 240 m cell
+  {folder}/map_classes.tif  most probable class of each 240 m cell
   {folder}/map.gpkg         the same as polygons, with area in hectares and mean probability
   {folder}/map.tif          probability of each of the 19 classes, one band a class
 Or look at the picture:

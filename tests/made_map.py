@@ -66,6 +66,7 @@ def made_map(
         "probabilities": p.astype(np.float32),
         "valid": valid,
         "clear": share if clear else None,
+        "unlikeness": np.full(grid.shape, 0.5, np.float32),
     }
     for name, value in changes.items():
         (block if name in block else header)[name] = value

@@ -19,6 +19,7 @@ from geolulc.errors import ParameterError
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
 from geolulc.nomenclature import NO_CLASS, Codes
+from geolulc.outputs.cautions import TAG, Caution, cautions_tag, change_cautions
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
@@ -104,6 +105,7 @@ def compare_files(
         the ground, of the cells that both maps have data of, if not said otherwise:
 
         - ``before``, ``after``: scene and model of the maps;
+        - ``cautions``: what is no change in it, and the cautions of both maps;
         - ``compared_ha``; ``only_before_ha``, ``only_after_ha``: area that only one of them maps;
         - ``agreement``: share of the compared area with one class in both; None without any;
         - ``classes``: for each class ``before_ha``, ``after_ha``, ``both_ha``; ``agreement``: the
@@ -135,7 +137,8 @@ def compare_files(
         values = Transitions.of(first.header)
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
         targets = dict(zip(paths, temporary, strict=True))
-        sums = _write_raster(first, second, targets["change"], values)
+        told = change_cautions(*((one.header, one.cautions) for one in (first, second)))
+        sums = _write_raster(first, second, targets["change"], values, told)
         entries = [Entry(values.unchanged, "Unchanged", "#d9d9d9")]
         entries += [Entry(c.code, f"Now {c.name}", c.color) for c in first.header.land_cover]
         targets["style"].write_text(paletted_style(entries), encoding="utf-8")
@@ -143,7 +146,7 @@ def compare_files(
         index = pandas.Index(names, name="before \\ after")
         table = pandas.DataFrame(sums.matrix, index=index, columns=names)
         targets["matrix"].write_text(for_csv(table, index=True), encoding="utf-8")
-        return paths, _figures(first.header, second.header, sums)
+        return paths, _figures(first.header, second.header, sums, told)
 
 
 class _ChangeSums:
@@ -201,7 +204,9 @@ class _ChangeSums:
         return float(self._change[position] / self.compared)
 
 
-def _write_raster(first: MapFile, second: MapFile, path: Path, values: Transitions) -> _ChangeSums:
+def _write_raster(
+    first: MapFile, second: MapFile, path: Path, values: Transitions, told: Sequence[Caution]
+) -> _ChangeSums:
     """Write change.tif; returns the sums of the two maps."""
     sums = _ChangeSums(first.header)
     pair = first, second
@@ -212,7 +217,7 @@ def _write_raster(first: MapFile, second: MapFile, path: Path, values: Transitio
             shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
             sums.add(window, codes, shares)
             writer.write(window.row_off, window.col_off, values.bands(*codes))
-        writer.finish(_tags(first, second, sums))
+        writer.finish({**_tags(first, second, sums), TAG: cautions_tag(told)})
     return sums
 
 
@@ -235,7 +240,9 @@ def _tags(first: MapFile, second: MapFile, sums: _ChangeSums) -> dict[str, str]:
     }
 
 
-def _figures(before: MapHeader, after: MapHeader, sums: _ChangeSums) -> dict[str, Any]:
+def _figures(
+    before: MapHeader, after: MapHeader, sums: _ChangeSums, told: Sequence[Caution]
+) -> dict[str, Any]:
     names, matrix = before.classes, sums.matrix
     classes = []
     for i, name in enumerate(names):
@@ -263,6 +270,7 @@ def _figures(before: MapHeader, after: MapHeader, sums: _ChangeSums) -> dict[str
         "only_before_ha": float(sums.areas[1:, 0].sum()),
         "only_after_ha": float(sums.areas[0, 1:].sum()),
         "agreement": sums.agreement,
+        "cautions": [caution.text for caution in told],
         "area_method": before.unit.areas.words,
         "classes": classes,
         "transitions": sorted(changed, key=lambda t: -float(str(t["area_ha"]))),

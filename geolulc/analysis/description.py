@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from geolulc.analysis.map_file import open_map, open_raster, refusing
+from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.run_record import run_of
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
@@ -52,9 +53,31 @@ def describe_map(path: Path) -> dict[str, Any]:
             "kind": "change" if content == "change" else "map",
             **raster,
             **figures,
+            "cautions": [caution.text for caution in cautions_of(tags)],
             "area_method": tags["AREA_METHOD"],
             "bands": [_band(dataset, i) for i in range(1, dataset.count + 1)],
         }
+
+
+def read_cautions(files: Iterable[Path]) -> tuple[Caution, ...]:
+    """The cautions of the map to which ``files`` belong.
+
+    From a raster among them, or else a GeoPackage; () without one.
+
+    Raises:
+        OutputError: the file was not written by geolulc.
+    """
+    by_suffix = {path.suffix.lower(): path for path in files}
+    raster = by_suffix.get(".tif", by_suffix.get(".tiff"))
+    if raster is not None:
+        with refusing(raster), open_raster(raster) as dataset:
+            return cautions_of(dataset.tags())
+    if (vectors := by_suffix.get(".gpkg")) is not None:
+        import pyogrio
+
+        with refusing(vectors):
+            return cautions_of(pyogrio.read_info(vectors, layer="summary")["layer_metadata"] or {})
+    return ()
 
 
 def _origin(tags: Mapping[str, str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
 from geolulc.nomenclature import Codes
+from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.rasters import windows, without_side_files
 from geolulc.outputs.tags import header_of, mosaic_of
 
@@ -55,6 +56,7 @@ class MapFile:
         header: the map, of which the raster may be one of several.
         tags: the raster's tags.
         dataset: the rasterio dataset; its shape and place are those of the header's grid.
+        cautions: of the map.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class MapFile:
     header: MapHeader
     tags: Mapping[str, str]
     dataset: Any
+    cautions: tuple[Caution, ...]
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +155,7 @@ def open_map(path: Path) -> MapFile:
             if "NOMENCLATURE" not in tags:
                 raise not_a_map(path, f"geolulc's {tags.get('GEOLULC_FILE', 'unknown')} raster")
             header = header_of(tags, dataset.crs.to_string())
-            found = MapFile(path, tags["GEOLULC_FILE"], header, tags, dataset)
+            found = MapFile(path, tags["GEOLULC_FILE"], header, tags, dataset, cautions_of(tags))
             require_consistent(path, found.content, header, dataset)
             return found
         except BaseException:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_cautions, print_result
 
 #: Transitions shown in the terminal; the matrix has them all.
 _SHOWN = 10
@@ -26,9 +26,10 @@ def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool)
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares
     as a .csv beside it.
     """
-    from geolulc.analysis import compare_files
+    from geolulc.analysis import compare_files, read_cautions
 
     paths, found = compare_files(before, after, out, overwrite=overwrite)
+    print_cautions([read_cautions([paths["change"]])])
     result = {**found, "files": {k: str(v) for k, v in paths.items()}}
     print_result(result, _text(paths, found), as_json=as_json)
 
@@ -36,7 +37,7 @@ def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool)
 def _text(paths: Mapping[str, Path], found: Mapping[str, Any]) -> str:
     agreement = "nothing compared" if found["agreement"] is None else f"{found['agreement']:.1%}"
     lines = [
-        f"compared {found['compared_ha']:,.0f} ha; same dominant class: {agreement}",
+        f"compared {found['compared_ha']:,.0f} ha; same most probable class: {agreement}",
         f"{'class':48} {'before ha':>12} {'after ha':>12} {'agreement':>9}",
     ]
     lines += [

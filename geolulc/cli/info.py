@@ -23,9 +23,14 @@ def command(path: Path, verify: bool, as_json: bool) -> None:
 
     Figures come from the file itself; nothing is decoded that the answer does not need.
     """
+    from geolulc.domain import KEY, read_domain
+
     kind, description = describe(path, verify=verify)
     description.pop("kind", None)
-    text = "\n".join([f"{path}: {kind}", *lines(description)])
+    shown = dict(description)
+    if KEY in shown:
+        shown[KEY] = read_domain(shown[KEY]).summary
+    text = "\n".join([f"{path}: {kind}", *lines(shown)])
     print_result({"kind": kind, **description}, text, as_json=as_json)
 
 
@@ -89,6 +94,9 @@ def lines(description: Mapping[str, Any], indent: int = 2) -> list[str]:
                 first, *rest = lines(item, indent + 4)
                 out.append(f"{pad}  - {first.strip()}")
                 out.extend(rest)
+        elif isinstance(value, (list, tuple)) and any(str(v).endswith(".") for v in value):
+            out.append(f"{pad}{label}:")  # sentences
+            out.extend(f"{pad}  - {v}" for v in value)
         else:
             if isinstance(value, (list, tuple)):
                 value = ", ".join(str(v) for v in value) or "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from geolulc.cli.options import PATH, PATH_OR_TEXT, out_option, shared_options, whole_numbers
 from geolulc.cli.output_options import OutputOptions, output_options
-from geolulc.cli.results import exit_with_errors, print_result, progress_bar
+from geolulc.cli.results import exit_with_errors, print_cautions, print_result, progress_bar
 
 
 def _batch_size(text: str) -> int | None:
@@ -65,6 +66,14 @@ def _codes(text: str) -> tuple[int, ...]:
     show_default=True,
     help="Cells with a smaller share of valid pixels are nodata.",
 )
+@click.option(
+    "--min-clear",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Cells with a smaller clear share are nodata; 0: clouds are mapped as if they were land.",
+)
+@click.option("--allow-empty", is_flag=True, help="Write maps without a cell that has data too.")
 @click.option(
     "--aoi",
     type=PATH_OR_TEXT,
@@ -156,15 +165,15 @@ def command(
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.
     """
-    from geolulc.mapping import MapOptions
+    from geolulc.analysis import read_cautions
+    from geolulc.mapping import MapOptions, map_scenes
+    from geolulc.nets import describe_model, load_checkpoint, shipped_model
     from geolulc.products import list_products
 
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers starts a cluster, --scheduler uses one: give one of them")
     options = MapOptions(**choices)  # said at once, before libraries are loaded
     scenes = tuple(list_products(scenes))
-    from geolulc.mapping import map_scenes
-    from geolulc.nets import describe_model, load_checkpoint, shipped_model
 
     paths = models or (shipped_model(),)
     writing: dict[str, Any] = {
@@ -194,14 +203,18 @@ def command(
         for r in results
         if r.error is None
     ]
-    print_result([_json(result) for result in results], "\n".join(lines), as_json=as_json)
+    told = [read_cautions(result.files.values()) for result in results]
+    print_cautions([cautions for cautions, r in zip(told, results, strict=True) if not r.error])
+    described = [_json(result, found) for result, found in zip(results, told, strict=True)]
+    print_result(described, "\n".join(lines), as_json=as_json)
     exit_with_errors([result.error for result in results], "scenes")
 
 
-def _json(result: Any) -> dict[str, Any]:
+def _json(result: Any, cautions: Sequence[Any]) -> dict[str, Any]:
     return {
         "scene": str(result.scene),
         "skipped": result.skipped,
         "error": None if result.error is None else str(result.error),
+        "cautions": [caution.text for caution in cautions],
         "files": {name: str(path) for name, path in result.files.items()},
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from geolulc.cli.options import json_option
+from geolulc.cli.options import PATH, json_option, out_option, shared_options
 from geolulc.cli.results import print_result, say
 
 
@@ -39,6 +40,24 @@ def fetch(name: str) -> None:
     from geolulc.nets.catalogue import fetch_model
 
     say(fetch_model(name))
+
+
+@command.command("record")
+@click.argument("model", type=PATH)
+@click.argument("store", type=PATH)
+@out_option("New .safetensors.")
+@shared_options("overwrite")
+def record(model: Path, store: Path, out: Path, overwrite: bool) -> None:
+    """Add to a checkpoint MODEL what it learned from: the train split of STORE.
+
+    Its places, months and spectra, which maps are compared with; training does it by itself.
+    """
+    from geolulc.datasets import open_store
+    from geolulc.datasets.domain import training_domain
+    from geolulc.nets.checkpoint import record_domain
+
+    record_domain(model, training_domain(open_store(store)), out, overwrite=overwrite)
+    click.echo(out)
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

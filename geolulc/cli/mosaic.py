@@ -9,7 +9,7 @@ import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
 from geolulc.cli.output_options import OutputOptions, mosaic_output_options
-from geolulc.cli.results import exit_with_errors, print_result, progress_bar
+from geolulc.cli.results import exit_with_errors, print_cautions, print_result, progress_bar
 
 
 @click.command("mosaic")
@@ -58,6 +58,7 @@ def command(
     passed over, so maps/*.tif works. All are maps of cells, or all are maps of pixels. Memory does
     not grow with their number or with the mosaic.
     """
+    from geolulc.analysis import read_cautions
     from geolulc.mosaics import MosaicOptions, make_mosaic, make_mosaics
 
     options = MosaicOptions(**choices)
@@ -71,6 +72,8 @@ def command(
             overwrite=overwrite,
             progress=lambda period: progress_bar(period, "blocks", quiet=quiet),
         )
+        told = [read_cautions(result.mosaic.files.values()) for result in results if result.mosaic]
+        print_cautions(told)
         described = [
             {
                 "period": result.period,
@@ -93,6 +96,7 @@ def command(
         return
     with progress_bar("Mosaic", "blocks", quiet=quiet) as progress:
         result = make_mosaic(maps, out, options, output, overwrite=overwrite, progress=progress)
+    print_cautions([read_cautions(result.files.values())])
     files = (f"\n  {path}" for path in result.files.values())
     print_result(_json(result), _described(result) + "".join(files), as_json=as_json)
 

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,10 @@ def show_all_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+if TYPE_CHECKING:
+    from geolulc.outputs.cautions import Caution
 
 
 def print_result(result: Any, text: str, *, as_json: bool) -> None:
@@ -54,6 +58,20 @@ def exit_with_errors(errors: Sequence[GeolulcError | None], kind: str) -> None:
     if failed:
         say(f"geolulc: {len(failed)} of {len(errors)} {kind} failed", err=True)
         sys.exit(1)
+
+
+def print_cautions(maps: Sequence[Sequence[Caution]]) -> None:
+    """Print the cautions of maps on stderr: one line for each kind, however many maps.
+
+    Of those that differ between maps, the first one and how many maps have its kind.
+    """
+    kinds: dict[str, list[str]] = {}
+    for caution in (caution for found in maps for caution in found):
+        kinds.setdefault(caution.kind, []).append(caution.text)
+    for texts in kinds.values():
+        alike = len(maps) == len(texts) and len(set(texts)) == 1
+        more = "" if alike else f" ({len(texts)} of {len(maps)} maps: geolulc info MAP)"
+        click.echo(f"geolulc: caution: {texts[0]}{more}", err=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.results import print_result, progress_bar
+from geolulc.cli.results import print_cautions, print_result, progress_bar
 
 
 @click.command("summarize")
@@ -30,17 +30,25 @@ def command(
     Cells and pixels are split at borders by area; areas are hectares on the ground. The column
     "status" says where a zone is outside the map or without data.
     """
-    from geolulc.analysis import summarize_map
+    from geolulc.analysis import read_cautions, summarize_map
 
     with progress_bar("Zones", "zones", quiet=quiet) as progress:
         found = summarize_map(
             map_path, zones, out, layer=layer, overwrite=overwrite, progress=progress
         )
+    cautions = read_cautions([map_path])
+    print_cautions([cautions])
     counts = {str(k): int(v) for k, v in found["status"].value_counts().items()}
     total = float(found["mapped_ha"].sum())
     stated = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
     print_result(
-        {"out": str(out), "zones": len(found), "status": counts, "mapped_ha": total},
+        {
+            "out": str(out),
+            "zones": len(found),
+            "status": counts,
+            "mapped_ha": total,
+            "cautions": [caution.text for caution in cautions],
+        },
         f"{len(found)} zones: {stated}\n{total:,.1f} ha mapped in zones\n{out}",
         as_json=as_json,
     )

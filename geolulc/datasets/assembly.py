@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from geolulc.bands import GROUPS
 from geolulc.datasets import layout
+from geolulc.datasets.domain import training_domain
 from geolulc.datasets.index import IndexWriter, multi_hot, with_classes
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.manifest import FORMAT, FORMAT_VERSION
 from geolulc.datasets.patch import SPLITS
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.statistics import BandHistograms
+from geolulc.datasets.store import Store
+from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.nomenclature import Nomenclature, nomenclature
 from geolulc.staging import file_sha256, sync
@@ -107,6 +110,8 @@ def complete_store(
         "shards": _describe_shards(folder, table, shard_count),
         "index": {"bytes": index.stat().st_size, "sha256": file_sha256(index)},
     }
+    layout.write_manifest(folder, manifest)
+    manifest[KEY] = training_domain(Store(folder)).as_mapping()
     layout.write_manifest(folder, manifest)
     for file in (index, folder / layout.MANIFEST_FILE):
         sync(file)

@@ -10,6 +10,7 @@ from datadings.tools import hash_md5hex, load_md5file
 from geolulc.datasets import layout
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.store import open_store
+from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.staging import file_sha256
 
@@ -36,6 +37,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
         "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
         "touching_training_ground": dict(store.touching_training),
         "train_statistics": manifest["train_statistics"],
+        **({KEY: manifest[KEY]} if KEY in manifest else {}),
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
     }

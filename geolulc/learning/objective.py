@@ -16,6 +16,7 @@ from torch import Tensor
 
 from geolulc import __version__
 from geolulc.datasets.ground import Ground
+from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.calibration import (
@@ -171,6 +172,7 @@ def kept_model(
         "train_positives": dict(
             zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
         ),
+        KEY: patches.domain.as_mapping(),
         "config": config.as_mapping(),
         "epoch": int(figures["epoch"]),
         "validation": {

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store
+from geolulc.datasets.domain import training_domain
 from geolulc.datasets.ground import Ground
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
+from geolulc.domain import TrainingDomain
 from geolulc.errors import DatasetError
 from geolulc.learning.intervals import clusters_of
 from geolulc.learning.processes import ALONE, Processes
@@ -87,6 +89,11 @@ class SplitPatches:
                 counts += np.bincount(nomenclature.positions_of_clc(codes).ravel(), minlength=256)
         counts = counts[: len(nomenclature)]
         return np.asarray(counts / max(int(counts.sum()), 1), np.float32)
+
+    @cached_property
+    def domain(self) -> TrainingDomain:
+        """Where and when the patches were seen, and their spectra."""
+        return training_domain(self.store, self.indices)
 
     @property
     def groups(self) -> dict[str, NDArray[np.str_]]:

@@ -7,7 +7,7 @@ the cells that each says something of, and when rows of cells are complete.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.grid import PIXEL_SIZES, Grid, MapGrid
+from geolulc.bands import BAND_NAMES
+from geolulc.domain import patch_means
+from geolulc.grid import PATCH_SIZE, PIXEL_SIZES, Grid, MapGrid
 from geolulc.mapping.area import Area, select_cells
 from geolulc.mapping.canvas import Canvas
 from geolulc.mapping.inference import Ensemble, NetworkStrip
-from geolulc.mapping.located_cells import LocatedCells, ShareCounts
-from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.quality import clear_pixels, clear_share, valid_pixels, valid_share
 from geolulc.mapping.strips import Strip
@@ -88,6 +88,7 @@ class PatchCells:
         if options.aoi is not None and selected is None:
             self._wanted = select_cells(grid, options.aoi)
         self.selected = self._wanted
+        known = bool(options.mask_scl) and product.scl_file is not None
         self.header = MapHeader(
             grid=grid,
             classes=ensemble.classes,
@@ -96,13 +97,19 @@ class PatchCells:
             thresholds=ensemble.thresholds,
             scene=product.scene,
             model=ensemble.origin,
+            min_clear=options.min_clear if known else 0.0,
+            frequencies=ensemble.frequencies,
         )
         self._offsets = ensemble.offsets(product.offsets)
         columns = self.windows.shape[1]
         self._lefts = np.array([self.windows.patch_left(column) for column in range(columns)])
         self._valid = np.zeros(grid.shape, np.float32)
-        known = bool(options.mask_scl) and product.scl_file is not None
         self._clear = np.zeros(grid.shape, np.float32) if known else None
+        self._spectra = ensemble.spectra
+        self._unlikeness: NDArray[np.float32] | None = None
+        if self._spectra is not None:
+            self._unlikeness = np.full(grid.shape, np.nan, np.float32)
+            self._shift = np.array([product.offsets[name] for name in BAND_NAMES])
         self._next = 0
         #: Rows of patches that are computed together.
         self._together = 1
@@ -133,14 +140,34 @@ class PatchCells:
         tops = [grid.patch_top(row) - grid.patch_top(rows[0]) for row in rows]
         parts = [{r: dn[:, _lines(top, size, r)] for r, dn in strip.dn.items()} for top in tops]
         valid = np.stack([valid_share(part, self._lefts, size) for part in parts])
-        self._keep_quality(rows, tops, valid, strip)
-        enough = (valid >= self._options.min_valid) & (valid > 0)
-        wanted = enough & self.selected[rows]
+        clear = self._clear_shares(tops, strip)
+        self._keep_quality(rows, valid, clear, strip)
+        wanted = self._known(valid, clear) & self.selected[rows]
+        for row, part, seen in zip(rows, parts, wanted, strict=True):
+            self._compare_spectra(row, part, seen)
         yield from self._before(rows)
         if wanted.any():
             strips = self._ensemble.prepare(strip.dn, self._offsets)
             yield from self._batches(np.array(rows), tops, wanted, strips)
         yield from self._after(rows)
+
+    def _compare_spectra(
+        self, row: int, dn: Mapping[int, NDArray[np.uint16]], seen: NDArray[np.bool_]
+    ) -> None:
+        """Compare the patches of a row that are ``seen`` with what the model learned from."""
+        columns = np.flatnonzero(seen)
+        if self._spectra is None or not columns.size:
+            return
+        means = patch_means(dn, self._lefts[columns], self.windows.patch_size)
+        found = self._spectra.unlikeness(np.maximum(means + self._shift, 0))
+        self._keep_unlikeness(row, columns, found)
+
+    def _keep_unlikeness(
+        self, row: int, columns: NDArray[np.intp], found: NDArray[np.float32]
+    ) -> None:
+        """Keep how unlike the training some patches of a row are."""
+        if self._unlikeness is not None:
+            self._unlikeness[row, columns] = found
 
     def _before(self, rows: Sequence[int]) -> Iterator[Task]:
         """What is complete before the windows of ``rows`` are computed."""
@@ -150,17 +177,32 @@ class PatchCells:
         """What is complete once they are."""
         yield Task(complete=rows[-1] + 1)
 
+    def _clear_shares(self, tops: Sequence[int], strip: Strip) -> NDArray[np.float32] | None:
+        """Clear shares (rows, columns) of the patches of a strip; None where not known."""
+        if self._clear is None or strip.scl is None:
+            return None
+        size, masked = self.windows.patch_size, self._options.mask_scl
+        lines = [strip.scl[_lines(top, size, 20)] for top in tops]
+        return np.stack([clear_share(scl, self._lefts, size, masked) for scl in lines])
+
+    def _known(
+        self, valid: NDArray[np.float32], clear: NDArray[np.float32] | None
+    ) -> NDArray[np.bool_]:
+        """Where enough of the ground is valid and clear for a class to be said of it."""
+        enough = (valid >= self._options.min_valid) & (valid > 0)
+        return enough if clear is None else enough & (clear >= self.header.min_clear)
+
     def _keep_quality(
-        self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
+        self,
+        rows: Sequence[int],
+        valid: NDArray[np.float32],
+        clear: NDArray[np.float32] | None,
+        strip: Strip,
     ) -> None:
-        """Keep the valid and clear shares of the cells."""
-        size = self.windows.patch_size
+        """Keep the valid and clear shares of the cells; those given are of the patches."""
         self._valid[rows] = valid * self._wanted[rows]
-        for row, top in zip(rows, tops, strict=True):
-            if self._clear is not None and strip.scl is not None:
-                scl = strip.scl[_lines(top, size, 20)]
-                clear = clear_share(scl, self._lefts, size, self._options.mask_scl)
-                self._clear[row] = clear * self._wanted[row]
+        if self._clear is not None and clear is not None:
+            self._clear[rows] = clear * self._wanted[rows]
 
     def _batches(
         self,
@@ -212,77 +254,21 @@ class PatchCells:
             rows = slice(self._next, last)
             probabilities = self._canvas.means(self._next, last)
             valid, clear = self._shares(rows)
-            known = self._wanted[rows] & (valid > 0) & (valid >= self._options.min_valid)
+            known = self._wanted[rows] & self._known(valid, clear)
             probabilities[:, ~known] = np.nan
             overflown = 0
             if self._ensemble.overflows:
                 computed = known & self._canvas.reached(self._next, last)
                 overflown = int((computed & np.isnan(probabilities).any(axis=0)).sum())
-            yield MapBlock(self._next, 0, probabilities, valid, clear, overflown=overflown)
+            unlike = None if self._unlikeness is None else self._unlikeness[rows]
+            yield MapBlock(
+                self._next, 0, probabilities, valid, clear, unlikeness=unlike, overflown=overflown
+            )
             self._next = last
 
     def _shares(self, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Valid and clear shares of rows of cells."""
         return self._valid[rows], None if self._clear is None else self._clear[rows]
-
-
-class InnerCells(PatchCells):
-    """Cells inside patches: the answer of a patch is placed on the cells that lie in it."""
-
-    _ensemble: LocatedEnsemble
-
-    def __init__(
-        self, ensemble: LocatedEnsemble, product: Product, options: MapOptions, *, batch_size: int
-    ) -> None:
-        super().__init__(ensemble, product, options, batch_size=batch_size)
-        grid = self.header.grid
-        self._geometry = LocatedCells(self.windows, grid)
-        self.selected = self._geometry.patches_of(self._wanted)
-        rows = [self._geometry.row(row).cells for row in range(self.windows.shape[0])]
-        self._canvas = self._new_canvas(max(cells.stop - cells.start for cells in rows))
-        self._counts = [ShareCounts(grid, 10) for _ in range(1 if self._clear is None else 2)]
-
-    def _grid(self, product: Product) -> Grid:
-        return Grid.over(product.grid, self._options.resolution or self.windows.stride)
-
-    def _before(self, rows: Sequence[int]) -> Iterator[Task]:
-        # cells across the border between two rows of patches are counted with the lower one
-        yield Task(complete=self._geometry.row(rows[0]).cells.start)
-
-    def _after(self, rows: Sequence[int]) -> Iterator[Task]:
-        yield from ()
-
-    def _keep_quality(
-        self, rows: Sequence[int], tops: Sequence[int], valid: NDArray[np.float32], strip: Strip
-    ) -> None:
-        top = self.windows.patch_top(rows[0])
-        self._counts[0].add(top, valid_pixels(strip.dn))
-        if self._clear is not None and strip.scl is not None:
-            self._counts[1].add(top, clear_pixels(strip.scl, self._options.mask_scl))
-
-    def _batch(self, row: int, columns: NDArray[np.intp], strips: list[NetworkStrip]) -> Task:
-        lefts = self._lefts[columns].tolist()
-        lines = [self._geometry.column(int(column)) for column in columns]
-        down = self._geometry.row(row)
-        return Task(
-            partial(self._place_inner, row, columns),
-            partial(self._ensemble.located, strips, lefts, down, lines),
-        )
-
-    def _place_inner(
-        self, row: int, columns: NDArray[np.intp], result: list[NDArray[np.float32]]
-    ) -> None:
-        """Take over the cells (classes, rows, columns) of each patch of a batch."""
-        down = self._geometry.row(row)
-        self._canvas.move(down.cells.start)
-        for column, cells in zip(columns, result, strict=True):
-            across = self._geometry.column(int(column))
-            weights = np.outer(down.weights, across.weights)
-            self._canvas.add(down.cells.start, across.cells.start, cells * weights, weights)
-
-    def _shares(self, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        valid, *clear = (counts.shares(rows) * self._wanted[rows] for counts in self._counts)
-        return valid, clear[0] if clear else None
 
 
 class PixelCells:
@@ -322,6 +308,13 @@ class PixelCells:
         self._usable: deque[tuple[int, NDArray[np.bool_]]] = deque()
         #: First row of 10 m that has not left yet.
         self._next = top
+        self._spectra = ensemble.spectra
+        #: Of squares as large as the patches of the training; NaN where not all rows were seen.
+        self._unlikeness: NDArray[np.float32] | None = None
+        if self._spectra is not None:
+            squares = product.grid.height // PATCH_SIZE, product.grid.width // PATCH_SIZE
+            self._unlikeness = np.full(squares, np.nan, np.float32)
+            self._shift = np.array([product.offsets[name] for name in BAND_NAMES])
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
         """Each row by itself."""
@@ -334,6 +327,7 @@ class PixelCells:
         support = self.windows.support(row, tile.height)
         usable = self._usable_pixels(row, strip)
         self._usable.append((support.start, usable))
+        self._compare_spectra(row, strip)
         touched = np.atleast_1d(usable.any(axis=0))
         columns = [
             int(column)
@@ -351,6 +345,36 @@ class PixelCells:
         if (row + 1) * self.windows.step < tile.height:
             end = ((row + 1) * self.windows.step - self.windows.ramp) // _PIXEL
         yield Task(complete=end)
+
+    def _compare_spectra(self, row: int, strip: Strip) -> None:
+        """Compare the squares that lie in a strip with what the model learned from."""
+        if self._spectra is None or self._unlikeness is None:
+            return
+        top = max(0, self.windows.start(row))
+        bottom = top + strip.dn[_PIXEL].shape[1] * _PIXEL
+        lefts = np.arange(self._unlikeness.shape[1]) * PATCH_SIZE
+        for square in range(-(-top // PATCH_SIZE), bottom // PATCH_SIZE):
+            at = square * PATCH_SIZE - top
+            part = {r: dn[:, _lines(at, PATCH_SIZE, r)] for r, dn in strip.dn.items()}
+            means = patch_means(part, lefts, PATCH_SIZE) + self._shift
+            self._unlikeness[square] = self._spectra.unlikeness(np.maximum(means, 0))
+
+    def _unlikeness_of(self, start: int, rows: int) -> NDArray[np.float32] | None:
+        """How unlike the training the squares of some rows of pixels are, by pixel."""
+        if self._unlikeness is None:
+            return None
+        each = self._factor * np.arange(max(rows, self.header.grid.shape[1]))
+        down, across = (
+            np.minimum((first + each[:count]) * _PIXEL // PATCH_SIZE, most - 1)
+            for first, count, most in zip(
+                (start, self._columns.start),
+                (rows, self.header.grid.shape[1]),
+                self._unlikeness.shape,
+                strict=True,
+            )
+        )
+        found: NDArray[np.float32] = self._unlikeness[down[:, None], across]
+        return found
 
     def _usable_pixels(self, row: int, strip: Strip) -> NDArray[np.bool_]:
         """Pixels of 10 m in the support of a row of windows that have data and are clear."""
@@ -412,10 +436,11 @@ class PixelCells:
             full = sums.sum(axis=0, dtype=np.float32) > _FULL_SUM * ONE
             overflown = int((mask & ~full).sum())
             mask = mask & full
+        unlike = self._unlikeness_of(start, mask.shape[0])
         if shares:
             share = sums * np.float32(1 / ONE)
             share[:, ~mask] = np.nan
-            return MapBlock(row, 0, share, overflown=overflown)
+            return MapBlock(row, 0, share, unlikeness=unlike, overflown=overflown)
         if sums.dtype == np.uint16:
             steps = sums + np.uint16(_STEP // 2)
             steps //= np.uint16(_STEP)
@@ -424,7 +449,7 @@ class PixelCells:
             codes = np.rint(sums * np.float32(1 / _STEP)).astype(np.uint8)
         if not mask.all():
             codes[:, ~mask] = NODATA
-        return MapBlock(row, 0, codes, overflown=overflown)
+        return MapBlock(row, 0, codes, unlikeness=unlike, overflown=overflown)
 
 
 #: The cells of a map of one scene, and the windows that say something of them.

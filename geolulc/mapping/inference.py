@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.domain import Spectra, domain_of
 from geolulc.errors import ParameterError
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
@@ -102,6 +103,25 @@ class Ensemble:
         )
         # the weights that folding and channels last have replaced
         give_back_memory()
+
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """Share of the training patches that have each class, the models' mean; () if unknown."""
+        found = []
+        for model in self._models:
+            patches = model.provenance.get("train_patches", 0)
+            positives = model.provenance.get("train_positives", {})
+            known = isinstance(positives, Mapping) and set(self.classes) <= set(positives)
+            if not (isinstance(patches, int) and patches > 0 and known):
+                return ()
+            found.append([positives[name] / patches for name in self.classes])
+        return tuple(round(sum(some) / len(found), 6) for some in zip(*found, strict=True))
+
+    @property
+    def spectra(self) -> Spectra | None:
+        """The spectra that the model learned from; None of several models or where unknown."""
+        domain = domain_of(self._models[0].provenance) if len(self._models) == 1 else None
+        return None if domain is None else domain.spectra
 
     @property
     def origin(self) -> dict[str, str]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 from geolulc.mapping.area import area_digest
-from geolulc.mapping.cells import Cells, InnerCells, PatchCells, PixelCells
+from geolulc.mapping.cells import Cells, PatchCells, PixelCells
 from geolulc.mapping.inference import Ensemble, inference_type
+from geolulc.mapping.inner_cells import InnerCells
 from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.run import Run
@@ -140,6 +141,7 @@ class Mapper:
             decoders=self.decoders,
             networks=self.networks,
             mask_scl=bool(self.options.mask_scl),
+            allow_empty=self.options.allow_empty,
         )
 
     def _cells(self, product: Product, selected: NDArray[np.bool_] | None) -> Cells:

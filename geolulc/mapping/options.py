@@ -27,6 +27,9 @@ class MapOptions:
         resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
             answers are then placed inside their patches; None: a cell for each patch, or 10.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
+        min_clear: so do cells with a smaller clear share; 0: none. Of maps of pixels every
+            pixel that is not clear is nodata.
+        allow_empty: a map without a cell that has data is written; else it is an error.
         aoi: only cells that this touches: a vector file in any CRS (all layers that hold
             polygons; where none does, points and lines), or "west,south,east,north" in degrees;
             None: the whole scene.
@@ -46,6 +49,8 @@ class MapOptions:
     stride: int = PATCH_SIZE
     resolution: int | None = None
     min_valid: float = 0.5
+    min_clear: float = 0.5
+    allow_empty: bool = False
     aoi: Path | str | None = None
     mask_scl: tuple[int, ...] = MASKED_SCL
     overlap: str = "exact"
@@ -78,13 +83,14 @@ class MapOptions:
                 f"{_listed(PIXEL_SIZES)} with a pixel model",
                 remedy="Use one of these; --stride sets how far patches are apart.",
             )
-        if not 0 <= self.min_valid <= 1:
-            raise ParameterError(
-                "min-valid",
-                found=self.min_valid,
-                expected="a share in 0..1",
-                remedy="The default is 0.5.",
-            )
+        for name in ("min_valid", "min_clear"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ParameterError(
+                    name.replace("_", "-"),
+                    found=getattr(self, name),
+                    expected="a share in 0..1",
+                    remedy="The default is 0.5.",
+                )
         unknown = [code for code in self.mask_scl if not 0 <= code <= 11]
         if unknown:
             raise ParameterError(

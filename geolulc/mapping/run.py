@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from geolulc.errors import CheckpointError
+from geolulc.errors import CheckpointError, ProductError
 from geolulc.mapping.cells import Cells, Task
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
@@ -55,14 +55,22 @@ class Run:
         decoders: Workers,
         networks: Workers,
         mask_scl: bool,
+        allow_empty: bool = False,
     ) -> None:
-        """``mask_scl``: read the scene classification, which tells what is not clear."""
+        """Prepare to read.
+
+        Args:
+            cells: of the map.
+            product: the scene.
+            decoders, networks: threads.
+            mask_scl: read the scene classification, which tells what is not clear.
+            allow_empty: a map without a cell that has data is no error.
+        """
+        self._allow_empty = allow_empty
         self.product, self.header = product, cells.header
         self._cells, self._networks = cells, networks
         self._under_way: deque[_Step] = deque()
         self._stack = ExitStack()
-        if mask_scl and product.scl_file is None:
-            _LOG.warning("%s has no scene classification: clouds are not known", product.name)
         try:
             self.reader = self._stack.enter_context(
                 StripReader(
@@ -101,6 +109,7 @@ class Run:
             shares: probabilities are float32 in all maps; else those of pixels are steps of 1/250.
 
         Raises:
+            ProductError: the scene cannot be decoded, or (unless that is allowed) no cell has data.
             CheckpointError: at the end, where the model's numbers were too large in most cells.
         """
         mapped = overflown = 0
@@ -110,9 +119,16 @@ class Run:
             yield block
         if overflown:
             self._tell_overflow(overflown, overflown / (mapped + overflown))
-        elif not mapped:
+        elif not mapped and not self._allow_empty:
             unit = self.header.unit.one
-            _LOG.warning("%s: no %s has enough data, the map is empty", self.product.name, unit)
+            own = "" if self.header.exclusive else "--min-clear, "
+            raise ProductError(
+                self.product.name,
+                found=f"no {unit} with enough ground that has data and is clear",
+                expected="something to map",
+                remedy=f"Take another scene, or change {own}--min-valid, --mask-scl or --aoi; "
+                "--allow-empty writes the map all the same.",
+            )
 
     def _tell_overflow(self, overflown: int, share: float) -> None:
         model, units = self.header.model.get("name", "the model"), self.header.unit.many

@@ -68,9 +68,12 @@ def predict_scene(
         probabilities = np.empty(shape, np.float32)
         valid: list[NDArray[np.float32]] = []
         clear: list[NDArray[np.float32]] = []
+        unlike: list[NDArray[np.float32]] = []
         for block in run.blocks(progress, shares=True):
             probabilities[:, block.row : block.row + block.shape[0]] = block.probabilities
             valid += [] if block.valid is None else [block.valid]
             clear += [] if block.clear is None else [block.clear]
-        shares = [np.concatenate(parts) if parts else None for parts in (valid, clear)]
-        return LandCoverMap(header, MapBlock(0, 0, probabilities, shares[0], shares[1]))
+            unlike += [] if block.unlikeness is None else [block.unlikeness]
+        layers = [np.concatenate(p) if p else None for p in (valid, clear, unlike)]
+        whole = MapBlock(0, 0, probabilities, layers[0], layers[1], unlikeness=layers[2])
+        return LandCoverMap(header, whole)

@@ -41,6 +41,9 @@ class MapHeader:
         scene: the source of the map: "name", "sensing_time", "baseline", "platform", "tile"…
         model: the model that made it: "name", "sha256"…
         masked_scl: codes of the scene classification that were made nodata; () for none.
+        min_clear: cells with a smaller clear share have no data; 0 for none.
+        frequencies: share of the training patches that have each class: what a model knows
+            before it sees a patch; () where that is not known, and of pixels.
     """
 
     grid: Grid
@@ -52,10 +55,14 @@ class MapHeader:
     scene: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, str] = field(default_factory=dict)
     masked_scl: tuple[int, ...] = ()
+    min_clear: float = 0.0
+    frequencies: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.thresholds) not in (0, len(self.classes)):
-            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
+        for name in ("thresholds", "frequencies"):
+            count = len(getattr(self, name))
+            if count not in (0, len(self.classes)):
+                raise ValueError(f"{count} {name} for {len(self.classes)} classes")
 
     @property
     def unit(self) -> MapUnit:
@@ -119,6 +126,9 @@ class MapBlock:
         count: uint16 (rows, columns): observations in a mosaic; None in the map of a scene.
         agreement: float32 (class, rows, columns): agreement of the observations on each class,
             NaN where there is one or none; None where it is not known.
+        unlikeness: float32 (rows, columns): distance of the patch's spectra from the training's,
+            1 at their limit (``domain.Spectra``), NaN where no patch was seen; None where the
+            training's are not known.
         overflown: how many of its cells have no data because a network's numbers were too large.
     """
 
@@ -129,6 +139,7 @@ class MapBlock:
     clear: NDArray[np.float32] | None = None
     count: NDArray[np.uint16] | None = None
     agreement: NDArray[np.float32] | None = None
+    unlikeness: NDArray[np.float32] | None = None
     overflown: int = 0
 
     @property
@@ -154,7 +165,7 @@ class MapBlock:
     @property
     def _layers(self) -> dict[str, NDArray[Any]]:
         """The layers that are known: name → (…, rows, columns)."""
-        names = ("probabilities", "valid", "clear", "count", "agreement")
+        names = ("probabilities", "valid", "clear", "count", "agreement", "unlikeness")
         layers = {name: getattr(self, name) for name in names}
         return {name: layer for name, layer in layers.items() if layer is not None}
 
@@ -184,7 +195,7 @@ class LandCoverMap:
             raise ValueError(
                 f"probabilities have shape {block.probabilities.shape}, not {expected}"
             )
-        for name in ("valid", "clear"):
+        for name in ("valid", "clear", "unlikeness"):
             layer = getattr(block, name)
             if layer is not None and layer.shape != shape:
                 raise ValueError(f"{name} has shape {layer.shape}, not {shape}")

@@ -126,12 +126,36 @@ def present_classes(header: MapHeader, shares: NDArray[np.float32]) -> NDArray[n
     return np.where(mapped, reached.astype(np.uint8), np.uint8(NO_PRESENCE))
 
 
+def doubt(header: MapHeader, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Doubt about the classes of cells: float32 (rows, columns), NaN = no data.
+
+    ``entropy`` on a scale whose 1 has a meaning: of cells, where the class frequencies of the
+    training are known, relative to the entropy of these. 0: every class is surely there or surely
+    not; 1: as unsure as somebody who knows nothing but how frequent the classes are; more than 1:
+    even less sure. Where they are not known, in bits; of pixels, a share of the highest possible.
+    """
+    found = entropy(shares, exclusive=header.exclusive)
+    scale = frequency_entropy(header)
+    return found if scale is None else found / np.float32(scale)
+
+
+def frequency_entropy(header: MapHeader) -> float | None:
+    """Mean binary entropy of a map's class frequencies in bits: what they alone leave open.
+
+    None where they are not known or leave nothing open, and of maps of pixels.
+    """
+    if header.exclusive or not header.frequencies:
+        return None
+    shares = np.array(header.frequencies, np.float32)[:, None, None]
+    return float(entropy(shares, exclusive=False)[0, 0]) or None
+
+
 def entropy(shares: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:
     """Entropy of the probabilities (class, rows, columns): float32 (rows, columns), NaN = no data.
 
     Of classes that exclude each other, as a share of the highest possible: 0: one class is sure;
     1: all are alike. Of others the mean over the classes of the binary entropy in bits: 0: every
-    class is surely there or surely not; 1: nothing is known (Shannon 1948).
+    class is surely there or surely not; 1: each is as likely there as not (Shannon 1948).
     """
     total = np.zeros(shares.shape[1:], np.float32)
     for probabilities in shares:  # one by one: a fine map is large

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geolulc.grid import Grid
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
-from geolulc.maps.ranking import entropy
+from geolulc.maps.ranking import doubt
 
 #: At most so many cells along a side; a panel of the picture has 726 pixels.
 _MOST: Final = 800
@@ -61,8 +61,8 @@ class Sample:
 
     @property
     def mean_entropy(self) -> float:
-        """Mean entropy of the cells of the sample that have data; 0 without any."""
+        """Mean doubt about the cells of the sample that have data; 0 without any."""
         shares = self.map.block.shares
-        doubt = entropy(shares, exclusive=self._header.exclusive)
-        known = doubt[np.isfinite(doubt)]
+        found = doubt(self._header, shares)
+        known = found[np.isfinite(found)]
         return float(known.mean(dtype=np.float64)) if known.size else 0.0

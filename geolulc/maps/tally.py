@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
-from geolulc.maps.ranking import Ranked, entropy
+from geolulc.maps.ranking import Ranked, doubt
 from geolulc.maps.sample import Sample
 from geolulc.nomenclature import LandCoverClass
 
@@ -29,8 +29,9 @@ class ClassSummary:
         cells: number of cells in which it is the most probable class.
         area_ha: area of these cells.
         share: ``area_ha`` as a share of the mapped area.
-        expected_area_ha: sum over all mapped cells of probability × area. Where several classes
-            can be present in one cell, these can add up to more than the mapped area.
+        expected_area_ha: sum over all mapped cells of probability × area, of a class that excludes
+            the others; these add up to the mapped area. None where several classes can be present
+            in one cell: the sum would count the whole cell for each of them.
         mean_probability: mean over the mapped area; NaN without any.
         dominant_probability: mean over the area where it is the most probable; NaN without any.
         present_cells: number of cells in which it reaches its threshold; of a class that excludes
@@ -41,7 +42,7 @@ class ClassSummary:
     cells: int
     area_ha: float
     share: float
-    expected_area_ha: float
+    expected_area_ha: float | None
     mean_probability: float
     dominant_probability: float
     present_cells: int
@@ -59,7 +60,11 @@ class MapFigures:
         clear: sum and number of the clear shares; None where nothing is known of them.
         clear_mapped: sum and number of the clear shares of mapped cells.
         half_clear: mapped cells with a clear share below one half.
-        entropy: sum over the mapped cells.
+        clouded: cells with valid pixels that have no data because they are less clear than the
+            header's ``min_clear``.
+        entropy: sum of ``ranking.doubt`` over the mapped cells.
+        unlike: mapped cells whose spectra are beyond the limit of the training's, and number of
+            mapped cells of which that is known.
         most_observations: of the cells of a mosaic; 0 for the map of a scene.
         unknown: mean share of probability that the files of a mosaic's maps do not hold.
         overflown: cells without data because a network's numbers were too large.
@@ -72,7 +77,9 @@ class MapFigures:
     clear: tuple[float, int] | None = None
     clear_mapped: tuple[float, int] = (0.0, 0)
     half_clear: int = 0
+    clouded: int = 0
     entropy: float = 0.0
+    unlike: tuple[int, int] = (0, 0)
     most_observations: int = 0
     unknown: float = 0.0
     overflown: int = 0
@@ -89,7 +96,7 @@ class MapFigures:
 
     @property
     def mean_entropy(self) -> float:
-        """Mean entropy of the mapped cells; 0 without any."""
+        """Mean of ``ranking.doubt`` over the mapped cells; 0 without any."""
         return self.entropy / self.mapped if self.mapped else 0.0
 
 
@@ -133,7 +140,9 @@ class Tally:
         self._clear: tuple[float, int] | None = None
         self._clear_mapped: tuple[float, int] = (0.0, 0)
         self._half_clear = 0
+        self._clouded = 0
         self._entropy = 0.0
+        self._unlike = 0, 0
         self._most_observations = 0
         self._overflown = 0
         self._missing = 0  # steps of probability that the maps of a mosaic did not hold
@@ -195,8 +204,8 @@ class Tally:
             reached = first == i if self.header.exclusive else p >= thresholds[i]
             self._present[i] += int(reached.sum())
         if not self.header.exclusive:
-            doubt = entropy(shares, exclusive=False)[mapped]
-            self._entropy += float(doubt.sum(dtype=np.float64))
+            found = doubt(self.header, shares)[mapped]
+            self._entropy += float(found.sum(dtype=np.float64))
 
     def _add_quality(self, block: MapBlock, ranked: Ranked) -> None:
         if block.valid is not None:
@@ -206,6 +215,14 @@ class Tally:
             seen = block.clear[ranked.mapped]
             self._clear_mapped = _sum_with(self._clear_mapped, seen)
             self._half_clear += int((seen < 0.5).sum())
+            hidden = ~ranked.mapped & (block.clear < self.header.min_clear)
+            if block.valid is not None:
+                hidden &= block.valid > 0
+            self._clouded += int(hidden.sum())
+        if block.unlikeness is not None:
+            seen = block.unlikeness[ranked.mapped]
+            beyond, known = self._unlike
+            self._unlike = beyond + int((seen > 1).sum()), known + int(np.isfinite(seen).sum())
         if block.count is not None:
             self._most_observations = max(self._most_observations, int(block.count.max(initial=0)))
             if block.probabilities.dtype == np.uint8:
@@ -231,7 +248,9 @@ class Tally:
             clear=clear,
             clear_mapped=clear_mapped,
             half_clear=self._half_clear,
+            clouded=self._clouded,
             entropy=doubt,
+            unlike=self._unlike,
             most_observations=self._most_observations,
             unknown=self._missing / FULL / max(mapped, 1),
             overflown=self._overflown,
@@ -239,10 +258,7 @@ class Tally:
 
     @property
     def summaries(self) -> tuple[ClassSummary, ...]:
-        """A ``ClassSummary`` for each class, in the map's order; classes without a cell included.
-
-        Expected areas of classes that exclude each other add up to the mapped area.
-        """
+        """A ``ClassSummary`` for each class, in the map's order, those without a cell included."""
         total = float(self._areas.sum())
         return tuple(
             ClassSummary(
@@ -250,7 +266,7 @@ class Tally:
                 cells=int(self._cells[i]),
                 area_ha=float(self._areas[i]),
                 share=float(self._areas[i] / total) if total else 0.0,
-                expected_area_ha=float(self._expected[i]),
+                expected_area_ha=float(self._expected[i]) if self.header.exclusive else None,
                 mean_probability=float(self._expected[i] / total) if total else math.nan,
                 dominant_probability=(
                     float(self._confident[i] / self._areas[i]) if self._cells[i] else math.nan

@@ -15,7 +15,7 @@ class MapUnit:
     Attributes:
         one, many: its name.
         missing: why some units have no data.
-        doubt: the name of the highest entropy.
+        doubt: the name of the highest entropy, where class frequencies are not known.
         areas: how the units are measured.
     """
 
@@ -31,7 +31,7 @@ CELLS: Final = MapUnit(
     "cell",
     "cells",
     missing="too few valid pixels, or not asked for",
-    doubt="1 bit: nothing is known",
+    doubt="1 bit: each class as likely there as not",
     areas=CELL_AREAS,
 )
 #: Pixels of one class each.

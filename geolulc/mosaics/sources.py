@@ -14,6 +14,7 @@ from typing import Any, Final
 from geolulc.analysis.map_file import MapFile, open_map, sibling
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.maps.header import MapHeader
+from geolulc.outputs.cautions import Caution
 from geolulc.outputs.tags import MOSAIC
 from geolulc.text_files import TextFiles
 
@@ -42,6 +43,7 @@ class MapSource:
             None where it has none; of ``PROBABILITIES`` of a map of pixels.
         digest: SHA-256 of all tags of what is read, those of the bands (their statistics)
             included.
+        cautions: of the map.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class MapSource:
     time: datetime
     beside: str | None
     digest: str
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def path_beside(self) -> Path:
@@ -154,6 +157,7 @@ def _read_source(raster: MapFile) -> MapSource | None:
         time=header.sensing_time,
         beside=beside,
         digest=hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest(),
+        cautions=raster.cautions,
     )
 
 

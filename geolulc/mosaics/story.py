@@ -19,6 +19,7 @@ from geolulc.mosaics.collection import CollectionFile, write_mosaic_collection
 from geolulc.mosaics.grids import MosaicGrid
 from geolulc.mosaics.options import MosaicOptions
 from geolulc.mosaics.sources import PROBABILITIES, MapSource
+from geolulc.outputs.cautions import Caution, inherited_cautions
 from geolulc.outputs.story import ItemFacts, Origin, Story, grid_facts, relative_href
 from geolulc.outputs.tags import MOSAIC
 
@@ -53,6 +54,11 @@ class MosaicStory(Story):
     mosaic: ClassVar[bool] = True
 
     @property
+    def inherited(self) -> Sequence[Caution]:
+        """Cautions on the models of the maps."""
+        return inherited_cautions(source.cautions for source in self.sources)
+
+    @property
     def alone(self) -> bool:
         """Whether the mosaic has a STAC Collection of its own."""
         return self.shared is None
@@ -77,6 +83,8 @@ class MosaicStory(Story):
             scene=self._scene,
             model=self._model,
             masked_scl=tuple(sorted(masked)),
+            frequencies=first.frequencies if len({h.frequencies for h in headers}) == 1 else (),
+            min_clear=min(header.min_clear for header in headers),
         )
 
     @property

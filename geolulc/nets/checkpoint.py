@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from geolulc.domain import KEY, TrainingDomain
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
@@ -75,6 +76,33 @@ def save_checkpoint(
     text = json.dumps(settings_of(model), allow_nan=False, sort_keys=True)
     parse_settings(text)  # or nobody could load the file
     with staged([path], overwrite=ANY if overwrite else 0) as (partial,):
+        save_file(tensors, partial, metadata={METADATA_KEY: text})
+
+
+def record_domain(
+    path: Path | str, domain: TrainingDomain, out: Path, *, overwrite: bool = False
+) -> None:
+    """Write a copy of a checkpoint that says what it learned from; its tensors stay as they are.
+
+    Args:
+        path: as for ``load_checkpoint``, but not a published model.
+        domain: of the patches that it was trained on.
+        out: the new file; it can be the old one, with ``overwrite``.
+        overwrite: replace an existing file.
+
+    Raises:
+        CheckpointError: it is not a sound checkpoint of geolulc.
+        OutputError: it cannot be written there.
+    """
+    file = find_checkpoint(path)
+    header = read_header(file)
+    with _explained(file):
+        parse_settings(header.metadata.get(METADATA_KEY, ""))
+    plain = json.loads(header.metadata[METADATA_KEY])
+    plain["provenance"][KEY] = domain.as_mapping()
+    text = json.dumps(plain, allow_nan=False, sort_keys=True)
+    tensors = load_file(file)
+    with staged([out], overwrite=overwrite) as (partial,):
         save_file(tensors, partial, metadata={METADATA_KEY: text})
 
 

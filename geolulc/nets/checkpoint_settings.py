@@ -21,6 +21,7 @@ from typing_extensions import TypedDict
 
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.datasets.ground import Ground
+from geolulc.domain import domain_of
 from geolulc.errors import CheckpointError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.calibration import Calibration
@@ -115,6 +116,7 @@ class Settings:
             raise _unsound("classes", self.classes, f"class names of {known.id}, each once")
         for name in self.classes:
             known[name]  # is a class
+        domain_of(self.provenance)  # is sound
         by_class = {"thresholds": self.thresholds, "slopes": self.slopes, "shifts": self.shifts}
         for name, values in by_class.items():
             if set(values) != set(self.classes) and (values or name == "thresholds"):

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.domain import KEY
 from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
 from geolulc.nets.checkpoint_settings import by_class
 from geolulc.nets.network import SIDES, LandCoverNet
@@ -30,6 +31,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
     net = model.net
     calibration = model.calibration
     lines = {"slopes": calibration.slopes, "shifts": calibration.shifts}
+    provenance = dict(model.provenance)
+    domain = provenance.pop(KEY, None)
     return {
         "kind": "model",
         "path": str(file),
@@ -42,7 +45,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
         "temperature": calibration.temperature,
         **{name: by_class(net.classes, values) for name, values in lines.items() if values},
         "training_ground": {zone: len(own) for zone, own in model.ground.zones.items()},
-        "provenance": dict(model.provenance),
+        "provenance": provenance,
+        **({} if domain is None else {KEY: domain}),
     }
 
 

@@ -106,7 +106,7 @@ OUTPUTS: Final[tuple[Output, ...]] = (
     _raster("probabilities", Asset("Probability of each class"), default=_CELLS, main=_CELLS),
     _raster(
         "classes",
-        Asset("Dominant class", "Class of each pixel"),
+        Asset("Most probable class", "Class of each pixel"),
         main=PIXEL_KINDS,
         attributes=".tif.aux.xml",
     ),
@@ -115,6 +115,12 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         "uncertainty",
         Asset("Entropy, margin, valid and clear share", roles=_UNSURE),
         _CELLS,
+    ),
+    _raster(
+        "domain",
+        Asset("Distance from the spectra of the training", roles=_UNSURE),
+        frozenset({MapKind.CELLS}),
+        default=frozenset(),
     ),
     _raster("observations", Asset("Number of observations"), _MOSAICS),
     _raster(
@@ -129,9 +135,9 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         "vectors",
         parts={},  # by format, see ``vector_parts``
         assets={
-            "vectors": Asset("Regions of one dominant class", "Regions of one class"),
+            "vectors": Asset("Regions of one most probable class", "Regions of one class"),
             "vectors.cells": Asset("Cells with all probabilities"),
-            "vectors.summary": Asset("Areas by class"),
+            "vectors.summary": Asset("Cells by most probable class", "Areas by class"),
         },
     ),
     Output(

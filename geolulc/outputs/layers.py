@@ -14,15 +14,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.errors import OutputError
 from geolulc.maps.encoding import ENCODINGS, Encoding
 from geolulc.maps.header import MapBlock, MapHeader
-from geolulc.maps.ranking import NO_PRESENCE, Ranked, entropy, present_classes
+from geolulc.maps.ranking import NO_PRESENCE, Ranked, doubt, frequency_entropy, present_classes
 from geolulc.maps.tally import MapTotals
 from geolulc.nomenclature import Codes, LandCoverClass
 from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.legends import (
     class_entries,
     count_entries,
+    distance_entries,
     entropy_entries,
     observation_entries,
     probability_entries,
@@ -37,12 +39,22 @@ COUNT_BAND: Final = "Number of classes present"
 #: Cells along a block of the files: mosaics read maps in such blocks, cells of many maps at once.
 _CELL_BLOCK, _PIXEL_BLOCK = 256, 512
 _MEANINGS: Final = {
-    "Entropy": "mean binary entropy of the classes in bits: 0 sure, 1 nothing is known",
-    "Margin": "highest less second highest probability: near 0 the dominant class is a close call",
+    "Entropy": "mean binary entropy of the classes in bits: 0 sure, 1 each class as likely there "
+    "as not",
+    "Margin": "highest less second highest probability: near 0 the most probable class is a close "
+    "call",
     "Valid share": "share of the cell's patch in which all bands have data",
     "Clear share": "share of the cell's patch that no masked class of the scene classification "
     "covers",
 }
+_DISTANCE: Final = (
+    "Mahalanobis distance of the patch's mean reflectances from those of the training, 1 at the "
+    "99th percentile of the training's own patches"
+)
+_RELATIVE: Final = (
+    "mean binary entropy of the classes, relative to that of the class frequencies of the training "
+    "({:.3f} bits): 0 sure, 1 no surer than these frequencies alone"
+)
 _AGREEMENT: Final = (
     "1 - 2 × weighted standard deviation of the probability between observations: 1 they agree, "
     "0 they could not differ more; no data where there is one only"
@@ -157,16 +169,19 @@ def _presence_bands(cells: RankedBlock) -> list[Band]:
 
 def _uncertainty(cells: RankedBlock) -> NDArray[np.float32]:
     block = cells.block
-    doubt = entropy(cells.shares, exclusive=cells.header.exclusive)
+    unsure = doubt(cells.header, cells.shares)
     unknown = np.full(block.shape, np.nan, np.float32)
-    layers = [doubt, cells.ranked.margin, unknown if block.valid is None else block.valid]
+    layers = [unsure, cells.ranked.margin, unknown if block.valid is None else block.valid]
     if block.clear is not None:
         layers.append(block.clear)
     return np.stack(layers).astype(np.float32)
 
 
 def _uncertainty_bands(cells: RankedBlock) -> list[Band]:
-    bands = [Band(name, {"MEANING": meaning}) for name, meaning in _MEANINGS.items()]
+    meanings, alone = dict(_MEANINGS), frequency_entropy(cells.header)
+    if alone is not None:
+        meanings["Entropy"] = _RELATIVE.format(alone)
+    bands = [Band(name, {"MEANING": meaning}) for name, meaning in meanings.items()]
     return bands if cells.block.clear is not None else bands[:-1]
 
 
@@ -193,6 +208,18 @@ def _known(values: NDArray[Any] | None, name: str) -> NDArray[Any]:
     return values
 
 
+def _unlikeness(cells: RankedBlock) -> NDArray[np.float32]:
+    found = cells.block.unlikeness
+    if found is None:
+        raise OutputError(
+            "output domain",
+            found="several models, or one without a record of what it learned from",
+            expected="one model that knows the spectra of its training",
+            remedy="Leave domain out of the --outputs, or add the record: geolulc models record.",
+        )
+    return np.where(cells.ranked.mapped, found, np.float32(np.nan))[None]
+
+
 def _class_band(land_cover: LandCoverClass, tags: Mapping[str, str]) -> Band:
     return Band(land_cover.name, {"CLASS_CODE": str(land_cover.code), **tags})
 
@@ -202,9 +229,13 @@ def _class_style(totals: MapTotals) -> str:
 
 
 def _probability_style(totals: MapTotals) -> str:
-    """The style of one band: that of the class with the largest expected area."""
-    expected = [s.expected_area_ha for s in totals.summaries]
-    return ramp_style(probability_entries(), band=1 + expected.index(max(expected)))
+    """The style of one band: that of the class with the highest mean probability."""
+    means = np.nan_to_num([s.mean_probability for s in totals.summaries])
+    return ramp_style(probability_entries(), band=1 + int(means.argmax()))
+
+
+def _entropy_style(totals: MapTotals) -> str:
+    return ramp_style(entropy_entries(relative=frequency_entropy(totals.header) is not None))
 
 
 def _coded(cells: RankedBlock) -> Encoding:
@@ -222,7 +253,7 @@ _FRACTIONS: Final = ENCODINGS["float32"]
 PROBABILITIES: Final = Layer(probabilities, _probability_bands, _probability_style)
 CLASSES: Final = Layer(
     codes,
-    lambda cells: [Band("Land cover" if cells.header.exclusive else "Dominant class")],
+    lambda cells: [Band("Land cover" if cells.header.exclusive else "Most probable class")],
     _class_style,
     _coded,
     "MODE",
@@ -235,15 +266,19 @@ PRESENCE: Final = Layer(
     Encoding("uint8", 1.0, NO_PRESENCE),
     "NEAREST",
 )
-UNCERTAINTY: Final = Layer(
-    _uncertainty, _uncertainty_bands, lambda _: ramp_style(entropy_entries()), _FRACTIONS
-)
+UNCERTAINTY: Final = Layer(_uncertainty, _uncertainty_bands, _entropy_style, _FRACTIONS)
 OBSERVATIONS: Final = Layer(
     lambda cells: _known(cells.block.count, "count")[None],
     lambda _: [Band("Number of observations", {"MEANING": "maps that were combined here"})],
     lambda totals: ramp_style(observation_entries(totals.figures.most_observations)),
     Encoding("uint16", 1.0, 0),
     "NEAREST",
+)
+DOMAIN: Final = Layer(
+    _unlikeness,
+    lambda _: [Band("Distance from the training", {"MEANING": _DISTANCE})],
+    lambda _: ramp_style(distance_entries()),
+    _FRACTIONS,
 )
 CONFIDENCE: Final = Layer(
     confidence,

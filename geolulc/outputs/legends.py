@@ -25,10 +25,18 @@ def probability_entries() -> list[Entry]:
     return [Entry(x, f"{x:.0%}".replace("%", " %"), color) for x, color in _ramp("viridis")]
 
 
-def entropy_entries() -> list[Entry]:
-    """0 … 1 bit in steps of a tenth."""
-    meaning = {0.0: ": sure", 1.0: ": nothing is known"}
-    return [Entry(x, f"{x:.1f} bit{meaning.get(x, '')}", color) for x, color in _ramp("magma")]
+def entropy_entries(*, relative: bool) -> list[Entry]:
+    """0 … 1 in steps of a tenth: ``relative`` to class frequencies, or bits."""
+    unit = "" if relative else " bit"
+    highest = "no surer than class frequencies" if relative else "each class as likely there as not"
+    meaning = {0.0: ": sure", 1.0: f": {highest}"}
+    return [Entry(x, f"{x:.1f}{unit}{meaning.get(x, '')}", color) for x, color in _ramp("magma")]
+
+
+def distance_entries() -> list[Entry]:
+    """0 … 2 times the limit of the training in steps of a fifth."""
+    meaning = {1.0: ": the training's 99th percentile", 2.0: " and more"}
+    return [Entry(2 * x, f"{2 * x:.1f}{meaning.get(2 * x, '')}", c) for x, c in _ramp("inferno")]
 
 
 def _ramp(colormap: str) -> list[tuple[float, str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from affine import Affine
@@ -21,6 +22,7 @@ from geolulc.grid import Extent
 from geolulc.maps.header import LandCoverMap
 from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import ClassSummary, MapTotals
+from geolulc.outputs.cautions import Caution
 from geolulc.outputs.story import Backdrop
 
 _FRAME: Final = "#444444"
@@ -28,10 +30,20 @@ _FRAME: Final = "#444444"
 _NO_DATA: Final = "#ffffff"
 #: Inches: side of a panel, height of foot and head, width of the legend, height of its lines.
 _PANEL, _FOOT, _HEAD, _LEGEND, _LINE = 6.6, 0.75, 0.8, 3.9, 0.195
+#: Inches: height of a line of cautions, and width of its letters.
+_NOTE, _LETTER = 0.15, 0.066
 
 
-def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = None) -> None:
-    """Draw the most probable classes, beside the true-colour image where there is one."""
+def write_picture(
+    path: Path,
+    totals: MapTotals,
+    backdrop: Backdrop | None = None,
+    warnings: Sequence[Caution] = (),
+) -> None:
+    """Draw the most probable classes, beside the true-colour image where there is one.
+
+    ``warnings``: the map's cautions, which stand at the foot.
+    """
     header, sample, summaries = totals.header, totals.sample, totals.summaries
     extent = header.grid.extent
     wide = _PANEL * min(1.0, extent.width / extent.height)
@@ -39,7 +51,12 @@ def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = Non
     panels = 1 if backdrop is None else 2
     width = panels * (wide + 0.25) + _LEGEND
     handles = _legend(totals)
-    height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3)
+    notes = [
+        line
+        for caution in warnings
+        for line in wrap(caution.text, round(width / _LETTER), subsequent_indent="  ")
+    ]
+    height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3) + len(notes) * _NOTE
     figure = Figure(figsize=(width, height), dpi=110)
     axes = [
         figure.add_axes(
@@ -62,7 +79,7 @@ def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = Non
         interpolation="nearest",
     )
     axes[-1].set_title(
-        "Land cover" if header.exclusive else "Dominant land cover", fontsize=10, loc="left"
+        "Land cover" if header.exclusive else "Most probable class", fontsize=10, loc="left"
     )
     for ax in axes:
         left, bottom, right, top = extent.bounds
@@ -75,14 +92,16 @@ def write_picture(path: Path, totals: MapTotals, backdrop: Backdrop | None = Non
         bbox_to_anchor=((panels * (wide + 0.25) + 0.2) / width, (height - _HEAD + 0.3) / height),
         frameon=False,
         fontsize=9,
-        title="Share of the mapped area",
+        title="Share of the mapped area"
+        if header.exclusive
+        else "Most probable in … of the cells' area",
         title_fontsize=10,
         alignment="left",
     )
-    _write_captions(figure, totals, height)
-    with warnings.catch_warnings():
+    _write_captions(figure, totals, height, notes)
+    with catch_warnings():
         # a name in letters that the font lacks is drawn with boxes
-        warnings.filterwarnings("ignore", message="Glyph")
+        filterwarnings("ignore", message="Glyph")
         FigureCanvasAgg(figure).print_figure(path, format="png", metadata={"Software": "geolulc"})
 
 
@@ -175,7 +194,7 @@ def _legend(totals: MapTotals) -> list[Patch]:
     return [Patch(fc=color, ec=_FRAME, linewidth=0.5, label=label) for color, label in labels]
 
 
-def _write_captions(figure: Figure, totals: MapTotals, height: float) -> None:
+def _write_captions(figure: Figure, totals: MapTotals, height: float, notes: Sequence[str]) -> None:
     header, grid = totals.header, totals.header.grid
     figure.text(
         0.2 / figure.get_figwidth(),
@@ -198,6 +217,15 @@ def _write_captions(figure: Figure, totals: MapTotals, height: float) -> None:
         va="center",
         parse_math=False,
     )
+    for line, text in enumerate(reversed(notes)):
+        figure.text(
+            0.2 / figure.get_figwidth(),
+            (0.35 + line * _NOTE) / height,
+            text,
+            fontsize=7.5,
+            va="center",
+            parse_math=False,
+        )
 
 
 def _short(text: str, most: int) -> str:

@@ -21,10 +21,10 @@ from PIL import Image
 from geolulc import __version__
 from geolulc.grid import Extent
 from geolulc.maps.encoding import ENCODINGS, FULL
-from geolulc.maps.header import LandCoverMap
-from geolulc.maps.ranking import entropy, rank_classes
-from geolulc.maps.tally import MapTotals
-from geolulc.outputs.cautions import cautions
+from geolulc.maps.header import LandCoverMap, MapHeader
+from geolulc.maps.ranking import doubt, frequency_entropy, rank_classes
+from geolulc.maps.tally import ClassSummary, MapTotals
+from geolulc.outputs.cautions import Caution
 from geolulc.outputs.picture import scale_bar_length
 from geolulc.outputs.story import Backdrop, Story
 from geolulc.outputs.templates import fill
@@ -42,7 +42,13 @@ _PROVENANCE: Final = {
 }
 
 
-def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[str]) -> None:
+def write_report(
+    path: Path,
+    totals: MapTotals,
+    story: Story,
+    files: Sequence[str],
+    warnings: Sequence[Caution],
+) -> None:
     """Write the page: map over the true-colour image, areas, model card, warnings.
 
     Args:
@@ -50,16 +56,17 @@ def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[st
         totals: the map.
         story: the origin of the map.
         files: names of the map's other files.
+        warnings: the map's cautions.
     """
     header = totals.header
-    summaries = sorted(totals.summaries, key=lambda s: (-s.area_ha, -s.expected_area_ha))
+    summaries = sorted(totals.summaries, key=_shown_first)
     card, training = _model_card(header.model, story.model)
     page = fill(
         "report.html",
         title=header.scene.get("name", "Land cover"),
         version=__version__,
         head=story.facts(header, totals.figures),
-        warnings=cautions(header, totals.figures, story.model),
+        warnings=[caution.text for caution in warnings],
         backdrop=_placed(story.backdrop, header.grid.extent),
         summaries=summaries,
         shown=[s for s in summaries if s.area_ha or s.expected_area_ha],
@@ -71,6 +78,11 @@ def write_report(path: Path, totals: MapTotals, story: Story, files: Sequence[st
         data=_data(totals.sample, header.grid.cell),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _shown_first(summary: ClassSummary) -> tuple[float, float]:
+    """The order of classes: by area, then by probability; that is NaN where nothing is mapped."""
+    return -summary.area_ha, -np.nan_to_num(summary.mean_probability)
 
 
 def _model_card(
@@ -130,7 +142,7 @@ def _data(sample: LandCoverMap, cell: int) -> dict[str, Any]:
         "step": side // cell,
         "unit": header.unit.one,
         "exclusive": header.exclusive,
-        "doubt": header.unit.doubt,
+        "doubt": _highest_doubt(header),
         "width": columns * side / extent.width,
         "height": rows * side / extent.height,
         "aspect": extent.width / extent.height,
@@ -154,10 +166,17 @@ def _data(sample: LandCoverMap, cell: int) -> dict[str, Any]:
             )
         ],
         "codes": _base64(ranked.dominant(header)),
-        "entropy": _steps(entropy(shares, exclusive=header.exclusive)),
+        "entropy": _steps(doubt(header, shares)),
         "margin": _steps(ranked.margin),
         "ramp": [to_hex(colormaps["viridis"](i / FULL)) for i in range(FULL + 1)],
     }
+
+
+def _highest_doubt(header: MapHeader) -> str:
+    """The end of the scale of ``doubt``, in words."""
+    if frequency_entropy(header) is None:
+        return header.unit.doubt
+    return "1 or more: no surer than class frequencies"
 
 
 def _steps(shares: NDArray[np.float32]) -> str:

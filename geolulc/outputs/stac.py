@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from geolulc.grid import Extent
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import MapFigures
 from geolulc.nomenclature import LandCoverClass
+from geolulc.outputs.cautions import Caution
 from geolulc.outputs.files import MapKind, outputs_of
 from geolulc.outputs.story import Story
 from geolulc.staging import file_sha256
@@ -53,7 +54,12 @@ _MEDIA_TYPES: Final = {
 
 
 def write_item(
-    files: Mapping[str, Path], header: MapHeader, figures: MapFigures, story: Story, folder: Path
+    files: Mapping[str, Path],
+    header: MapHeader,
+    figures: MapFigures,
+    story: Story,
+    folder: Path,
+    warnings: Sequence[Caution] = (),
 ) -> None:
     """Write the Item of a map, of a scene or a mosaic.
 
@@ -63,6 +69,7 @@ def write_item(
         figures: its figures.
         story: the origin of the map.
         folder: where the files will lie.
+        warnings: the map's cautions, which become the property "geolulc:cautions".
 
     Raises:
         OutputError: the scene has no usable sensing time.
@@ -87,6 +94,7 @@ def write_item(
             "processing:level": "L4",
             "processing:software": {"geolulc": __version__},
             "processing:lineage": facts.lineage,
+            "geolulc:cautions": [caution.text for caution in warnings],
             **facts.properties,
         },
         stac_extensions=[

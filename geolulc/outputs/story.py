@@ -24,6 +24,7 @@ from geolulc import __version__
 from geolulc.errors import OutputError
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import MapFigures
+from geolulc.outputs.cautions import Caution
 
 #: A true-colour image, uint8 (rows, columns, 3), and its pixel → projected transform.
 Backdrop = tuple[NDArray[np.uint8], Affine]
@@ -89,6 +90,11 @@ class Story(ABC):
     def made_with(self) -> Mapping[str, Any]:
         """The inputs and options that shaped the map, for ``run_record``; JSON-able."""
         return {}
+
+    @property
+    def inherited(self) -> Sequence[Caution]:
+        """Cautions of the maps that a mosaic was made of, which hold for the mosaic too."""
+        return ()
 
     @property
     def alone(self) -> bool:
@@ -159,7 +165,8 @@ class SceneStory(Story):
         """The scene's sensing time, and links to the product and to the model's Item."""
         scene, model, cell = header.scene, header.model, header.grid.cell
         name = scene.get("name", "a scene")
-        what = "Class and probabilities" if header.exclusive else "Probabilities and dominant class"
+        many = "Probabilities and most probable class"
+        what = "Class and probabilities" if header.exclusive else many
         product = f"{scene.get('name', 'unknown')}.SAFE"
         origins = [
             Origin(

@@ -13,7 +13,7 @@ import pandas
 
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapBlock, MapHeader
-from geolulc.maps.ranking import Ranked, entropy, present_classes, rank_classes
+from geolulc.maps.ranking import Ranked, doubt, present_classes, rank_classes
 from geolulc.maps.tally import ClassSummary
 from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.polygons import cell_polygons
@@ -75,7 +75,7 @@ def cell_table(header: MapHeader, block: MapBlock) -> Any:
         "name": [names.get(int(c)) for c in codes],
         "probability": ranked.probabilities[0].ravel(),
         "labels": _labels(header, block, ranked),
-        "entropy": entropy(shares, exclusive=header.exclusive).ravel(),
+        "entropy": doubt(header, shares).ravel(),
         "margin": ranked.margin.ravel(),
     }
     if block.valid is not None:
@@ -90,13 +90,14 @@ def cell_table(header: MapHeader, block: MapBlock) -> Any:
 
 
 def summary_table(summaries: Sequence[ClassSummary]) -> Any:
-    """DataFrame with a row for each class; its columns as in ``ClassSummary``."""
+    """DataFrame with a row for each class; its columns as in ``ClassSummary``, as far as known."""
     rows = [
         {"code": c.code, "name": c.name, "color": c.color, **asdict(s)}
         for s in summaries
         for c in [s.land_cover]
     ]
-    return pandas.DataFrame(rows).drop(columns="land_cover")
+    unknown = [name for name in rows[0] if all(row[name] is None for row in rows)]
+    return pandas.DataFrame(rows).drop(columns=["land_cover", *unknown])
 
 
 def _labels(header: MapHeader, block: MapBlock, ranked: Ranked) -> list[str | None]:

@@ -21,6 +21,7 @@ MOSAIC: Final = "MOSAIC_MAPS"
 #: Side of a pixel in metres; only maps of pixels have it.
 PIXEL_SIZE_TAG: Final = "PIXEL_SIZE_M"
 _CELL_SIZE: Final = "STRIDE_M"
+_FREQUENCIES: Final = "CLASS_FREQUENCIES"
 _MOSAIC: Final = "MOSAIC_"
 _SCENE: Final = "SCENE_"
 _MODEL: Final = "MODEL_"
@@ -62,6 +63,8 @@ def _cell_tags(header: MapHeader) -> dict[str, str]:
         "THRESHOLDS": _json([round(float(t), 6) for t in header.presence_thresholds]),
         _CELL_SIZE: str(header.grid.cell),
         "PATCH_SIZE_M": str(header.patch_size or header.grid.cell),
+        **({_FREQUENCIES: _json(list(header.frequencies))} if header.frequencies else {}),
+        **({"MIN_CLEAR": f"{header.min_clear:.6g}"} if header.min_clear else {}),
     }
 
 
@@ -91,6 +94,8 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
         scene=scene_of(tags),
         model=model_of(tags),
         masked_scl=tuple(json.loads(tags["MASKED_SCL"])) if exclusive else (),
+        frequencies=tuple(json.loads(tags.get(_FREQUENCIES, "[]"))),
+        min_clear=float(tags.get("MIN_CLEAR", 0)),
     )
 
 

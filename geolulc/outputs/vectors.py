@@ -39,17 +39,17 @@ _TITLES: Final = {
     "share": "Share of the mapped area",
     "expected_area_ha": "Expected area (ha)",
     "mean_probability": "Mean probability",
-    "dominant_probability": "Mean probability where dominant",
+    "dominant_probability": "Mean probability where most probable",
     "present_cells": "Cells where present",
-    "probability": "Probability of the dominant class",
+    "probability": "Probability of the most probable class",
     "labels": "Classes present",
-    "entropy": "Entropy (0 sure, 1 unknown)",
+    "entropy": "Entropy (0 sure; see MEANING in map_uncertainty.tif)",
     "margin": "Margin to the second class",
     "valid_share": "Valid share",
     "clear_share": "Clear share",
 }
 _DESCRIPTIONS: Final = {
-    "classes": "Regions of one dominant class; areas are hectares on the ground",
+    "classes": "Regions of one most probable class; areas are hectares on the ground",
     "cells": "Every cell with the probabilities of all classes; code 0 = no data",
     "summary": "A row for each class; areas are hectares on the ground",
 }

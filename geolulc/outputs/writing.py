@@ -21,6 +21,7 @@ from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import MapTotals, Tally
+from geolulc.outputs.cautions import TAG, Caution, cautions, cautions_tag
 from geolulc.outputs.files import MapKind
 from geolulc.outputs.layers import (
     DEPTH,
@@ -127,6 +128,7 @@ class _Writing:
         self._kind = MapKind.of(exclusive=header.exclusive, mosaic=story.mosaic)
         rows, columns = header.grid.shape
         self.cells = options.writes_cells(rows * columns, exclusive=header.exclusive)
+        self._cautions: tuple[Caution, ...] = ()
 
     def write_layers(self, blocks: Iterable[MapBlock], targets: Mapping[str, Path]) -> MapTotals:
         """Write rasters, with styles and class table, and vectors; returns the map's figures."""
@@ -142,10 +144,13 @@ class _Writing:
                 tally.add(block, ranked)
                 rasters.write(RankedBlock(header, block, ranked, encoding))
             totals = tally.totals
+            story = self._story
+            self._cautions = cautions(header, totals.figures, story.model, story.inherited)
             tags = {
                 **map_tags(header, totals.figures, totals.summaries),
-                **self._story.tags(totals.figures),
-                **run_tag({**self._story.made_with, **self._options.record(self._kind)}),
+                **story.tags(totals.figures),
+                **run_tag({**story.made_with, **self._options.record(self._kind)}),
+                TAG: cautions_tag(self._cautions),
                 "GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values())),
             }
             # the largest files are finished while polygons are made on one core
@@ -171,14 +176,14 @@ class _Writing:
         """Write picture, report and STAC Items, as far as they are among ``targets``."""
         story = self._story
         if "picture" in targets:
-            write_picture(targets["picture"], totals, story.backdrop)
+            write_picture(targets["picture"], totals, story.backdrop, self._cautions)
         if "report" in targets:
             names = sorted(path.name for part, path in targets.items() if part != "report")
-            write_report(targets["report"], totals, story, names)
+            write_report(targets["report"], totals, story, names, self._cautions)
         if story.model is not None and "stac.model" in targets:
             write_model_item(targets["stac.model"], story.model, folder)
         if "stac" in targets:
-            write_item(targets, self._header, totals.figures, story, folder)
+            write_item(targets, self._header, totals.figures, story, folder, self._cautions)
         story.write_others(targets)
 
 

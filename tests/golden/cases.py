@@ -516,7 +516,9 @@ def _add_predictions() -> None:
         f"predicted-{stride}-{overlap}": ("--stride", stride, "--overlap", overlap, *few)
         for stride, overlap in strides
     }
-    patches |= {f"predicted-located-{r}": ("--resolution", r, *few) for r in (320, 160)}
+    patches |= {
+        f"predicted-located-{r}": ("--resolution", r, "--min-clear", 0, *few) for r in (320, 160)
+    }
     patches["predicted-cells-aoi"] = ("--stride", 600, "--aoi", _aoi(), "--mask-scl", "none", *few)
     patches["predicted-cells-all"] = ("--report",)
     pixels: dict[str, tuple[object, ...]] = {

@@ -18,10 +18,21 @@ _ZONES = "zones of cells have share_… and mean_probability, as those of pixels
 _FILE_TAGS = "the metadata of zones are the tags of the map's file, also of cells"
 _RUN = "a map's tags and info say what made it: GEOLULC_RUN"
 _CHANGE = "change.tif says all tags of both maps, also of cells"
+_CAUTIONS = (
+    "cautions stand in a tag, in info, in --json and in the STAC Item; tags are sorted by name"
+)
+_FOOT = "cautions stand at the foot of the picture"
+_AREAS = (
+    "the sum of presence probability × area is no area, and a cell's class is the most probable"
+)
+_ENTROPY_SCALE = "entropy of 1 bit does not mean that nothing is known"
 
 #: Tags that maps have since → why. They are not compared.
 NEW_TAGS: dict[str, str] = {
     "NOMENCLATURE_TITLE": "a map holds its whole nomenclature",
+    "CAUTIONS": "cautions stand in the tags too",
+    "MIN_CLEAR": "cells that are not clear have no data",
+    "CLASS_FREQUENCIES": "entropy is relative to these",
 }
 
 INTENDED: dict[str, dict[str, str]] = {
@@ -29,6 +40,23 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/file tags/GEOLULC_RUN": _RUN,
         "/info/made_with": _RUN,
         "/info, text:*": _RUN,
+        "*/file tags/*CAUTIONS": _CAUTIONS,
+        "*/cautions": _CAUTIONS,
+        "*/geolulc:cautions": _CAUTIONS,
+        "/map.png/size/*": _FOOT,
+        "/map.html/words:*": _AREAS,
+        "*/expected_area_ha": _AREAS,
+        "*/column expected_area_ha": _AREAS,
+        "/map.gpkg/*/styles/*": _AREAS,
+        "/map_*.qml/text:*": _AREAS,
+        "/map_summary.csv/*": _AREAS,
+        "/map.gpkg/classes/contents/*": _AREAS,
+        "/map_classes.tif/bands/*/description": _AREAS,
+        "*/json/assets/*/title": _AREAS,
+        "*/json/assets/classes/bands/*/name": _AREAS,
+        "*/json/properties/description": _AREAS,
+        "*/tags/MEANING": _ENTROPY_SCALE,
+        "/map.html/data/doubt": _ENTROPY_SCALE,
     },
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
@@ -66,4 +94,5 @@ INTENDED: dict[str, dict[str, str]] = {
     },
     "change-cells": {"/map.tif/tags:*": _CHANGE},
     "change-pixels": {"/map.tif/tags:*": _RUN},
+    "change-*": {"/text:*": _AREAS},
 }

@@ -15,6 +15,8 @@ from made_archives import make_patch, make_store
 from safetensors.torch import load_file
 
 from geolulc.datasets import open_store
+from geolulc.datasets.domain import training_domain
+from geolulc.domain import domain_of
 from geolulc.errors import DatasetError, GeolulcError, OutputError, TrainingError
 from geolulc.learning import TrainConfig, objective, train, training
 from geolulc.learning.config import read_config
@@ -101,6 +103,7 @@ def test_a_run_leaves_a_model_its_config_and_history(whole, made, quick) -> None
     assert model.provenance["validation"]["ap_macro"] == float(best["val_ap_macro"])
     assert model.provenance["config"] == quick.as_mapping()
     assert model.provenance["train_patches"] == len(store.split("train"))
+    assert domain_of(model.provenance) == training_domain(store)
     assert model.net.classes == store.nomenclature.names
     for band, statistics in store.statistics.items():
         assert model.net.normalisation.mean[band] == statistics.mean

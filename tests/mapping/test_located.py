@@ -129,7 +129,8 @@ def test_shares_are_of_the_cell(tmp_path):
     assert made.block.clear[1, 1] == 0
     assert made.block.clear.sum() == made.block.clear.size - 1
     assert np.isnan(made.block.probabilities[:, 0, 0]).all()
-    assert np.isfinite(made.block.probabilities).all(axis=0).sum() == made.block.valid.size - 1
+    assert np.isnan(made.block.probabilities[:, 1, 1]).all()
+    assert np.isfinite(made.block.probabilities).all(axis=0).sum() == made.block.valid.size - 2
 
 
 def test_an_area_changes_nothing_inside(scene):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_map import made_map
@@ -9,7 +11,13 @@ from made_pixel_map import made_header
 
 from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import LandCoverMap, MapHeader
-from geolulc.maps.ranking import entropy, present_classes, rank_classes
+from geolulc.maps.ranking import (
+    doubt,
+    entropy,
+    frequency_entropy,
+    present_classes,
+    rank_classes,
+)
 
 
 def a_map(probabilities: dict[str, float], **changes: object) -> LandCoverMap:
@@ -110,3 +118,25 @@ def test_entropy_of_classes_that_exclude_each_other() -> None:
     assert found[1, 1] == pytest.approx(1, abs=1e-5)
     assert found[2, 2] == pytest.approx(1 / np.log2(19), abs=1e-5)
     assert np.isnan(found[3, 3])
+
+
+def test_doubt_is_relative_to_the_class_frequencies() -> None:
+    """Who knows only how frequent classes are is at 1, however rare these are."""
+    frequencies = (0.3, 0.02, *[0.01] * 17)
+    header = made_map(frequencies=frequencies).header
+    alone = frequency_entropy(header)
+    assert alone == pytest.approx((0.8813 + 0.1414 + 17 * 0.0808) / 19, abs=1e-4)
+    p = np.repeat(np.array(frequencies, np.float32), 30).reshape(19, 5, 6)
+    p[:, 0, 0] = np.nan
+    p[:, 1, 1] = 0
+    p[:, 2, 2] = 0.5
+    found = doubt(header, p)
+    assert np.isnan(found[0, 0])
+    assert found[1, 1] == 0
+    assert found[2, 2] == pytest.approx(1 / alone)
+    assert found[3, 3] == pytest.approx(1)
+    # where they are not known, leave nothing open, or are not of pixels, there is no such scale
+    for unknown in (made_map().header, made_map(frequencies=(0.0,) * 19).header):
+        assert frequency_entropy(unknown) is None
+        np.testing.assert_array_equal(doubt(unknown, p), entropy(p, exclusive=False))
+    assert frequency_entropy(replace(header, exclusive=True)) is None

@@ -379,7 +379,7 @@ def test_a_mosaic_speaks_of_its_own_unit(tmp_path: Path, kind: str) -> None:
     share = {"cells": "Cells where present", "pixels": "several classes can share"}
     assert (share["cells"] in page) == (kind == "cells")
     assert (share["pixels"] in page) == (kind == "cells")
-    assert ("1 bit: nothing is known" in page) == (kind == "cells")
+    assert ("1 bit: each class as likely there as not" in page) == (kind == "cells")
     assert "combined by mean" in page
 
 

@@ -23,7 +23,7 @@ from geolulc.grid import Extent, Grid, TileGrid
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS, FULL, NODATA
 from geolulc.maps.header import LandCoverMap, MapBlock
-from geolulc.maps.ranking import entropy
+from geolulc.maps.ranking import doubt
 from geolulc.nomenclature import BEN19, CLC43
 from geolulc.outputs.files import MapKind, output_names
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter
@@ -239,9 +239,9 @@ def test_presence_and_uncertainty_layers(tmp_path: Path) -> None:
         assert dataset.descriptions == ("Entropy", "Margin", "Valid share", "Clear share")
         layers = dataset.read()
     two = np.sort(p, axis=0)[-2:]
-    doubt = entropy(p, exclusive=False)
+    unsure = doubt(made.header, p)
     for layer, expected in zip(
-        layers, (doubt, two[1] - two[0], block.valid, block.clear), strict=True
+        layers, (unsure, two[1] - two[0], block.valid, block.clear), strict=True
     ):
         np.testing.assert_array_equal(layer, expected)
     save_map(made_map(clear=False), tmp_path / "b.tif", "uncertainty")

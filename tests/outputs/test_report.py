@@ -20,6 +20,7 @@ from made_pixel_map import TILE as PIXEL_TILE
 from made_pixel_map import made_header, made_pixels
 from numpy.typing import NDArray
 
+from geolulc.domain import TrainingDomain
 from geolulc.grid import TileGrid
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import LandCoverMap, MapBlock
@@ -253,29 +254,37 @@ def said_of(made: LandCoverMap, model: dict[str, Any] | None) -> list[str]:
     """The cautions of a map in memory."""
     tally = Tally(made.header)
     tally.add(made.block, rank_classes(made.block.probabilities))
-    return cautions(made.header, tally.figures, model)
+    return [caution.text for caution in cautions(made.header, tally.figures, model)]
 
 
 def test_cautions_are_those_that_apply() -> None:
-    good = {"provenance": {"train_patches": 200_000, "train_positives": {}}}
+    home = TrainingDomain(200_000, {"Austria": 200_000}, {6: 200_000}, ((10, 46, 200_000),))
+    good = {
+        "provenance": {"train_patches": 200_000, "train_positives": {}},
+        "domain": home.as_mapping(),
+    }
     p = made_map(nodata=0).block.probabilities
     p = np.where(p > 0.5, 0.99, 0.01).astype(np.float32)
     assert said_of(made_map(nodata=0, probabilities=p), good)[0].endswith("is guessed.")
     assert said_of(made_map(nodata=0, clear=False, probabilities=p), good) == [
-        "Clouds are not known: the scene classification was not used or is absent."
+        "Clouds are unknown: the scene classification was not used or is absent."
     ]
     fine = made_map(nodata=0, probabilities=p)
     fine = replace(fine, block=replace(fine.block, clear=np.ones((5, 6), np.float32)))
     assert said_of(fine, good) == []
     assert said_of(fine, None) == ["How the model was trained is not known."]
     assert said_of(fine, MODEL) == [
+        "Where and when the model learned is not recorded.",
         "The model was trained on 50 patches only, where BigEarthNet has some 270,000: expect "
         "errors, more so far from where these lie.",
         "The model saw no example of: Coastal wetlands.",
     ]
     assert said_of(made_map(nodata=1.0), good)[0] == "No cell of this map has data."
     unsure = made_map(nodata=0, probabilities=np.full_like(p, 0.5))
-    assert "The model is unsure: the mean entropy is 1.00 of 1 bit." in said_of(unsure, good)
+    assert (
+        "The model is unsure: the mean entropy is 1.00 bit a class, and 1 would be a coin's toss."
+        in said_of(unsure, good)
+    )
 
 
 def pixel_report(folder: Path, pixels: NDArray[np.uint8]) -> Path:

@@ -101,7 +101,7 @@ def test_columns_and_metadata(written: tuple[LandCoverMap, Path]) -> None:
     with closing(sqlite3.connect(path)) as database:
         rows = database.execute("SELECT identifier, description FROM gpkg_contents").fetchall()
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert dict(rows)["classes"].startswith("Regions of one dominant class")
+    assert dict(rows)["classes"].startswith("Regions of one most probable class")
 
 
 @pytest.mark.parametrize("tile", [TILE, SOUTHERN_TILE])

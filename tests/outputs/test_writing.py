@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from made_map import BACKDROP, SOUTHERN_TILE, made_map, save_map
 from made_pixel_map import made_pixel_map
 from PIL import Image
 from pyproj import Transformer
+from written_map import KINDS, write_made
 
 from geolulc.analysis import describe_map
 from geolulc.errors import OutputError, ParameterError
@@ -392,3 +394,19 @@ def test_north_and_scale_bar() -> None:
     assert x < 0 < y
     assert north_direction(SOUTHERN_TILE)[1] > 0.99
     assert [scale_bar_length(w) for w in (109_800, 6_600, 1_200)] == [20_000, 2_000, 200]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_areas_add_up_to_the_map(tmp_path: Path, kind: str) -> None:
+    """No column and no page has areas of classes that count ground twice."""
+    path = tmp_path / "map.tif"
+    write_made(kind, path, outputs=("vectors", "report"))
+    table = pyogrio.read_dataframe(path.with_suffix(".gpkg"), layer="summary")
+    areas = [name for name in table if name.endswith("_ha")]
+    assert areas == ["area_ha", *(["expected_area_ha"] if kind == "pixels" else [])]
+    for name in areas:
+        assert table[name].sum() == pytest.approx(table["area_ha"].sum(), rel=5e-3)
+    page = path.with_suffix(".html").read_text()
+    assert ("xpected area" in page) == (kind == "pixels")
+    assert "ominant" not in re.sub(r"<script>.*</script>", "", page, flags=re.DOTALL)
+    assert "geolulc assess" in page

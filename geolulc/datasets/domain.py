@@ -1,0 +1,61 @@
+"""What a store's patches are like: where, when, and their spectra."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from geolulc.datasets.store import Store
+from geolulc.domain import KEY, Spectra, TrainingDomain, patch_means, read_domain
+from geolulc.grid import PATCH_SIZE
+
+#: Spectra are those of so many patches, evenly spaced in the store's order: 0.5 GB are read.
+_MOST_READ = 2000
+
+
+def training_domain(store: Store, indices: NDArray[np.int64] | None = None) -> TrainingDomain:
+    """The places, months and spectra of patches; of the split "train" the manifest has them.
+
+    Args:
+        store: of the patches.
+        indices: their positions; None for the split "train".
+
+    Raises:
+        DatasetError: a record is damaged.
+    """
+    train = store.split("train")
+    indices = train if indices is None else np.unique(indices)
+    if KEY in store.manifest and np.array_equal(indices, train):
+        return read_domain(store.manifest[KEY])
+    countries = Counter(name for i in indices if (name := store.countries[i]))
+    dates = store.column("date")
+    months = Counter(int(dates[i][5:7]) for i in indices)
+    step = -(-len(indices) // _MOST_READ) or 1
+    means = [
+        patch_means(store.read(int(i)).dn, np.zeros(1, np.int64), PATCH_SIZE)
+        for i in indices[::step]
+    ]
+    return TrainingDomain(
+        len(indices),
+        dict(sorted(countries.items())),
+        dict(sorted(months.items())),
+        _squares(store, indices),
+        Spectra.of(np.concatenate(means)) if means else None,
+    )
+
+
+def _squares(store: Store, indices: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """The squares of one degree in which the patches' centres lie, with their numbers."""
+    crs = np.array(store.column("crs"))[indices]
+    x, y = (np.array(store.column(name), np.float64)[indices] for name in ("left", "top"))
+    counts: Counter[tuple[int, int]] = Counter()
+    for zone in np.unique(crs):
+        own = crs == zone
+        to_degrees = Transformer.from_crs(str(zone), 4326, always_xy=True)
+        places = to_degrees.transform(x[own] + PATCH_SIZE / 2, y[own] - PATCH_SIZE / 2)
+        corners = np.floor(np.stack(places, axis=1)).astype(int)
+        counts.update((int(west), int(south)) for west, south in corners)
+    return tuple((*corner, number) for corner, number in sorted(counts.items()))
