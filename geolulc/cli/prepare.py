@@ -15,7 +15,8 @@ from geolulc.cli.results import print_result, progress_bar, say
 @click.command("prepare")
 @click.argument("archives", metavar="ARCHIVE…", type=PATH, nargs=-1, required=True)
 @click.argument("store", type=OUTPUT)
-@click.option("--splits", type=PATH, metavar="DIR", help="v1: folder of train/val/test.csv.")
+@click.option("--splits", type=PATH, metavar="DIR|blocks",
+              help="v1: folder of train/val/test.csv; or splits by blocks of 24 km.")  # fmt: skip
 @click.option("--snow-list", type=PATH, metavar="FILE", help="v1: patches with seasonal snow.")
 @click.option("--cloud-list", type=PATH, metavar="FILE", help="v1: patches with cloud or shadow.")
 @click.option("--metadata", type=PATH, metavar="PATH", help="v2: metadata.parquet, or its folder.")
@@ -50,7 +51,7 @@ def command(
 
     A run that was killed goes on where it stopped when the same command is given again.
     """
-    from geolulc.datasets import BrokenPatchesError, Lists, Selection, prepare_store
+    from geolulc.datasets import BrokenPatchesError, Lists, Selection, open_store, prepare_store
     from geolulc.process import available_cores
 
     with ExitStack() as bars:
@@ -74,7 +75,25 @@ def command(
                 text = f"{broken.subject}: found {broken.found}; expected {broken.expected}"
                 say(f"broken: {text}", err=True)
             raise
-    print_result(manifest, _summary(store, manifest), as_json=as_json)
+    touching = dict(open_store(store).touching_training)
+    text = "\n".join([_summary(store, manifest), *_leaks(manifest, touching)])
+    print_result({**manifest, "touching_training_ground": touching}, text, as_json=as_json)
+
+
+def _leaks(manifest: dict[str, Any], touching: dict[str, int]) -> list[str]:
+    """How many patches that are not trained on are neighbours of such that are."""
+    counts = manifest["patches"]["by_split"]
+    found = [
+        f"{touching[name]} of {counts[name]} {name} patches ({touching[name] / counts[name]:.1%})"
+        for name in touching
+        if touching[name]
+    ]
+    if not found:
+        return []
+    return [
+        f"  touch the ground of training patches: {', '.join(found)};",
+        "    figures on them say more of the training ground than of others (--splits blocks)",
+    ]
 
 
 def _summary(store: Path, manifest: dict[str, Any]) -> str:

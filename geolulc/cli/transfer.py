@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=whole_numbers, default="0", show_default=True, metavar="0,1,2",
               help="A repetition for each seed.")  # fmt: skip
 @settings_options("Settings of training.")
-@click.option("--fine-tune-epochs", type=int, default=0, help="Epochs [as in training].")
+@click.option("--fine-tune-steps", type=int, default=500, show_default=True,
+              help="Optimiser steps of fine-tuning and from scratch.")  # fmt: skip
 @click.option("--fine-tune-rate", type=float, default=0.0, help="[a tenth of the rate]")
 @click.option("--encoder", type=PATH, metavar="MODEL", help="Compare regions in its features.")
 @click.option("--keep-models", is_flag=True, help="Keep fine-tuned models too.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from geolulc.datasets.entries import (
     describe_v1,
     find_metadata,
 )
+from geolulc.datasets.ground import BLOCK_SIZE, BLOCKS
 from geolulc.datasets.lists import V1_NAME, Lists, find_lists
 from geolulc.datasets.tars import is_tar, list_patches
 from geolulc.errors import DatasetError
@@ -107,6 +108,10 @@ def _describe(
         describe = metadata.describe
     described = [describe(name, place) for name, place in patches]
     entries = tuple(entry for entry in described if entry)
+    if lists.blocks:
+        # known where a patch lies once it is read
+        entries = tuple(replace(entry, split=BLOCKS) for entry in entries)
+        origin["splits"] = f"blocks of {BLOCK_SIZE // 1000} km"
     return Archive(root, dataset, entries, origin, len(described) - len(entries), absent)
 
 

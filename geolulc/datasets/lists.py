@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from geolulc.datasets.ground import BLOCKS
 from geolulc.errors import DatasetError, GeolulcError
 from geolulc.text_files import TextFiles
 
@@ -36,13 +37,19 @@ LISTS: Final = TextFiles(
 class Lists:
     """Where splits (v1), snow and cloud lists (v1) and metadata (v2) are; None: look for them.
 
-    ``splits`` is the folder of ``train.csv``, ``val.csv`` and ``test.csv``.
+    ``splits`` is the folder of ``train.csv``, ``val.csv`` and ``test.csv``, or "blocks": splits
+    of both versions by blocks of the ground (``ground.split_of_block``).
     """
 
     splits: Path | None = None
     snow_list: Path | None = None
     cloud_list: Path | None = None
     metadata: Path | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether splits are made by blocks."""
+        return self.splits == Path(BLOCKS)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,9 @@ def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
     places = _folders_of_lists(archive)
     origin: dict[str, str] = {}
 
-    split_files = _find_splits([given.splits] if given.splits else places)
+    split_files: Mapping[str, Path] | None = {}
+    if not given.blocks:
+        split_files = _find_splits([given.splits] if given.splits else places)
     if split_files is None:
         raise DatasetError(
             given.splits or archive,
@@ -102,7 +111,8 @@ def find_lists(archive: Path, given: Lists = Lists()) -> PatchLists:
                     expected="every patch in one split",
                     remedy="Take the official lists.",
                 )
-    origin["splits"] = _described(split_files["train"].parent, package)
+    if split_files:
+        origin["splits"] = _described(split_files["train"].parent, package)
 
     excluded: dict[str, frozenset[str] | None] = {}
     for kind, listed, name in (

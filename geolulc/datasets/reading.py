@@ -19,6 +19,7 @@ from geolulc.datasets.geotiffs import (
     read_groups,
     read_reference_map,
 )
+from geolulc.datasets.ground import BLOCKS, split_of_block
 from geolulc.datasets.patch import Patch
 from geolulc.datasets.places import find_place
 from geolulc.errors import DatasetError, ParameterError
@@ -61,6 +62,9 @@ def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
     reference = None
     if "reference" in files:
         reference = read_reference_map(f"{entry.name}{_REFERENCE_SUFFIX}", files["reference"])
+    split = entry.split
+    if split == BLOCKS:
+        split = split_of_block(where.crs, where.left, where.top)
     return Patch(
         key=entry.name,
         dataset=entry.dataset,
@@ -68,7 +72,7 @@ def read_patch(entry: Entry, files: Mapping[str, BandFile]) -> Patch:
         crs=where.crs,
         left=where.left,
         top=where.top,
-        split=entry.split,
+        split=split,
         season=entry.season,
         snow=entry.snow,
         cloud=entry.cloud,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geolulc.datasets import layout
+from geolulc.datasets.ground import Ground
 from geolulc.datasets.index import multi_hot, read_batches, read_index, read_numbers
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.patch import SPLITS, Patch
@@ -137,6 +138,25 @@ class Store:
         own = [pc.equal(batch.column(0).cast(pa.string()), name) for batch in batches]
         chosen = pc.fill_null(pa.chunked_array(own, pa.bool_()), False).to_numpy()
         return np.flatnonzero(self._whole(chosen)).astype(np.int64)
+
+    def ground(self, indices: NDArray[np.int64]) -> Ground:
+        """The ground of the patches at ``indices``."""
+        return Ground.of(*self._corners(indices))
+
+    def touching(self, indices: NDArray[np.int64], ground: Ground) -> NDArray[np.bool_]:
+        """Whether each patch at ``indices`` lies on ``ground`` or touches it."""
+        return ground.touched(*self._corners(indices))
+
+    def _corners(self, indices: NDArray[np.int64]) -> tuple[list[str], Any, Any]:
+        crs, left, top = (np.array(self.column(n))[indices] for n in ("crs", "left", "top"))
+        return crs.tolist(), left, top
+
+    @functools.cached_property
+    def touching_training(self) -> Mapping[str, int]:
+        """ "val", "test" → how many of its patches touch the ground of the train split."""
+        ground = self.ground(self.split("train"))
+        held_out = [name for name in SPLITS if name != "train"]
+        return {n: int(self.touching(self.split(n), ground).sum()) for n in held_out}
 
     @functools.cached_property
     def statistics(self) -> Mapping[str, BandStatistics]:

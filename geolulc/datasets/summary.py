@@ -35,6 +35,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
         "path": str(path),
         **{key: manifest[key] for key in _AS_IN_MANIFEST},
         "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
+        "touching_training_ground": dict(store.touching_training),
         "train_statistics": manifest["train_statistics"],
         **({KEY: manifest[KEY]} if KEY in manifest else {}),
         "shards": len(manifest["shards"]),

@@ -44,9 +44,12 @@ class TrainConfig(NetConfig):
     Optimisation:
         epochs: passes over the train split.
         batch_size: patches an optimiser step, over all processes and accumulated parts.
-        accumulate: parts a batch is computed in, where it does not fit the memory at once.
+        accumulate: parts a batch is computed in, where it does not fit the memory at once; batch
+            statistics are then those of the parts.
         optimizer: "adamw", or "sgd" (Nesterov momentum 0.9).
         learning_rate: the highest one; it warms up linearly and falls to 0 along a cosine.
+        trunk_rate: learning rate of the encoders as a share of that of what is fresh, for
+            ``pretrained`` ones: a high rate would undo them before the head knows anything.
         weight_decay: on weights of convolutions and linear layers only.
         warmup_epochs: length of the warm-up, in epochs; parts of one are fine.
         clip_norm: the gradient is shortened to this length.
@@ -94,6 +97,7 @@ class TrainConfig(NetConfig):
     accumulate: Annotated[int, Field(ge=1, le=10_000)] = 1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(ge=1e-12, le=1e3)] = 1e-3
+    trunk_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05
     warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] = 1.0
     clip_norm: Annotated[float, Field(ge=0, le=1e9)] = 1.0

@@ -15,9 +15,22 @@ from geolulc.datasets import Store
 from geolulc.datasets.statistics import without_nan
 from geolulc.errors import CheckpointError, DatasetError
 from geolulc.learning import metrics
+from geolulc.learning.intervals import (
+    Difference,
+    Interval,
+    PatchFigures,
+    differences,
+    intervals,
+)
+from geolulc.learning.leaks import leak_of, touching
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
-from geolulc.learning.task_figures import TASK_FIGURES, TaskFigures
+from geolulc.learning.task_figures import (
+    FEW_MEANS,
+    FEWEST_PATCHES,
+    TASK_FIGURES,
+    TaskFigures,
+)
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.progress import Progress
@@ -40,14 +53,24 @@ class Predictions:
     logits: NDArray[np.float32]
 
     @cached_property
+    def calibrated(self) -> NDArray[np.float64]:
+        """Calibrated logits, float64 (n, classes)."""
+        return np.asarray(self.model.calibration.logits(self.logits.astype(np.float64)))
+
+    @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """Calibrated probabilities, float64 (n, classes)."""
-        return np.asarray(expit(self.logits.astype(np.float64) / self.model.temperature))
+        return np.asarray(expit(self.calibrated))
 
     @cached_property
     def decisions(self) -> NDArray[np.bool_]:
         """Whether each class is present: its probability reaches its threshold, bool (n, C)."""
         return np.asarray(self.probabilities >= np.asarray(self.model.thresholds))
+
+    @cached_property
+    def resampled(self) -> PatchFigures:
+        """The figures of resampled tiles."""
+        return PatchFigures(self.targets, self.probabilities, self.decisions, self.patches.clusters)
 
     @property
     def errors(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -68,6 +91,10 @@ class SplitFigures:
         figures: name → value over all patches.
         classes: one mapping a class: name, support and its figures.
         countries, seasons: name → patches and the main figures; empty where not known.
+        touching: patches that touch the ground that the model was trained on; None where the
+            checkpoint does not say which that is.
+        clusters: tiles (acquisitions, where tiles are not known) that the patches are of.
+        intervals: figure → (low, high) of 95 %, by resampling clusters; {} for too few.
     """
 
     task: ClassVar[str]
@@ -79,6 +106,9 @@ class SplitFigures:
     classes: Sequence[Mapping[str, Any]]
     countries: Mapping[str, Mapping[str, float]]
     seasons: Mapping[str, Mapping[str, float]]
+    touching: int | None
+    clusters: int
+    intervals: Mapping[str, Interval]
 
     @property
     def names(self) -> TaskFigures:
@@ -93,7 +123,13 @@ class SplitFigures:
     @property
     def remarks(self) -> Sequence[str]:
         """What a reader of the figures should know."""
-        return ()
+        spread = f"Intervals are of 95 %, by resampling the {self.clusters} tiles."
+        if not self.intervals:
+            spread = f"No intervals: {self.clusters} tiles are too few to resample."
+        leak = leak_of(self.touching, self.patches)
+        few = [row for groups in (self.countries, self.seasons) for row in groups.values()]
+        marked = any(row["patches"] < FEWEST_PATCHES for row in few)
+        return (*leak, spread, FEW_MEANS) if marked else (*leak, spread)
 
     @property
     def missing(self) -> list[str]:
@@ -111,7 +147,8 @@ class Evaluation(SplitFigures):
     """Figures of a model of patches.
 
     Attributes:
-        classes: name, support, predicted, threshold, ap, precision, recall, f1, f2 of each class.
+        classes: name, support, predicted, threshold, ap, precision, recall, f1, f2, ece and
+            expected_observed (Σp/Σy) of each class.
         without_positive: names of the classes that no patch has; they are in no macro mean.
     """
 
@@ -120,8 +157,9 @@ class Evaluation(SplitFigures):
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Which figures depend on the thresholds."""
+        """Which figures depend on the thresholds, and how far they may be off."""
         return (
+            *super().remarks,
             "Ranking figures, average precision and calibration are computed on scores; F, "
             "precision, recall, Hamming loss and exact match on the decisions of the model's "
             "thresholds.",
@@ -168,8 +206,8 @@ def predict(
 
 def patch_losses(predictions: Predictions) -> NDArray[np.float64]:
     """Mean binary cross-entropy of each patch with calibrated probabilities, float64 (n,)."""
-    logits = predictions.logits.astype(np.float64) / predictions.model.temperature
-    return np.asarray(metrics.log_losses(predictions.targets, logits).mean(axis=1))
+    losses = metrics.log_losses(predictions.targets, predictions.calibrated)
+    return np.asarray(losses.mean(axis=1))
 
 
 def evaluate(
@@ -196,6 +234,7 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
     model, patches = predictions.model, predictions.patches
     targets, scores = predictions.targets, predictions.probabilities
     by_class = metrics.class_figures(targets, scores, predictions.decisions)
+    by_class |= metrics.calibration_by_class(targets, scores)
     figures = _figures(targets, scores, predictions.decisions)
     figures["ece_uncalibrated"] = metrics.calibration_error(targets, expit(predictions.logits))
     if seed_compat:
@@ -208,7 +247,20 @@ def evaluate_predictions(predictions: Predictions, *, seed_compat: bool = False)
         without_positive=[row["name"] for row in rows if not row["support"]],
         countries=_by_group(predictions, patches.groups["country"]),
         seasons=_by_group(predictions, patches.groups["season"]),
+        clusters=predictions.resampled.clusters,
+        intervals=intervals(predictions.resampled, predictions.resampled.clusters),
     )
+
+
+def compare_predictions(first: Predictions, second: Predictions) -> dict[str, Difference]:
+    """Figures of two models on the same patches, and their differences, by paired resampling.
+
+    Raises:
+        ValueError: they are of other patches.
+    """
+    if first.patches.identity() != second.patches.identity():
+        raise ValueError("predictions of different patches")
+    return differences([(first.resampled, second.resampled)], first.resampled.clusters)
 
 
 def _figures(
@@ -220,6 +272,8 @@ def _figures(
         **metrics.decision_figures(targets, decisions),
         **metrics.ranking_figures(targets, scores),
         "ece": metrics.calibration_error(targets, scores),
+        "ece_classes": metrics.macro(metrics.calibration_by_class(targets, scores)["ece"]),
+        "expected_observed": metrics.expected_observed(scores.sum(), targets.sum()),
     }
 
 
@@ -256,12 +310,13 @@ def subject_of(model: Model, patches: SplitPatches) -> dict[str, Any]:
         "model": {
             "name": model.name,
             "sha256": model.sha256,
-            "temperature": model.temperature,
+            "temperature": model.calibration.temperature,
             "config": model.net.config.as_mapping(),
         },
         "store": patches.store.path.name,
         "split": patches.split,
         "patches": len(patches),
+        "touching": touching(model, patches),
     }
 
 

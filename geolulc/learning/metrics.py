@@ -151,6 +151,33 @@ def calibration_error(targets: Array, scores: Array) -> float:
     return error_of_bins(bin_sums(targets, scores))
 
 
+def calibration_by_class(targets: Array, scores: Array) -> dict[str, NDArray[np.float64]]:
+    """Calibration error, and probabilities over labels, by class, (C,); NaN without a positive.
+
+    One error of all classes together hides those that are too sure behind others that are not sure
+    enough (Kull et al. 2019, classwise-ECE).
+    """
+    sums = np.stack([bin_sums(*pair) for pair in zip(targets.T, scores.T, strict=True)], axis=2)
+    return calibration_of_bins(sums)
+
+
+def calibration_of_bins(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """``calibration_by_class`` of the ``bin_sums`` of each class, (3, bins, C)."""
+    _, probabilities, positives = sums.sum(axis=1)
+    errors = [error_of_bins(of_class) for of_class in np.moveaxis(sums, 2, 0)]
+    return {
+        "ece": np.where(positives > 0, errors, math.nan),
+        "expected_observed": np.array(
+            [expected_observed(*pair) for pair in zip(probabilities, positives, strict=True)]
+        ),
+    }
+
+
+def expected_observed(probabilities: float, positives: float) -> float:
+    """Σp/Σy, calibration in the large: 1 where as much is said as there is; NaN without a label."""
+    return float(probabilities / positives) if positives else math.nan
+
+
 def error_of_bins(sums: NDArray[np.float64]) -> float:
     """Expected calibration error from ``bin_sums``; NaN without a pair."""
     counts, probabilities, positives = sums

@@ -15,24 +15,25 @@ from scipy.special import expit
 from torch import Tensor
 
 from geolulc import __version__
+from geolulc.datasets.ground import Ground
 from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.learning import metrics
 from geolulc.learning.calibration import (
     choose_thresholds,
-    fit_softmax_temperature,
-    fit_temperature,
+    fit_calibration,
+    fit_softmax_calibration,
 )
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.losses import make_loss
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.pixel_losses import make_pixel_loss
+from geolulc.learning.pixel_losses import make_pixel_loss, weight_shifts
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import score, score_pixels
-from geolulc.nets import LandCoverNet, Model
+from geolulc.nets import Calibration, LandCoverNet, Model
 
-#: (temperature, thresholds) that were fitted on validation; no thresholds for pixels.
-Calibration = tuple[float, tuple[float, ...]]
+#: Calibration and thresholds that were fitted on validation; no thresholds for pixels.
+Fitted = tuple[Calibration, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class Validation:
     Attributes:
         figures: columns of the history.
         by_class: class name → figure, None for a class that does not occur.
-        calibrate: fits temperature and thresholds, which takes time: only for an epoch to keep.
+        calibrate: fits calibration and thresholds, which takes time: only for an epoch to keep.
     """
 
     figures: Mapping[str, float]
     by_class: Mapping[str, float | None]
-    calibrate: Callable[[], Calibration]
+    calibrate: Callable[[], Fitted]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ def make_objective(
     """
     if config.task == "pixel":
         shares = torch.from_numpy(patches.pixel_shares).to(device)
-        return Objective(make_pixel_loss(config, shares), partial(_validate_pixels, held_out))
+        shifts = weight_shifts(config, patches.pixel_shares)
+        return Objective(
+            make_pixel_loss(config, shares), partial(_validate_pixels, held_out, shifts)
+        )
     frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)
     counted = None if classes is None else torch.from_numpy(classes).to(device)
     return Objective(
@@ -94,9 +98,9 @@ def _validate_patches(
     scores, some = expit(logits), len(truth) > 0
     by_class = metrics.average_precision(truth, scores)
 
-    def calibrate() -> Calibration:
-        temperature = fit_temperature(logits, truth)
-        return temperature, choose_thresholds(truth, expit(logits / temperature), beta)
+    def calibrate() -> Fitted:
+        fitted = fit_calibration(logits, truth)
+        return fitted, choose_thresholds(truth, expit(fitted.logits(logits)), beta)
 
     figures = {
         "val_loss": float(metrics.log_losses(truth, logits).mean()) if some else math.nan,
@@ -107,14 +111,19 @@ def _validate_patches(
     return Validation(figures, _named(net, by_class), calibrate)
 
 
-def _validate_pixels(held_out: SplitPatches, net: LandCoverNet, **scoring: Any) -> Validation:
-    """Loss, mean IoU, F1 and agreement of all labelled pixels, borders among them."""
-    scores = score_pixels(net, held_out, **scoring)
+def _validate_pixels(
+    held_out: SplitPatches, shifts: NDArray[np.float32], net: LandCoverNet, **scoring: Any
+) -> Validation:
+    """Loss, mean IoU, F1 and agreement of all labelled pixels, borders among them.
+
+    ``shifts`` float32 (C,) take the weights of the classes out of the logits first.
+    """
+    scores = score_pixels(net, held_out, shifts, **scoring)
     figures = overall_figures(scores.confusion)
     return Validation(
         {"val_loss": scores.loss, **{f"val_{k}": v for k, v in figures.items()}},
         _named(net, class_figures(scores.confusion)["iou"]),
-        lambda: (fit_softmax_temperature(scores.logits, scores.truth), ()),
+        lambda: (fit_softmax_calibration(scores.logits, scores.truth, shifts), ()),
     )
 
 
@@ -137,20 +146,26 @@ def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
 
 def kept_model(
     net: LandCoverNet,
-    calibration: Calibration,
+    fitted: Fitted,
     patches: SplitPatches,
     held_out: SplitPatches,
+    ground: Ground,
     config: TrainConfig,
     figures: Mapping[str, float],
+    environment: Mapping[str, Any],
     name: str,
 ) -> Model:
-    """``net`` with temperature and thresholds (``calibration``), and its provenance."""
-    temperature, thresholds = calibration
+    """``net`` with calibration and thresholds (``fitted``), its provenance and training ground."""
+    calibration, thresholds = fitted
     provenance = {
         "made_by": f"geolulc {__version__}",
+        "environment": dict(environment),
         "data": {
             "store": patches.store.path.name,
             "archives": [a["dataset"] for a in patches.store.manifest["archives"]],
+            # of pixels and labels
+            "train": patches.identity(),
+            "val": held_out.identity(),
         },
         "train_patches": len(patches),
         "val_patches": len(held_out),
@@ -167,5 +182,10 @@ def kept_model(
         },
     }
     return Model(
-        net, thresholds=thresholds, temperature=temperature, provenance=provenance, name=name
+        net,
+        thresholds=thresholds,
+        calibration=calibration,
+        provenance=provenance,
+        name=name,
+        ground=ground,
     )

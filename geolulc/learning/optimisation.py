@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.networks import output_layer
+from geolulc.nets import LandCoverNet
 
 _MOMENTUM = 0.9
 
 
-def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
-    """AdamW or SGD over the weights of ``net`` that learn; norms and biases do not decay."""
+def make_optimizer(net: LandCoverNet, config: TrainConfig) -> Optimizer:
+    """AdamW or SGD over the weights of ``net`` that learn; norms and biases do not decay.
+
+    "share" of a group is what its rate is of ``learning_rate``.
+    """
     learning = [p for p in net.parameters() if p.requires_grad]
+    trunk = _trunk(net) if config.trunk_rate != 1 else set()
     groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in learning if (p.ndim > 1) == wide and (p in trunk) == slow],
+            "weight_decay": config.weight_decay if wide else 0.0,
+            "share": config.trunk_rate if slow else 1.0,
+        }
+        for slow in (False, True)
+        for wide in (True, False)
     ]
     groups = [g for g in groups if g["params"]]
     if config.optimizer == "sgd":
@@ -26,6 +38,14 @@ def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
     # fused kernels on the GPU only: on the CPU the plain loop is as fast for small networks
     fused = any(p.is_cuda for p in learning)
     return AdamW(groups, lr=config.learning_rate, fused=fused)
+
+
+def _trunk(net: LandCoverNet) -> set[nn.Parameter]:
+    """The weights of the encoders, without the layer that gives the logits."""
+    fusion: Any = net.fusion
+    found = {p for encoder in fusion.encoders() for p in encoder.backbone.parameters()}
+    last = output_layer(net, nn.Linear if net.task == "patch" else nn.Conv2d)
+    return found - set(last.parameters() if last is not None else ())
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

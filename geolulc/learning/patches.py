@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store
 from geolulc.datasets.domain import training_domain
+from geolulc.datasets.ground import Ground
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
 from geolulc.domain import TrainingDomain
 from geolulc.errors import DatasetError
+from geolulc.learning.intervals import clusters_of
 from geolulc.learning.processes import ALONE, Processes
 from geolulc.nets import Normalisation
 
@@ -101,6 +103,18 @@ class SplitPatches:
             kind: np.array([column[i] or "" for i in self.indices], np.str_)
             for kind, column in columns.items()
         }
+
+    @property
+    def clusters(self) -> NDArray[np.str_]:
+        """The tile, or acquisition, of each patch, (n,): what is resampled whole."""
+        tiles = self.store.column("tile")
+        rows = self.indices.tolist()
+        return clusters_of([tiles[i] for i in rows], [self.store.keys[i] for i in rows])
+
+    @property
+    def ground(self) -> Ground:
+        """The ground of the patches."""
+        return self.store.ground(self.indices)
 
     def places(self, batch: Batch) -> NDArray[np.int64]:
         """The places of a batch's patches, int64 (N,)."""

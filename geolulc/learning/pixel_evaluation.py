@@ -28,7 +28,14 @@ from geolulc.learning.evaluation import (
     rows_by_class,
     subject_of,
 )
-from geolulc.learning.metrics import CALIBRATION_BINS, bin_sums, error_of_bins
+from geolulc.learning.intervals import intervals
+from geolulc.learning.metrics import (
+    CALIBRATION_BINS,
+    bin_sums,
+    calibration_of_bins,
+    error_of_bins,
+    macro,
+)
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import near_borders
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
@@ -55,7 +62,8 @@ class PixelEvaluation(SplitFigures):
         ignored: share of the pixels whose code has none.
         caution: what the figures do not say.
         figures: see ``pixel_metrics`` and ``BORDERS``.
-        classes: name, support and mapped (pixels), iou, f1, precision and recall of each class.
+        classes: name, support and mapped (pixels), iou, f1, precision, recall,
+            ece and expected_observed (Σp/Σy) of each class.
         absent: names of the classes that the reference does not have; they are in no mean.
         confusion: pixels by class of the reference (rows) and of the map, in the order of classes.
         agreement: patch name → share of its pixels with the class of the reference.
@@ -79,6 +87,7 @@ class PixelEvaluation(SplitFigures):
         """The limits of the figures, and the pixels that they leave out."""
         return (
             self.caution,
+            *super().remarks,
             f"{100 * self.ignored:.1f} % of the pixels have a code without a class and are not "
             "counted. A border is where the class of the reference changes; distances are from "
             "pixel centre to pixel centre.",
@@ -120,12 +129,14 @@ class MappedPatches:
         truth: int64 (N, 120, 120), positions in the model's classes; 255 where there is none.
         mapped: int64 (N, 120, 120), the most probable class.
         confidence: float32 (N, 120, 120), its calibrated probability.
+        probabilities: float32 (N, C, 120, 120), those of all classes.
     """
 
     places: NDArray[np.int64]
     truth: Tensor
     mapped: Tensor
     confidence: Tensor
+    probabilities: Tensor
 
 
 def map_patches(
@@ -149,8 +160,9 @@ def map_patches(
         batch_size=batch_size,
         workers=workers,
     ):
-        confidence, mapped = model.probabilities(logits).max(dim=1)
-        yield MappedPatches(places, order[truth.long()], mapped, confidence)
+        probabilities = model.probabilities(logits)
+        confidence, mapped = probabilities.max(dim=1)
+        yield MappedPatches(places, order[truth.long()], mapped, confidence, probabilities)
 
 
 class _Tally:
@@ -163,8 +175,9 @@ class _Tally:
         self._matrices: defaultdict[tuple[str, str], NDArray[np.int64]] = defaultdict(
             lambda: np.zeros((self._classes, self._classes), np.int64)
         )
-        self._groups = patches.groups
+        self._groups = patches.groups | {"cluster": patches.clusters}
         self._bins = np.zeros((3, CALIBRATION_BINS))
+        self._bins_by_class = np.zeros((3, CALIBRATION_BINS, self._classes))
         self._agreement = np.full(len(patches), np.nan)
 
     def add(self, found: MappedPatches) -> None:
@@ -185,6 +198,10 @@ class _Tally:
         share = hits.sum(dim=(1, 2)).double() / counts  # NaN for a patch without a class
         self._agreement[found.places] = share.cpu().numpy()
         self._bins += bin_sums(*(x[known].cpu().numpy() for x in (hits, found.confidence)))
+        of_known = found.probabilities.movedim(1, 0)[:, known].cpu().numpy()
+        labels = truth[known].cpu().numpy()
+        for c, p in enumerate(of_known):
+            self._bins_by_class[:, :, c] += bin_sums(labels == c, p)
         self.done += len(found.places)
 
     def _count(self, key: tuple[str, str], mapped: Tensor, truth: Tensor) -> None:
@@ -194,8 +211,15 @@ class _Tally:
         """The evaluation of all patches that were counted."""
         model, patches = self._model, self._patches
         confusion = self._matrices["all", ""]
-        rows = rows_by_class(model, class_figures(confusion))
+        calibration = calibration_of_bins(self._bins_by_class)
+        rows = rows_by_class(model, class_figures(confusion) | calibration)
         pixels = int(confusion.sum())
+        clusters = [self._matrices[key] for key in sorted(self._matrices) if key[0] == "cluster"]
+
+        def resampled(weights: NDArray[np.float64]) -> dict[str, float]:
+            # whole times whole numbers
+            return overall_figures(np.tensordot(weights.astype(np.int64), np.array(clusters), 1))
+
         return PixelEvaluation(
             **subject_of(model, patches),
             pixels=pixels,
@@ -205,12 +229,15 @@ class _Tally:
                 **overall_figures(confusion),
                 **self._border_figures(confusion),
                 "ece": error_of_bins(self._bins),
+                "ece_classes": macro(calibration["ece"]),
             },
             classes=rows,
             absent=[row["name"] for row in rows if not row["support"]],
             confusion=confusion.tolist(),
             countries=self._by_group("country"),
             seasons=self._by_group("season"),
+            clusters=len(clusters),
+            intervals=intervals(resampled, len(clusters)),
             agreement={patches.key(p): float(v) for p, v in enumerate(self._agreement)},
         )
 

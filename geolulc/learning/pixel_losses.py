@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geolulc.learning.config import TrainConfig
@@ -73,6 +75,16 @@ def pixel_weights(shares: Tensor) -> Tensor:
     weights = torch.where(shares > 0, weights, torch.ones_like(weights))
     weights = weights / (shares * weights).sum().clamp(min=1e-12)
     return weights.clamp(max=_LARGEST_WEIGHT)
+
+
+def weight_shifts(config: TrainConfig, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What takes class weights out of logits, float32 (C,): ``-log(weight)``; 0 without weights.
+
+    Cross-entropy weighted by w is lowest where the softmax is proportional to ``w · p``.
+    """
+    if config.class_weights == "none":
+        return np.zeros_like(shares)
+    return np.asarray(-np.log(pixel_weights(torch.from_numpy(shares)).numpy()), np.float32)
 
 
 def dice_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:

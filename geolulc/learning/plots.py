@@ -120,7 +120,7 @@ def plot_precision_recall(
 
 
 def plot_reliability(targets: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) -> Figure:
-    """Frequency over probability, before and after temperature scaling."""
+    """Frequency over probability, before and after calibration."""
     figure = new_figure(8, 4)
     width = 1 / metrics.CALIBRATION_BINS
     middles = (np.arange(metrics.CALIBRATION_BINS) + 0.5) * width
@@ -132,7 +132,7 @@ def plot_reliability(targets: NDArray[Any], before: NDArray[Any], after: NDArray
         axes.bar(middles[filled], bins["frequency"][filled], width, edgecolor="white")
         axes.plot(bins["confidence"][filled], bins["frequency"][filled], "k.", markersize=4)
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-        title = f"{title} temperature scaling: ECE {metrics.calibration_error(targets, scores):.3f}"
+        title = f"{title} calibration: ECE {metrics.calibration_error(targets, scores):.3f}"
         axes.set(title=title, xlabel="Probability", ylabel="Frequency")
     return figure
 

@@ -85,7 +85,7 @@ def find_rate(
         torch.manual_seed(config.seed)
         for step, batch in enumerate(itertools.islice(_endless(loader), steps)):
             for group in optimizer.param_groups:
-                group["lr"] = float(rates[step])
+                group["lr"] = float(rates[step]) * group["share"]
             b10, b20, b60, truth, _ = (t.to(place, non_blocking=True) for t in batch)
             inputs, truth = augment(
                 net.preprocess(b10, b20, b60), truth, draws.of(patches.places(batch))

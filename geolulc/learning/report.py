@@ -23,6 +23,7 @@ from geolulc.learning.evaluation import (
     names_where,
     patch_losses,
 )
+from geolulc.learning.intervals import Interval
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import (
     new_figure,
@@ -31,7 +32,7 @@ from geolulc.learning.plots import (
     plot_precision_recall,
     plot_reliability,
 )
-from geolulc.learning.task_figures import COUNTS
+from geolulc.learning.task_figures import COUNTS, FEW, FEWEST_PATCHES
 from geolulc.safe_texts import code, for_markdown
 from geolulc.staging import staged
 
@@ -86,7 +87,7 @@ def write_report(
         Section(
             "Calibration",
             "reliability.png",
-            "Reliability before and after temperature scaling",
+            "Reliability before and after calibration",
             plot_reliability(targets, expit(predictions.logits), scores),
         ),
         Section(
@@ -144,8 +145,11 @@ def write_folder(
         "",
         *(line for remark in evaluation.remarks for line in (remark, "")),
         *markdown_table(
-            ["figure", "value"],
-            [[task.titles.get(k, k), v] for k, v in evaluation.figures.items()],
+            ["figure", "value", "95 % interval"],
+            [
+                [task.titles.get(k, k), v, spread(evaluation.intervals.get(k))]
+                for k, v in evaluation.figures.items()
+            ],
         ),
     ]
     if evaluation.missing:
@@ -173,10 +177,19 @@ def write_folder(
         (partial / "report.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def spread(interval: Interval | None) -> str:
+    """An interval in a table."""
+    if interval is None or not math.isfinite(interval[0]):
+        return "–"
+    return f"{interval[0]:.3f} … {interval[1]:.3f}"
+
+
 def _counted(name: str, value: float, absent: str = "–") -> float | str:
-    """A figure in a table: numbers of patches and pixels are whole."""
+    """A figure in a table: numbers of patches and pixels are whole, few patches are marked."""
     if math.isnan(value):
         return absent
+    if name == "patches" and value < FEWEST_PATCHES:
+        return f"{value:.0f} {FEW}"
     return int(value) if name in COUNTS else value
 
 

@@ -91,7 +91,7 @@ class PixelScores:
     Attributes:
         confusion: int64 (C, C), see ``pixel_metrics``.
         loss: mean cross-entropy of the labelled pixels; NaN without one.
-        logits: float32 (n, C), of a sample of labelled pixels.
+        logits: float32 (n, C), of a sample of labelled pixels, as the network gives them.
         truth: int64 (n,), their classes.
     """
 
@@ -105,6 +105,7 @@ class PixelScores:
 def score_pixels(
     net: LandCoverNet,
     patches: SplitPatches,
+    shifts: NDArray[np.float32],
     *,
     device: torch.device,
     processes: Processes = ALONE,
@@ -112,6 +113,7 @@ def score_pixels(
 ) -> PixelScores:
     """Scores of all labelled pixels of ``patches`` (with masks), each exactly once; no map is kept.
 
+    ``shifts``, float32 (C,), are added to the logits before confusion and loss are counted.
     Several processes share the work, and each has the whole result. ``loading`` is as for
     ``classify_patches``.
     """
@@ -124,12 +126,14 @@ def score_pixels(
     truths = torch.zeros(len(patches), count, dtype=torch.int64, device=device)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
+    added = torch.from_numpy(shifts).to(device)[:, None, None]
     for at, truth, found in classify_patches(
         net, patches, device=device, processes=processes, **loading
     ):
-        confusion += confusion_of(found.argmax(dim=1), truth, classes)
+        shifted = found + added
+        confusion += confusion_of(shifted.argmax(dim=1), truth, classes)
         loss += torch.nn.functional.cross_entropy(
-            found, truth.long(), ignore_index=IGNORED, reduction="sum"
+            shifted, truth.long(), ignore_index=IGNORED, reduction="sum"
         )
         places = torch.from_numpy(at).to(device)
         logits[places] = found.flatten(2)[:, :, chosen].transpose(1, 2)

@@ -14,6 +14,8 @@ from geolulc import __version__
 from geolulc.datasets import open_store
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.evaluation import Evaluation, evaluate
+from geolulc.learning.intervals import Interval
+from geolulc.learning.leaks import leak_of
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
@@ -73,7 +75,7 @@ class SeedTable:
             {
                 "backbone": key[0],
                 "fusion": key[1],
-                "figures": evaluation.as_json()["figures"],
+                **{name: evaluation.as_json()[name] for name in ("figures", "intervals")},
                 "published": {c[0]: v for c, v in zip(COLUMNS, PUBLISHED[key], strict=True)},
             }
             for key, evaluation in self.rows.items()
@@ -83,7 +85,10 @@ class SeedTable:
         """The table: our figure, and the seed's in brackets."""
         rows = []
         for key, evaluation in self.rows.items():
-            ours = [_value(evaluation.figures[n], percent) for _, n, percent in COLUMNS + HONEST]
+            ours = [
+                _value(evaluation.figures[n], percent, evaluation.intervals.get(n))
+                for _, n, percent in COLUMNS + HONEST
+            ]
             theirs = [f" ({seed:g})" for seed in PUBLISHED[key]] + [""] * len(HONEST)
             rows.append([" ".join(key), *map(operator.add, ours, theirs)])
         lines = markdown_table(["model", *(c[0] for c in COLUMNS + HONEST)], rows)
@@ -92,8 +97,10 @@ class SeedTable:
             f"the {self.patches} of {self.split}. In brackets: the seed's README.",
             "Columns with * are computed on predictions cut at 0.5, as the seed did; the last four "
             "on scores. F2 and Hamming use thresholds chosen on validation for F2; the seed cut at "
-            "0.5.",
+            "0.5. In square brackets: 95 % intervals, by resampling whole tiles (five at least).",
         ]
+        leaks = {text for e in self.rows.values() for text in leak_of(e.touching, e.patches)}
+        lines += sorted(leaks)
         if self.train_patches < SMOKE_TEST:
             lines.append(
                 "**A smoke test**: so few patches show that the six models train and are scored, "
@@ -150,7 +157,12 @@ def make_seed_table(
     return table
 
 
-def _value(value: float, percent: bool) -> str:
+def _value(value: float, percent: bool, interval: Interval | None) -> str:
     if not math.isfinite(value):
         return "–"
-    return f"{100 * value:.1f}" if percent else f"{value:.3f}"
+    if not percent:
+        return f"{value:.3f}"
+    if interval is None:
+        return f"{100 * value:.1f}"
+    low, high = interval
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from geolulc.datasets import Store
+from geolulc.datasets.ground import Ground
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.networks import make_net, memory_format, net_config, output_layer
@@ -85,6 +86,11 @@ class Task:
             )
         net.train().requires_grad_(True)
         return net.to(device).to(memory_format=memory_format(device))
+
+    def ground(self, patches: SplitPatches) -> Ground:
+        """The ground of ``patches`` and of what the weights at the start were trained on."""
+        learned = patches.ground
+        return learned if self.start is None else load_checkpoint(self.start).ground | learned
 
     def identity(self) -> dict[str, str]:
         """The parts of a task that a resumed run must share, besides patches; {} by default."""

@@ -9,6 +9,11 @@ from typing import Final
 
 #: Distances in metres from a border of the reference map at which agreement is given apart.
 BORDERS: Final = (20, 50)
+#: Figures over fewer patches are marked: they are chance more than anything else.
+FEWEST_PATCHES: Final = 100
+#: The mark, and what it means.
+FEW: Final = "*"
+FEW_MEANS: Final = f"{FEW} over fewer than {FEWEST_PATCHES} patches: chance."
 #: Figures that are whole numbers.
 COUNTS: Final = ("support", "mapped", "patches")
 
@@ -46,6 +51,11 @@ _RANKING: Final = {
     "ranking_loss": "Ranking loss",
     "lrap": "LRAP",
 }
+_CALIBRATION: Final = {
+    "ece_classes": "Expected calibration error by class, mean over classes (best: 0)",
+    "expected_observed": "Sum of probabilities over number of labels, Σp/Σy (best: 1)",
+}
+_OF_CLASS: Final = {"ece": "ECE", "expected_observed": "Σp/Σy"}
 _SCORES: Final = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 #: Task → its names.
@@ -70,7 +80,8 @@ TASK_FIGURES: Final[Mapping[str, TaskFigures]] = MappingProxyType(
                 "hamming_loss": "Hamming loss (best: 0)",
                 "exact_match": "Exact match",
                 "ece": "Expected calibration error (best: 0)",
-                "ece_uncalibrated": "Expected calibration error before temperature scaling",
+                **_CALIBRATION,
+                "ece_uncalibrated": "Expected calibration error before calibration",
             }
             | {
                 f"{name}_seed": f"{title} as the seed computed it (of 0/1 predictions)"
@@ -82,6 +93,7 @@ TASK_FIGURES: Final[Mapping[str, TaskFigures]] = MappingProxyType(
                 **_SCORES,
                 "f2": "F2",
                 "threshold": "threshold",
+                **_OF_CLASS,
             },
             groups={
                 f"{name}_{mean}": f"{name.upper()} {mean}"
@@ -102,6 +114,7 @@ TASK_FIGURES: Final[Mapping[str, TaskFigures]] = MappingProxyType(
                 "f1_macro": "F1, macro",
                 "agreement": "Overall agreement (share of pixels)",
                 "ece": "Expected calibration error of the most probable class (best: 0)",
+                "ece_classes": _CALIBRATION["ece_classes"],
             }
             | {
                 f"{name}_{m}m": text.format(m)
@@ -113,7 +126,13 @@ TASK_FIGURES: Final[Mapping[str, TaskFigures]] = MappingProxyType(
                     ("miou_beyond", "Mean IoU further inside than {} m"),
                 )
             },
-            columns={"support": "pixels", "mapped": "mapped", "iou": "IoU", **_SCORES},
+            columns={
+                "support": "pixels",
+                "mapped": "mapped",
+                "iou": "IoU",
+                **_SCORES,
+                **_OF_CLASS,
+            },
             groups={"miou": "mIoU", "f1_macro": "F1 macro", "agreement": "agreement"},
         ),
     }

@@ -17,6 +17,7 @@ from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store, open_store
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.environment import describe_environment
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
 from geolulc.learning.loss_meter import LossMeter
 from geolulc.learning.networks import memory_format, parallel, sharing_gradients
@@ -153,6 +154,7 @@ def _train(
     processes.wait()
     if (finished := run.summary()) is not None:
         return finished
+    ground, environment = task.ground(patches), describe_environment(device)
     data = {"train": patches.identity(), "val": held_out.identity(), **task.identity()}
     at = RunState(data=data)
     if run.state.is_file():
@@ -172,7 +174,7 @@ def _train(
             for step in range(first, plan.steps):
                 rate = learning_rate(config, at.step, plan.steps)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["share"]
                 # dropout draws from torch's own generator: make it depend on the step alone
                 torch.manual_seed(step_seed(config.seed, at.step, processes.rank))
                 optimizer.zero_grad(set_to_none=True)
@@ -230,9 +232,17 @@ def _train(
                 "seconds": time.monotonic() - started,
             }
             if at.end_epoch(row, row[names.score], config.select) and processes.leads:
-                calibration = validation.calibrate()
+                fitted = validation.calibrate()
                 chosen = kept_model(
-                    average, calibration, patches, held_out, config, row, run.path.name
+                    average,
+                    fitted,
+                    patches,
+                    held_out,
+                    ground,
+                    config,
+                    row,
+                    environment,
+                    run.path.name,
                 )
                 save_checkpoint(run.model, chosen, overwrite=True)
                 at.best_by_class = dict(validation.by_class)

@@ -31,7 +31,7 @@ from geolulc.mapping.inference import Ensemble, NetworkStrip
 from geolulc.mapping.located_cells import Line
 from geolulc.nets import Model
 from geolulc.nets.dilation import dilate
-from geolulc.nets.location import evidence, evidence_grid, require_location
+from geolulc.nets.location import evidence, evidence_grid, read_line, require_location
 
 _LOG: Final = logging.getLogger(__name__)
 #: Standard deviation over a patch, in logits, at which half of a deviation is believed. A choice.
@@ -72,12 +72,12 @@ class LocatedEnsemble(Ensemble):
         ):
             patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
             told = self._finite(partial(evidence, finer or net, *patches))
-            found = told[:, order] / model.temperature
+            found = model.calibration.logits(told, axis=1)[:, order]
             if finer is None:
                 logits = found.mean(dim=(2, 3))
             else:
                 answer = self._finite(partial(net.classify, *patches))
-                logits = answer[:, order] / model.temperature
+                logits = model.calibration.logits(answer)[:, order]
             down = _reading(row, places, spacing, found)
             for number, (patch, column) in enumerate(zip(found, columns, strict=True)):
                 across = _reading(column, places, spacing, found)
@@ -113,8 +113,7 @@ class LocatedEnsemble(Ensemble):
 def _reading(line: Line, places: Tensor, spacing: float, like: Tensor) -> Tensor:
     """Weights (cells, places) by which a line of cells reads the evidence at ``places``."""
     at = torch.from_numpy(line.places).to(places)
-    distance = (at.clamp(places[0], places[-1])[..., None] - places).abs() / spacing
-    return (1 - distance).clamp(min=0).mean(dim=1).to(like)
+    return read_line(at, places, spacing).mean(dim=1).to(like)
 
 
 def _placed(cells: Tensor, logits: Tensor) -> Tensor:

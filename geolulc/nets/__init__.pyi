@@ -1,4 +1,5 @@
 from .building import build_net as build_net
+from .calibration import Calibration as Calibration
 from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import save_checkpoint as save_checkpoint
 from .config import NetConfig as NetConfig

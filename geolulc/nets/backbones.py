@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 import timm
+import torch
 from timm.layers import PatchEmbed
 from torch import nn
 
@@ -57,12 +58,14 @@ def open_backbone(
     drop_path_rate: float = 0.0,
     pixels: int = PATCH_PIXELS,
     exact: bool = False,
+    deepest: int = 0,
 ) -> Backbone:
-    """A timm model for images of ``pixels`` × ``pixels``.
+    """A timm model for images of ``pixels`` × ``pixels``, or a few more.
 
-    Models that fix their image size (ViT, Mixer, Swin …) are built for ``pixels``, or, where their
-    tokens do not divide it, for the next size that they do divide (128 for tokens of 16 pixels):
-    a patch is resized to it rather than losing its edge; with ``exact`` the size stays.
+    A patch is enlarged rather than losing its edge. Models that fix their image size (ViT, Mixer,
+    Swin …) are built for the next size that their tokens divide (128 for tokens of 16 pixels);
+    others whose strides do not pad (ConvNeXt, DenseNet) take the next multiple of their total
+    stride, up to ``deepest`` where no more of them is used. With ``exact`` the size stays.
 
     Raises:
         ParameterError: no such architecture, or it cannot be built so.
@@ -79,10 +82,50 @@ def open_backbone(
     if fixed and not exact and (token := _token_size(model)) and pixels % token:
         size = token * math.ceil(pixels / token)
         model, _ = _create(name, options, size)
+    elif not fixed and not exact:
+        size = enlarged_side(model, pixels, deepest)
     return Backbone(model, size)
 
 
-def _create(name: str, options: dict[str, Any], size: int) -> tuple[nn.Module, bool]:
+def enlarged_side(model: Any, pixels: int, deepest: int = 0) -> int:
+    """``pixels``, or the next multiple of the total stride of a ``model`` that cuts squares.
+
+    ``deepest`` is the stride that is used, 0 for the whole model.
+    """
+    if not cuts_squares(model):
+        return pixels
+    stride = deepest or max((entry["reduction"] for entry in model.feature_info), default=1)
+    return math.ceil(pixels / stride) * stride
+
+
+def cuts_squares(model: nn.Module) -> bool:
+    """Whether strides of ``model`` cut its input into squares, leaving a remainder out.
+
+    So do kernels that are padded by less than their stride would need: ConvNeXt's of 2 × 2 leave
+    out the last of 15 rows. Subclasses of torch's layers pad in ways of their own.
+    """
+    for module in model.modules():
+        if type(module) not in (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d):
+            continue
+        kernel, stride, padding = (
+            max(value) if isinstance(value := getattr(module, name), tuple) else int(value)
+            for name in ("kernel_size", "stride", "padding")
+        )
+        # a kernel smaller than its stride samples; what it skips others see
+        if kernel >= stride > padding + 1 and not getattr(module, "ceil_mode", False):
+            return True
+    return False
+
+
+@cache
+def enlarges(name: str) -> bool:
+    """Whether images are enlarged for the strides of this architecture."""
+    with torch.device("meta"):
+        model, fixed = _create(name, {}, PATCH_PIXELS)
+    return not fixed and cuts_squares(model)
+
+
+def _create(name: str, options: dict[str, Any], size: int) -> tuple[Any, bool]:
     """The model, and whether its image size is fixed."""
     try:
         return timm.create_model(name, img_size=size, **options), True

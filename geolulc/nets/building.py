@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from geolulc.bands import GROUPS
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
+from geolulc.nets.backbones import PATCH_PIXELS, enlarges
 from geolulc.nets.config import NetConfig
 from geolulc.nets.dynamic_world import DynamicWorldFusion, require_dynamic_world
 from geolulc.nets.early import EarlyFusion
@@ -99,6 +101,17 @@ def build_fusion(
     if config.trunk == "shallow":
         return ShallowFusion(config, bands, num_classes)
     return EarlyFusion(config, bands, num_classes)
+
+
+def as_before_enlarging(config: NetConfig) -> NetConfig:
+    """``config`` of a network made when images were not enlarged for strides that cut squares.
+
+    An image size that is said stays; only early fusion knew it.
+    """
+    if config.task == "pixel" or (config.fusion == "early" and config.image_size):
+        return config
+    own = PATCH_PIXELS if config.image_size or enlarges(config.backbone) else 0
+    return replace(config, image_size=own)
 
 
 def build_label_correlation(config: NetConfig, num_classes: int) -> LabelCorrelation | None:

@@ -2,7 +2,7 @@
 
 The file holds the tensors of the network under their names and, in safetensors' own metadata, a
 JSON text under "geolulc": format version, config, bands, classes, normalisation and thresholds
-(by name), temperature, patch size and provenance. Everything is checked before it is used: the
+(by name), calibration, patch size and provenance. Everything is checked before it is used: the
 names and shapes of the tensors against a network that is built without memory first.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from geolulc.domain import KEY, TrainingDomain
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
-from geolulc.nets.building import build_fusion, build_label_correlation
+from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
 from geolulc.nets.dynamic_world import NAME as DYNAMIC_WORLD
 from geolulc.nets.dynamic_world import (
@@ -140,10 +140,11 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
     return Model(
         net,
         thresholds=tuple(settings.thresholds[name] for name in settings.classes),
-        temperature=settings.temperature,
+        calibration=settings.calibration,
         provenance=settings.provenance,
         name=settings.name,
         sha256=file_sha256(file),
+        ground=settings.ground,
     )
 
 
@@ -211,16 +212,19 @@ def find_checkpoint(path: Path | str) -> Path:
 
 
 def _build(settings: Settings) -> LandCoverNet:
+    config = settings.config
+    if settings.version == 1:
+        config = as_before_enlarging(config)
     return LandCoverNet(
-        build_fusion(settings.config, settings.bands, len(settings.classes)),
-        config=settings.config,
+        build_fusion(config, settings.bands, len(settings.classes)),
+        config=config,
         classes=settings.classes,
         nomenclature=settings.land_cover,
         normalisation=settings.normalisation,
         patch_size=settings.patch_size,
         level=settings.level,
         bands=settings.bands,
-        label_correlation=build_label_correlation(settings.config, len(settings.classes)),
+        label_correlation=build_label_correlation(config, len(settings.classes)),
         initialisation=settings.initialisation,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -19,9 +20,11 @@ from pydantic_core import PydanticCustomError, from_json
 from typing_extensions import TypedDict
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.datasets.ground import Ground
 from geolulc.domain import domain_of
 from geolulc.errors import CheckpointError
 from geolulc.grid import PATCH_SIZE
+from geolulc.nets.calibration import Calibration
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
@@ -30,8 +33,9 @@ from geolulc.validated import explain
 
 #: Key of the text in the metadata of a safetensors file.
 METADATA_KEY: Final = "geolulc"
-#: Version of the format; a reader refuses a higher one.
-FORMAT_VERSION: Final = 1
+#: Version of the format; a reader refuses a higher one. Version 2 calibrates by class, and
+#: enlarges images for strides that do not pad.
+FORMAT_VERSION: Final = 2
 #: Characters of the text; those of a network of 43 classes have 20,000.
 _LONGEST_TEXT: Final = 1_000_000
 _DEEPEST: Final = 8
@@ -69,7 +73,7 @@ class Provenance(TypedDict, total=False):
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
 class Settings:
-    """The settings in the metadata of a checkpoint; ``thresholds`` by class name.
+    """The settings in the metadata of a checkpoint; by class name: thresholds, slopes, shifts.
 
     Raises:
         GeolulcError: a band, class or threshold that the network cannot have.
@@ -89,6 +93,9 @@ class Settings:
     initialisation: Annotated[dict[str, Any], AfterValidator(_require_plain)] = Field(
         default_factory=dict
     )
+    slopes: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    shifts: dict[str, float] = Field(default_factory=dict)
+    training_ground: dict[str, str] = Field(default_factory=dict)
     level: Literal["L1C", "L2A"] = "L2A"
 
     @model_validator(mode="after")
@@ -110,9 +117,29 @@ class Settings:
         for name in self.classes:
             known[name]  # is a class
         domain_of(self.provenance)  # is sound
-        if set(self.thresholds) != set(self.classes):
-            raise _unsound("thresholds", f"{len(self.thresholds)} names", "each class once")
+        by_class = {"thresholds": self.thresholds, "slopes": self.slopes, "shifts": self.shifts}
+        for name, values in by_class.items():
+            if set(values) != set(self.classes) and (values or name == "thresholds"):
+                raise _unsound(name, f"{len(values)} names", "each class once")
+        try:
+            _ = self.ground
+        except ValueError as error:
+            raise _unsound("training_ground", str(error), "the positions of patches") from None
         return self
+
+    @property
+    def ground(self) -> Ground:
+        """The ground of the training patches."""
+        return Ground.from_text(self.training_ground)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration, in the order of the classes."""
+        slopes, shifts = (
+            tuple(values[name] for name in self.classes if values)
+            for values in (self.slopes, self.shifts)
+        )
+        return Calibration(self.temperature, slopes, shifts)
 
     @property
     def land_cover(self) -> Nomenclature:
@@ -138,12 +165,20 @@ def settings_of(model: Model) -> dict[str, Any]:
             "mean": {k: float(v) for k, v in net.normalisation.mean.items()},
             "std": {k: float(v) for k, v in net.normalisation.std.items()},
         },
-        "thresholds": {c: float(t) for c, t in zip(net.classes, model.thresholds, strict=True)},
-        "temperature": float(model.temperature),
+        "thresholds": by_class(net.classes, model.thresholds),
+        "temperature": float(model.calibration.temperature),
+        "slopes": by_class(net.classes, model.calibration.slopes),
+        "shifts": by_class(net.classes, model.calibration.shifts),
+        "training_ground": model.ground.as_text(),
         "provenance": dict(model.provenance),
         "initialisation": dict(net.initialisation),
         "level": net.level,
     }
+
+
+def by_class(classes: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """``values`` by class name, {} for ()."""
+    return {c: float(v) for c, v in zip(classes, values, strict=True)} if values else {}
 
 
 def parse_settings(text: str) -> Settings:

@@ -32,8 +32,9 @@ class NetConfig(Validated):
             or "nearest" (as ConfigILM's models were trained).
         trunk: "whole" backbone, or "shallow" for stores of few patches: early fusion on the stages
             up to stride 8, with mean and deviation over the patch before the head.
-        image_size: side of the images of early fusion in pixels; 0 for 120, or the next size
-            that the backbone's tokens divide.
+        image_size: side of the images in pixels that the 10 m bands (of early fusion: all) are
+            brought to, those of coarser encoders in proportion; 0 for 120, or the next size
+            that the backbone's tokens or strides divide.
 
     Raises:
         ParameterError: an option is not one of its values, a rate is outside 0..1, or two

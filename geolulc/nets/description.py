@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.domain import KEY
 from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
+from geolulc.nets.checkpoint_settings import by_class
 from geolulc.nets.network import SIDES, LandCoverNet
 from geolulc.nets.stages import evaluating
 
@@ -28,9 +29,10 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
     model = load_checkpoint(path, band_order=band_order)
     file = find_checkpoint(path)
     net = model.net
+    calibration = model.calibration
+    lines = {"slopes": calibration.slopes, "shifts": calibration.shifts}
     provenance = dict(model.provenance)
     domain = provenance.pop(KEY, None)
-    thresholds = dict(zip(net.classes, model.thresholds, strict=True))
     return {
         "kind": "model",
         "path": str(file),
@@ -39,8 +41,10 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
         "bytes": file.stat().st_size,
         **describe_net(net),
         # a pixel has the most probable class
-        **({} if net.task == "pixel" else {"thresholds": thresholds}),
-        "temperature": model.temperature,
+        **({} if net.task == "pixel" else {"thresholds": by_class(net.classes, model.thresholds)}),
+        "temperature": calibration.temperature,
+        **{name: by_class(net.classes, values) for name, values in lines.items() if values},
+        "training_ground": {zone: len(own) for zone, own in model.ground.zones.items()},
         "provenance": provenance,
         **({} if domain is None else {KEY: domain}),
     }

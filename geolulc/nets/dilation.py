@@ -66,10 +66,10 @@ def _trunks(fusion: nn.Module) -> list[tuple[nn.Module, int]]:
     if isinstance(fusion, EarlyFusion | ShallowFusion):
         return [(fusion, 1200 // fusion.image_size)]
     if isinstance(fusion, IntermediateFusion):
-        return [(fusion.backbone, 10)]
+        return [(fusion.backbone, 1200 // fusion.image_size)]
     if isinstance(fusion, LateFusion):
         # the 60 m bands' encoder ends early, on a grid of 480 m: there is little to refine
-        return [(fusion.encoder10, 10), (fusion.encoder20, 20)]
+        return [(e, 1200 // e.image_size) for e in (fusion.encoder10, fusion.encoder20)]
     return []
 
 

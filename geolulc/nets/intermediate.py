@@ -54,6 +54,8 @@ class IntermediateFusion(OneEncoder):
         super().__init__()
         opened, layout = open_trunk(config, len(bands[10]), num_classes=num_classes)
         self.backbone = opened.model
+        self.image_size = opened.image_size
+        self.upsampling = config.upsampling
         self.stages: dict[int, Stage] = {r: layout.at(s) for r, s in JOIN_STRIDES.items()}
         first, second = self.stages[20].end, self.stages[60].end
         self.segments = (
@@ -72,7 +74,8 @@ class IntermediateFusion(OneEncoder):
 
     def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""
-        features = run_modules(self.backbone, self.segments[0], x10)
+        images = resize(x10, (self.image_size, self.image_size), self.upsampling)
+        features = run_modules(self.backbone, self.segments[0], images)
         features = run_modules(self.backbone, self.segments[1], self.join20(features, x20))
         features = run_modules(self.backbone, self.segments[2], self.join60(features, x60))
         return cast(Tensor, self.attention(features))

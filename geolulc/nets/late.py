@@ -9,19 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
+from geolulc.nets.backbones import enlarged_side
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import EncoderAResolution, OneEncoder
-from geolulc.nets.stages import SHALLOW_STRIDE, keep_modules, open_trunk, run_modules
+from geolulc.nets.resizing import resize
+from geolulc.nets.stages import (
+    SHALLOW_STRIDE,
+    image_pixels,
+    keep_modules,
+    open_trunk,
+    run_modules,
+)
 
 
 class Encoder(OneEncoder):
     """A whole timm model without its classifier: bands → pooled features."""
 
-    def __init__(self, config: NetConfig, bands: tuple[str, ...], *, pixels: int) -> None:
+    def __init__(self, config: NetConfig, bands: tuple[str, ...], *, resolution: int) -> None:
         super().__init__()
         self.bands = bands
-        opened, layout = open_trunk(config, len(bands), pixels=pixels)
+        opened, layout = open_trunk(config, len(bands), resolution=resolution)
         self.backbone = opened.model
+        self.image_size = opened.image_size
+        self.upsampling = config.upsampling
         self.attention = attention_block(config, opened.model)
         self.num_features = int(
             getattr(opened.model, "head_hidden_size", None) or opened.model.num_features
@@ -30,7 +40,8 @@ class Encoder(OneEncoder):
 
     def features(self, x: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of (N, bands, pixels, pixels)."""
-        return cast(Tensor, self.attention(self.backbone.forward_features(x)))
+        images = resize(x, (self.image_size, self.image_size), self.upsampling)
+        return cast(Tensor, self.attention(self.backbone.forward_features(images)))
 
     def pool(self, mean: Tensor) -> Tensor:
         """(N, num_features) of the mean of the map, (N, features)."""
@@ -47,12 +58,17 @@ class ShallowEncoder(OneEncoder):
     Of the 60 m bands: at ``SHALLOW_STRIDE`` their 20 pixels are 2 or 3.
     """
 
-    def __init__(self, config: NetConfig, bands: tuple[str, ...]) -> None:
+    def __init__(self, config: NetConfig, bands: tuple[str, ...], *, resolution: int) -> None:
         super().__init__()
         self.bands = bands
         # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
         opened, layout = open_trunk(config, len(bands))
         stage = layout.at(SHALLOW_STRIDE)
+        pixels = image_pixels(config, resolution)
+        if not config.image_size:
+            pixels = enlarged_side(opened.model, pixels, stage.stride)
+        self.image_size = pixels
+        self.upsampling = config.upsampling
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model
         self.attention = attention_block(config, opened.model, stage.channels)
@@ -64,7 +80,8 @@ class ShallowEncoder(OneEncoder):
 
     def features(self, x: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of (N, bands, pixels, pixels)."""
-        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, x)))
+        images = resize(x, (self.image_size, self.image_size), self.upsampling)
+        return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, images)))
 
     def pool(self, mean: Tensor) -> Tensor:
         """(N, num_features) of the mean of the map, (N, features)."""
@@ -82,9 +99,9 @@ class LateFusion(EncoderAResolution):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        self.encoder10 = Encoder(config, bands[10], pixels=120)
-        self.encoder20 = Encoder(config, bands[20], pixels=60)
-        self.encoder60 = ShallowEncoder(config, bands[60])
+        self.encoder10 = Encoder(config, bands[10], resolution=10)
+        self.encoder20 = Encoder(config, bands[20], resolution=20)
+        self.encoder60 = ShallowEncoder(config, bands[60], resolution=60)
         encoders = self.by_resolution()
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(sum(e.num_features for e in encoders.values()), num_classes)

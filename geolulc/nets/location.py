@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.errors import ParameterError
+from geolulc.grid import PATCH_SIZE
+from geolulc.nets.backbones import cuts_squares
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
-from geolulc.nets.resizing import resize
 from geolulc.nets.shallow import EPSILON, ShallowFusion
 
 #: Pooled features (M, channels) → logits (M, classes).
@@ -86,16 +87,28 @@ def evidence_grid(net: LandCoverNet) -> tuple[Tensor, float]:
     """Where the evidence of a patch lies: places along a side, and their spacing, in metres.
 
     Trunks that pad keep the first pixel of every stride (ResNet, EfficientNet: a feature's centre
-    lies on it); trunks that cut squares (ConvNeXt) leave a remainder out, and a feature lies in
-    its square's middle. Which one it is shows in how many there are.
+    lies on it); of trunks that cut squares (ConvNeXt), a feature lies in its square's middle.
     """
     with torch.no_grad():
         count = evidence(net, *trial(net)).shape[-1]
-    pixels = net.patch_size / getattr(net.fusion, "image_size", net.patch_size // 10)
-    stride = 2 ** round(math.log2(net.patch_size / pixels / count))
-    spacing = stride * pixels
-    pads = count * spacing >= net.patch_size
-    return (torch.arange(count) + (0.0 if pads else 0.5)) * spacing, spacing
+    fusion = net.fusion
+    return _grid(fusion.encoder10 if isinstance(fusion, LateFusion) else fusion, count)
+
+
+def _grid(trunk: Any, count: int) -> tuple[Tensor, float]:
+    """Where ``count`` features a side lie on a patch, and their spacing, in metres."""
+    stride = 2 ** round(math.log2(trunk.image_size / count))
+    spacing = stride * PATCH_SIZE / trunk.image_size
+    return (torch.arange(count) + (0.5 if cuts_squares(trunk.backbone) else 0.0)) * spacing, spacing
+
+
+def read_line(at: Tensor, places: Tensor, spacing: float) -> Tensor:
+    """Weights (…, places) of straight lines between ``places``, read ``at`` metres (…).
+
+    Beyond the first and the last place, it is their value that is read.
+    """
+    distance = (at.clamp(places[0], places[-1])[..., None] - places).abs() / spacing
+    return (1 - distance).clamp(min=0)
 
 
 def _of_mean(features: Tensor, head: Head) -> Tensor:
@@ -121,22 +134,25 @@ def _of_moments(features: Tensor, head: nn.Module) -> Tensor:
 
 
 def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Evidence of the three encoders, each its part of the linear head, on the finest grid."""
-    encoders = fusion.by_resolution().values()
+    """Evidence of the three encoders, each its part of the linear head, on the grid of 10 m."""
+    encoders = list(fusion.by_resolution().values())
     weights = torch.split(fusion.head.weight, [e.num_features for e in encoders], dim=1)
     parts = [
         _of_mean(encoder.features(x), _part_of(weight, encoder.pool))
         for encoder, x, weight in zip(encoders, groups, weights, strict=True)
     ]
-    size = max((part.shape[-2:] for part in parts), key=lambda shape: shape[0])
-    total = sum(_resized(part, size) for part in parts)
-    return cast(Tensor, total) + fusion.head.bias[:, None, None]
+    grids = [_grid(e, part.shape[-1]) for e, part in zip(encoders, parts, strict=True)]
+    total = parts[0]
+    for part, (places, spacing) in zip(parts[1:], grids[1:], strict=True):
+        total = total + _moved(part, read_line(grids[0][0], places, spacing))
+    return total + fusion.head.bias[:, None, None]
 
 
-def _resized(places: Tensor, size: tuple[int, ...]) -> Tensor:
-    """On a finer grid, with the same mean."""
-    finer = resize(places, size)
-    return finer + (places.mean(dim=(2, 3)) - finer.mean(dim=(2, 3)))[:, :, None, None]
+def _moved(part: Tensor, weights: Tensor) -> Tensor:
+    """``part`` (N, classes, places, places) on another grid by ``weights``, with the same mean."""
+    weights = weights.to(part)
+    found = weights @ part @ weights.T
+    return found + (part.mean(dim=(2, 3)) - found.mean(dim=(2, 3)))[:, :, None, None]
 
 
 def _tangent(head: Head, mean: Tensor, apart: Tensor) -> Tensor:

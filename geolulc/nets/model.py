@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geolulc.datasets.ground import Ground
 from geolulc.errors import ParameterError
+from geolulc.nets.calibration import Calibration
 from geolulc.nets.network import LandCoverNet
 
 
@@ -22,18 +23,20 @@ class Model:
         net: the network, in evaluation mode when it was loaded.
         thresholds: a class is present where its probability reaches this; one a class, 0..1;
             without meaning for pixels, which have the most probable class.
-        temperature: divides the logits before they become probabilities; above 0.
+        calibration: of the logits, before they become probabilities.
         provenance: how it came about (JSON-able): data, options, scores, licence.
         name: a short name for people.
+        ground: that it was trained on, as far as it is known.
         sha256: of the checkpoint file it was loaded from; "" before it was saved.
     """
 
     net: LandCoverNet
     thresholds: tuple[float, ...] = ()
-    temperature: float = 1.0
+    calibration: Calibration = field(default_factory=Calibration)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     name: str = "model"
     sha256: str = ""
+    ground: Ground = field(default_factory=Ground)
 
     def __post_init__(self) -> None:
         count = len(self.net.classes)
@@ -46,20 +49,14 @@ class Model:
                 expected=f"{count} values in 0..1, one a class",
                 remedy="Give one threshold for each class, in the order of the classes.",
             )
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ParameterError(
-                f"temperature of {self.name}",
-                found=self.temperature,
-                expected="a number above 0",
-                remedy="1 leaves the logits as they are.",
-            )
+        self.calibration.require(self.name, count)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities, float32, of logits.
 
-        Patches, (…, classes): sigmoid(logits / T), as classes do not exclude one another. Pixels,
-        (N, classes, rows, columns): softmax(logits / T) over the classes.
+        Patches, (…, classes): the sigmoid of calibrated logits, as classes do not exclude one
+        another. Pixels, (N, classes, rows, columns): their softmax over the classes.
         """
         if self.net.task == "pixel":
-            return torch.softmax(logits.float() / self.temperature, dim=1)
-        return torch.sigmoid(logits.float() / self.temperature)
+            return torch.softmax(self.calibration.logits(logits.float(), axis=1), dim=1)
+        return torch.sigmoid(self.calibration.logits(logits.float()))

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.errors import ParameterError, require_one_of
+from geolulc.nets.checkpoint_settings import by_class
 from geolulc.nets.model import Model
 from geolulc.nets.network import SIDES
 from geolulc.staging import staged
@@ -182,7 +183,7 @@ def _raw_metadata(model: Model) -> dict[str, Any]:
         "nomenclature": net.nomenclature.id,
         "codes": [net.nomenclature[name].code for name in net.classes],
         "bands": {f"b{r}": list(names) for r, names in GROUPS.items()},
-        "thresholds": dict(zip(net.classes, model.thresholds, strict=True)),
+        "thresholds": by_class(net.classes, model.thresholds),
         "patch_size": net.patch_size,
     }
 

@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.resizing import resize
 from geolulc.nets.stages import evaluating, keep_modules, open_trunk, run_modules
@@ -48,11 +47,11 @@ class PixelTrunk(nn.Module):
     """
 
     def __init__(
-        self, config: NetConfig, bands: int, *, pixels: int = PATCH_PIXELS, deepest: int = 0
+        self, config: NetConfig, bands: int, *, resolution: int = 10, deepest: int = 0
     ) -> None:
         """``deepest``: the stride that no map is coarser than; 0 for all stages."""
         super().__init__()
-        opened, layout = open_trunk(config, bands, pixels=pixels)
+        opened, layout = open_trunk(config, bands, resolution=resolution)
         stages = {s.stride: s for s in layout.stages if not deepest or s.stride <= deepest}
         if not stages:
             stages = {layout.stages[0].stride: layout.stages[0]}

@@ -17,7 +17,6 @@ from typing import Final, cast
 import torch
 from torch import Tensor, nn
 
-from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.intermediate import JOIN_STRIDES, Join
 from geolulc.nets.pixel_decoder import (
@@ -52,12 +51,12 @@ class _OnTrunk(OneEncoder):
         self,
         config: NetConfig,
         bands: tuple[str, ...],
-        pixels: int = PATCH_PIXELS,
+        resolution: int = 10,
         deepest: int = 0,
     ) -> None:
         super().__init__()
         self.bands = bands
-        self.trunk = PixelTrunk(config, len(bands), pixels=pixels, deepest=deepest)
+        self.trunk = PixelTrunk(config, len(bands), resolution=resolution, deepest=deepest)
         self.decoder = PixelDecoder(self.trunk, len(bands))
 
     @property
@@ -176,8 +175,8 @@ class PixelLateFusion(EncoderAResolution):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        self.encoder10 = PixelEncoder(config, bands[10], pixels=120)
-        self.encoder20 = PixelEncoder(config, bands[20], pixels=60)
+        self.encoder10 = PixelEncoder(config, bands[10])
+        self.encoder20 = PixelEncoder(config, bands[20], resolution=20)
         # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
         self.encoder60 = PixelEncoder(config, bands[60], deepest=SHALLOW_STRIDE)
         encoders = self.by_resolution()

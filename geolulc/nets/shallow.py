@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
 from geolulc.nets.resizing import join_bands
@@ -32,8 +31,7 @@ class ShallowFusion(OneEncoder):
     ) -> None:
         super().__init__()
         self.bands = tuple(name for names in bands.values() for name in names)
-        pixels, exact = config.image_size or PATCH_PIXELS, config.image_size > 0
-        opened, layout = open_trunk(config, len(self.bands), pixels=pixels, exact=exact)
+        opened, layout = open_trunk(config, len(self.bands), deepest=SHALLOW_STRIDE)
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model

@@ -68,10 +68,12 @@ def open_trunk(
     bands: int,
     *,
     num_classes: int = 0,
-    pixels: int = PATCH_PIXELS,
-    exact: bool = False,
+    resolution: int = 10,
+    deepest: int = 0,
 ) -> tuple[Backbone, Stages]:
     """The backbone of ``config`` for so many bands, and its stages; options of ``open_backbone``.
+
+    ``resolution`` is that of the bands, in metres.
 
     Raises:
         ParameterError: it cannot be built so, or has no stages.
@@ -82,10 +84,19 @@ def open_trunk(
         num_classes=num_classes,
         drop_rate=config.drop_rate if num_classes else 0.0,
         drop_path_rate=config.drop_path_rate,
-        pixels=pixels,
-        exact=exact,
+        pixels=image_pixels(config, resolution),
+        exact=config.image_size > 0,
+        deepest=deepest,
     )
     return opened, open_stages(config.backbone, opened, bands)
+
+
+def image_pixels(config: NetConfig, resolution: int) -> int:
+    """Side of the images of bands of so many metres, unless the backbone needs a few pixels more.
+
+    ``image_size`` is that of 10 m; 0 leaves the bands their own size.
+    """
+    return (config.image_size or PATCH_PIXELS) * 10 // resolution
 
 
 def open_stages(name: str, backbone: Backbone, in_chans: int) -> Stages:

@@ -80,7 +80,7 @@ def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
         "mlm:input": [_input(label, bands, model) for label, bands in model["bands"].items()],
         "mlm:output": [_output(model)],
         "mlm:hyperparameters": {"temperature": model["temperature"]}
-        | {k: dict(model[k]) for k in ("thresholds",) if k in model},
+        | {k: dict(model[k]) for k in ("thresholds", "slopes", "shifts") if k in model},
         "processing:software": {"geolulc": __version__},
     }
     training = dict(model.get("provenance", {}))

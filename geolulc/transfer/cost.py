@@ -31,13 +31,14 @@ def count_work(
             continue
         held_out = len(validation_positions(regions, job))
         if job.kind == "train":
-            patches = sum(len(regions[name]["train"]) for name in job.members)
             epochs = config.training.epochs
+            patches = sum(len(regions[name]["train"]) for name in job.members)
+            found["patches_trained"] += patches * epochs
         else:
-            patches = job.size
-            epochs = sum(settings.epochs for settings, _ in config.adapting(job.mode))
+            phases = [phase.spread(job.size) for phase in config.adapting(job.mode)]
+            epochs = sum(settings.epochs for settings, _ in phases)
             found["patches_scored"] += len(regions[job.target]["test"])
-        found["patches_trained"] += patches * epochs
+            found["patches_trained"] += sum(s.epochs * patches for s, patches in phases)
         found["patches_scored"] += held_out * epochs
     totals = {
         name: sum(found[name] for found in kinds.values())

@@ -17,16 +17,14 @@ from geolulc.learning.task import head_layer
 from geolulc.nets import LandCoverNet
 from geolulc.nets.devices import choose_device
 
-#: Patches of a region that features are taken from: enough for a mean and a covariance.
+#: Patches of a region that features are taken from, at most: enough for mean and covariance.
 SAMPLE: Final = 2000
 _BATCH: Final = 64
 
 
-def sample(positions: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
-    """At most ``SAMPLE`` of ``positions``, drawn by ``seed``."""
-    if len(positions) <= SAMPLE:
-        return positions
-    return np.sort(np.random.default_rng([seed, 0xFEA]).choice(positions, SAMPLE, replace=False))
+def sample(positions: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
+    """``count`` of ``positions``, drawn by ``seed``, in random order."""
+    return np.random.default_rng([seed, 0xFEA]).choice(positions, count, replace=False)
 
 
 def spectral_features(store: Store, positions: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
     DIR/manifest.json          settings, regions and jobs of the experiment
     DIR/runs/JOB/claim.json    the process that works on it
     DIR/runs/JOB/run/          its training run, resumed where it was stopped
+    DIR/runs/JOB/logits_….npy  calibrated logits of the test patches, by remedy
     DIR/runs/JOB/result.json   what came out: written last, never worked on again
 
 Processes on one machine or on several that share DIR take jobs from it without knowing of each
@@ -55,6 +56,10 @@ class JobFolder:
     def model(self) -> Path:
         """The checkpoint of its training run."""
         return self.run / CHECKPOINT_NAME
+
+    def logits(self, remedy: str) -> Path:
+        """Calibrated logits of a test, float16 (patches, classes), as npy."""
+        return self.path / f"logits_{remedy}.npy"
 
     @property
     def result_file(self) -> Path:

@@ -243,7 +243,8 @@ class _Planning:
         settings: dict[str, Any] = {"training": self._config.training.as_mapping()}
         if job.kind == "adapt":
             settings["phases"] = [
-                [c.as_mapping(), head] for c, head in self._config.adapting(job.mode)
+                [p.settings.as_mapping(), p.steps, p.head_only]
+                for p in self._config.adapting(job.mode)
             ]
         content = {
             "store": self._identity,

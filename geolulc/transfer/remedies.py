@@ -108,6 +108,8 @@ def correct_prior(model: Model, shift: NDArray[np.float64]) -> Model:
     if model.net.label_correlation is not None:
         raise refuse_prior("label correlation behind the head")
     bias = head_layer(model.net).bias
-    # logits are divided by the temperature before they are probabilities
-    bias.add_(torch.from_numpy(shift * model.temperature).to(bias))
+    calibration = model.calibration
+    # what calibration multiplies the logits by
+    gain = np.array(calibration.slopes or (1.0,)) / calibration.temperature
+    bias.add_(torch.from_numpy(shift / gain).to(bias))
     return model

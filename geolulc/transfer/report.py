@@ -11,10 +11,12 @@ import jinja2
 from geolulc.datasets import SPLITS
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import write_figure
+from geolulc.learning.task_figures import FEWEST_PATCHES
 from geolulc.safe_texts import for_markdown
 from geolulc.staging import write_text
 from geolulc.transfer.estimates import ESTIMATES
 from geolulc.transfer.job_folders import write_json
+from geolulc.transfer.negative import BelowScratch, find_below_scratch
 from geolulc.transfer.plan import FINE_TUNING_VALIDATION, POOLED, SCRATCH, Plan
 from geolulc.transfer.plots import plot_curves, plot_matrix
 from geolulc.transfer.running import Experiment
@@ -29,8 +31,6 @@ from geolulc.transfer.tables import (
     write_runs,
 )
 
-#: With fewer test patches in a target, figures are chance: the report calls itself a smoke test.
-FEWEST_TEST_PATCHES: Final = 100
 # compared between remedies
 _REMEDY_FIGURES: Final = ("ap_macro", "ap_micro", "log_loss", "f1_micro_all", "false_alarms")
 
@@ -102,6 +102,7 @@ def write_results(
         failed=failed,
         **_regions(experiment),
         **_fine_tuning(config, rows),
+        **_negative(find_below_scratch(experiment, rows), config.remedies[0]),
         **_estimates(estimates),
         **_cost(training),
     )
@@ -150,8 +151,8 @@ def _regions(experiment: Experiment) -> dict[str, Any]:
         "store": store.path.name,
         "splits": list(SPLITS),
         "names": names,
-        "fewest_test_patches": FEWEST_TEST_PATCHES,
-        "small": [f"{t} ({n})" for t, n in tests.items() if n < FEWEST_TEST_PATCHES],
+        "fewest_test_patches": FEWEST_PATCHES,
+        "small": [f"{t} ({n})" for t, n in tests.items() if n < FEWEST_PATCHES],
         "regions": [
             [n, role, *(len(regions[n][s]) for s in SPLITS)]
             for n, role in zip(names, roles, strict=True)
@@ -197,10 +198,9 @@ def _by_class(config: TransferConfig, rows: Rows) -> dict[str, tuple[list[str], 
 
 
 def _fine_tuning(config: TransferConfig, rows: Rows) -> dict[str, Any]:
-    """Target → sources and ways of fine-tuning by number of patches; what is below scratch."""
+    """Target → sources and ways of fine-tuning by number of patches."""
     measured = measure(rows, "ap_macro")
     sizes = sorted({c.size for c in measured if c.size})
-    negative = []
     tables: dict[str, Table] = {target: [] for target in config.targets}
     for target, table in tables.items():
         for source in source_order(config.sources):
@@ -210,14 +210,22 @@ def _fine_tuning(config: TransferConfig, rows: Rows) -> dict[str, Any]:
                 if not any(found):
                     continue
                 table.append([source, mode, measured.get(Cell(source, target, used)), *found])
-                for size, value in zip(sizes, found, strict=True):
-                    fresh = measured.get(Cell(SCRATCH, target, "none", SCRATCH, size))
-                    if value is not None and fresh is not None and value.mean < fresh.mean:
-                        negative.append(
-                            f"{source} → {target}, {mode}, {size} patches: {value} against "
-                            f"{fresh} from scratch"
-                        )
-    return {"sizes": sizes, "fine_tuned": tables, "negative": negative}
+    return {"sizes": sizes, "fine_tuned": tables}
+
+
+def _negative(below: Sequence[BelowScratch], remedy: str) -> dict[str, Any]:
+    """Sources that are worse than none, and how many others are below it by no more than chance."""
+    own = [each for each in below if each.cell.remedy == remedy]
+    return {
+        "negative": [
+            f"{cell.source} → {cell.target}, {cell.mode}, {cell.size} patches: {d.first:.3f} "
+            f"against {d.second:.3f} from scratch, {d.first - d.second:+.3f} "
+            f"({d.low:+.3f} … {d.high:+.3f})"
+            for cell, d in ((each.cell, each.apart) for each in own)
+            if d.is_real
+        ],
+        "undecided": sum(not each.apart.is_real for each in own),
+    }
 
 
 def _remedies(config: TransferConfig, rows: Rows) -> Table:
@@ -258,6 +266,7 @@ def _estimates(estimates: Mapping[str, Any]) -> dict[str, Any]:
             ]
             for c in known
         ],
+        "estimate_patches": estimates["feature_patches"],
         "all_correlate": len(known) == len(estimates["correlations"]),
     }
 

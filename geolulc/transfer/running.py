@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geolulc.datasets import Store
+from geolulc.learning.config import TrainConfig
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.scoring import score
 from geolulc.learning.task import Task
@@ -85,21 +87,12 @@ def _learn(
             corrected = _corrected(experiment, job, load_checkpoint(start))
             start = folder.path / "corrected.safetensors"
             save_checkpoint(start, corrected, overwrite=True)
-    phases = [(config.training, False)] if job.kind == "train" else config.adapting(job.mode)
+    phases = _phases(config, job, positions)
     done = []
-    for number, (settings, head_only) in enumerate(phases):
+    for number, (settings, learned, head_only) in enumerate(phases):
         last = number == len(phases) - 1
-        # as many steps with repeated patches as without
-        share = len(np.unique(positions)) / len(positions)
-        settings = settings.changed(
-            {
-                "seed": job.seed,
-                "epochs": max(round(settings.epochs * share), 1),
-                "warmup_epochs": min(settings.warmup_epochs, settings.epochs / 4),
-            }
-        )
         task = Task(
-            train=positions,
+            train=learned,
             val=val,
             start=start,
             head_epochs=settings.epochs if head_only else 0,
@@ -118,10 +111,11 @@ def _learn(
             resume=True,
             trackers=[claim],
         )
-        seen = summary["epochs"] * len(positions)
+        seen = summary["epochs"] * len(learned)
         done.append(
             {
-                "patches": len(positions),
+                "patches": len(np.unique(learned)),
+                "steps": summary["epochs"] * (len(learned) // settings.batch_size),
                 "validation_patches": len(val),
                 "epochs": summary["epochs"],
                 "kept_epoch": summary["epoch"],
@@ -134,6 +128,27 @@ def _learn(
         start = run / CHECKPOINT_NAME
     _record_regions(experiment, job, folder.model)
     return done
+
+
+def _phases(
+    config: TransferConfig, job: Job, positions: NDArray[np.int64]
+) -> list[tuple[TrainConfig, NDArray[np.int64], bool]]:
+    """Settings, positions of an epoch, and whether the head learns alone, of each training."""
+    if job.kind == "train":
+        plain = config.training
+        # as many steps with repeated patches as without
+        epochs = max(round(plain.epochs * len(np.unique(positions)) / len(positions)), 1)
+        warmup = min(plain.warmup_epochs, plain.epochs / 4)
+        changed = {"seed": job.seed, "epochs": epochs, "warmup_epochs": warmup}
+        return [(plain.changed(changed), positions, False)]
+    phases = []
+    shuffled = np.random.default_rng([job.seed, 0x5EA]).permutation(positions)
+    for phase in config.adapting(job.mode):
+        settings, count = phase.spread(len(positions))
+        # once more from the start, until there are enough
+        learned = np.resize(shuffled, count)
+        phases.append((settings.changed({"seed": job.seed}), learned, phase.head_only))
+    return phases
 
 
 def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
@@ -186,9 +201,23 @@ def _row(
         "target_size": job.size,
         "seed": job.seed,
         "validated_on": list(job.validation),
-        "temperature": model.temperature,
-        **score_target(patches.targets, logits, model),
+        "temperature": model.calibration.temperature,
+        **_scored(experiment, job, remedy, patches, logits, model),
     }
+
+
+def _scored(
+    experiment: Experiment,
+    job: Job,
+    remedy: str,
+    patches: SplitPatches,
+    logits: NDArray[np.float32],
+    model: Model,
+) -> dict[str, Any]:
+    """The figures, with intervals; the calibrated logits are kept, to compare runs by."""
+    kept = JobFolder(experiment.folder, job.id).logits(remedy)
+    np.save(kept, model.calibration.logits(logits).astype(np.float16))
+    return score_target(patches.targets, logits, model, patches.clusters)
 
 
 def _record_regions(experiment: Experiment, job: Job, path: Path) -> None:

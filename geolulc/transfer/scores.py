@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from geolulc.datasets.statistics import without_nan
 from geolulc.learning import metrics
+from geolulc.learning.intervals import Interval, PatchFigures, intervals
 from geolulc.nets import Model
 
 
 def score_target(
-    targets: NDArray[np.float32], logits: NDArray[np.float32], model: Model
+    targets: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    model: Model,
+    clusters: NDArray[np.str_],
 ) -> dict[str, Any]:
     """Figures by name, over all patches of a target's test split.
 
@@ -25,14 +30,16 @@ def score_target(
     Args:
         targets: (n, C), 0 or 1, classes in the order of the model's.
         logits: (n, C).
-        model: its temperature and thresholds turn logits to probabilities and decisions.
+        clusters: (n,), the tile of each patch.
+        model: its calibration and thresholds turn logits to probabilities and decisions.
 
     Returns:
         ``figures``: ap_macro, ap_micro, f1_macro, f1_micro, log_loss (nats, mean over patches
         and classes), f1_micro_all, false_alarms; ``classes``: name, support, ap, f1 of each class
-        that the target has; ``without``: names of the others. JSON-able, no NaN.
+        that the target has; ``intervals``: figure → (low, high) of 95 %; ``without``: names of
+        the others. JSON-able, no NaN.
     """
-    z = logits.astype(np.float64) / model.temperature
+    z = model.calibration.logits(logits.astype(np.float64))
     probabilities = np.asarray(expit(z))
     decisions = np.asarray(probabilities >= np.asarray(model.thresholds))
     has = targets.any(axis=0)
@@ -49,9 +56,14 @@ def score_target(
         "false_alarms": float(decisions[:, ~has].sum(axis=1).mean()) if len(targets) else 0.0,
     }
     names = np.array(model.net.classes, dtype=object)
+    spread: dict[str, Interval] = {}
+    if has.any():
+        resampled = PatchFigures(truth, probabilities[:, has], decisions[:, has], clusters)
+        spread = intervals(resampled, resampled.clusters)
     return {
         "patches": len(targets),
         "figures": {k: v if math.isfinite(v) else None for k, v in figures.items()},
+        "intervals": {k: without_nan(v) for k, v in spread.items() if k in figures},
         "classes": [
             {
                 "name": str(names[c]),

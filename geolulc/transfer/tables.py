@@ -30,6 +30,7 @@ LOWER_IS_BETTER: Final = ("log_loss", "false_alarms")
 _COLUMNS: Final = (
     "source", "target", "remedy", "mode", "target_size", "seed", "members", "masked",
     "validated_on", "patches", *FIGURES, "temperature", "without", "job",
+    *(f"{name}_{end}" for name in ("ap_macro", "ap_micro") for end in ("low", "high")),
 )  # fmt: skip
 
 
@@ -80,8 +81,17 @@ def source_order(sources: Sequence[str]) -> tuple[str, ...]:
 
 def write_runs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """One line a test as CSV; lists are joined by semicolons, what is not known is empty."""
-    plain = ({**row, **row["figures"]} for row in rows)
+    plain = ({**row, **row["figures"], **_ends(row)} for row in rows)
     _write_csv(path, _COLUMNS, [[_plain(row.get(c)) for c in _COLUMNS] for row in plain])
+
+
+def _ends(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The ends of a row's intervals as columns."""
+    return {
+        f"{name}_{end}": value
+        for name, interval in row.get("intervals", {}).items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
 
 
 def write_classes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

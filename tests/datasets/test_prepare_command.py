@@ -12,6 +12,7 @@ import pytest
 from made_archives import make_v1, make_v2, v1_name
 
 from geolulc.datasets import open_store
+from geolulc.datasets.ground import split_of_block
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -38,6 +39,9 @@ def test_two_archives_into_one_store(made: Path, tmp_path: Path) -> None:
         "  bigearthnet-v2 (BigEarthNet-S2): metadata from metadata.parquet",
         "  left out: snow 1",
         "  kept without a class: 3",
+        "  touch the ground of training patches: 1 of 1 val patches (100.0%), "
+        "2 of 2 test patches (100.0%);",
+        "    figures on them say more of the training ground than of others (--splits blocks)",
     ]
     assert "9/9" in done.stderr
     assert len(open_store(tmp_path / "s")) == 9
@@ -49,7 +53,21 @@ def test_json_and_flags(made: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert json.loads(done.stdout) == open_store(tmp_path / "s").manifest
+    store = open_store(tmp_path / "s")
+    touching = {"touching_training_ground": dict(store.touching_training)}
+    assert json.loads(done.stdout) == {**store.manifest, **touching}
+
+
+def test_splits_by_blocks(made: Path, tmp_path: Path) -> None:
+    archives = made / "one/BigEarthNet-v1.0", made / "two"
+    done = run(*archives, tmp_path / "s", "--workers", 1, "--splits", "blocks", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "splits from blocks of 24 km" in done.stdout
+    store = open_store(tmp_path / "s")
+    for index, split in enumerate(store.splits):
+        patch = store.read(index)
+        assert patch.split == split == split_of_block(patch.crs, patch.left, patch.top)
+    assert set(store.touching_training.values()) == {0}
 
 
 def test_broken_patches_are_all_named(made: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from geolulc.bands import BAND_NAMES, BANDS
 from geolulc.cli import cli
 from geolulc.grid import Extent, Grid, TileGrid
 from geolulc.maps.header import MapBlock, MapHeader
-from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
+from geolulc.nets import Calibration, Model, NetConfig, Normalisation, build_net, save_checkpoint
 from geolulc.nomenclature import nomenclature
 from geolulc.outputs.options import OutputOptions
 from geolulc.outputs.story import SceneStory
@@ -227,7 +227,7 @@ def write_model(path: Path, **config: Any) -> Path:
                 tensor.copy_(1 + values / 4)
             else:
                 tensor.copy_(values / 4)
-    save_checkpoint(path, Model(net.eval(), name="golden", temperature=1.25))
+    save_checkpoint(path, Model(net.eval(), name="golden", calibration=Calibration(1.25)))
     return path
 
 

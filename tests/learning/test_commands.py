@@ -9,12 +9,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from geolulc.cli import cli
+from geolulc.datasets import open_store
 from geolulc.errors import DatasetError, GeolulcError, OutputError, ParameterError
 from geolulc.learning.config import TrainConfig, read_config
 from geolulc.learning.seed_table import PUBLISHED
+from geolulc.nets import load_checkpoint
 
 QUICK = ["--backbone", "test_resnet", "--batch-size", "8", "--device", "cpu", "-q"]
 
@@ -105,6 +108,34 @@ def test_what_is_wrong_is_said(trained, made, tmp_path) -> None:
     run("train", tmp_path / "none.store", tmp_path / "r", *QUICK, fails=DatasetError)
     assert not (tmp_path / "r").exists()
     run("evaluate", trained, made, "--split", "half", fails=ParameterError)
+
+
+def test_a_model_knows_the_ground_that_it_was_trained_on(trained, made) -> None:
+    store = open_store(made)
+    learned = store.ground(store.split("train"))
+    kept = load_checkpoint(trained).ground
+    assert {z: v.tolist() for z, v in kept.zones.items()} == {
+        z: v.tolist() for z, v in learned.zones.items()
+    }
+    provenance = load_checkpoint(trained).provenance
+    assert provenance["environment"]["torch"] == torch.__version__
+    assert provenance["data"]["train"].startswith("20 patches, ")
+    text = run("evaluate", trained, made, "--split", "train", "--device", "cpu", "-q").stdout
+    assert "20 of 20 patches (100.0%) touch the ground that the model was trained on" in text
+    # an older checkpoint says that it cannot tell
+    text = run("evaluate", "bigearthnet-few-patches", made, "--device", "cpu", "-q").stdout
+    assert "does not say which ground it was trained on" in text
+
+
+def test_two_models_are_compared(trained, made) -> None:
+    text = run("evaluate", trained, trained, made, "--device", "cpu", "-q").stdout
+    assert "difference, 95 %" in text
+    assert "10 patches*" in text
+    found = json.loads(
+        run("evaluate", trained, trained, made, "--json", "-q", "--device", "cpu").stdout
+    )
+    assert found["figures"]["ap_macro"]["first"] == found["figures"]["ap_macro"]["second"]
+    assert found["patches"] == 10
 
 
 def test_find_lr_prints_and_draws(made, tmp_path) -> None:

@@ -15,14 +15,19 @@ from sklearn import metrics as sk
 from geolulc.datasets import open_store
 from geolulc.errors import DatasetError, OutputError, ParameterError
 from geolulc.learning import TrainConfig, evaluate, metrics
-from geolulc.learning.evaluation import evaluate_predictions, patch_losses, predict
+from geolulc.learning.evaluation import (
+    compare_predictions,
+    evaluate_predictions,
+    patch_losses,
+    predict,
+)
 from geolulc.learning.footprints import write_footprints
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.networks import make_net
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.rate_finder import find_rate, write_curve
 from geolulc.learning.report import write_report
-from geolulc.nets import Model, NetConfig, build_net
+from geolulc.nets import Calibration, Model, NetConfig, build_net
 from geolulc.nets.devices import autocast_type, choose_device
 
 
@@ -36,7 +41,7 @@ def model(store) -> Model:
     patches = SplitPatches(store, "train")
     net = make_net(patches, TrainConfig(backbone="test_resnet", seed=2), torch.device("cpu"))
     thresholds = tuple(np.linspace(0.05, 0.3, 19).tolist())
-    return Model(net.eval(), thresholds=thresholds, temperature=1.7, name="made")
+    return Model(net.eval(), thresholds=thresholds, calibration=Calibration(1.7), name="made")
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,29 @@ def test_groups_are_countries_and_seasons_of_the_store(predicted, store) -> None
     assert sum(g["patches"] for g in found.countries.values()) == len(indices)
 
 
+def test_two_models_are_compared_on_the_same_patches(model, store, predicted) -> None:
+    other = replace(model, thresholds=(0.5,) * 19)
+    found = compare_predictions(predicted, predict(other, store, "val", device="cpu"))
+    assert found["ap_macro"].first == found["ap_macro"].second
+    assert found["f1_micro"].first == evaluate_predictions(predicted).figures["f1_micro"]
+    assert found["f1_micro"].second < found["f1_micro"].first
+    with pytest.raises(ValueError, match="different patches"):
+        compare_predictions(predicted, predict(model, store, "test", device="cpu"))
+
+
+def test_figures_come_with_intervals_and_few_patches_are_marked(predicted) -> None:
+    found = evaluate_predictions(predicted)
+    clusters = set(predicted.patches.clusters.tolist())
+    assert found.clusters == len(clusters)
+    remarks = " ".join(found.remarks)
+    assert "over fewer than 100 patches" in remarks
+    if found.intervals:
+        low, high = found.intervals["ap_micro"]
+        assert 0 <= low <= found.figures["ap_micro"] <= high <= 1
+    else:
+        assert f"{len(clusters)} tiles are too few" in remarks
+
+
 def test_json_has_no_nan(model, store) -> None:
     text = json.dumps(evaluate(model, store, "val", device="cpu").as_json(), allow_nan=False)
     assert json.loads(text)["patches"] == len(store.split("val"))
@@ -114,7 +142,7 @@ def test_classes_are_matched_by_name(model, store, predicted) -> None:
     head = [k for k, v in state.items() if v.shape[:1] == (19,)]
     net.load_state_dict(state | {k: state[k][order] for k in head})
     thresholds = tuple(model.thresholds[i] for i in order)
-    sorted_model = Model(net.eval(), thresholds=thresholds, temperature=1.7)
+    sorted_model = Model(net.eval(), thresholds=thresholds, calibration=Calibration(1.7))
     other = evaluate(sorted_model, store, "val", device="cpu")
     same = evaluate_predictions(predicted)
     assert other.figures == pytest.approx(same.figures)
@@ -182,6 +210,7 @@ def test_report_says_what_the_evaluation_says(predicted, tmp_path) -> None:
     write_report(predicted, evaluation, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text()
     assert f"| Average precision, macro | {evaluation.figures['ap_macro']:.3f} |" in text
+    assert "95 % interval" in text
     assert "Coverage error as the seed computed it" in text
     for name in evaluation.without_positive:
         assert name in text

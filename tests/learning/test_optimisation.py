@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from made_nets import make_net
 from torch import nn
 
 from geolulc.errors import DatasetError
@@ -24,6 +25,21 @@ def test_a_long_warm_up_leaves_half_of_a_short_run() -> None:
     config = TrainConfig(epochs=3, learning_rate=0.1, warmup_epochs=5)
     rates = [learning_rate(config, s, 2) for s in range(6)]
     assert max(rates) == rates[3] == 0.1
+
+
+@pytest.mark.parametrize("fusion", ["early", "late"])
+def test_pretrained_encoders_may_learn_more_slowly(fusion) -> None:
+    net = make_net(fusion=fusion)
+    plain, slow = (
+        make_optimizer(net, TrainConfig(trunk_rate=share)).param_groups for share in (1.0, 0.1)
+    )
+    assert {g["share"] for g in plain} == {1.0}
+    shares = {id(p): g["share"] for g in slow for p in g["params"]}
+    assert len(shares) == len(list(net.parameters()))
+    head = net.fusion.head if fusion == "late" else net.fusion.backbone.fc
+    assert {shares[id(p)] for p in head.parameters()} == {1.0}
+    first = net.fusion.encoders()[0].backbone.conv1
+    assert {shares[id(p)] for p in first.parameters()} == {0.1}
 
 
 def test_norms_and_biases_do_not_decay() -> None:

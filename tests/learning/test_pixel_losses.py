@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import (
 from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.learning.augmentation import augment, draw
-from geolulc.learning.calibration import fit_softmax_temperature
+from geolulc.learning.calibration import fit_softmax_calibration
 from geolulc.learning.pixel_losses import (
     make_pixel_loss,
     near_borders,
@@ -185,5 +185,7 @@ def test_the_temperature_undoes_what_made_logits_too_sure() -> None:
     logits = random.normal(size=(4000, 5))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     truth = (p.cumsum(axis=1) > random.random((4000, 1))).argmax(axis=1)
-    assert fit_softmax_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
-    assert fit_softmax_temperature(logits[:0], truth[:0]) == 1
+    found = fit_softmax_calibration(3 * logits, truth)
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    np.testing.assert_allclose(found.shifts, 0, atol=0.2)
+    assert fit_softmax_calibration(logits[:0], truth[:0]).temperature == 1

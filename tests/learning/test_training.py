@@ -21,7 +21,7 @@ from geolulc.errors import DatasetError, GeolulcError, OutputError, TrainingErro
 from geolulc.learning import TrainConfig, objective, train, training
 from geolulc.learning.config import read_config
 from geolulc.learning.interruption import TrainingInterrupted
-from geolulc.nets import load_checkpoint
+from geolulc.nets import Calibration, load_checkpoint
 from geolulc.ownership import ANY
 from geolulc.staging import claimed
 
@@ -357,7 +357,7 @@ def test_a_store_without_what_is_needed(made, quick, tmp_path) -> None:
         train(only_train, tmp_path / "run", quick)
     assert not (tmp_path / "run").exists()
     train(only_train, tmp_path / "run", replace(quick, epochs=1, select="last"))
-    assert load_checkpoint(tmp_path / "run").temperature == 1.0
+    assert load_checkpoint(tmp_path / "run").calibration == Calibration()
     only_val = make_store(tmp_path / "val.store", 12, patch=lambda i: make_patch(i, split="val"))
     with pytest.raises(DatasetError, match="found 0 patches for a batch"):
         train(only_val, tmp_path / "run2", quick)

@@ -15,7 +15,7 @@ from geolulc.bands import BANDS, GROUPS
 from geolulc.datasets import open_store, prepare_store
 from geolulc.datasets.loader import PatchLoader
 from geolulc.mapping import predict_scene
-from geolulc.nets import Model, NetConfig, Normalisation, build_net
+from geolulc.nets import Calibration, Model, NetConfig, Normalisation, build_net
 from geolulc.nomenclature import BEN19
 
 TILE = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"
@@ -114,7 +114,7 @@ def test_four_real_neighbours_as_one_product(shared, tmp_path, offset):
                 # as after training: folding has something to fold
                 module.running_mean.normal_(0, 0.3)
                 module.running_var.uniform_(0.5, 1.5)
-    model = Model(net, temperature=0.7)
+    model = Model(net, calibration=Calibration(0.7))
     landcover_map = predict_scene(product, model, device="cpu")
     assert landcover_map.header.grid.shape == (2, 2)
     for (row, column), patch in patches.items():

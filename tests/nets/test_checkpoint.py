@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from made_nets import make_net, make_patches
@@ -14,14 +16,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from geolulc.errors import CheckpointError, OutputError, ParameterError
-from geolulc.nets import Model, describe_model, load_checkpoint, save_checkpoint
+from geolulc.nets import Calibration, Model, describe_model, load_checkpoint, save_checkpoint
 from geolulc.nomenclature import BEN19
 
 
 def make_model() -> Model:
     thresholds = tuple(0.3 + 0.01 * i for i in range(19))
     provenance = {"store": "made", "scores": {"ap_macro": 0.5}}
-    return Model(make_net(), thresholds, 1.5, provenance, "made")
+    return Model(make_net(), thresholds, Calibration(1.5), provenance, "made")
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_a_file_rebuilds_the_model(checkpoint: Path) -> None:
     model = make_model()
     loaded = load_checkpoint(checkpoint)
     assert loaded.thresholds == model.thresholds
-    assert (loaded.temperature, loaded.name) == (1.5, "made")
+    assert (loaded.calibration, loaded.name) == (Calibration(1.5), "made")
     assert loaded.provenance == model.provenance
     assert loaded.net.classes == BEN19.names
     assert loaded.net.normalisation == model.net.normalisation
@@ -53,6 +55,28 @@ def test_a_file_rebuilds_the_model(checkpoint: Path) -> None:
     assert not loaded.net.training
     patches = make_patches()
     assert torch.equal(loaded.net(*patches), model.net.eval()(*patches))
+
+
+def test_a_calibration_by_class_is_kept_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    by_class = Calibration(0.5, tuple(np.linspace(0.5, 2, 19)), tuple(np.linspace(-1, 1, 19)))
+    save_checkpoint(path, replace(make_model(), calibration=by_class))
+    loaded = load_checkpoint(path)
+    assert loaded.calibration == by_class
+    described = describe_model(path)
+    assert described["shifts"]["Urban fabric"] == -1
+    logits = torch.linspace(-3, 3, 19)
+    expected = torch.sigmoid(logits / 0.5 * torch.linspace(0.5, 2, 19) + torch.linspace(-1, 1, 19))
+    assert torch.allclose(loaded.probabilities(logits), expected, atol=1e-6)
+
+
+def test_a_file_of_version_1_has_one_temperature(checkpoint: Path) -> None:
+    def older(settings: dict[str, Any], _: Any) -> None:
+        settings["version"] = 1
+        del settings["slopes"], settings["shifts"]
+
+    rewrite(checkpoint, older)
+    assert load_checkpoint(checkpoint).calibration == Calibration(1.5)
 
 
 def test_a_run_folder_and_its_file_are_the_same(checkpoint: Path) -> None:
@@ -204,6 +228,9 @@ def nested(levels: int) -> list[Any]:
         (set_to("normalisation", "mean", value={}), "the same bands"),
         (set_to("patch_size", value=10**9), "patch_size"),
         (set_to("temperature", value=-1), "temperature"),
+        (set_to("slopes", value={"Urban fabric": 1.0}), "found slopes: 1 names"),
+        (set_to("slopes", "Urban fabric", value=0), "Urban fabric of slopes: 0"),
+        (set_to("shifts", "Urban fabric", value="far"), "Urban fabric of shifts: 'far'"),
         (set_to("thresholds", "Urban fabric", value=2), "Urban fabric of thresholds: 2"),
         (set_to("provenance", value=[]), "provenance"),
         (set_to("provenance", "scores", value=[1, float("nan")]), "damaged text"),

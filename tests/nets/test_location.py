@@ -74,13 +74,35 @@ def test_a_finer_grid_keeps_the_old_places(options: dict) -> None:
         assert torch.allclose(fine[:, :, 2:-2:2, 2:-2:2], coarse[:, :, 1:-1, 1:-1], rtol=0.2)
 
 
+def test_coarser_parts_of_late_fusion_lie_on_their_ground() -> None:
+    """Features of trunks that pad lie on their first pixels: of 20 m bands at 0 and 640 m."""
+    net = make_net(backbone="resnet18", fusion="late").eval()
+    randomise(net.fusion)
+    first = net.fusion.encoder10.num_features
+    second = first + net.fusion.encoder20.num_features
+    with torch.no_grad():
+        net.fusion.head.weight[:, :first] = 0
+        net.fusion.head.weight[:, second:] = 0
+        places = evidence(net, *net.preprocess(*make_patches(1)))[0]
+    at, spacing = evidence_grid(net)
+    assert (at.tolist(), spacing) == ([0, 320, 640, 960], 320)
+    for line in (places, places.transpose(1, 2)):
+        assert (line[:, 0] - line[:, 2]).abs().max() > 1e-3
+        torch.testing.assert_close(line[:, 1], (line[:, 0] + line[:, 2]) / 2)
+        torch.testing.assert_close(line[:, 3], line[:, 2])
+
+
 def test_squares_cannot_be_taken_closer() -> None:
     net = make_net(backbone="convnextv2_atto").eval()
     places, spacing = evidence_grid(net)
-    assert spacing == 320
-    assert places.tolist() == [160, 480, 800]
+    assert spacing == 300
+    assert places.tolist() == [150, 450, 750, 1050]
     assert not dilate(net, 160)
-    assert evidence_grid(net)[1] == 320
+    assert evidence_grid(net)[1] == 300
+    # images of 120 pixels lose what fills no square
+    older = make_net(backbone="convnextv2_atto", image_size=120).eval()
+    places, spacing = evidence_grid(older)
+    assert (places.tolist(), spacing) == ([160, 480, 800], 320)
 
 
 @pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "mixer_s32_224"])

@@ -17,7 +17,7 @@ from torch import Tensor
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.cli.export import command
 from geolulc.errors import OutputError, ParameterError
-from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.nets import Calibration, Model, load_checkpoint, save_checkpoint
 from geolulc.nets.onnx_export import DN_PER_STEP, export_onnx
 from geolulc.nomenclature import BEN19
 
@@ -43,7 +43,7 @@ def model() -> Model:
             label_correlation="on",
             cooccurrence=np.eye(19) * 0.2,
         ).eval(),
-        temperature=1.7,
+        calibration=Calibration(1.7, tuple(np.linspace(0.5, 2, 19)), tuple(np.linspace(-1, 1, 19))),
         name="made",
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import ParameterError
-from geolulc.nets import Model, load_checkpoint, save_checkpoint
+from geolulc.nets import Calibration, Model, load_checkpoint, save_checkpoint
 from geolulc.nets.description import describe_net
 from geolulc.nets.pixel_decoder import pad_to
 from geolulc.nets.shipped import shipped_models
@@ -36,7 +36,7 @@ def test_each_pixel_of_10_m_has_logits_of_each_class(fusion, backbone, tmp_path)
         wide = net(*window(960, 1860))
     assert logits.shape == (2, 19, 120, 120)
     assert wide.shape == (1, 19, 96, 186)
-    model = Model(net, temperature=2.0, name="pixels")
+    model = Model(net, calibration=Calibration(2.0), name="pixels")
     p = model.probabilities(logits)
     assert torch.allclose(p.sum(dim=1), torch.ones(2, 120, 120), atol=1e-6)
     assert torch.allclose(p, torch.softmax(logits / 2, dim=1))
@@ -208,7 +208,8 @@ def test_the_graph_for_deepness_says_what_the_network_does(tmp_path) -> None:
     pytest.importorskip("onnxscript")
     from geolulc.nets.onnx_export import DeepnessGraph, export_onnx
 
-    model = Model(make_net(task="pixel", trunk="shallow").eval(), temperature=1.5, name="pixels")
+    net = make_net(task="pixel", trunk="shallow").eval()
+    model = Model(net, calibration=Calibration(1.5, shifts=(0.5,) * 18 + (-2.0,)), name="pixels")
     export_onnx(model, tmp_path / "model.onnx", form="deepness")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     image = torch.rand(3, 12, 120, 120, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.linalg import sqrtm
 
-from geolulc.transfer import distances
+from geolulc.transfer import distances, estimates
+from geolulc.transfer.settings import TransferConfig
 
 LABEL_DISTANCES = (distances.chi_square, distances.jensen_shannon, distances.cooccurrence)
 targets = arrays(np.float32, (6, 4), elements=st.sampled_from([0.0, 1.0])).filter(np.any)
@@ -75,3 +76,30 @@ def test_frechet_by_the_textbook() -> None:
     squared = np.sum((first.mean(0) - second.mean(0)) ** 2)
     squared += np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
     assert distances.frechet(first, second) == pytest.approx(squared**0.5, rel=1e-6)
+
+
+def test_distances_of_features_do_not_grow_as_a_region_shrinks(monkeypatch) -> None:
+    """Regions of one distribution, of 2,000 and 300 patches: both take as many."""
+    random = np.random.default_rng(0)
+    spectrum = 1 / np.arange(1, 65)
+    drawn = random.normal(size=(4600, 64)) * np.sqrt(spectrum)
+    sizes = {"large": 2000, "other": 2000, "small": 600}
+    regions = {
+        name: {"train": np.arange(size) + start}
+        for (name, size), start in zip(sizes.items(), (0, 2000, 4000), strict=True)
+    }
+    monkeypatch.setattr(estimates, "spectral_features", lambda _, positions: drawn[positions])
+    found, count = estimates._features(
+        None, regions, TransferConfig(sources=tuple(sizes), targets=tuple(sizes)), None, "cpu"
+    )
+    assert count == 300
+    of_region = found["spectral"]
+    apart = {
+        (a, b): distances.frechet(of_region[a][:count], of_region[b][count:])
+        for a in sizes
+        for b in sizes
+    }
+    assert max(apart.values()) < 1.15 * min(apart.values())
+    # what the whole regions would say: the small one is far from all
+    whole = distances.frechet(drawn[:2000], drawn[2000:4000])
+    assert distances.frechet(drawn[:2000], drawn[4000:]) > 1.3 * whole

@@ -9,6 +9,7 @@ import pytest
 from made_regions import CLASSES
 
 from geolulc.errors import DatasetError, ParameterError
+from geolulc.learning import TrainConfig
 from geolulc.transfer import TransferConfig, make_plan
 from geolulc.transfer.cost import count_work
 from geolulc.transfer.plan import POOLED, SCRATCH, source_only, subset, training_positions
@@ -137,17 +138,36 @@ def test_balanced_sampling_repeats_patches_of_rare_classes(three, regions) -> No
         assert set(positions.tolist()) == set(whole.tolist())
 
 
+@pytest.mark.parametrize("mode", ["head", "full", "linear-probe-first", "scratch"])
+@pytest.mark.parametrize("size", [10, 100, 1000, 100_000])
+def test_fine_tuning_takes_as_many_steps_whatever_the_size(mode, size) -> None:
+    training = TrainConfig(epochs=10, batch_size=256)
+    taken = 0
+    for phase in config(training=training).adapting(mode):
+        settings, count = phase.spread(size)
+        assert settings.batch_size <= max(size // 4, 8)
+        assert settings.epochs <= 10
+        taken += settings.epochs * (count // settings.batch_size)
+    assert taken == pytest.approx(500, rel=0.01)
+
+
 def test_the_work_is_counted_before_it_is_done(three, regions, quick) -> None:
-    plan_config = config(training=quick, target_sizes=(0, 4), fine_tuning=("linear-probe-first",))
+    plan_config = config(
+        training=quick,
+        target_sizes=(0, 4),
+        fine_tuning=("linear-probe-first",),
+        fine_tune_steps=4,
+    )
     plan = make_plan(three, regions, plan_config)
     work = count_work(three, regions, plan_config, plan)
-    # two epochs of 8, 8 and 16 patches; two of 4 from each of three sources and from scratch
+    # two epochs of 8, 8 and 16 patches; four steps of 4 patches from each of three sources and
+    # from scratch
     assert work["kinds"]["train"] == {
         "jobs": 3, "patches_trained": 2 * 32, "patches_scored": 2 * 16,
     }  # fmt: skip
     assert work["kinds"]["test"] == {"jobs": 3, "patches_trained": 0, "patches_scored": 12}
-    assert work["kinds"]["adapt"]["patches_trained"] == 4 * 2 * 4
-    assert work["patches_trained"] == 64 + 32
+    assert work["kinds"]["adapt"]["patches_trained"] == 4 * 4 * 4
+    assert work["patches_trained"] == 64 + 64
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ def test_seasons_of_the_real_v1_patches(shared, quick, tmp_path) -> None:
     store = open_store(tmp_path / "real.store")
     seasons = find_regions(store, "season")
     config = TransferConfig(
-        sources=("Spring", "Fall"), targets=("Summer",), target_sizes=(0, 4), training=quick
+        sources=("Spring", "Fall"),
+        targets=("Summer",),
+        target_sizes=(0, 4),
+        training=quick,
+        fine_tune_steps=4,
     )
     found = run_transfer(
         store, seasons, config, tmp_path / "out", regions_from="season", device="cpu"

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.task import Task, close_classes, head_layer
 from geolulc.learning.training import train
-from geolulc.nets import Model, load_checkpoint
+from geolulc.nets import Calibration, Model, load_checkpoint
 from geolulc.transfer.remedies import Remedy, correct_prior, prior_shift, repeat_rare
 
 
@@ -49,7 +49,7 @@ def test_prior_shift_makes_a_perfect_posterior_of_another_prior_perfect() -> Non
 
 def test_correcting_a_model_shifts_its_calibrated_logits() -> None:
     net = make_net().eval()
-    model = Model(net, temperature=2.5)
+    model = Model(net, calibration=Calibration(2.5, tuple(np.linspace(0.5, 2, 19)), (0.3,) * 19))
     patches = make_patches()
     with torch.no_grad():
         before = logit(model.probabilities(net(*patches)).double().numpy())

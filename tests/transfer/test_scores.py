@@ -9,13 +9,16 @@ import pytest
 from made_nets import make_net
 from sklearn.metrics import average_precision_score, f1_score
 
-from geolulc.nets import Model
+from geolulc.nets import Calibration, Model
 from geolulc.transfer.scores import score_target
+
+#: Of the 40 patches.
+TILES = np.repeat([f"T{i}" for i in range(8)], 5)
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model(make_net(), temperature=2.0, thresholds=(0.4,) * 19)
+    return Model(make_net(), calibration=Calibration(2.0), thresholds=(0.4,) * 19)
 
 
 def drawn(seed=0):
@@ -29,9 +32,11 @@ def drawn(seed=0):
 
 def test_figures_are_those_of_scikit_learn_over_the_targets_classes(model) -> None:
     targets, logits = drawn()
-    found = score_target(targets, logits, model)
+    found = score_target(targets, logits, model, TILES)
     own, scores = targets[:, :5], 1 / (1 + np.exp(-logits / 2))
     figures = found["figures"]
+    low, high = found["intervals"]["ap_micro"]
+    assert low < figures["ap_micro"] < high
     assert figures["ap_macro"] == pytest.approx(
         np.mean([average_precision_score(own[:, c], scores[:, c]) for c in range(5)])
     )
@@ -55,7 +60,7 @@ def test_what_is_said_of_other_classes_changes_no_mean_but_the_one_named_so(mode
     targets, logits = drawn()
     wild = logits.copy()
     wild[:, 5:] = 50
-    before, after = (score_target(targets, z, model) for z in (logits, wild))
+    before, after = (score_target(targets, z, model, TILES) for z in (logits, wild))
     for name, value in before["figures"].items():
         if name in ("f1_micro_all", "false_alarms"):
             assert after["figures"][name] != value
@@ -69,7 +74,7 @@ def test_what_is_said_of_other_classes_changes_no_mean_but_the_one_named_so(mode
 def test_a_target_without_labels_has_no_figure(model) -> None:
     targets, logits = drawn()
     with np.errstate(all="raise"):
-        found = score_target(targets[:0], logits[:0], model)
+        found = score_target(targets[:0], logits[:0], model, TILES[:0])
     assert found["figures"]["ap_macro"] is None
     assert found["classes"] == []
     json.dumps(found, allow_nan=False)

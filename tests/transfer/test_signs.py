@@ -124,6 +124,7 @@ def test_shifted_spectra_hurt_and_target_patches_mend_them(tmp_path) -> None:
         targets=("Finland",),
         target_sizes=(0, 12, 72),
         fine_tune_rate=2e-3,
+        fine_tune_steps=72,
     )
     own, foreign = made.zero_shot("Finland"), made.zero_shot("Austria")
     assert own["ap_macro"] > foreign["ap_macro"] + NOISE
