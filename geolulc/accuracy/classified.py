@@ -15,7 +15,6 @@ from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geolulc.accuracy.class_file import read_class_file
 from geolulc.accuracy.foreign import legend_of, open_single_band, read_codes, values_of
 from geolulc.accuracy.ground import pixel_hectares
 from geolulc.analysis.compare import Transitions
@@ -25,6 +24,7 @@ from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
 from geolulc.maps.ranking import present_classes
 from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.nomenclature_files import find_nomenclature
 from geolulc.outputs.rasters import windows
 from geolulc.outputs.tags import header_of
 
@@ -197,7 +197,7 @@ def open_classified(path: Path, class_file: Path | None = None) -> ClassifiedMap
 
     Args:
         path: the file.
-        class_file: a nomenclature (``class_file``); the raster is then read as one of its codes.
+        class_file: a nomenclature (``nomenclature_files``): the raster then holds its codes.
             Without one, a stranger's raster has the names and colours that GDAL finds, or its
             values as names.
 
@@ -218,7 +218,7 @@ def open_classified(path: Path, class_file: Path | None = None) -> ClassifiedMap
             )
         if class_file is None:
             return ClassifiedMap(path, dataset, legend_of(dataset).classes(values))
-        classes = read_class_file(class_file).classes
+        classes = find_nomenclature(class_file).classes
         # a raster that declares no nodata mostly means 0
         unknown = sorted(values - {c.code for c in classes} - {NO_CLASS})
         if unknown:
