@@ -32,7 +32,7 @@ from geolulc.nomenclature import nomenclature
 from geolulc.staging import file_sha256
 
 #: Band → (a, b): x = (ln(0.005 DN + 1) - a) / b, then sigmoid(5 x - 1); in the network's order.
-_SCALES: Final = MappingProxyType(
+SCALES: Final = MappingProxyType(
     {
         "B02": (1.7417268007636313, 2.023298706048351),
         "B03": (1.7261204997060209, 2.038905204308012),
@@ -49,7 +49,7 @@ BANDS: Final = MappingProxyType(
     {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B11", "B12"), 60: ()}
 )
 #: Where the network's bands are among those of 10 m, then those of 20 m.
-_ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in _SCALES)
+_ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in SCALES)
 _CHANNELS: Final = (64, 96, 144)
 _SIDE_CHANNELS: Final = 48
 _NORM_EPSILON: Final = 1e-3
@@ -113,12 +113,12 @@ class DynamicWorldFusion(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         first, middle, last = _CHANNELS
-        self.stem = nn.Conv2d(len(_SCALES), first, 3, padding=1)
+        self.stem = nn.Conv2d(len(SCALES), first, 3, padding=1)
         self.a, self.b = _Block(first, middle), _Block(middle, last)
         self.side = nn.ModuleList([nn.Conv2d(first, _SIDE_CHANNELS, 1), _depthwise(_SIDE_CHANNELS)])
         self.c = _Block(last + _SIDE_CHANNELS, last)
         self.head = nn.Conv2d(last, 9, 1)
-        scales = torch.tensor(list(_SCALES.values()), dtype=torch.float32)
+        scales = torch.tensor(list(SCALES.values()), dtype=torch.float32)
         self.register_buffer("shift", scales[:, 0].view(-1, 1, 1), persistent=False)
         self.register_buffer("divisor", scales[:, 1].view(-1, 1, 1), persistent=False)
 
@@ -139,7 +139,7 @@ class DynamicWorldFusion(nn.Module):
         return self.classify(torch.cat([x10, x20], dim=1)[:, _ORDER], border // 10)
 
     def classify(self, x: Tensor, border: int = 0) -> Tensor:
-        """Logits of the nine bands on one grid: (N, 9, rows, columns), in ``_SCALES``' order."""
+        """Logits of the nine bands on one grid: (N, 9, rows, columns), in ``SCALES``' order."""
         shift, divisor = cast(Tensor, self.shift), cast(Tensor, self.divisor)
         x = torch.log1p(x * 0.005).sub_(shift).div_(divisor).mul_(5).sub_(1).sigmoid_()
         size = x.shape[-2:]
@@ -226,7 +226,7 @@ def require_dynamic_world(bands: Mapping[int, tuple[str, ...]], num_classes: int
         raise ParameterError(
             "fusion dynamicworld",
             found=f"{num_classes} classes from {sum(map(len, bands.values()))} bands",
-            expected=f"9 classes from {', '.join(_SCALES)}",
+            expected=f"9 classes from {', '.join(SCALES)}",
             remedy="It is used as it is published; train with another fusion.",
         )
 
