@@ -217,6 +217,13 @@ def staged(
                 if target.is_file():  # others may have come since
                     require_replaceable(target, overwrite, kind, targets)
             _publish(folder, targets, [*(targets if overwrite else ()), *superseded])
+    except OutputError as error:
+        if not error.subject.startswith(f"{folder}{os.sep}"):
+            raise
+        found, expected = error.found, error.expected
+        raise OutputError(
+            targets[-1], found=found, expected=expected, remedy=error.remedy
+        ) from error
     finally:
         _settle(folder)
 

@@ -71,7 +71,7 @@ class Corners(nn.Module):
             for at in (0, -1)
             for b in BANDS
         ]
-        return torch.logit(torch.stack(values, dim=1).double() / 32768).float()
+        return torch.logit(torch.stack(values, dim=1).double() / 32768, eps=1e-9).float()
 
 
 CORNERS = tuple(f"{end} {band}" for end in ("first", "last") for band in BAND_NAMES)

@@ -14,7 +14,7 @@ from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.staging import file_sha256
 
-_AS_IN_MANIFEST: Final = ("nomenclature", "patches", "left_out", "broken", "archives")
+_AS_IN_MANIFEST: Final = ("patches", "left_out", "broken", "archives")
 
 
 def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "kind": "store",
         "path": str(path),
+        "nomenclature": store.nomenclature.id,
         **{key: manifest[key] for key in _AS_IN_MANIFEST},
         "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
         "touching_training_ground": dict(store.touching_training),

@@ -26,6 +26,10 @@ OUTPUTS = {
     "compare": {"out"},
     "export": {"out"},
     "stac": {"out"},
+    "sample": {"out"},
+    "assess": {"out"},
+    "classes": {"out"},
+    "models": set(),
 }
 
 

@@ -156,7 +156,7 @@ def test_snow_of_v1_by_a_list(shared: Path, tmp_path: Path) -> None:
     assert manifest["left_out"] == {"snow": 1}
     assert manifest["archives"][0]["origin"]["snow"] == "snow.csv"
     store = open_store(tmp_path / "v1.store")
-    assert store.nomenclature is CLC43
+    assert store.nomenclature == CLC43
     for index in range(len(store)):
         names = [CLC43.names[i] for i in np.flatnonzero(store.targets[index])]
         assert set(names) == set(store.read(index).labels)

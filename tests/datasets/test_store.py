@@ -37,7 +37,7 @@ def test_what_it_says(made: Path) -> None:
     store = open_store(made)
     patches = [make_patch(i, signal=False) for i in range(12)]
     assert len(store) == 12
-    assert store.nomenclature is BEN19
+    assert store.nomenclature == BEN19
     assert store.keys == tuple(p.key for p in patches)
     assert store.countries == tuple(COUNTRIES[i % 3] for i in range(12))
     assert store.seasons == tuple(SEASONS[i % 4] for i in range(12))

@@ -342,8 +342,8 @@ def test_threads_are_given_back(tmp_path):
         ({"mask_scl": (12,)}, r"codes of the scene classification, 0\.\.11"),
         ({"overlap": "some"}, "exact or shared"),
         ({"overlap": "shared", "tta": True}, "one of the two"),
-        ({"threads": 0}, "at least 1"),
-        ({"batch_size": -1}, "at least 1"),
+        ({"threads": 0}, "expected 1 to"),
+        ({"batch_size": -1}, "expected 1 to"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -132,7 +132,7 @@ def land(tmp_path_factory):
 )
 def test_every_cell_is_written_once_and_where_it_belongs(land, stride, min_valid, batch, corners):
     path, folder, b04, valid = land
-    options = {"stride": stride, "min_valid": min_valid, "batch_size": batch}
+    options = {"stride": stride, "min_valid": min_valid, "batch_size": batch, "allow_empty": True}
     area = None
     if corners is not None:
         x, y = sorted(corners[:2]), sorted(corners[2:])
