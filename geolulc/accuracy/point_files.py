@@ -40,6 +40,7 @@ from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.qgis_styles import Entry, categorized_style
 from geolulc.outputs.tables import class_column
 from geolulc.outputs.templates import fill
+from geolulc.safe_texts import for_csv
 
 #: Layer of the outlines of pixels or cells that belong to the points.
 OUTLINES: Final = "outlines"
@@ -128,7 +129,8 @@ def write_points(
         pyogrio.write_dataframe(degrees, path, driver=driver, layer=POINTS, layer_options=said)
         return
     places = {LONGITUDE: degrees.geometry.x, LATITUDE: degrees.geometry.y}
-    pandas.DataFrame(table.drop(columns="geometry")).assign(**places).to_csv(path, index=False)
+    columns = pandas.DataFrame(table.drop(columns="geometry")).assign(**places)
+    path.write_text(for_csv(columns), encoding="utf-8")
 
 
 def _write_geopackage(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pandas
+
 from geolulc.learning.markdown import markdown_table
 from geolulc.outputs.templates import fill
+from geolulc.safe_texts import for_csv, for_markdown
 
 #: Files, by what they hold.
 _FILES: Final = {
@@ -61,8 +63,9 @@ def write_files(
         ("matrix", _matrix(result, "counts")),
         ("matrix_area", _matrix(result, "area_proportions")),
     ):
-        with (folder / _FILES[name]).open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream).writerows(lines)
+        header, *rows = lines
+        table = pandas.DataFrame(rows, columns=list(header), dtype=object)
+        (folder / _FILES[name]).write_text(for_csv(table), encoding="utf-8")
     return dict(_FILES)
 
 
@@ -111,15 +114,20 @@ def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _markdown(result: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("# Accuracy and area", "", f"Map: {result['map']}  ")
-    yield from (f"Reference: {result['reference']}, {result['points']['used']} points used  ",)
+    yield from ("# Accuracy and area", "", f"Map: {for_markdown(result['map'])}  ")
+    reference, used = for_markdown(result["reference"]), result["points"]["used"]
+    yield from (f"Reference: {reference}, {used} points used  ",)
     yield from (f"Design: {result['design']['words']}", "")
     yield from (f"**Overall accuracy: {interval(result['overall'])}** (95 % interval)", "")
     if "change_ha" in result:
         yield from (f"**Area of change: {interval(result['change_ha'], '{:,.1f}')} ha**", "")
     for table in _tables(result):
-        yield from (f"## {table['title']}", "", *markdown_table(table["header"], table["rows"]))
-    yield from ("## Remarks", "", *(f"- {note}" for note in _notes(result)), "")
+        yield from (
+            f"## {for_markdown(table['title'])}",
+            "",
+            *markdown_table(table["header"], table["rows"]),
+        )
+    yield from ("## Remarks", "", *(f"- {for_markdown(note)}" for note in _notes(result)), "")
 
 
 def _notes(result: Mapping[str, Any]) -> list[str]:

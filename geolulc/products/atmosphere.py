@@ -1,9 +1,9 @@
 """The top of the atmosphere, computed from Level-2A: for models that were trained on Level-1C.
 
-An approximation with one air for a whole scene: ρ* = ρ_path + T ρ / (1 - S ρ) by band, of the
+An approximation with one air for a whole scene: ρ* = Tg (ρ_path + T ρ / (1 - S ρ)) by band, of the
 surface reflectance ρ (the equation of 5S and 6S, Vermote et al. 1997). Path reflectance is that of
 single scattering by air and aerosol, attenuated; transmission T and spherical albedo S are those
-of Tanré et al. (1979). Absorbing gases are left out: they change a band by a few per cent.
+of Tanré et al. (1979), Tg is the transmission of gases that absorb. Nothing is fitted to images.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from geolulc.bands import band
@@ -20,8 +21,23 @@ USUAL_AEROSOL: Final = 0.1
 #: Ångström's exponent, asymmetry and single-scattering albedo of continental aerosol
 #: (d'Almeida, Koepke and Shettle 1991, rounded).
 _EXPONENT, _ASYMMETRY, _ALBEDO = 1.3, 0.65, 0.93
-#: Higher orders of scattering add this × the optical depth to the first (Sobolev 1975, a fit).
+#: Light that is scattered more than once adds about this × the optical depth to the first order.
 _HIGHER_ORDERS: Final = 1.2
+#: Optical depth of absorbing gases on a vertical way, rounded to some thousandths: 300 Dobson units
+#: of ozone in its Chappuis band, water vapour, carbon dioxide and methane of mid latitudes.
+_GASES: Final = MappingProxyType(
+    {
+        "B02": 0.006,
+        "B03": 0.030,
+        "B04": 0.017,
+        "B05": 0.016,
+        "B06": 0.008,
+        "B07": 0.002,
+        "B08": 0.010,
+        "B11": 0.020,
+        "B12": 0.032,
+    }
+)
 #: Sentinel-2 looks down: its mean view zenith angle, in degrees, differs little by tile.
 _VIEW_ZENITH: Final = 5.0
 _QUANTIFICATION: Final = 10_000
@@ -59,11 +75,12 @@ def air_of(
         aerosol: optical depth at 550 nm.
     """
     sun, view = (math.cos(math.radians(min(a, 85.0))) for a in (sun_zenith, _VIEW_ZENITH))
-    return {name: _air(band(name).wavelength / 1000, sun, view, aerosol) for name in names}
+    return {name: _air(name, sun, view, aerosol) for name in names}
 
 
-def _air(wavelength: float, sun: float, view: float, aerosol: float) -> Air:
-    """``wavelength`` in micrometres; ``sun`` and ``view`` are cosines of zenith angles."""
+def _air(name: str, sun: float, view: float, aerosol: float) -> Air:
+    """``sun`` and ``view`` are cosines of zenith angles."""
+    wavelength = band(name).wavelength / 1000  # micrometres
     # Hansen and Travis (1974), equation 2.30
     molecules = 0.008569 * wavelength**-4 * (1 + 0.0113 * wavelength**-2 + 0.00013 * wavelength**-4)
     particles = aerosol * (wavelength / 0.55) ** -_EXPONENT
@@ -76,8 +93,9 @@ def _air(wavelength: float, sun: float, view: float, aerosol: float) -> Air:
     )
     single = scattered / (4 * sun * view) * (1 - math.exp(-depth * slant)) / (depth * slant)
     backwards = 0.5 * molecules + (1 - _ALBEDO + _ALBEDO * (1 - g) / 2) * particles
+    through = math.exp(-_GASES.get(name, 0.0) * slant)
     return Air(
-        path=single * (1 + _HIGHER_ORDERS * depth),
-        transmission=math.exp(-backwards * slant),
+        path=through * single * (1 + _HIGHER_ORDERS * depth),
+        transmission=through * math.exp(-backwards * slant),
         albedo=(0.92 * molecules + 0.333 * particles) * math.exp(-depth),
     )
