@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -96,6 +95,8 @@ def start(model, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a test run in a shell's background has SIGINT ignored, and would hand that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -185,10 +186,7 @@ def test_ctrl_c(tmp_path, scenes, model):
     maps = tmp_path / "maps"
     process = start(model, *scenes, "-o", maps, "--workers", 1, *SLOW, "-q")
     wait_for(lambda: list(maps.glob(".*.partial-*")))  # the worker is at the first of three scenes
-    while process.poll() is None:  # whoever does not see it stop presses again
-        os.killpg(process.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=10)
+    os.killpg(process.pid, signal.SIGINT)
     stderr = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert stderr == f"geolulc: {maps}: stopped; the same command goes on\n"
