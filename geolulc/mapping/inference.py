@@ -58,13 +58,15 @@ class Ensemble:
         """``dtype``: that convolutions run in, None for float32; everything else is float32."""
         first = models[0].net
         for model in models[1:]:
-            if model.net.task != first.task:
-                raise ParameterError(
-                    f"model {model.name}",
-                    found=f"the task {model.net.task}",
-                    expected=f"the task {first.task}, as {models[0].name} has",
-                    remedy="Average models of one task.",
-                )
+            for what in ("task", "level"):
+                own, expected = getattr(model.net, what), getattr(first, what)
+                if own != expected:
+                    raise ParameterError(
+                        f"model {model.name}",
+                        found=f"the {what} {own}",
+                        expected=f"the {what} {expected}, as {models[0].name} has",
+                        remedy=f"Average models of one {what}.",
+                    )
             if set(model.net.classes) != set(first.classes):
                 raise ParameterError(
                     f"model {model.name}",

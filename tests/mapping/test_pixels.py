@@ -249,6 +249,14 @@ class TestRefusals:
             with pytest.raises(ParameterError, match="Average models of one task"):
                 Mapper(mixture, MapOptions())
 
+    def test_models_of_both_levels(self):
+        """What is computed for one would be wrong for the other."""
+        models = [make_pixel_model(Itself()), make_pixel_model(Itself())]
+        models[1].net.level = "L1C"
+        for mixture in models, models[::-1]:
+            with pytest.raises(ParameterError, match="Average models of one level"):
+                Mapper(mixture, MapOptions())
+
     def test_a_whole_tile_of_pixels_is_too_large_for_memory(self, tmp_path, monkeypatch):
         monkeypatch.setattr("geolulc.mapping.scene._LARGEST", 2 * 240 * 240 * 4 - 1)
         scene = make_product(tmp_path)

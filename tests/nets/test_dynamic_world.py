@@ -45,7 +45,7 @@ def test_logits_are_those_of_tensorflow(model, place) -> None:
     expected = reference[f"{place}_logits"]
     with torch.inference_mode():
         logits = model.net.fusion.classify(dn)[0].permute(1, 2, 0).numpy()
-    assert np.abs(logits - expected).max() < 1e-3
+    assert np.abs(logits - expected).max() < 1e-4  # 1.5e-5 on the machine where it was written
     assert (logits.argmax(-1) == expected.argmax(-1)).mean() >= 0.999
 
 
