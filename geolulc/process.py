@@ -6,6 +6,7 @@ glibc only, elsewhere nothing happens. Of signals: who sees them.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 #: Of glibc's malloc.h.
@@ -93,6 +95,19 @@ def available_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def physical_memory() -> tuple[int | None, int | None]:
+    """Bytes of memory of this machine, and of it free for programs; None where it is not told."""
+    told = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            name, value = line.split()[:2]
+            told[name.rstrip(":")] = int(value) * 1024
+    total = told.get("MemTotal")
+    if total is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()):
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total, told.get("MemAvailable")
+
+
 @contextmanager
 def blocked_signals(*numbers: signal.Signals) -> Iterator[None]:
     """Threads started meanwhile, and the processes that they start, do not see these signals.
@@ -111,3 +126,37 @@ def blocked_signals(*numbers: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Terminated(SystemExit):
+    """SIGTERM came: the command unwinds as after Ctrl-C, and exits with 143 (128 + 15)."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+@contextmanager
+def unwound_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises ``Terminated`` in the main thread meanwhile; a second one ends it at once.
+
+    So nothing incomplete is left, and no worker without its master. Where it was ignored, or has
+    another handler, nothing changes.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or before is not signal.SIG_DFL:
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != owner:  # a forked child has nothing to unwind
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -24,6 +24,7 @@ from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
 from geolulc.outputs.rasters import Band, RasterPlan, RasterWriter, raster_memory
 from geolulc.ownership import reading
+from geolulc.progress import Progress
 from geolulc.safe_texts import for_csv
 from geolulc.staging import claimed, require_free, staged
 
@@ -85,7 +86,7 @@ class Transitions:
 
 
 def compare_files(
-    before: Path, after: Path, out: Path, *, overwrite: int = 0
+    before: Path, after: Path, out: Path, *, overwrite: int = 0, progress: Progress | None = None
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Compare two map.tif of one grid into change.tif, change.qml and change_matrix.csv.
 
@@ -100,6 +101,7 @@ def compare_files(
         before, after: two map.tif, both of cells or both of pixels.
         out: path of change.tif; the other names derive from it.
         overwrite: 1 to replace what geolulc wrote, 2 for any file.
+        progress: called with (done, total) windows of the maps.
 
     Returns:
         The files ("style", "matrix", "change"), and figures that JSON can hold. Hectares are on
@@ -139,7 +141,7 @@ def compare_files(
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))
         targets = dict(zip(paths, temporary, strict=True))
         told = change_cautions(*((one.header, one.cautions) for one in (first, second)))
-        sums = _write_raster(first, second, targets["change"], values, told)
+        sums = _write_raster(first, second, targets["change"], values, told, progress)
         entries = [Entry(values.unchanged, "Unchanged", "#d9d9d9")]
         entries += [Entry(c.code, f"Now {c.name}", c.color) for c in first.header.land_cover]
         targets["style"].write_text(paletted_style(entries), encoding="utf-8")
@@ -206,18 +208,26 @@ class _ChangeSums:
 
 
 def _write_raster(
-    first: MapFile, second: MapFile, path: Path, values: Transitions, told: Sequence[Caution]
+    first: MapFile,
+    second: MapFile,
+    path: Path,
+    values: Transitions,
+    told: Sequence[Caution],
+    progress: Progress | None,
 ) -> _ChangeSums:
     """Write change.tif; returns the sums of the two maps."""
     sums = _ChangeSums(first.header)
     pair = first, second
     with RasterWriter(path, values.plan) as writer:
-        for window in first.windows():
+        walk = list(first.windows())
+        for i, window in enumerate(walk, start=1):
             codes = [map_file.codes(window) for map_file in pair]
             exclusive = first.header.exclusive
             shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
             sums.add(window, codes, shares)
             writer.write(window.row_off, window.col_off, values.bands(*codes))
+            if progress is not None:
+                progress(i, len(walk))
         writer.finish({**_tags(first, second, sums), TAG: cautions_tag(told)})
     return sums
 

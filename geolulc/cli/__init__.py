@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import click
 from geolulc import __version__
 from geolulc.cli.results import say, show_all_characters
 from geolulc.errors import GeolulcError
-from geolulc.process import confine_gdal, tune_memory
+from geolulc.process import Terminated, confine_gdal, tune_memory, unwound_by_sigterm
 from geolulc.safe_texts import one_line
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
@@ -36,7 +37,12 @@ COMMANDS: Final = {
     "export": "Model → ONNX.",
     "stac": "Model → STAC Item (MLM extension).",
     "info": "What a store, model, scene or map is.",
+    "doctor": "What this installation consists of, and what is wrong with it.",
 }
+
+
+class _Stopped(SystemExit):
+    """Ctrl-C came: exit code 130, as of a program that the signal ends."""
 
 
 class _Commands(click.Group):
@@ -60,6 +66,8 @@ class _Commands(click.Group):
         except click.UsageError as error:
             vars(error)["message"] = one_line(error.message)  # it names values of any length
             raise
+        except KeyboardInterrupt:  # click would call it a failure (1)
+            raise _Stopped(128 + signal.SIGINT) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -73,15 +81,22 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 bad input (one line on stderr), 2 wrong usage."""
+    """Run the command line; exit codes stand in docs/machines.md.
+
+    0 done; 1 bad input (one line on stderr); 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
+    """
     show_all_characters()
     confine_gdal()
     tune_memory()
     try:
-        cli(prog_name="geolulc")
+        with unwound_by_sigterm():
+            cli(prog_name="geolulc")
     except GeolulcError as error:
         say(f"geolulc: {error}", err=True)
         sys.exit(1)
+    except (_Stopped, Terminated):
+        say("geolulc: stopped", err=True)
+        raise
     except BrokenPipeError:
         # the reader of a pipe went away; nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.results import print_cautions, print_result
+from geolulc.cli.results import print_cautions, print_result, progress_bar
 
 #: Transitions shown in the terminal; the matrix has them all.
 _SHOWN = 10
@@ -19,8 +19,10 @@ _SHOWN = 10
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
 @out_option("New change.tif.")
-@shared_options("overwrite", "json")
-def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool) -> None:
+@shared_options("overwrite", "quiet", "json")
+def command(
+    before: Path, after: Path, out: Path, overwrite: int, quiet: bool, as_json: bool
+) -> None:
     """Compare two map.tif of one grid, BEFORE and AFTER: two dates, or two models.
 
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares
@@ -29,7 +31,8 @@ def command(before: Path, after: Path, out: Path, overwrite: int, as_json: bool)
     """
     from geolulc.analysis import compare_files, read_cautions
 
-    paths, found = compare_files(before, after, out, overwrite=overwrite)
+    with progress_bar("Maps", "windows", quiet=quiet) as progress:
+        paths, found = compare_files(before, after, out, overwrite=overwrite, progress=progress)
     print_cautions([read_cautions([paths["change"]])])
     result = {**found, "files": {k: str(v) for k, v in paths.items()}}
     print_result(result, _text(paths, found), as_json=as_json)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from geolulc.cli.results import choose_progress
 from geolulc.errors import ParameterError
 from geolulc.ownership import reading
 
@@ -127,6 +128,15 @@ overwrite_option = click.option(
     help="Replace what geolulc wrote; given twice, any file of the outputs' names.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(("bar", "json")),
+    default="bar",
+    show_default=True,
+    expose_value=False,
+    callback=choose_progress,
+    help="Progress on stderr: a bar for people, or a line of JSON at a time for programs.",
+)
 device_option = click.option(
     "--device",
     default="auto",
@@ -137,7 +147,7 @@ device_option = click.option(
 _SHARED = {
     "json": json_option,
     "overwrite": overwrite_option,
-    "quiet": quiet_option,
+    "quiet": lambda command: quiet_option(progress_option(command)),
     "device": device_option,
 }
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from geolulc.errors import GeolulcError
-from geolulc.progress import Progress
+from geolulc.progress import Progress, ProgressLines
 from geolulc.safe_texts import for_json, for_terminal, one_line
 
 
@@ -74,11 +75,35 @@ def print_cautions(maps: Sequence[Sequence[Caution]]) -> None:
         click.echo(f"geolulc: caution: {texts[0]}{more}", err=True)
 
 
+#: Where ``--progress json`` is kept in a command's context.
+_LINES: Final = "geolulc.progress_lines"
+
+
+def choose_progress(ctx: click.Context, _: click.Parameter, form: str) -> None:
+    """Have the command's progress in ``form``, "bar" or "json": the callback of the option."""
+    ctx.meta[_LINES] = form == "json"
+
+
+def progress_lines(description: str, unit: str) -> ProgressLines | None:
+    """Progress as lines of JSON on stderr, where the command was given ``--progress json``."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not ctx.meta.get(_LINES):
+        return None
+    write = functools.partial(click.echo, err=True)
+    return ProgressLines(one_line(description), unit, lambda line: write(for_json(line)))
+
+
 @contextlib.contextmanager
 def progress_bar(description: str, unit: str, *, quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar with rate and time left, as a function for the library to call."""
+    """Progress on stderr, as a function for the library to call: a bar, or lines of JSON."""
     if quiet:
         yield None
+        return
+    if lines := progress_lines(description, unit):
+        try:
+            yield lines
+        finally:
+            lines.close()
         return
     from tqdm import tqdm
 

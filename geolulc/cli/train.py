@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geolulc.cli.options import OUTPUT, PATH, F, read_settings, settings_options, shared_options
-from geolulc.cli.results import progress_bar, say
+from geolulc.cli.results import progress_bar, progress_lines, say
 from geolulc.learning.trackers import Tracker
 
 if TYPE_CHECKING:
@@ -121,14 +121,18 @@ def _find_rate(
 
 
 class TerminalTracker(Tracker):
-    """A bar with loss, rate and time left, and a line an epoch, on stderr."""
+    """A bar with loss, rate and time left, or lines of JSON, and a line an epoch, on stderr."""
 
     def __init__(self, name: str = "train") -> None:
         self._name = name
+        self._lines = progress_lines(name, "steps")
         self._bar: Any = None
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Move the bar."""
+        if self._lines is not None:
+            self._lines(done, total)
+            return
         if self._bar is None:
             from tqdm import tqdm
 
@@ -143,15 +147,20 @@ class TerminalTracker(Tracker):
 
     def epoch(self, figures: Mapping[str, float]) -> None:
         """Print a line."""
-        self._bar.write(
+        line = (
             f"epoch {figures['epoch']:.0f}  loss {figures['train_loss']:.4f}"
             f"  val loss {figures['val_loss']:.4f}  {_scores(figures, '  ')}"
-            f"  (best: epoch {figures['best_epoch']:.0f})",
-            file=sys.stderr,
+            f"  (best: epoch {figures['best_epoch']:.0f})"
         )
+        if self._bar is None:
+            say(line, err=True)
+        else:
+            self._bar.write(line, file=sys.stderr)
 
     def close(self) -> None:
         """End the bar."""
+        if self._lines is not None:
+            self._lines.close()
         if self._bar is not None:
             self._bar.close()
 
