@@ -32,7 +32,7 @@ from geolulc.mapping.strips import StripReader
 from geolulc.nets import load_checkpoint
 from geolulc.outputs import OutputOptions
 from geolulc.process import tune_memory
-from geolulc.products import open_product
+from geolulc.products import TRUE_COLOUR, open_scene
 
 
 def area_of(tile: TileGrid, height: int, folder: Path) -> Path:
@@ -51,12 +51,12 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     tune_memory()  # as the command does
-    product, model = open_product(arguments.scene), load_checkpoint(arguments.model)
+    scene, model = open_scene(arguments.scene), load_checkpoint(arguments.model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Mapper([model], MapOptions(device="cpu")) as mapper:
-            windows = mapper.ensemble.windows(product.grid)
-            tile = product.grid
+            windows = mapper.ensemble.windows(scene.grid)
+            tile = scene.grid
             rows = min(arguments.rows or windows.shape[0], windows.shape[0])
             # the row below reaches up by a ramp, and what is near an area is computed too
             height = min(tile.height, rows * windows.step - windows.ramp - 180)
@@ -67,9 +67,10 @@ def main() -> None:
             selected[:rows] = True
 
             start = time.perf_counter()
-            with StripReader(
-                product, windows, mapper.decoders, selected=selected, scl=True
-            ) as reader:
+            with (
+                scene.opened(set(scene.images) - {TRUE_COLOUR}) as images,
+                StripReader(images, windows, mapper.decoders, selected=selected) as reader,
+            ):
                 for row in reader.rows:
                     reader.read(row)
             decoding = time.perf_counter() - start

@@ -73,7 +73,8 @@ def decode_only(product: Product, grid: MapGrid, selected: np.ndarray, threads: 
     """Reads every strip and does nothing with it."""
     with (
         Workers(threads) as workers,
-        StripReader(product, grid, workers, selected=selected) as reader,
+        product.opened(BAND_NAMES) as images,
+        StripReader(images, grid, workers, selected=selected) as reader,
     ):
         for row in reader.rows:
             reader.read(row)

@@ -1,13 +1,11 @@
 from .errors import GeolulcError as GeolulcError
 from .mapping.arrays import (
-    open_scene as open_scene,
-)
-from .mapping.arrays import (
     predict_pixels as predict_pixels,
 )
 from .mapping.arrays import (
     predict_scene as predict_scene,
 )
 from .products import open_product as open_product
+from .products import open_scene as open_scene
 
 __version__: str

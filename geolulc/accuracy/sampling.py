@@ -34,8 +34,7 @@ from geolulc.accuracy.point_files import point_table, require_format, write_poin
 from geolulc.accuracy.strata import open_strata
 from geolulc.errors import ParameterError
 from geolulc.outputs.rasters import raster_memory
-from geolulc.products import open_product
-from geolulc.products.truecolour import true_colour
+from geolulc.products import open_scene, true_colour
 from geolulc.progress import Progress
 from geolulc.staging import claimed, require_free, staged
 
@@ -184,13 +183,13 @@ def _design(
     }
 
 
-def _write_true_colour(scene: Path, path: Path) -> None:
-    product = open_product(scene)
-    image, transform = true_colour(product, _TILE)
+def _write_true_colour(source: Path, path: Path) -> None:
+    scene = open_scene(source)
+    image, transform = true_colour(scene, _TILE)
     rows, columns = image.shape[:2]
     with rasterio.open(
         path, "w", driver="GTiff", width=columns, height=rows, count=3, dtype="uint8",
-        crs=product.grid.crs, transform=transform, nodata=0, tiled=True, compress="DEFLATE",
+        crs=scene.grid.crs, transform=transform, nodata=0, tiled=True, compress="DEFLATE",
         photometric="RGB",
     ) as dataset:  # fmt: skip
         dataset.update_tags(GEOLULC_VERSION=__version__)

@@ -52,17 +52,14 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
         from geolulc.analysis import describe_map
 
         return "map", describe_map(path)
-    if name.endswith((".safe", ".zip")) or any(path.glob("MTD_MSIL*.xml")):
-        from geolulc.products import describe_product, open_product, verify_product
-
-        product = describe_product(path)
-        if verify:
-            product["images_verified"] = verify_product(open_product(path))
-        return "Sentinel-2 product", product
     if name.endswith(".safetensors") or (path / "model.safetensors").is_file():
         from geolulc.nets import describe_model
 
         return "model", describe_model(path)
+    from geolulc.products import find_door
+
+    if (door := find_door(path)) is not None:
+        return door.kind, door.describe(path, verify=verify)
     if not path.exists() or (path / "saved_model.pb").is_file():
         from geolulc.nets import describe_model
 

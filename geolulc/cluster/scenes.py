@@ -23,7 +23,7 @@ from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
 from geolulc.ownership import being_read, reading
 from geolulc.process import available_cores, confine_gdal, tune_memory
-from geolulc.products import read_metadata
+from geolulc.products import describe_scene
 from geolulc.progress import Progress
 from geolulc.staging import remove_leftovers, this_process
 
@@ -210,7 +210,7 @@ def _refuse_doubles(scenes: Sequence[Path]) -> dict[int, SceneResult]:
         if counts[scene.name] == 1:
             continue
         try:
-            product = read_metadata(scene).name
+            product = describe_scene(scene)["name"]
         except GeolulcError:
             continue  # a worker will say what is wrong with it
         if product in first:

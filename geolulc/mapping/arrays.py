@@ -13,20 +13,11 @@ import xarray
 from geolulc.mapping.scene import predict_scene as predict_map
 from geolulc.maps.header import LandCoverMap
 from geolulc.nets import Model, load_checkpoint, shipped_model
-from geolulc.products import Product, open_product
-
-
-def open_scene(path: Path | str) -> Product:
-    """The Sentinel-2 L2A product at ``path``, a ``.SAFE`` folder or a zip of one.
-
-    Raises:
-        ProductError: with the path, what was found, what was expected and the remedy.
-    """
-    return open_product(Path(path))
+from geolulc.products import Scene
 
 
 def predict_scene(
-    scene: Product | Path | str,
+    scene: Scene | Path | str,
     model: Model | Path | str | Sequence[Model | Path | str] | None = None,
     **options: Any,
 ) -> xarray.DataArray:

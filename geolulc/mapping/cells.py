@@ -27,7 +27,7 @@ from geolulc.mapping.strips import Strip
 from geolulc.mapping.window_inference import ONE, WindowEnsemble, cut
 from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import MapBlock, MapHeader
-from geolulc.products import Product
+from geolulc.products import CLASSIFICATION, Scene
 
 #: Metres that patches share a trunk over: higher and wider waste less at the edges, but take
 #: more memory (a stretch is worth 24 patches).
@@ -72,7 +72,7 @@ class PatchCells:
     def __init__(
         self,
         ensemble: Ensemble,
-        product: Product,
+        scene: Scene,
         options: MapOptions,
         *,
         batch_size: int,
@@ -82,25 +82,25 @@ class PatchCells:
         """``shared``: overlapping patches share a trunk; ``selected``: cells, in place of aoi."""
         self._ensemble, self._options = ensemble, options
         self._batch_size, self._shared = batch_size, shared
-        self.windows = MapGrid(product.grid, options.stride, ensemble.patch_size)
-        grid = self._grid(product)
+        self.windows = MapGrid(scene.grid, options.stride, ensemble.patch_size)
+        grid = self._grid(scene)
         self._wanted = np.ones(grid.shape, bool) if selected is None else selected
         if options.aoi is not None and selected is None:
             self._wanted = select_cells(grid, options.aoi)
         self.selected = self._wanted
-        known = bool(options.mask_scl) and product.scl_file is not None
+        known = bool(options.mask_scl) and CLASSIFICATION in scene.images
         self.header = MapHeader(
             grid=grid,
             classes=ensemble.classes,
             nomenclature=ensemble.nomenclature,
             patch_size=ensemble.patch_size,
             thresholds=ensemble.thresholds,
-            scene=product.scene,
+            scene=scene.facts,
             model=ensemble.origin,
             min_clear=options.min_clear if known else 0.0,
             frequencies=ensemble.frequencies,
         )
-        self._offsets = ensemble.offsets(product.offsets)
+        self._offsets = ensemble.offsets(scene.offsets)
         columns = self.windows.shape[1]
         self._lefts = np.array([self.windows.patch_left(column) for column in range(columns)])
         self._valid = np.zeros(grid.shape, np.float32)
@@ -109,7 +109,7 @@ class PatchCells:
         self._unlikeness: NDArray[np.float32] | None = None
         if self._spectra is not None:
             self._unlikeness = np.full(grid.shape, np.nan, np.float32)
-            self._shift = np.array([product.offsets[name] for name in BAND_NAMES])
+            self._shift = np.array([scene.offsets[name] for name in BAND_NAMES])
         self._next = 0
         #: Rows of patches that are computed together.
         self._together = 1
@@ -117,7 +117,7 @@ class PatchCells:
             self._together += (_STRETCH_HEIGHT - self.windows.patch_size) // self.windows.stride
         self._canvas = self._new_canvas(self._together)
 
-    def _grid(self, product: Product) -> Grid:
+    def _grid(self, scene: Scene) -> Grid:
         return self.windows.cells
 
     def _new_canvas(self, rows: int) -> Canvas:
@@ -278,12 +278,12 @@ class PixelCells:
     ahead = 3
 
     def __init__(
-        self, ensemble: WindowEnsemble, product: Product, options: MapOptions, *, batch_size: int
+        self, ensemble: WindowEnsemble, scene: Scene, options: MapOptions, *, batch_size: int
     ) -> None:
         self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
-        self.windows = ensemble.windows(product.grid)
-        self._air = ensemble.air_over(product)
-        self._area = Area.of(product.grid, options.aoi)
+        self.windows = ensemble.windows(scene.grid)
+        self._air = ensemble.air_over(scene)
+        self._area = Area.of(scene.grid, options.aoi)
         self.selected = self._area.select(self.windows)
         grid = self._area.grid(options.resolution or _PIXEL)
         self.header = MapHeader(
@@ -291,11 +291,11 @@ class PixelCells:
             classes=ensemble.classes,
             nomenclature=ensemble.nomenclature,
             exclusive=True,
-            scene=product.scene,
+            scene=scene.facts,
             model=ensemble.origin if self._air is None else {**ensemble.origin, **_COMPUTED},
-            masked_scl=options.mask_scl if product.scl_file is not None else (),
+            masked_scl=options.mask_scl if CLASSIFICATION in scene.images else (),
         )
-        self._offsets = ensemble.offsets(product.offsets)
+        self._offsets = ensemble.offsets(scene.offsets)
         top, left = (metres // _PIXEL for metres in grid.inset)
         #: The map's rows and columns of 10 m, from the tile's corner.
         self._rows = slice(top, top + grid.extent.height // _PIXEL)
@@ -312,9 +312,9 @@ class PixelCells:
         #: Of squares as large as the patches of the training; NaN where not all rows were seen.
         self._unlikeness: NDArray[np.float32] | None = None
         if self._spectra is not None:
-            squares = product.grid.height // PATCH_SIZE, product.grid.width // PATCH_SIZE
+            squares = scene.grid.height // PATCH_SIZE, scene.grid.width // PATCH_SIZE
             self._unlikeness = np.full(squares, np.nan, np.float32)
-            self._shift = np.array([product.offsets[name] for name in BAND_NAMES])
+            self._shift = np.array([scene.offsets[name] for name in BAND_NAMES])
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
         """Each row by itself."""

@@ -16,7 +16,7 @@ from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.quality import clear_pixels, valid_pixels
 from geolulc.mapping.strips import Strip
-from geolulc.products import Product
+from geolulc.products import Scene
 
 
 class InnerCells(PatchCells):
@@ -25,9 +25,9 @@ class InnerCells(PatchCells):
     _ensemble: LocatedEnsemble
 
     def __init__(
-        self, ensemble: LocatedEnsemble, product: Product, options: MapOptions, *, batch_size: int
+        self, ensemble: LocatedEnsemble, scene: Scene, options: MapOptions, *, batch_size: int
     ) -> None:
-        super().__init__(ensemble, product, options, batch_size=batch_size)
+        super().__init__(ensemble, scene, options, batch_size=batch_size)
         grid = self.header.grid
         self._geometry = LocatedCells(self.windows, grid)
         self.selected = self._geometry.patches_of(self._wanted)
@@ -35,8 +35,8 @@ class InnerCells(PatchCells):
         self._canvas = self._new_canvas(max(cells.stop - cells.start for cells in rows))
         self._counts = [ShareCounts(grid, 10) for _ in range(1 if self._clear is None else 2)]
 
-    def _grid(self, product: Product) -> Grid:
-        return Grid.over(product.grid, self._options.resolution or self.windows.stride)
+    def _grid(self, scene: Scene) -> Grid:
+        return Grid.over(scene.grid, self._options.resolution or self.windows.stride)
 
     def _before(self, rows: Sequence[int]) -> Iterator[Task]:
         # cells across the border between two rows of patches are counted with the lower one

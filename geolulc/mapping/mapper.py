@@ -26,7 +26,7 @@ from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.process import available_cores
-from geolulc.products import Product
+from geolulc.products import Scene
 
 _PIXELS: Final = "10, 20 or 60 m"
 #: Options that a map does not depend on.
@@ -121,38 +121,39 @@ class Mapper:
             dtype=inference_type(options.precision, self.device),
         )
 
-    def open(self, product: Product, selected: NDArray[np.bool_] | None = None) -> Run:
-        """A run over ``product``; close it. ``selected``: cells wanted, instead of ``aoi``.
+    def open(self, scene: Scene, selected: NDArray[np.bool_] | None = None) -> Run:
+        """A run over ``scene``; close it. ``selected``: cells wanted, instead of ``aoi``.
 
         Raises:
             ProductError: it is of another processing level than the models were trained on.
         """
         for model in self.models:
-            if not can_see(model, product):
+            if not can_see(model, scene):
                 raise ProductError(
-                    product.path,
-                    found=f"a Level-{product.level[1:]} product",
+                    scene.path,
+                    found=f"a Level-{scene.level[1:]} product",
                     expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
                     remedy="Map that product of the scene, or use a model of this level.",
                 )
         return Run(
-            self._cells(product, selected),
-            product,
+            self._cells(scene, selected),
+            scene,
             decoders=self.decoders,
             networks=self.networks,
             mask_scl=bool(self.options.mask_scl),
+            verify=self.options.verify,
             allow_empty=self.options.allow_empty,
         )
 
-    def _cells(self, product: Product, selected: NDArray[np.bool_] | None) -> Cells:
+    def _cells(self, scene: Scene, selected: NDArray[np.bool_] | None) -> Cells:
         ensemble, options = self.ensemble, replace(self.options, resolution=self.resolution)
         if isinstance(ensemble, WindowEnsemble):
-            return PixelCells(ensemble, product, options, batch_size=self.window_batch)
+            return PixelCells(ensemble, scene, options, batch_size=self.window_batch)
         if isinstance(ensemble, LocatedEnsemble):
-            return InnerCells(ensemble, product, options, batch_size=self.batch_size)
+            return InnerCells(ensemble, scene, options, batch_size=self.batch_size)
         return PatchCells(
             ensemble,
-            product,
+            scene,
             options,
             batch_size=self.batch_size,
             shared=self.shares,
@@ -160,10 +161,10 @@ class Mapper:
         )
 
 
-def can_see(model: Model, product: Product) -> bool:
+def can_see(model: Model, scene: Scene) -> bool:
     """Whether a model was trained on products of this level, or the difference can be computed."""
-    levels = model.net.level, product.level
-    computed = model.net.task == "pixel" and product.sun_zenith is not None
+    levels = model.net.level, scene.level
+    computed = model.net.task == "pixel" and scene.sun_zenith is not None
     return levels[0] == levels[1] or (computed and levels == ("L1C", "L2A"))
 
 

@@ -19,7 +19,7 @@ from geolulc.mapping.workers import Workers
 from geolulc.maps.encoding import NODATA
 from geolulc.maps.header import MapBlock
 from geolulc.process import give_back_memory
-from geolulc.products import Product, unpacked
+from geolulc.products import CLASSIFICATION, TRUE_COLOUR, Scene
 from geolulc.progress import Progress
 
 _LOG: Final = logging.getLogger(__name__)
@@ -39,47 +39,46 @@ class _Step:
 
 
 class Run:
-    """One scene on a mapper: a context manager that holds the product open.
+    """One scene on a mapper: a context manager that holds the scene open.
 
     Attributes:
-        product: the scene.
+        scene: what is mapped.
         header: the map.
-        reader: decodes the product.
+        reader: decodes the scene.
     """
 
     def __init__(
         self,
         cells: Cells,
-        product: Product,
+        scene: Scene,
         *,
         decoders: Workers,
         networks: Workers,
         mask_scl: bool,
+        verify: bool = True,
         allow_empty: bool = False,
     ) -> None:
         """Prepare to read.
 
         Args:
             cells: of the map.
-            product: the scene.
+            scene: what is mapped.
             decoders, networks: threads.
             mask_scl: read the scene classification, which tells what is not clear.
+            verify: compare images with the checksums that came with them.
             allow_empty: a map without a cell that has data is no error.
         """
         self._allow_empty = allow_empty
-        self.product, self.header = product, cells.header
+        self.scene, self.header = scene, cells.header
         self._cells, self._networks = cells, networks
         self._under_way: deque[_Step] = deque()
         self._stack = ExitStack()
+        unread = {TRUE_COLOUR} if mask_scl else {TRUE_COLOUR, CLASSIFICATION}
+        names = [name for name in scene.images if name not in unread]
         try:
+            images = self._stack.enter_context(scene.opened(names, verify=verify))
             self.reader = self._stack.enter_context(
-                StripReader(
-                    self._stack.enter_context(unpacked(product)),
-                    cells.windows,
-                    decoders,
-                    selected=cells.selected,
-                    scl=mask_scl,
-                )
+                StripReader(images, cells.windows, decoders, selected=cells.selected)
             )
         except BaseException:
             self._stack.close()
@@ -123,7 +122,7 @@ class Run:
             unit = self.header.unit.one
             own = "" if self.header.exclusive else "--min-clear, "
             raise ProductError(
-                self.product.name,
+                self.scene.name,
                 found=f"no {unit} with enough ground that has data and is clear",
                 expected="something to map",
                 remedy=f"Take another scene, or change {own}--min-valid, --mask-scl or --aoi; "
@@ -136,14 +135,14 @@ class Run:
             raise CheckpointError(
                 f"model {model}",
                 found=f"numbers that float32 cannot hold in {share:.1%} of the {units} of "
-                f"{self.product.name}",
+                f"{self.scene.name}",
                 expected=f"at most {_MOST_OVERFLOWN:.0%}",
                 remedy="Its weights are damaged or its training diverged: use another model.",
             )
         _LOG.warning(
             "%s: numbers of %s are too large for float32 in %d %s, %.1f %% of those with data: "
             "these have no data in the map",
-            self.product.name,
+            self.scene.name,
             model,
             overflown,
             units,
@@ -204,7 +203,7 @@ class Run:
     def _submit(self, task: Task, row: int) -> Future[Any] | None:
         if task.work is None:
             return None
-        what = f"inference on windows of row {row} of {self.product.name}"
+        what = f"inference on windows of row {row} of {self.scene.name}"
         return self._networks.submit(INFERENCE, what, task.work)
 
 

@@ -15,7 +15,7 @@ from geolulc.mapping.mapper import Mapper
 from geolulc.mapping.options import MapOptions
 from geolulc.maps.header import LandCoverMap, MapBlock
 from geolulc.nets import Model
-from geolulc.products import Product, open_product
+from geolulc.products import Scene, open_scene
 from geolulc.progress import Progress
 
 #: Probabilities of more than so many bytes belong into files: a tile of pixels has 9 GB of them.
@@ -24,19 +24,20 @@ _DEFAULTS: Final = MapOptions()
 
 
 def predict_scene(
-    scene: Product | Path | str,
+    scene: Scene | Path | str,
     model: Model | Sequence[Model],
     options: MapOptions = _DEFAULTS,
     *,
     progress: Progress | None = None,
     **choices: Any,
 ) -> LandCoverMap:
-    """Land cover of a Sentinel-2 L2A scene, or of the part of it that ``aoi`` says.
+    """Land cover of a scene, or of the part of it that ``aoi`` says.
 
-    Every JP2 tile is decoded once, whatever the stride; decoding and inference share the cores.
+    Every tile of its images is read once, whatever the stride; decoding and inference share the
+    cores.
 
     Args:
-        scene: a product, or the path of one.
+        scene: what to map, or the path of a product.
         model: a model of patches or of pixels, or several of one kind and of the same classes,
             whose probabilities are averaged.
         options: how to map.
@@ -53,8 +54,8 @@ def predict_scene(
     """
     models = [model] if isinstance(model, Model) else list(model)
     options = replace(options, **choices)
-    if not isinstance(scene, Product):
-        scene = open_product(Path(scene), verify=options.verify)
+    if isinstance(scene, (Path, str)):
+        scene = open_scene(scene)
     with Mapper(models, options) as mapper, mapper.open(scene) as run:
         header = run.header
         shape = len(header.classes), *header.grid.shape

@@ -22,7 +22,7 @@ from geolulc.outputs.run_record import require_same_run
 from geolulc.outputs.story import Backdrop, SceneStory
 from geolulc.outputs.writing import write_map
 from geolulc.ownership import OWN, reading
-from geolulc.products import Product, open_product, true_colour
+from geolulc.products import Scene, open_scene, true_colour
 from geolulc.progress import NamedProgress, silent
 from geolulc.staging import claimed, require_file_system, require_folder, require_free
 
@@ -191,32 +191,32 @@ class _Batch:
                 return results
             opened = opened_runs[0]
 
-    def _open(self, mapper: Mapper, scene: Path) -> _Opened:
-        opened = _Opened(SceneResult(scene))
+    def _open(self, mapper: Mapper, path: Path) -> _Opened:
+        opened = _Opened(SceneResult(path))
         try:
-            product = open_product(scene, verify=mapper.options.verify)
-            target = self._out if self._single else self._target(scene, product)
+            scene = open_scene(path)
+            target = self._out if self._single else self._target(path, scene)
             opened.stack.enter_context(claimed(target))
             if not self._single and target.exists() and not self._writing.overwrite:
                 self._require_same(target, mapper)
                 opened.stack.close()
-                opened.result = SceneResult(scene, self._writing.finished(target), skipped=True)
+                opened.result = SceneResult(path, self._writing.finished(target), skipped=True)
                 return opened
             opened.target = target
             require_free(self._writing.plan(target), overwrite=self._overwrite)
-            run = mapper.open(product)
+            run = mapper.open(scene)
             opened.stack.enter_context(run)
             opened.run = run
             run.reader.start()
             if self._writing.output.backdrop:
                 opened.backdrop = mapper.decoders.submit(
-                    _FIRST, f"the true-colour image of {scene}", lambda: _backdrop(product, run)
+                    _FIRST, f"the true-colour image of {path}", lambda: _backdrop(scene, run)
                 )
         except GeolulcError as error:
             opened.stack.close()
             if self._single:
                 raise
-            opened.run, opened.result = None, SceneResult(scene, error=error)
+            opened.run, opened.result = None, SceneResult(path, error=error)
         return opened
 
     def _finish(
@@ -227,7 +227,7 @@ class _Batch:
             return opened.result
         with opened.stack:
             try:
-                with self._progress(run.product.name) as progress:
+                with self._progress(run.scene.name) as progress:
                     drawn = opened.backdrop
                     backdrop = None if drawn is None else mapper.decoders.result(drawn)
                     files = write_map(
@@ -253,12 +253,12 @@ class _Batch:
         # in a folder, files of ours without their map.tif are of a run that was killed
         return self._writing.overwrite if self._single else max(self._writing.overwrite, OWN)
 
-    def _target(self, scene: Path, product: Product) -> Path:
-        target = self._out / f"{product.name}.tif"
-        other = self._targets.setdefault(target, scene)
-        if other != scene:
+    def _target(self, path: Path, scene: Scene) -> Path:
+        target = self._out / f"{scene.name}.tif"
+        other = self._targets.setdefault(target, path)
+        if other != path:
             raise ParameterError(
-                scene,
+                path,
                 found=f"the product that {other} holds too",
                 expected="each product once",
                 remedy="Leave one of them out.",
@@ -284,11 +284,11 @@ class _Batch:
             )
 
 
-def _backdrop(product: Product, run: Run) -> Backdrop | None:
+def _backdrop(scene: Scene, run: Run) -> Backdrop | None:
     # a map of pixels covers what was asked for only, and shows it finer
     within = run.header.grid.extent if run.header.exclusive else None
     try:
-        return true_colour(product, _BACKDROP_PIXELS, within)
+        return true_colour(scene, _BACKDROP_PIXELS, within)
     except GeolulcError as error:
         # a picture can do without; the map does not depend on it
         _LOG.warning("no true-colour backdrop: %s", error)

@@ -1,4 +1,4 @@
-"""Decoded strips of a scene, one for each row of cells, each JP2 tile decoded once.
+"""Decoded strips of a scene, one for each row of cells, each tile of its images read once.
 
 A JP2 tile is 10.24, 12.8 or 11.52 km high (10, 20, 60 m), a row of patches 1.2 km: the reader
 keeps the rows of tiles that the current cells need, lets go of those above, and has those below
@@ -17,10 +17,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS, RESOLUTIONS, band
+from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping.workers import Workers
-from geolulc.products import Product, Tiling, decode_tile, read_tiling
+from geolulc.products import CLASSIFICATION, Image, Tiling
 
 #: Decoded pixels kept and decoded ahead, in bytes. A row of tiles of all bands of a full tile takes
 #: 140 MB; a row of cells that straddles two gets both, whatever this says.
@@ -109,68 +109,58 @@ class Strip:
 
 
 @dataclass
-class _Image:
-    name: str
-    path: str
-    resolution: int
+class _Reading:
+    """An image that is being read."""
+
+    image: Image
     tiling: Tiling
-    dtype: type[np.generic]
     plan: list[TileRow]
-    decoded: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+    decoded: dict[int, NDArray[Any]] = field(default_factory=dict)
     futures: dict[int, list[Future[None]]] = field(default_factory=dict)
 
     def size(self, tile_row: TileRow) -> int:
         rows = self.tiling.rows(tile_row.row)
         pixels: int = (rows.stop - rows.start) * self.tiling.shape[1]
-        return pixels * np.dtype(self.dtype).itemsize
+        return pixels * self.image.dtype.itemsize
 
 
 class StripReader:
-    """Reads the strips of ``product`` from top to bottom.
+    """Reads strips from top to bottom.
 
     Attributes:
         rows: rows of cells with a selected cell; read them in this order.
         has_scl: whether strips come with the scene classification.
-        tiles_decoded: JP2 tiles given to the decoder so far.
-        tiles_planned: JP2 tiles that the selected cells need.
+        tiles_decoded: tiles given to the decoder so far.
+        tiles_planned: tiles that the selected cells need.
     """
 
     def __init__(
         self,
-        product: Product,
+        images: Mapping[str, Image],
         grid: Windows,
         workers: Workers,
         *,
         selected: NDArray[np.bool_] | None = None,
-        scl: bool = False,
         memory: int = MEMORY,
     ) -> None:
+        """Plan what is read of ``images``, those of ``Scene.opened``, which must stay open."""
         self._grid = grid
         self._workers = workers
         self._memory = memory
         self._used = 0
-        self._free: dict[tuple[tuple[int, ...], type[np.generic]], list[NDArray[Any]]] = {}
+        self._free: dict[tuple[tuple[int, ...], np.dtype[Any]], list[NDArray[Any]]] = {}
         cells = np.ones(grid.shape, bool) if selected is None else selected
         self.rows = [int(row) for row in np.flatnonzero(cells.any(axis=1))]
-        files = dict(product.band_files)
-        if scl and product.scl_file is not None:
-            files["SCL"] = product.scl_file
-        self.has_scl = "SCL" in files
-        self._images = {}
-        for name, path in files.items():
-            resolution = 20 if name == "SCL" else band(name).resolution
-            tiling = read_tiling(path)
-            self._images[name] = _Image(
-                name,
-                path,
-                resolution,
-                tiling,
-                np.uint8 if name == "SCL" else np.uint16,
-                plan_tile_rows(grid, cells, tiling, resolution),
+        self.has_scl = CLASSIFICATION in images
+        self._readings = {
+            name: _Reading(
+                image, image.tiling, plan_tile_rows(grid, cells, image.tiling, image.resolution)
             )
-        units = [(image, tile_row) for image in self._images.values() for tile_row in image.plan]
+            for name, image in images.items()
+        }
+        units = [(reading, row) for reading in self._readings.values() for row in reading.plan]
         # in the order of first need; of one need, the slow 10 m bands first
-        units.sort(key=lambda unit: (unit[1].first, unit[0].resolution))
+        units.sort(key=lambda unit: (unit[1].first, unit[0].image.resolution))
         self._waiting = deque(units)
         self.tiles_planned = sum(len(tile_row.columns) for _, tile_row in units)
         self.tiles_decoded = 0
@@ -182,9 +172,9 @@ class StripReader:
         """Drop what is not decoded yet, and the memory; what is being decoded ends by itself."""
         self._waiting.clear()
         self._free.clear()
-        for image in self._images.values():
-            image.decoded.clear()
-            for futures in image.futures.values():
+        for reading in self._readings.values():
+            reading.decoded.clear()
+            for futures in reading.futures.values():
                 for future in futures:
                     future.cancel()
 
@@ -199,7 +189,7 @@ class StripReader:
         Waits for its tiles, has others decoded ahead.
 
         Raises:
-            ProductError: a tile cannot be decoded.
+            ProductError: a tile cannot be read.
         """
         last = row if last is None else last
         self._release(row)
@@ -212,83 +202,82 @@ class StripReader:
                 self._fill(pixels, name, row, last)
         scl = None
         if self.has_scl:
-            scl = np.empty(self._shape("SCL", row, last), np.uint8)
-            self._fill(scl, "SCL", row, last)
+            scl = np.empty(self._shape(CLASSIFICATION, row, last), np.uint8)
+            self._fill(scl, CLASSIFICATION, row, last)
         return Strip(row, dn, scl)
 
     def _submit(self, row: int) -> None:
         """Queue the tiles that ``row`` needs, and further ones while there is memory."""
         while self._waiting:
-            image, tile_row = self._waiting[0]
-            size = image.size(tile_row)
+            reading, tile_row = self._waiting[0]
+            size = reading.size(tile_row)
             if tile_row.first > row and self._used + size > self._memory:
                 return
             self._waiting.popleft()
             self._used += size
-            rows = image.tiling.rows(tile_row.row)
-            array = self._take(image)
-            image.decoded[tile_row.row] = array
-            image.futures[tile_row.row] = [
+            image, rows = reading.image, reading.tiling.rows(tile_row.row)
+            array = self._take(reading)
+            reading.decoded[tile_row.row] = array
+            reading.futures[tile_row.row] = [
                 self._workers.submit(
                     _DECODING + tile_row.first,
-                    f"decoding JP2 tile ({tile_row.row}, {column}) of {image.path}",
+                    f"reading tile ({tile_row.row}, {column}) of {image}",
                     partial(
-                        decode_tile,
-                        image.path,
-                        image.tiling,
+                        image.read,
                         tile_row.row,
                         column,
-                        array[: rows.stop - rows.start, image.tiling.columns(column)],
+                        array[: rows.stop - rows.start, reading.tiling.columns(column)],
                     ),
                 )
                 for column in tile_row.columns
             ]
             self.tiles_decoded += len(tile_row.columns)
 
-    def _take(self, image: _Image) -> NDArray[Any]:
+    def _take(self, reading: _Reading) -> NDArray[Any]:
         """An array for a row of whole tiles: a new one or one that is not needed any more.
 
         Giving 20 MB back to the system and asking for them anew scatters the heap.
         """
-        shape = image.tiling.tile_shape[0], image.tiling.shape[1]
-        free = self._free.get((shape, image.dtype))
+        shape = reading.tiling.tile_shape[0], reading.tiling.shape[1]
+        free = self._free.get((shape, reading.image.dtype))
         if not free:
-            return np.zeros(shape, image.dtype)
+            return np.zeros(shape, reading.image.dtype)
         array = free.pop()
         array.fill(0)
         return array
 
     def _release(self, row: int) -> None:
         """Let go of the rows of tiles that end above ``row``."""
-        for image in self._images.values():
-            while image.plan and image.plan[0].last < row:
-                tile_row = image.plan.pop(0)
-                self._used -= image.size(tile_row)
-                for future in image.futures.pop(tile_row.row):
+        for reading in self._readings.values():
+            while reading.plan and reading.plan[0].last < row:
+                tile_row = reading.plan.pop(0)
+                self._used -= reading.size(tile_row)
+                for future in reading.futures.pop(tile_row.row):
                     self._workers.result(future)
-                array = image.decoded.pop(tile_row.row)
-                self._free.setdefault((array.shape, image.dtype), []).append(array)
+                array = reading.decoded.pop(tile_row.row)
+                self._free.setdefault((array.shape, array.dtype), []).append(array)
         if not self._waiting:
             self._free.clear()
 
     def _shape(self, name: str, row: int, last: int) -> tuple[int, int]:
         """Of the image's pixels under the cells of ``row`` to ``last``."""
-        rows = self._rows(self._images[name], row, last)
-        return rows.stop - rows.start, self._images[name].tiling.shape[1]
+        rows = self._rows(self._readings[name], row, last)
+        return rows.stop - rows.start, self._readings[name].tiling.shape[1]
 
     def _fill(self, pixels: NDArray[Any], name: str, row: int, last: int) -> None:
         """Write the image's pixel rows under the cells of ``row`` to ``last``."""
-        image = self._images[name]
-        rows = self._rows(image, row, last)
-        height = image.tiling.tile_shape[0]
+        reading = self._readings[name]
+        rows = self._rows(reading, row, last)
+        height = reading.tiling.tile_shape[0]
         for tile_row in range(rows.start // height, (rows.stop - 1) // height + 1):
-            for future in image.futures[tile_row]:
+            for future in reading.futures[tile_row]:
                 self._workers.result(future)
             first = tile_row * height
             start, stop = max(rows.start, first), min(rows.stop, first + height)
-            part = image.decoded[tile_row][start - first : stop - first]
+            part = reading.decoded[tile_row][start - first : stop - first]
             pixels[start - rows.start : stop - rows.start] = part
 
-    def _rows(self, image: _Image, row: int, last: int) -> slice:
-        top, bottom = (self._grid.window(at, 0, image.resolution)[0] for at in (row, last))
+    def _rows(self, reading: _Reading, row: int, last: int) -> slice:
+        resolution = reading.image.resolution
+        top, bottom = (self._grid.window(at, 0, resolution)[0] for at in (row, last))
         return slice(top.start, bottom.stop)

@@ -18,7 +18,7 @@ from geolulc.mapping.inference import Ensemble, turned
 from geolulc.mapping.windows import WindowGrid
 from geolulc.maps.encoding import FULL
 from geolulc.nets import Model
-from geolulc.products import Product
+from geolulc.products import Scene
 from geolulc.products.atmosphere import USUAL_AEROSOL, Air, air_of
 
 _LOG: Final = logging.getLogger(__name__)
@@ -37,19 +37,19 @@ class WindowEnsemble(Ensemble):
         multiple = math.lcm(*(m.net.pixel_multiple for m in self._models))
         return WindowGrid.of_network(tile, multiple, max(m.net.margin for m in self._models))
 
-    def air_over(self, product: Product) -> Mapping[str, Air] | None:
-        """The air between a Level-2A product and models of Level-1C; None where none is needed."""
+    def air_over(self, scene: Scene) -> Mapping[str, Air] | None:
+        """The air between a Level-2A scene and models of Level-1C; None where none is needed."""
         net = self._models[0].net
-        if net.level == product.level or product.sun_zenith is None:
+        if net.level == scene.level or scene.sun_zenith is None:
             return None
         _LOG.warning(
             "%s was trained on Level-1C: the top of the atmosphere is computed from Level-2A "
             "(sun %.0f° from the zenith, an assumed aerosol optical depth of %g)",
             self.origin["name"],
-            product.sun_zenith,
+            scene.sun_zenith,
             USUAL_AEROSOL,
         )
-        return air_of(tuple(b for names in net.bands.values() for b in names), product.sun_zenith)
+        return air_of(tuple(b for names in net.bands.values() for b in names), scene.sun_zenith)
 
     @torch.inference_mode()
     def weighted(

@@ -1,31 +1,34 @@
-"""Sentinel-2 products: find, describe, check, and the radiometry of their numbers."""
+"""Scenes of Sentinel-2: find, describe, check, read, and the radiometry of their numbers."""
 
-from geolulc.products.decoding import Tiling, decode_tile, read_tiling
+from geolulc.products.decoding import Jp2Image
+from geolulc.products.doors import DOORS, Door, describe_scene, find_door, open_scene
 from geolulc.products.images import image_settings, open_image
 from geolulc.products.listing import list_products
 from geolulc.products.metadata import Metadata, read_metadata
-from geolulc.products.product import (
-    Product,
-    describe_product,
-    open_product,
-    unpacked,
-    verify_product,
-)
+from geolulc.products.product import Product, describe_product, open_product, verify_product
+from geolulc.products.scene import CLASSIFICATION, TRUE_COLOUR, Image, Scene, Tiling
 from geolulc.products.truecolour import true_colour
 
 __all__ = [
+    "CLASSIFICATION",
+    "DOORS",
+    "TRUE_COLOUR",
+    "Door",
+    "Image",
+    "Jp2Image",
     "Metadata",
     "Product",
+    "Scene",
     "Tiling",
-    "decode_tile",
     "describe_product",
+    "describe_scene",
+    "find_door",
     "image_settings",
     "list_products",
     "open_image",
     "open_product",
+    "open_scene",
     "read_metadata",
-    "read_tiling",
     "true_colour",
-    "unpacked",
     "verify_product",
 ]

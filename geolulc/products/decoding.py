@@ -3,54 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geolulc.products.images import decoding, image_settings, open_image
+from geolulc.products.scene import Tiling
 
 
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """An image's rows and columns and those of its JP2 tiles, in pixels."""
+@dataclass(frozen=True)
+class Jp2Image:
+    """A JPEG 2000 image: an ``Image``.
 
-    shape: tuple[int, int]
-    tile_shape: tuple[int, int]
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Rows and columns of tiles."""
-        return -(-self.shape[0] // self.tile_shape[0]), -(-self.shape[1] // self.tile_shape[1])
-
-    def rows(self, row: int) -> slice:
-        """Pixel rows of the tiles in ``row``."""
-        start = row * self.tile_shape[0]
-        return slice(start, min(start + self.tile_shape[0], self.shape[0]))
-
-    def columns(self, column: int) -> slice:
-        """Pixel columns of the tiles in ``column``."""
-        start = column * self.tile_shape[1]
-        return slice(start, min(start + self.tile_shape[1], self.shape[1]))
-
-
-def read_tiling(path: str) -> Tiling:
-    """The tiling of the image at a GDAL path; ``ProductError`` where it cannot be opened."""
-    with image_settings(), decoding(path), open_image(path) as image:
-        return Tiling(image.shape, image.block_shapes[0])
-
-
-def decode_tile(path: str, tiling: Tiling, row: int, column: int, out: NDArray[np.generic]) -> None:
-    """Decode one JP2 tile into ``out``, an array of the tile's rows and columns.
-
-    Opens the image anew: that costs a millisecond where a tile takes a hundred, and GDAL's
-    datasets must not be shared between threads.
-
-    Raises:
-        ProductError: the tile cannot be decoded.
+    Attributes:
+        path: for GDAL.
+        resolution: metres a side of a pixel.
+        tiling: its JP2 tiles.
+        dtype: of its pixels.
     """
-    rows, columns = tiling.rows(row), tiling.columns(column)
-    window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-    part = f"JP2 tile ({row}, {column}): "
-    with image_settings(), decoding(path, part), open_image(path) as image:
-        image.read(1, window=window, out=out)
+
+    path: str
+    resolution: int
+    tiling: Tiling
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def at(cls, path: str, resolution: int) -> Jp2Image:
+        """The image at a GDAL path; ``ProductError`` where it cannot be opened."""
+        with image_settings(), decoding(path), open_image(path) as image:
+            tiling = Tiling(image.shape, image.block_shapes[0])
+            return cls(path, resolution, tiling, np.dtype(image.dtypes[0]))
+
+    def read(self, row: int, column: int, out: NDArray[Any]) -> None:
+        """Decode one JP2 tile into ``out``, an array of the tile's rows and columns.
+
+        Opens the image anew: that costs a millisecond where a tile takes a hundred, and GDAL's
+        datasets must not be shared between threads.
+
+        Raises:
+            ProductError: the tile cannot be decoded.
+        """
+        window = _window(self.tiling.rows(row), self.tiling.columns(column))
+        part = f"JP2 tile ({row}, {column}): "
+        with image_settings(), decoding(self.path, part), open_image(self.path) as image:
+            image.read(1, window=window, out=out)
+
+    def shrunk(
+        self, rows: slice, columns: slice, shape: tuple[int, int]
+    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Some rows and columns as (layers, *shape), from the coarser levels of the image.
+
+        Raises:
+            ProductError: they cannot be decoded.
+        """
+        window = _window(rows, columns)
+        with image_settings(), decoding(self.path), open_image(self.path) as image:
+            layers: NDArray[Any] = image.read(window=window, out_shape=(image.count, *shape))
+            return layers
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def _window(rows: slice, columns: slice) -> Window:
+    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from geolulc.errors import ProductError
-from geolulc.products.refusals import PRODUCT_XML
+from geolulc.products.doors import scene_within
 from geolulc.text_files import TextFiles
 
 #: Assets that are looked at first, as CDSE, stactools and others name them; then all others.
@@ -107,7 +107,7 @@ def find_product(item: Mapping[str, Any], source: Path) -> Path:
         local = _local(href, beside) if href else source
         if local is None:
             remote = remote or href
-        elif (product := _product_in(local)) is not None:
+        elif (product := scene_within(local)) is not None:
             return product
     if remote:
         raise ProductError(
@@ -140,13 +140,3 @@ def _local(href: str, base: Path) -> Path | None:
         return None
     path = unquote(parts.path) if parts.scheme else href
     return None if "\0" in path else base / path
-
-
-def _product_in(path: Path) -> Path | None:
-    pure = PurePosixPath(path)
-    for folder in (pure, *pure.parents):
-        if folder.suffix.upper() == ".SAFE":
-            return Path(folder)
-    if pure.suffix.lower() == ".zip":
-        return path
-    return path.parent if pure.name in PRODUCT_XML.values() else None

@@ -75,8 +75,8 @@ class Metadata:
     sun_zenith: float | None
 
     @property
-    def scene(self) -> Mapping[str, str]:
-        """Where a map comes from, for ``LandCoverMap.scene``."""
+    def facts(self) -> Mapping[str, str]:
+        """Where a map comes from, for ``MapHeader.scene``."""
         return {
             "name": self.name,
             "platform": self.platform,

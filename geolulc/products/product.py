@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,8 +16,10 @@ from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Contents, Member, damaged, list_contents, open_member, reading
 from geolulc.products.checksums import verify_members
+from geolulc.products.decoding import Jp2Image
 from geolulc.products.images import require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
+from geolulc.products.scene import CLASSIFICATION, TRUE_COLOUR, Image
 from geolulc.staging import explained
 
 _BLOCK: Final = 1 << 20
@@ -25,47 +27,65 @@ _NO_ROOM: Final = "Set TMPDIR to a folder with room, or unpack the zip and give 
 #: (name, resolution) of all images that are used; of those of one name the first that is there.
 _IMAGES: Final = (
     *((band.name, band.resolution) for band in BANDS),
-    *(("SCL", 20), ("TCI", 10), ("TCI", 20), ("TCI", 60)),
+    (CLASSIFICATION, 20),
+    *((TRUE_COLOUR, resolution) for resolution in RESOLUTIONS),
 )
 
 
 @dataclass(frozen=True)
 class Product(Metadata):
-    """One product: what its metadata say, and its images, which were checked against them.
+    """One product, a ``Scene``: what its metadata say, and its images, checked against them.
 
     Attributes:
         path: the folder or zip.
         images: file of each band at its native resolution (B01 at 60 m), of the scene
             classification ("SCL", 20 m) and the true-colour image ("TCI") where there is one.
-        verify: ``unpacked`` compares images with the checksums that came with them.
     """
 
     path: Path
     images: Mapping[str, Member] = field(repr=False)
-    verify: bool = True
 
     @property
     def band_files(self) -> Mapping[str, str]:
         """GDAL path of each band."""
         return {b.name: self.images[b.name].gdal_path for b in BANDS}
 
-    @property
-    def scl_file(self) -> str | None:
-        """GDAL path of the scene classification, None where there is none."""
-        return self.images["SCL"].gdal_path if "SCL" in self.images else None
+    @contextlib.contextmanager
+    def opened(
+        self, names: Collection[str], *, verify: bool = True
+    ) -> Iterator[Mapping[str, Image]]:
+        """These images, readable in place and as they were distributed: see ``Scene``.
 
-    @property
-    def packed(self) -> Mapping[str, Member]:
-        """Images that a zip holds deflated; see ``unpacked``."""
-        return {name: member for name, member in self.images.items() if member.packed}
+        Those of a folder, or stored in a zip as Copernicus does, stay where they are and are
+        compared with their checksums (``verify_product``). Deflated ones are inflated into a
+        temporary folder, each at most twice as large as its raw pixels, and removed at the end.
+        """
+        if missing := [name for name in names if name not in self.images]:
+            raise _no_image(self.path, self, missing)
+        if verify:
+            verify_product(self, names)
+        with contextlib.ExitStack() as stack:
+            members = {name: self.images[name] for name in names}
+            if any(member.packed for member in members.values()):
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="geolulc-")))
+                for name, member in members.items():
+                    if member.packed:
+                        members[name] = _inflate(member, folder / f"{name}.jp2", self.grid, name)
+            for name, member in members.items():
+                if name == TRUE_COLOUR or self.images[name].packed:
+                    require_image(name, member, self.grid)
+            yield {
+                name: Jp2Image.at(member.gdal_path, resolution_of(name, member))
+                for name, member in members.items()
+            }
 
 
-def open_product(path: Path, *, verify: bool = True) -> Product:
+def open_product(path: Path) -> Product:
     """The product at ``path``: a ``.SAFE`` folder, or a ``.zip`` of one, read in place.
 
     Every band file is checked: it is there, whole, and of the size, CRS and corner that the
-    metadata state. (Those that a zip holds deflated are checked when they are unpacked.)
-    Checksums are compared later, by ``unpacked``, unless ``verify`` is false.
+    metadata state. (Those that a zip holds deflated are checked when they are unpacked, and
+    checksums are compared when they are opened.)
 
     Raises:
         ProductError: with the path, what was found, what was expected and the remedy.
@@ -73,44 +93,41 @@ def open_product(path: Path, *, verify: bool = True) -> Product:
     contents = list_contents(path)
     metadata = parse_metadata(contents)
     images = _find_images(contents, metadata)
-    missing = [b for b in BANDS if b.name not in images]
-    if missing:
-        first = missing[0]
-        raise ProductError(
-            contents.path,
-            found=f"no image of {', '.join(b.name for b in missing)}",
-            expected=_place(metadata, first.name, first.resolution),
-            remedy="Download the whole product; all twelve bands are needed.",
-        )
+    if missing := [b.name for b in BANDS if b.name not in images]:
+        raise _no_image(contents.path, metadata, missing)
     for name, member in images.items():
-        if not member.packed:
+        # the true-colour image is looked at when it is drawn, others when they are unpacked
+        if not member.packed and name != TRUE_COLOUR:
             require_image(name, member, metadata.grid)
-    return Product(
-        path=contents.path,
-        **vars(metadata),
-        images=MappingProxyType(images),
-        verify=verify,
-    )
+    return Product(path=contents.path, **vars(metadata), images=MappingProxyType(images))
 
 
-def verify_product(product: Product) -> int:
-    """Compare bands and scene classification with their checksums; how many have one.
+def verify_product(product: Product, names: Collection[str] | None = None) -> int:
+    """Compare images with their checksums; how many have one.
 
     Those of a folder are in its ``manifest.safe``, those of a zip its own CRC-32. Deflated images
-    are left out: ``unpacked`` compares them in any case.
+    are left out: they are compared when they are inflated.
+
+    Args:
+        product: of ``open_product``.
+        names: of images; None: all but the true-colour image.
 
     Raises:
         ProductError: an image is not as it was distributed, or the manifest is damaged.
     """
-    images = [m for name, m in product.images.items() if name != "TCI" and not m.packed]
-    return verify_members(product.path, images)
+    if names is None:
+        names = [name for name in product.images if name != TRUE_COLOUR]
+    images = [product.images[name] for name in names]
+    return verify_members(product.path, [image for image in images if not image.packed])
 
 
-def describe_product(path: Path) -> dict[str, Any]:
+def describe_product(path: Path, *, verify: bool = False) -> dict[str, Any]:
     """A JSON-able description of a product from its metadata alone; images may be missing.
 
+    ``verify``: open its images, and compare them with their checksums.
+
     Raises:
-        ProductError: it is no product or its metadata cannot be used.
+        ProductError: it is no product, its metadata cannot be used, or an image is damaged.
     """
     contents = list_contents(path)
     metadata = parse_metadata(contents)
@@ -118,7 +135,7 @@ def describe_product(path: Path) -> dict[str, Any]:
     grid = metadata.grid
     return {
         "path": str(contents.path),
-        **metadata.scene,
+        **metadata.facts,
         "crs": grid.crs,
         "left": grid.left,
         "top": grid.top,
@@ -128,38 +145,21 @@ def describe_product(path: Path) -> dict[str, Any]:
         "quantification": metadata.quantification,
         "bands": [b.name for b in BANDS if b.name in images],
         "missing_bands": [b.name for b in BANDS if b.name not in images],
-        "scene_classification": "SCL" in images,
-        "true_colour": "TCI" in images,
+        "scene_classification": CLASSIFICATION in images,
+        "true_colour": TRUE_COLOUR in images,
         "megabytes": round(sum(m.size for m in contents.members.values()) / 1e6, 1),
+        **({"images_verified": verify_product(open_product(path))} if verify else {}),
     }
 
 
-@contextlib.contextmanager
-def unpacked(product: Product, *, folder: Path | None = None) -> Iterator[Product]:
-    """The product with every image readable in place, and as it was distributed.
-
-    Images of a folder, or stored in a zip as Copernicus does, stay where they are and are
-    compared with their checksums (``verify_product``). Deflated ones are inflated into a
-    temporary folder (in ``folder``, default the system's), each at most twice as large as its
-    raw pixels, and removed at the end.
-
-    Raises:
-        ProductError: an image is damaged, too large, or not of the product.
-        OutputError: no room for the temporary files.
-    """
-    if product.verify:
-        verify_product(product)
-    if not product.packed:
-        yield product
-        return
-    with tempfile.TemporaryDirectory(prefix="geolulc-", dir=folder) as temporary:
-        images = dict(product.images)
-        for name, member in product.packed.items():
-            image = _inflate(member, Path(temporary) / f"{name}.jp2", product.grid, name)
-            if name != "TCI":
-                require_image(name, image, product.grid)
-            images[name] = image
-        yield replace(product, images=images)
+def _no_image(path: Path, metadata: Metadata, names: Sequence[str]) -> ProductError:
+    resolution = dict(reversed(_IMAGES))[names[0]]
+    return ProductError(
+        path,
+        found=f"no image of {', '.join(names)}",
+        expected=_place(metadata, names[0], resolution),
+        remedy="Download the whole product; all twelve bands are needed.",
+    )
 
 
 def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
@@ -184,7 +184,7 @@ def _find_image(
     contents: Contents, metadata: Metadata, name: str, resolution: int
 ) -> Member | None:
     if metadata.level == "L1C":
-        if name == "TCI" and resolution != RESOLUTIONS[0]:
+        if name == TRUE_COLOUR and resolution != RESOLUTIONS[0]:
             return None
         ending = f"_{name}"
     else:
@@ -211,7 +211,7 @@ def _find_image(
 
 def _inflate(member: Member, target: Path, grid: TileGrid, name: str) -> Member:
     rows, columns = grid.shape(resolution_of(name, member))
-    limit = 2 * rows * columns * (3 if name == "TCI" else 2) + _BLOCK
+    limit = 2 * rows * columns * (3 if name == TRUE_COLOUR else 2) + _BLOCK
     if member.size > limit:
         raise damaged(member, f"{member.size:,} bytes, more than its pixels can need")
     with (

@@ -25,7 +25,7 @@ from geolulc.mapping.mapper import Mapper, _batch_size
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model, NetConfig, Normalisation, build_net
-from geolulc.products import decode_tile, open_product
+from geolulc.products import Jp2Image, open_product
 
 CPU = {"device": "cpu", "mask_scl": ()}
 
@@ -34,13 +34,13 @@ class TestTilesAreDecodedOnce:
     @pytest.fixture
     def decoded(self, monkeypatch):
         """(path, tile) → how often the real decoder was asked for it."""
-        counts = Counter()
+        counts, read = Counter(), Jp2Image.read
 
-        def counting(path, tiling, row, column, out):
-            counts[path, row, column] += 1
-            decode_tile(path, tiling, row, column, out)
+        def counting(image, row, column, out):
+            counts[image.path, row, column] += 1
+            read(image, row, column, out)
 
-        monkeypatch.setattr(strips, "decode_tile", counting)
+        monkeypatch.setattr(Jp2Image, "read", counting)
         return counts
 
     @pytest.mark.parametrize("options", [
@@ -295,22 +295,22 @@ class TestDecodingThreads:
     """What goes wrong in one is told by the call that waits for it."""
 
     def test_one_that_raises(self, tmp_path, monkeypatch):
-        def failing(path, tiling, row, column, out):
+        def failing(image, row, column, out):
             raise MemoryError(f"no memory for tile {row}, {column}")
 
-        monkeypatch.setattr(strips, "decode_tile", failing)
+        monkeypatch.setattr(Jp2Image, "read", failing)
         with pytest.raises(MemoryError, match="no memory for tile 0, 0"):
             predict_scene(make_product(tmp_path), make_model(Means()), **CPU)
 
     def test_one_that_hangs(self, tmp_path, monkeypatch):
-        gate = threading.Event()
+        gate, read = threading.Event(), Jp2Image.read
 
-        def hanging(path, tiling, row, column, out):
-            if "_B11_" in path:
+        def hanging(image, row, column, out):
+            if "_B11_" in image.path:
                 gate.wait()
-            decode_tile(path, tiling, row, column, out)
+            read(image, row, column, out)
 
-        monkeypatch.setattr(strips, "decode_tile", hanging)
+        monkeypatch.setattr(Jp2Image, "read", hanging)
         monkeypatch.setitem(Workers.__init__.__kwdefaults__, "stall_seconds", 1.0)
         try:
             with pytest.raises(GeolulcError, match=r"_B11_20m\.jp2.*: found no progress for"):

@@ -10,7 +10,7 @@ import torch
 from made_nets import make_net
 from made_product import make_product, position_bands, random_bands
 
-from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping.inference import Ensemble
 from geolulc.mapping.strips import StripReader
@@ -33,7 +33,11 @@ class TestStrips:
         """Rows of tiles are used again for others; the last row of tiles is shorter."""
         bands = position_bands(WIDTH, 14_400)
         product = open_product(make_product(tmp_path, bands))
-        with Workers(2) as workers, StripReader(product, rows_of(product), workers) as reader:
+        with (
+            Workers(2) as workers,
+            product.opened(BAND_NAMES) as images,
+            StripReader(images, rows_of(product), workers) as reader,
+        ):
             assert len(reader.rows) == 12
             for row in reader.rows:
                 strip = reader.read(row)
@@ -50,7 +54,8 @@ class TestStrips:
             tracemalloc.start()
             with (
                 Workers(2) as workers,
-                StripReader(product, rows_of(product), workers, memory=1) as reader,
+                product.opened(BAND_NAMES) as images,
+                StripReader(images, rows_of(product), workers, memory=1) as reader,
             ):
                 for row in reader.rows:
                     reader.read(row)

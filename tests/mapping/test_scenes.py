@@ -24,7 +24,7 @@ from written_map import change_tags
 from geolulc.analysis import describe_map
 from geolulc.cli import main
 from geolulc.errors import GeolulcError, OutputError, ParameterError, ProductError
-from geolulc.mapping import MapOptions, map_scenes, predict_scene, strips
+from geolulc.mapping import MapOptions, map_scenes, predict_scene
 from geolulc.mapping import scenes as scenes_module
 from geolulc.maps.encoding import FULL
 from geolulc.nets import Model, NetConfig, Normalisation, build_net, save_checkpoint
@@ -32,7 +32,7 @@ from geolulc.nomenclature import BEN19
 from geolulc.outputs import OutputOptions, write_map
 from geolulc.outputs.run_record import RUN
 from geolulc.ownership import ANY, OWN
-from geolulc.products import decode_tile, open_product
+from geolulc.products import Jp2Image, open_product
 from geolulc.products import product as product_module
 from geolulc.staging import claimed
 
@@ -119,11 +119,11 @@ class TestManyScenes:
 
     def test_the_next_decodes_before_the_last_is_written(self, tmp_path, monkeypatch, kind):
         scenes = _scenes(tmp_path / "in", 8192, 16384, 4096)
-        happened = []
+        happened, read = [], Jp2Image.read
 
-        def decoding(path, *arguments):
-            happened.append(f"decode {next(n for n in scenes if str(n) in path).stem}")
-            decode_tile(path, *arguments)
+        def decoding(image, *arguments):
+            happened.append(f"decode {next(n for n in scenes if str(n) in image.path).stem}")
+            read(image, *arguments)
 
         def writing(header, blocks, *arguments, **options):
             rows = list(blocks)
@@ -132,7 +132,7 @@ class TestManyScenes:
             happened.append(f"write {header.scene['name']}")
             return write_map(header, rows, *arguments, **options)
 
-        monkeypatch.setattr(strips, "decode_tile", decoding)
+        monkeypatch.setattr(Jp2Image, "read", decoding)
         monkeypatch.setattr(scenes_module, "write_map", writing)
         _map(kind, scenes, tmp_path / "maps")
         first, second, third = (scene.stem for scene in scenes)
@@ -244,7 +244,7 @@ def test_one_run_a_map(tmp_path, kind):
 def test_images_are_compared_unless_that_is_declined(tmp_path, monkeypatch):
     (scene,) = _scenes(tmp_path / "in", 8192)
     seen = []
-    monkeypatch.setattr(product_module, "verify_product", lambda product: seen.append(product))
+    monkeypatch.setattr(product_module, "verify_product", lambda *images: seen.append(images))
     for number, verify in enumerate((True, False)):
         options = MapOptions(device="cpu", mask_scl=(), verify=verify)
         output = OutputOptions(("probabilities",))
@@ -256,14 +256,14 @@ def test_images_are_compared_unless_that_is_declined(tmp_path, monkeypatch):
 def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch, kind):
     scene = make_product(tmp_path / "in", random_bands(6000, 6000))
 
-    def opened_then_cut(scene, verify):
-        product = open_product(scene, verify=verify)
+    def opened_then_cut(scene):
+        product = open_product(scene)
         path = Path(product.band_files["B12"])
         os.truncate(path, path.stat().st_size // 2)
         return product
 
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(scenes_module, "open_product", opened_then_cut)
+    monkeypatch.setattr(scenes_module, "open_scene", opened_then_cut)
     with pytest.raises(ProductError, match=r"_B12_20m\.jp2: found a damaged file \(JP2 tile"):
         _map(kind, [scene], tmp_path / "out" / "map.tif")
     assert list((tmp_path / "out").iterdir()) == []

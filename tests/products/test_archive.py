@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -12,18 +13,17 @@ import numpy as np
 import pytest
 from made_product import make_product, random_bands
 
-from geolulc.bands import BANDS
+from geolulc.bands import BAND_NAMES
 from geolulc.errors import ProductError
 from geolulc.grid import Extent
-from geolulc.products import image_settings, open_image, open_product, true_colour, unpacked
+from geolulc.products import open_product, true_colour
 
 
 def _read(product):
-    with unpacked(product) as ready, image_settings():
-        arrays = {}
-        for name, path in ready.band_files.items():
-            with open_image(path) as image:
-                arrays[name] = image.read(1)
+    with product.opened(BAND_NAMES) as images:
+        arrays = {name: np.empty(image.tiling.shape, np.uint16) for name, image in images.items()}
+        for name, image in images.items():
+            image.read(0, 0, arrays[name])
         return arrays
 
 
@@ -33,27 +33,42 @@ def test_bands_of_folder_and_zip(tmp_path, zipped):
     product = open_product(make_product(tmp_path / "Größe und Maß", bands, zipped=zipped))
     for name, array in _read(product).items():
         np.testing.assert_array_equal(array, bands[name])
-    assert bool(product.packed) == (zipped == "deflated")
 
 
 def test_stored_images_are_read_in_place(tmp_path, monkeypatch):
     product = open_product(make_product(tmp_path, zipped="stored"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
-    with unpacked(product) as ready:
-        assert ready is product
-    assert all(path.startswith("/vsisubfile/") for path in product.band_files.values())
+    with product.opened(BAND_NAMES) as images:
+        assert all(image.path.startswith("/vsisubfile/") for image in images.values())
 
 
-def test_unpacked_images_are_removed(tmp_path):
-    product = open_product(make_product(tmp_path / "in", zipped="deflated"))
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """The folder for temporary files."""
     room = tmp_path / "room"
     room.mkdir()
-    with unpacked(product, folder=room) as ready:
-        assert all(Path(path).is_file() for path in ready.band_files.values())
-        assert not ready.packed
-    with pytest.raises(ZeroDivisionError), unpacked(product, folder=room):
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    return room
+
+
+def test_inflated_images_are_those_asked_for_and_removed(tmp_path, room):
+    product = open_product(make_product(tmp_path / "in", zipped="deflated"))
+    with product.opened(["B8A", "B02"]) as images:
+        assert list(images) == ["B8A", "B02"]
+        (folder,) = room.iterdir()
+        assert {str(path) for path in folder.iterdir()} == {i.path for i in images.values()}
+    with pytest.raises(ZeroDivisionError), product.opened(BAND_NAMES):
         _ = 1 / 0
     assert list(room.iterdir()) == []
+
+
+def test_images_that_are_not_there(tmp_path):
+    product = open_product(make_product(tmp_path))
+    with (
+        pytest.raises(ProductError, match=r"no image of SCL; expected .*_SCL_20m\.jp2"),
+        product.opened(["B02", "SCL"]),
+    ):
+        pass
 
 
 def test_b01_comes_from_60_m(tmp_path):
@@ -66,7 +81,7 @@ def test_b01_comes_from_60_m(tmp_path):
 def test_image_names_of_2017(tmp_path):
     product = make_product(tmp_path, baseline="02.05", layout="l2a_prefix")
     assert list(product.rglob("L2A_T32TPS_*_B02_10m.jp2"))
-    assert set(open_product(product).band_files) == {b.name for b in BANDS}
+    assert set(open_product(product).band_files) == set(BAND_NAMES)
 
 
 def test_images_are_found_without_the_list(tmp_path):
@@ -102,14 +117,16 @@ def test_the_xml_itself_may_be_given(tmp_path):
 def test_scene_classification_and_true_colour(tmp_path):
     scl = np.full((120, 120), 4, np.uint8)
     product = open_product(make_product(tmp_path, random_bands(), scl=scl))
-    assert product.scl_file.endswith("_SCL_20m.jp2")
+    with product.opened(["SCL"]) as images:
+        assert images["SCL"].path.endswith("_SCL_20m.jp2")
+        assert (images["SCL"].resolution, images["SCL"].dtype) == (20, np.uint8)
     assert "TCI" not in product.images
     picture, transform = true_colour(product, max_pixels=60)
     assert picture.shape == (60, 60, 3)
     assert picture.dtype == np.uint8
     assert 50 < picture.mean() < 255
     assert transform * (60, 60) == (602_400, 5_197_620)
-    assert open_product(make_product(tmp_path / "bare")).scl_file is None
+    assert "SCL" not in open_product(make_product(tmp_path / "bare")).images
 
 
 def test_true_colour_of_a_part(tmp_path):
@@ -273,7 +290,7 @@ def test_a_zip_cut_short(tmp_path, share):
         open_product(path)
 
 
-def test_a_zip_that_lies_about_a_size(tmp_path):
+def test_a_zip_that_lies_about_a_size(tmp_path, room):
     """A deflated image that inflates to more than its pixels can need is not written out."""
     path = make_product(tmp_path / "in", zipped="deflated")
     bomb = tmp_path / "bomb.zip"
@@ -284,11 +301,9 @@ def test_a_zip_that_lies_about_a_size(tmp_path):
         for name in source.namelist():
             data = source.read(name)
             target.writestr(name, bytes(50_000_000) if name.endswith("_B02_10m.jp2") else data)
-    room = tmp_path / "room"
-    room.mkdir()
     with (
         pytest.raises(ProductError, match="more than its pixels can need"),
-        unpacked(open_product(bomb), folder=room),
+        open_product(bomb).opened(BAND_NAMES),
     ):
         pass
     assert list(room.iterdir()) == []
@@ -303,6 +318,6 @@ def test_a_deflated_image_that_is_damaged(tmp_path):
         file.write(b"\xff" * 64)
     with (
         pytest.raises(ProductError, match=r"_B03_10m\.jp2: found a damaged file"),
-        unpacked(open_product(path)),
+        open_product(path).opened(BAND_NAMES),
     ):
         pass

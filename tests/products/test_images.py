@@ -13,7 +13,7 @@ from make_scene import write_jp2
 from rasterio.errors import NotGeoreferencedWarning
 
 from geolulc.errors import ProductError
-from geolulc.products import Tiling, decode_tile, open_product, read_tiling, true_colour
+from geolulc.products import Jp2Image, Tiling, open_product, true_colour
 
 ULX, ULY = 600_000, 5_200_020
 
@@ -171,33 +171,33 @@ def test_side_files_are_not_believed(product):
 
 def test_tiles_make_up_the_image(product):
     path = open_product(product).band_files["B03"]
-    tiling = read_tiling(path)
-    assert tiling == Tiling((240, 240), (240, 240))
-    with rasterio.open(path) as image:
-        whole = image.read(1)
+    image = Jp2Image.at(path, 10)
+    assert image.tiling == Tiling((240, 240), (240, 240))
+    with rasterio.open(path) as file:
+        whole = file.read(1)
     out = np.zeros((240, 240), np.uint16)
-    decode_tile(path, tiling, 0, 0, out)
+    image.read(0, 0, out)
     np.testing.assert_array_equal(out, whole)
 
 
 def test_tiles_of_a_larger_image(tmp_path):
     bands = random_bands(6000, 6060)
     product = open_product(make_product(tmp_path, bands))
-    tiling = read_tiling(product.band_files["B03"])
+    image = Jp2Image.at(product.band_files["B03"], 10)
+    tiling = image.tiling
     assert tiling.tile_shape == (250, 250)
     assert tiling.counts == (3, 3)
     out = np.zeros(bands["B03"].shape, np.uint16)
     for row in range(3):
         for column in range(3):
             part = out[tiling.rows(row), tiling.columns(column)]
-            decode_tile(product.band_files["B03"], tiling, row, column, part)
+            image.read(row, column, part)
     np.testing.assert_array_equal(out, bands["B03"])
 
 
 def test_a_tile_that_cannot_be_decoded(tmp_path):
     product = open_product(make_product(tmp_path, random_bands(6000, 6000)))
-    path = product.band_files["B03"]
-    tiling = read_tiling(path)
-    os.truncate(path, Path(path).stat().st_size // 2)  # after it was checked
+    image = Jp2Image.at(product.band_files["B03"], 10)
+    os.truncate(image.path, Path(image.path).stat().st_size // 2)  # after it was checked
     with pytest.raises(ProductError, match=r"JP2 tile \(2, 2\)"):
-        decode_tile(path, tiling, 2, 2, np.zeros((100, 100), np.uint16))
+        image.read(2, 2, np.zeros((100, 100), np.uint16))

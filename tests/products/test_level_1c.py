@@ -32,7 +32,7 @@ def test_it_is_described_and_opened(tmp_path, zipped) -> None:
     assert not found["scene_classification"]
     assert {name: found["offsets"][name] for name in offsets} == offsets
     assert found["missing_bands"] == []
-    assert open_product(path).scene["level"] == "L1C"
+    assert open_product(path).facts["level"] == "L1C"
 
 
 def test_its_xml_names_it(tmp_path) -> None:

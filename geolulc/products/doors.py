@@ -1,0 +1,96 @@
+"""The kinds of products that can be mapped: one row of a table each.
+
+A new kind is a class that is a ``Scene`` (``products/scene.py``), in a module of its own, and its
+``Door`` here: opening, describing and lists of scenes follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from geolulc.products.product import describe_product, open_product
+from geolulc.products.refusals import PRODUCT_XML
+from geolulc.products.scene import Scene
+
+
+class Description(Protocol):
+    """Describes the product at a path."""
+
+    def __call__(self, path: Path, *, verify: bool = False) -> dict[str, Any]:
+        """A JSON-able description from metadata alone, with the scene's facts.
+
+        ``verify``: open its images, and compare them with their checksums.
+
+        Raises:
+            ProductError: it cannot be used.
+        """
+
+
+@dataclass(frozen=True)
+class Door:
+    """A kind of product.
+
+    Attributes:
+        kind: its name in messages.
+        recognises: whether a path looks like one, by its name and by the names of what lies in
+            it; it need not be there.
+        open: the scene at a path; ``ProductError`` with the reason and the remedy.
+        describe: says what lies at a path.
+        within: the product that a path to it, or to one of its files, means, by names alone;
+            None for none.
+    """
+
+    kind: str
+    recognises: Callable[[Path], bool]
+    open: Callable[[Path], Scene]
+    describe: Description
+    within: Callable[[Path], Path | None]
+
+
+def _is_safe(path: Path) -> bool:
+    return path.name.lower().endswith((".safe", ".zip")) or any(path.glob("MTD_MSIL*.xml"))
+
+
+def _safe_within(path: Path) -> Path | None:
+    for folder in (path, *path.parents):
+        if folder.suffix.upper() == ".SAFE":
+            return folder
+    if path.suffix.lower() == ".zip":
+        return path
+    return path.parent if path.name in PRODUCT_XML.values() else None
+
+
+#: What no other recognises is for the last, which says why it is no product.
+DOORS: Final = (Door("Sentinel-2 product", _is_safe, open_product, describe_product, _safe_within),)
+
+
+def find_door(path: Path) -> Door | None:
+    """The kind of product that ``path`` looks like; None for none."""
+    return next((door for door in DOORS if door.recognises(path)), None)
+
+
+def open_scene(path: Path | str) -> Scene:
+    """The scene at ``path``: a ``.SAFE`` folder of Sentinel-2, Level-2A or Level-1C, or its zip.
+
+    Raises:
+        ProductError: with the path, what was found, what was expected and the remedy.
+    """
+    path = Path(path)
+    return (find_door(path) or DOORS[-1]).open(path)
+
+
+def describe_scene(path: Path) -> dict[str, Any]:
+    """A JSON-able description of the scene at ``path``, from its metadata alone.
+
+    Raises:
+        ProductError: there is none, or its metadata cannot be used.
+    """
+    return (find_door(path) or DOORS[-1]).describe(path)
+
+
+def scene_within(path: Path) -> Path | None:
+    """The product that a path to it, or to one of its files, means; None for none."""
+    return next((found for door in DOORS if (found := door.within(path)) is not None), None)
