@@ -55,6 +55,10 @@ _SIDE_CHANNELS: Final = 48
 _NORM_EPSILON: Final = 1e-3
 _LENGTH_EPSILON: Final = 1e-12
 _COUNT: Final = 146
+#: Numbers of float32 that are computed on at once: some 256 kB.
+_CACHED: Final = 1 << 16
+#: Rows of half resolution whose inner products are computed at once.
+_ROWS: Final = 8
 #: Its name among models.
 NAME: Final = "dynamicworld"
 #: Where the variables are published, and their SHA-256.
@@ -143,11 +147,8 @@ class DynamicWorldFusion(nn.Module):
         shift, divisor = cast(Tensor, self.shift), cast(Tensor, self.divisor)
         x = torch.log1p(x * 0.005).sub_(shift).div_(divisor).mul_(5).sub_(1).sigmoid_()
         size = x.shape[-2:]
-        x = _mish(self.stem(x))
+        x = _halved(_mish(self.stem(x)))
         half = (size[0] // 2, size[1] // 2)
-        x = functional.interpolate(
-            x, size=half, mode="bilinear", align_corners=False, antialias=True
-        )
         past = x
         for layer in self.side:
             past = _mish(layer(past))
@@ -167,7 +168,42 @@ def _depthwise(channels: int) -> nn.Conv2d:
 
 
 def _mish(x: Tensor) -> Tensor:
-    return functional.mish(x, inplace=not x.requires_grad)
+    """Mish, x · tanh(softplus(x)), in the place of ``x`` where no gradient is asked for.
+
+    torch's own takes three transcendental functions on a CPU. With e = exp(x) it is
+    x · (1 - 2 / ((1 + e)² + 1)), which is right for all x, an infinite e included; here some
+    numbers at a time, so that they stay in the processor's cache.
+    """
+    if x.requires_grad or x.device.type != "cpu" or x.dtype != torch.float32 or _is_exported():
+        return functional.mish(x, inplace=not x.requires_grad)
+    flat = (x.permute(0, 2, 3, 1) if x.stride(1) == 1 else x).view(-1)
+    kept = torch.empty(min(_CACHED, len(flat)))
+    for part in flat.split(_CACHED):
+        share = torch.exp(part, out=kept[: len(part)])
+        share.add_(1).square_().add_(1).reciprocal_()
+        part.addcmul_(part, share, value=-2)
+    return x
+
+
+def _is_exported() -> bool:
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def _halved(x: Tensor) -> Tensor:
+    """Half the rows and columns: bilinear with antialiasing (a triangle four pixels wide)."""
+    rows, columns = x.shape[-2:]
+    if rows % 2 or columns % 2:
+        size = (rows // 2, columns // 2)
+        return functional.interpolate(
+            x, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+    # of even sizes all pixels have one kernel; at the borders the part of it that lies inside
+    line = x.new_tensor([1, 3, 3, 1]) / 8
+    kernel = torch.outer(line, line).expand(x.shape[1], 1, 4, 4)
+    x = functional.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+    x[..., (0, -1), :] *= 8 / 7
+    x[..., (0, -1)] *= 8 / 7
+    return x
 
 
 def _enlarged(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
@@ -198,6 +234,14 @@ def _logits_of_double_size(x: Tensor, head: nn.Conv2d) -> Tensor:
 def _squared_lengths(x: Tensor) -> Tensor:
     """Squared lengths of the vectors of ``x`` enlarged twice: (N, 1, 2 rows, 2 columns)."""
     x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    # some rows at a time: products of all channels stay in the processor's cache
+    tops = range(0, x.shape[-2] - 1, _ROWS)
+    found = torch.cat([_lengths_between(x[..., top : top + _ROWS + 1, :]) for top in tops], dim=1)
+    return found[:, None, 1:-1, 1:-1]
+
+
+def _lengths_between(x: Tensor) -> Tensor:
+    """Squared lengths at the four points between four neighbours: (N, 2 rows - 2, 2 columns - 2)."""
     own = x.square().sum(dim=1)
     across = (x[..., :, :-1] * x[..., :, 1:]).sum(dim=1)
     down = (x[..., :-1, :] * x[..., 1:, :]).sum(dim=1)
@@ -217,7 +261,7 @@ def _squared_lengths(x: Tensor) -> Tensor:
                 + 2 * (a * c * down[..., :-1] + b * d * down[..., 1:])
                 + 2 * (a * d * falling + b * c * rising)
             )
-    return found.view(n, 1, 2 * rows, 2 * columns)[..., 1:-1, 1:-1]
+    return found.view(n, 2 * rows, 2 * columns)
 
 
 def require_dynamic_world(bands: Mapping[int, tuple[str, ...]], num_classes: int) -> None:
