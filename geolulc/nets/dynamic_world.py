@@ -171,8 +171,8 @@ def _mish(x: Tensor) -> Tensor:
     """Mish, x · tanh(softplus(x)), in the place of ``x`` where no gradient is asked for.
 
     torch's own takes three transcendental functions on a CPU. With e = exp(x) it is
-    x · (1 - 2 / ((1 + e)² + 1)), which is right for all x, an infinite e included; here some
-    numbers at a time, so that they stay in the processor's cache.
+    x · (1 - 2 / ((1 + e)² + 1)), an infinite e included; here some numbers at a time, so
+    that they stay in the processor's cache.
     """
     if x.requires_grad or x.device.type != "cpu" or x.dtype != torch.float32 or _is_exported():
         return functional.mish(x, inplace=not x.requires_grad)
@@ -192,7 +192,7 @@ def _is_exported() -> bool:
 def _halved(x: Tensor) -> Tensor:
     """Half the rows and columns: bilinear with antialiasing (a triangle four pixels wide)."""
     rows, columns = x.shape[-2:]
-    if rows % 2 or columns % 2:
+    if rows % 2 or columns % 2 or min(rows, columns) < 4:
         size = (rows // 2, columns // 2)
         return functional.interpolate(
             x, size=size, mode="bilinear", align_corners=False, antialias=True
@@ -235,13 +235,14 @@ def _squared_lengths(x: Tensor) -> Tensor:
     """Squared lengths of the vectors of ``x`` enlarged twice: (N, 1, 2 rows, 2 columns)."""
     x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
     # some rows at a time: products of all channels stay in the processor's cache
-    tops = range(0, x.shape[-2] - 1, _ROWS)
-    found = torch.cat([_lengths_between(x[..., top : top + _ROWS + 1, :]) for top in tops], dim=1)
+    count = x.shape[-2] if _is_exported() else _ROWS
+    tops = range(0, x.shape[-2] - 1, count)
+    found = torch.cat([_lengths_between(x[..., top : top + count + 1, :]) for top in tops], dim=1)
     return found[:, None, 1:-1, 1:-1]
 
 
 def _lengths_between(x: Tensor) -> Tensor:
-    """Squared lengths at the four points between four neighbours: (N, 2 rows - 2, 2 columns - 2)."""
+    """Squared lengths at the points between neighbours: (N, 2 (rows - 1), 2 (columns - 1))."""
     own = x.square().sum(dim=1)
     across = (x[..., :, :-1] * x[..., :, 1:]).sum(dim=1)
     down = (x[..., :-1, :] * x[..., 1:, :]).sum(dim=1)

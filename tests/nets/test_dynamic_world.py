@@ -14,7 +14,12 @@ import torch
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.nets import load_checkpoint, save_checkpoint
 from geolulc.nets.config import NetConfig
-from geolulc.nets.dynamic_world import download_dynamic_world, load_dynamic_world
+from geolulc.nets.dynamic_world import (
+    _halved,
+    _mish,
+    download_dynamic_world,
+    load_dynamic_world,
+)
 from geolulc.nets.tensor_bundles import DATA_FILE, read_tensor_bundle
 
 DATA = Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data" / "dynamicworld"
@@ -131,3 +136,26 @@ def test_variables_of_another_network_are_refused(variables) -> None:
     (variables / DATA_FILE).write_bytes(b"\0" * 100)
     with pytest.raises(CheckpointError, match="a damaged table"):
         read_tensor_bundle(variables)
+
+
+def test_mish_is_torchs_for_all_numbers() -> None:
+    values = torch.linspace(-120, 120, 9600).view(1, 6, 40, 40)
+    for x in (values, values.contiguous(memory_format=torch.channels_last)):
+        expected = torch.nn.functional.mish(x)
+        torch.testing.assert_close(_mish(x.clone()), expected, rtol=1e-6, atol=2e-5)
+    large = torch.tensor([1e20, 1e37]).view(1, 1, 1, 2)
+    assert torch.equal(_mish(large.clone()), large)
+    # where a map has no data
+    beyond = torch.tensor([torch.nan, torch.inf]).view(1, 1, 1, 2)
+    assert not torch.isfinite(_mish(beyond)).any()
+
+
+@pytest.mark.parametrize("size", [(48, 60), (2, 4), (47, 60), (48, 61)])
+def test_halving_is_the_antialiased_one(size) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 5, *size)
+    half = (size[0] // 2, size[1] // 2)
+    expected = torch.nn.functional.interpolate(
+        x, size=half, mode="bilinear", align_corners=False, antialias=True
+    )
+    torch.testing.assert_close(_halved(x), expected, rtol=0, atol=1e-6)
