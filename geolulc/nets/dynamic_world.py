@@ -178,7 +178,8 @@ def _mish(x: Tensor) -> Tensor:
         return functional.mish(x, inplace=not x.requires_grad)
     flat = (x.permute(0, 2, 3, 1) if x.stride(1) == 1 else x).view(-1)
     kept = torch.empty(min(_CACHED, len(flat)))
-    for part in flat.split(_CACHED):
+    for start in range(0, len(flat), _CACHED):
+        part = flat[start : start + _CACHED]
         share = torch.exp(part, out=kept[: len(part)])
         share.add_(1).square_().add_(1).reciprocal_()
         part.addcmul_(part, share, value=-2)
@@ -186,7 +187,7 @@ def _mish(x: Tensor) -> Tensor:
 
 
 def _is_exported() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling()
 
 
 def _halved(x: Tensor) -> Tensor:
