@@ -5,6 +5,7 @@ from .mapping.arrays import (
 from .mapping.arrays import (
     predict_scene as predict_scene,
 )
+from .products import array_scene as array_scene
 from .products import open_product as open_product
 from .products import open_scene as open_scene
 

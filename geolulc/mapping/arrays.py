@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,31 @@ import numpy as np
 import rioxarray  # noqa: F401  registers the accessor ``.rio``
 import xarray
 
+from geolulc.errors import ParameterError
 from geolulc.mapping.scene import predict_scene as predict_map
 from geolulc.maps.header import LandCoverMap
 from geolulc.nets import Model, load_checkpoint, shipped_model
-from geolulc.products import Scene
+from geolulc.products import Scene, array_scene
 
 
 def predict_scene(
-    scene: Scene | Path | str,
+    scene: Scene | Path | str | xarray.Dataset | Mapping[Any, Any],
     model: Model | Path | str | Sequence[Model | Path | str] | None = None,
     **options: Any,
 ) -> xarray.DataArray:
     """Land-cover probabilities of a scene as an array with coordinates and CRS.
 
     Args:
-        scene: of ``open_scene``, or a path.
+        scene: of ``open_scene``, or a path; or arrays by the names of their bands: an
+            ``xarray.Dataset``, or a mapping of ``xarray.DataArray`` or numpy arrays.
         model: a checkpoint (its path, a run folder, a shipped model's name, or loaded), or
             several of one kind and of the same classes, whose probabilities are averaged; None:
             the shipped one. A model of pixels gives a class a pixel.
         **options: of ``geolulc.mapping.MapOptions``: aoi (which part), stride, resolution (320,
             160 or 80 metres with a model of patches: answers placed inside patches; 10, 20 or 60
-            with one of pixels), min_valid, mask_scl, device…; progress.
+            with one of pixels), min_valid, mask_scl, device…; progress. Of arrays, also those of
+            ``array_scene``: offset (which must be given), crs and transform (of numpy arrays),
+            nodata, level…
 
     Returns:
         float32 (class, y, x) in 0..1, NaN where there is no data; x and y are the centres of the
@@ -47,11 +52,30 @@ def predict_scene(
         >>> probabilities = geolulc.predict_scene("S2B_….SAFE", stride=600)  # doctest: +SKIP
         >>> water = probabilities.sel({"class": "Inland waters"})  # doctest: +SKIP
         >>> water.rio.to_raster("water.tif")  # doctest: +SKIP
+        >>> bands = {"B02": b02, "B03": b03}  # …  # doctest: +SKIP
+        >>> geolulc.predict_scene(  # doctest: +SKIP
+        ...     bands, offset=-1000, crs=32632, transform=(10, 0, 600_000, 0, -10, 5_200_020)
+        ... )
     """
     found = shipped_model() if model is None else model
     several = [found] if isinstance(found, (Model, Path, str)) else list(found)
     models = [m if isinstance(m, Model) else load_checkpoint(Path(m)) for m in several]
+    if isinstance(scene, Mapping):
+        own = options.keys() & inspect.signature(array_scene).parameters.keys()
+        scene = _scene_of(scene, **{name: options.pop(name) for name in own})
     return to_data_array(predict_map(scene, models, **options))
+
+
+def _scene_of(arrays: Mapping[Any, Any], **options: Any) -> Scene:
+    if "offset" not in options:
+        raise ParameterError(
+            "offset",
+            found="none",
+            expected="what makes digital numbers 1/10000 of reflectance",
+            remedy="Give offset=-1000 for Sentinel-2 since baseline 04.00, offset=0 for products "
+            "before it and for those that are harmonised.",
+        )
+    return array_scene(arrays, **options)
 
 
 #: The older name for maps of pixels.

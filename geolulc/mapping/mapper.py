@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 from geolulc.mapping.area import area_digest
@@ -26,7 +27,7 @@ from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.process import available_cores
-from geolulc.products import Scene
+from geolulc.products import Scene, require_images
 
 _PIXELS: Final = "10, 20 or 60 m"
 #: Options that a map does not depend on.
@@ -125,7 +126,8 @@ class Mapper:
         """A run over ``scene``; close it. ``selected``: cells wanted, instead of ``aoi``.
 
         Raises:
-            ProductError: it is of another processing level than the models were trained on.
+            ProductError: it is of another processing level than the models were trained on, or
+                lacks a band of theirs.
         """
         for model in self.models:
             if not can_see(model, scene):
@@ -135,6 +137,7 @@ class Mapper:
                     expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
                     remedy="Map that product of the scene, or use a model of this level.",
                 )
+            require_images(scene, BAND_NAMES, model.name)
         return Run(
             self._cells(scene, selected),
             scene,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.mapping.workers import Workers
 from geolulc.products import CLASSIFICATION, Image, Tiling
@@ -143,7 +144,20 @@ class StripReader:
         selected: NDArray[np.bool_] | None = None,
         memory: int = MEMORY,
     ) -> None:
-        """Plan what is read of ``images``, those of ``Scene.opened``, which must stay open."""
+        """Plan what is read of ``images``, those of ``Scene.opened``, which must stay open.
+
+        Raises:
+            ProductError: an image has pixels of another size than the network expects.
+        """
+        for resolution, names in GROUPS.items():
+            for name in names:
+                if (found := images[name].resolution) != resolution:
+                    raise ProductError(
+                        images[name],
+                        found=f"pixels of {found} m",
+                        expected=f"{resolution} m, the native resolution of {name}",
+                        remedy="Give bands at their native resolution.",
+                    )
         self._grid = grid
         self._workers = workers
         self._memory = memory

@@ -1,18 +1,27 @@
 """Scenes of Sentinel-2: find, describe, check, read, and the radiometry of their numbers."""
 
+from geolulc.products.array_scene import ArrayScene, array_scene
 from geolulc.products.decoding import Jp2Image
 from geolulc.products.doors import DOORS, Door, describe_scene, find_door, open_scene
 from geolulc.products.images import image_settings, open_image
 from geolulc.products.listing import list_products
 from geolulc.products.metadata import Metadata, read_metadata
 from geolulc.products.product import Product, describe_product, open_product, verify_product
-from geolulc.products.scene import CLASSIFICATION, TRUE_COLOUR, Image, Scene, Tiling
+from geolulc.products.scene import (
+    CLASSIFICATION,
+    TRUE_COLOUR,
+    Image,
+    Scene,
+    Tiling,
+    require_images,
+)
 from geolulc.products.truecolour import true_colour
 
 __all__ = [
     "CLASSIFICATION",
     "DOORS",
     "TRUE_COLOUR",
+    "ArrayScene",
     "Door",
     "Image",
     "Jp2Image",
@@ -20,6 +29,7 @@ __all__ = [
     "Product",
     "Scene",
     "Tiling",
+    "array_scene",
     "describe_product",
     "describe_scene",
     "find_door",
@@ -29,6 +39,7 @@ __all__ = [
     "open_product",
     "open_scene",
     "read_metadata",
+    "require_images",
     "true_colour",
     "verify_product",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from geolulc.products.checksums import verify_members
 from geolulc.products.decoding import Jp2Image
 from geolulc.products.images import require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
-from geolulc.products.scene import CLASSIFICATION, TRUE_COLOUR, Image
+from geolulc.products.scene import CLASSIFICATION, TRUE_COLOUR, Image, require_images
 from geolulc.staging import explained
 
 _BLOCK: Final = 1 << 20
@@ -38,8 +38,8 @@ class Product(Metadata):
 
     Attributes:
         path: the folder or zip.
-        images: file of each band at its native resolution (B01 at 60 m), of the scene
-            classification ("SCL", 20 m) and the true-colour image ("TCI") where there is one.
+        images: file of each band that is there at its native resolution (B01 at 60 m), of the
+            scene classification ("SCL", 20 m) and the true-colour image ("TCI").
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Product(Metadata):
     @property
     def band_files(self) -> Mapping[str, str]:
         """GDAL path of each band."""
-        return {b.name: self.images[b.name].gdal_path for b in BANDS}
+        return {b.name: self.images[b.name].gdal_path for b in BANDS if b.name in self.images}
 
     @contextlib.contextmanager
     def opened(
@@ -60,8 +60,7 @@ class Product(Metadata):
         compared with their checksums (``verify_product``). Deflated ones are inflated into a
         temporary folder, each at most twice as large as its raw pixels, and removed at the end.
         """
-        if missing := [name for name in names if name not in self.images]:
-            raise _no_image(self.path, self, missing)
+        require_images(self, names)
         if verify:
             verify_product(self, names)
         with contextlib.ExitStack() as stack:
@@ -83,7 +82,7 @@ class Product(Metadata):
 def open_product(path: Path) -> Product:
     """The product at ``path``: a ``.SAFE`` folder, or a ``.zip`` of one, read in place.
 
-    Every band file is checked: it is there, whole, and of the size, CRS and corner that the
+    Every band file that is there is checked: it is whole, and of the size, CRS and corner that the
     metadata state. (Those that a zip holds deflated are checked when they are unpacked, and
     checksums are compared when they are opened.)
 
@@ -93,8 +92,13 @@ def open_product(path: Path) -> Product:
     contents = list_contents(path)
     metadata = parse_metadata(contents)
     images = _find_images(contents, metadata)
-    if missing := [b.name for b in BANDS if b.name not in images]:
-        raise _no_image(contents.path, metadata, missing)
+    if not any(band.name in images for band in BANDS):
+        raise ProductError(
+            contents.path,
+            found="no image of a band",
+            expected=f"JPEG 2000 files in {metadata.granule}/IMG_DATA",
+            remedy="Download the whole product.",
+        )
     for name, member in images.items():
         # the true-colour image is looked at when it is drawn, others when they are unpacked
         if not member.packed and name != TRUE_COLOUR:
@@ -152,16 +156,6 @@ def describe_product(path: Path, *, verify: bool = False) -> dict[str, Any]:
     }
 
 
-def _no_image(path: Path, metadata: Metadata, names: Sequence[str]) -> ProductError:
-    resolution = dict(reversed(_IMAGES))[names[0]]
-    return ProductError(
-        path,
-        found=f"no image of {', '.join(names)}",
-        expected=_place(metadata, names[0], resolution),
-        remedy="Download the whole product; all twelve bands are needed.",
-    )
-
-
 def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
     """Image of each band, "SCL" and "TCI": by the XML's list, else by the names in the granule."""
     images: dict[str, Member] = {}
@@ -170,14 +164,6 @@ def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
         if found is not None:
             images[name] = found
     return images
-
-
-def _place(metadata: Metadata, name: str, resolution: int) -> str:
-    """Where the image of a band is expected."""
-    folder = f"{metadata.granule}/IMG_DATA"
-    if metadata.level == "L1C":
-        return f"{folder}/*_{name}.jp2"
-    return f"{folder}/R{resolution}m/*_{name}_{resolution}m.jp2"
 
 
 def _find_image(

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 
 #: Image of the scene classification, codes 0..11 of Sen2Cor as uint8.
@@ -143,3 +144,14 @@ class Scene(Protocol):
             ProductError: one of them is not there, or is damaged.
             OutputError: no room for temporary files.
         """
+
+
+def require_images(scene: Scene, names: Collection[str], reader: str = "its reader") -> None:
+    """``ProductError`` unless the scene has the images that ``reader``, a model, needs."""
+    if missing := [name for name in names if name not in scene.images]:
+        raise ProductError(
+            scene.path,
+            found=f"no image of {', '.join(missing)}",
+            expected=f"{', '.join(names)}, which {reader} needs",
+            remedy="Download the whole product, or use a model of other bands.",
+        )

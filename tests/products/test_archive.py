@@ -65,7 +65,7 @@ def test_inflated_images_are_those_asked_for_and_removed(tmp_path, room):
 def test_images_that_are_not_there(tmp_path):
     product = open_product(make_product(tmp_path))
     with (
-        pytest.raises(ProductError, match=r"no image of SCL; expected .*_SCL_20m\.jp2"),
+        pytest.raises(ProductError, match=r"no image of SCL; expected B02, SCL, which"),
         product.opened(["B02", "SCL"]),
     ):
         pass
@@ -105,8 +105,7 @@ def test_names_in_the_list_cannot_leave_the_product(tmp_path):
             "</Granule>", f"<IMAGE_FILE>../{outside.stem}</IMAGE_FILE></Granule>"
         )
     )
-    with pytest.raises(ProductError, match="no image of B02"):
-        open_product(product)
+    assert "B02" not in open_product(product).images
 
 
 def test_the_xml_itself_may_be_given(tmp_path):

@@ -42,13 +42,6 @@ def test_its_xml_names_it(tmp_path) -> None:
     assert list_products([tmp_path / "list.txt"]) == [path]
 
 
-def test_a_band_that_is_missing_is_named_by_its_place(tmp_path) -> None:
-    path = make_product(tmp_path, level="L1C")
-    next(path.rglob("*_B11.jp2")).unlink()
-    with pytest.raises(ProductError, match=r"no image of B11; expected .*/IMG_DATA/\*_B11\.jp2"):
-        open_product(path)
-
-
 def test_a_model_of_the_other_level_is_refused(tmp_path) -> None:
     path = make_product(tmp_path, level="L1C")
     with (
