@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz check format bench clean
+.PHONY: help install demo test fuzz check format bench plugin clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ format: $(VENV)/test-installed ## mend what lint and format can mend
 
 bench: $(VENV)/test-installed ## what there is to measure, and how
 	@for f in benchmarks/*.py; do echo "$(BIN)/python $$f  $$($(BIN)/python -c "import ast,sys; print((ast.get_docstring(ast.parse(open('$$f').read())) or '').splitlines()[0])")"; done
+
+plugin: ## the plugin for QGIS as dist/geolulc_plugin.zip
+	$(PYTHON) qgis/make_zip.py dist
 
 clean: ## remove the environment and the demo
 	rm -rf $(VENV) demo

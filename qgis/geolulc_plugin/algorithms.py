@@ -1,0 +1,11 @@
+"""The algorithms of the provider, in the order of the toolbox."""
+
+from __future__ import annotations
+
+from .installation import Install, Status
+from .maps import MapCells, MapPixels, Mosaic
+from .tables import Assess, Compare, Sample, SummarizeZones
+
+ALGORITHMS = (
+    MapCells, MapPixels, Mosaic, SummarizeZones, Compare, Sample, Assess, Status, Install,
+)  # fmt: skip
