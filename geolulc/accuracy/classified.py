@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from geolulc.accuracy.foreign import legend_of, open_single_band, read_codes, values_of
 from geolulc.accuracy.ground import pixel_hectares
 from geolulc.analysis.compare import Transitions
+from geolulc.analysis.consistency import require_ground
 from geolulc.analysis.map_file import MapFile, open_map, open_raster, refusing
 from geolulc.errors import OutputError
 from geolulc.maps.areas import ground_areas
@@ -248,7 +249,9 @@ def _open_own(path: Path) -> ClassifiedMap:
         tags = dataset.tags()
         if tags.get("GEOLULC_FILE") == "change":
             after = {k.removeprefix("AFTER_"): v for k, v in tags.items() if k[:6] == "AFTER_"}
-            return _Change(path, dataset, header_of(after, dataset.crs.to_string()))
+            header = header_of(after, dataset.crs.to_string())
+            require_ground(path, header, after)
+            return _Change(path, dataset, header)
         dataset.close()
         found = open_map(path)
         if found.content not in ("classes", "probabilities"):

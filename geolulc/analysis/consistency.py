@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from geolulc.errors import OutputError
 from geolulc.maps.areas import areal_scale
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapHeader
+from geolulc.outputs.tags import CRS_TAG
 
 #: A block of a file is held whole, and of all bands: geolulc's have 512 × 512 cells at most.
 _MOST_IN_BLOCK: Final = 2**26
+#: Metres within which two CRSs put a map on the same ground: what a file keeps of one may have
+#: another name or a rounded parameter.
+_SAME_GROUND: Final = 1.0
 
 
 def require_own(path: Path, dataset: Any) -> None:
@@ -40,6 +45,7 @@ def require_consistent(path: Path, content: str, header: MapHeader, dataset: Any
         size = f"{dataset.count} × {rows} × {columns} values"
         raise not_a_map(path, f"{size} on a grid that its tags contradict")
     _require_metres(path, header)
+    require_ground(path, header, dataset.tags())
     # an unknown class is refused here
     if not header.classes or len(set(header.land_cover)) != len(header.classes):
         raise not_a_map(path, "no classes, or a class that is named twice")
@@ -74,6 +80,22 @@ def _require_metres(path: Path, header: MapHeader) -> None:
             f"a grid around x {centre[0][0]:.6g}, y {centre[1][0]:.6g} in {crs.name}, "
             "which has no coordinates in metres there",
         )
+
+
+def require_ground(path: Path, header: MapHeader, tags: Mapping[str, str]) -> None:
+    """``OutputError`` if the CRS of a file is not the one in its tags; older maps have none there.
+
+    Without it, a map that is given the CRS of the neighbouring UTM zone is one of other ground.
+    """
+    extent = header.grid.extent
+    said = tags.get(CRS_TAG, extent.crs)
+    if said == extent.crs:
+        return
+    west, south, east, north = extent.bounds
+    corners = np.array([[west, west, east, east], [south, north, south, north]])
+    placed = np.stack(Transformer.from_crs(said, extent.crs, always_xy=True).transform(*corners))
+    if not np.abs(placed - corners).max() < _SAME_GROUND:  # NaN is no place either
+        raise not_a_map(path, f"the CRS {extent.crs}, though its tags say {said}")
 
 
 def not_a_map(path: Path, found: str) -> OutputError:

@@ -16,6 +16,8 @@ from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import ClassSummary, MapFigures
 from geolulc.nomenclature import Nomenclature, nomenclature, nomenclature_of
 
+#: The CRS that the map was written in, so that a file that is given another is not believed.
+CRS_TAG: Final = "CRS"
 #: Number of maps that a mosaic was made of; only mosaics have it.
 MOSAIC: Final = "MOSAIC_MAPS"
 #: Side of a pixel in metres; only maps of pixels have it.
@@ -45,6 +47,7 @@ def map_tags(
         "NOMENCLATURE_TITLE": header.nomenclature.title,
         "CLASSES": _json(header.nomenclature.only(header.classes).as_mapping()["classes"]),
         **own,
+        CRS_TAG: grid.extent.crs,
         "TILE_EXTENT": _json(grid.tile.bounds),
         f"MAPPED_{unit}": str(figures.mapped),
         f"NODATA_{unit}": str(figures.cells - figures.mapped),

@@ -12,6 +12,7 @@ from rasterio.windows import Window
 from shapely.geometry import box
 from written_map import KINDS, change_tags, write_made
 
+from geolulc.accuracy.classified import open_classified
 from geolulc.analysis import (
     compare_files,
     describe_map,
@@ -74,6 +75,52 @@ def test_tags_that_lie_are_refused(tmp_path: Path, kind: str, tags: dict[str, st
         open_map(made.path)
     with pytest.raises(OutputError, match=r"map\.tif: found .*expected a map written by geolulc"):
         read_map(made.path)
+
+
+def relabel(path: Path, crs: str) -> None:
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.crs = crs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:32732", "EPSG:3035"])
+def test_a_map_that_is_given_the_crs_of_other_ground_is_refused(
+    tmp_path: Path, kind: str, crs: str
+) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    relabel(made.path, crs)
+    with pytest.raises(OutputError, match=rf"map\.tif: found the CRS {crs}, .* EPSG:32632"):
+        open_map(made.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_ground_under_another_name_is_a_map(tmp_path: Path, kind: str) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    relabel(made.path, "EPSG:25832")  # ETRS89 / UTM zone 32N
+    with open_map(made.path) as found:
+        assert found.header.grid.extent.crs == "EPSG:25832"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_older_map_without_its_crs_as_a_tag_is_read(tmp_path: Path, kind: str) -> None:
+    made = write_made(kind, tmp_path / "map.tif")
+    data = made.path.read_bytes()
+    assert data.count(b'<Item name="CRS">EPSG:32632<') == 1
+    made.path.write_bytes(data.replace(b'<Item name="CRS">', b'<Item name="XXX">'))
+    with open_map(made.path) as found:
+        assert "CRS" not in found.tags
+        assert found.header.grid == made.header.grid
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_comparison_that_is_given_another_crs_is_refused(tmp_path: Path, kind: str) -> None:
+    before, after = (write_made(kind, tmp_path / f"{n}.tif", seed=n) for n in (0, 1))
+    compare_files(before.path, after.path, tmp_path / "change.tif")
+    with open_classified(tmp_path / "change.tif") as found:
+        assert found.shape == before.header.grid.shape
+    relabel(tmp_path / "change.tif", "EPSG:32633")
+    with pytest.raises(OutputError, match=r"change\.tif: found the CRS EPSG:32633"):
+        open_classified(tmp_path / "change.tif")
 
 
 def test_bands_of_unknown_names_are_refused(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ NEW_TAGS: dict[str, str] = {
     "CAUTIONS": "cautions stand in the tags too",
     "MIN_CLEAR": "cells that are not clear have no data",
     "CLASS_FREQUENCIES": "entropy is relative to these",
+    "CRS": "a file that is given another CRS is not believed",
 }
 
 INTENDED: dict[str, dict[str, str]] = {
