@@ -53,6 +53,7 @@ class LandCoverClass(Validated):
         short: a name for narrow places; the name itself where none is given.
         parent: the name of the class that it belongs to in a coarser nomenclature; "" for none.
         clc: the CORINE level-3 codes that it holds.
+        holds: names of classes of finer nomenclatures that it holds.
         description: a sentence on it.
     """
 
@@ -62,6 +63,7 @@ class LandCoverClass(Validated):
     short: str = ""
     parent: str = ""
     clc: tuple[Annotated[int, Field(gt=0, lt=_CLC_CODES)], ...] = ()
+    holds: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = ()
     description: str = ""
 
     @model_validator(mode="after")
@@ -149,6 +151,41 @@ class Nomenclature(Validated):
     def agrees(self, other: Nomenclature) -> bool:
         """Whether both have the same names with the same codes, in any order."""
         return {(c.name, c.code) for c in self.classes} == {(c.name, c.code) for c in other.classes}
+
+    def holders(self, classes: Iterable[LandCoverClass]) -> list[str | None]:
+        """For each of ``classes``, of a finer nomenclature, the class of this one that holds it.
+
+        A class is held by the one that lists it (``holds``), else by the one with all its CORINE
+        codes, by its ``parent``, or by the one of its name. None: by no class.
+
+        Raises:
+            ParameterError: no class is held, or one by a part of several.
+        """
+        found = [(c, self._holders(c)) for c in classes]
+        split = [
+            c for c, holders in found if len(holders) > 1 or (not holders and self._touches(c))
+        ]
+        if split or not any(holders for _, holders in found):
+            some = ", ".join(c.name for c in (split or [c for c, _ in found])[:3])
+            raise ParameterError(
+                f"nomenclature {self.id}",
+                found=f"no single class that holds all of {some}",
+                expected="each class of the finer nomenclature within one",
+                remedy="Give a TOML file whose classes list them: holds = [...].",
+            )
+        return [holders[0] if holders else None for _, holders in found]
+
+    def _holders(self, fine: LandCoverClass) -> list[str]:
+        listed = [c.name for c in self.classes if fine.name in c.holds]
+        if listed:
+            return listed
+        if fine.clc and any(c.clc for c in self.classes):
+            return [c.name for c in self.classes if set(fine.clc) <= set(c.clc)]
+        return [name for name in (fine.parent, fine.name) if name in self.names][:1]
+
+    def _touches(self, fine: LandCoverClass) -> bool:
+        """Whether a class has some of the CORINE codes of ``fine``."""
+        return any(set(fine.clc) & set(c.clc) for c in self.classes)
 
     def index(self, name: str) -> int:
         """Position of ``name`` in the official order, from 0."""

@@ -18,7 +18,7 @@ from geolulc.analysis.map_file import MapFile, open_main
 from geolulc.errors import ParameterError
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
-from geolulc.nomenclature import NO_CLASS, Codes
+from geolulc.nomenclature import NO_CLASS, Codes, Nomenclature
 from geolulc.outputs.cautions import TAG, Caution, cautions_tag, change_cautions
 from geolulc.outputs.files import require_geotiff
 from geolulc.outputs.qgis_styles import Entry, paletted_style
@@ -86,7 +86,13 @@ class Transitions:
 
 
 def compare_files(
-    before: Path, after: Path, out: Path, *, overwrite: int = 0, progress: Progress | None = None
+    before: Path,
+    after: Path,
+    out: Path,
+    *,
+    coarser: Nomenclature | None = None,
+    overwrite: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Compare two map.tif of one grid into change.tif, change.qml and change_matrix.csv.
 
@@ -100,6 +106,7 @@ def compare_files(
     Args:
         before, after: two map.tif, both of cells or both of pixels.
         out: path of change.tif; the other names derive from it.
+        coarser: a nomenclature that holds the classes of both; its classes are compared.
         overwrite: 1 to replace what geolulc wrote, 2 for any file.
         progress: called with (done, total) windows of the maps.
 
@@ -135,7 +142,7 @@ def compare_files(
         require_free(list(paths.values()), overwrite=overwrite)
         stack.enter_context(claimed(paths["change"]))
         stack.enter_context(raster_memory())
-        first, second = (stack.enter_context(open_main(path)) for path in (before, after))
+        first, second = (stack.enter_context(open_main(path, coarser)) for path in (before, after))
         _require_comparable(first.header, second.header)
         values = Transitions.of(first.header)
         temporary = stack.enter_context(staged(list(paths.values()), overwrite=overwrite))

@@ -9,20 +9,28 @@ from typing import Any
 
 from geolulc.analysis.assessed import read_record
 from geolulc.analysis.map_file import open_map, open_raster, refusing
+from geolulc.errors import ParameterError
+from geolulc.maps.header import MapHeader
+from geolulc.nomenclature import Nomenclature
 from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.run_record import run_of
 from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
 
 
-def describe_map(path: Path) -> dict[str, Any]:
+def describe_map(path: Path, coarser: Nomenclature | None = None) -> dict[str, Any]:
     """A raster of a geolulc map, or of a comparison of two maps, in figures that JSON can hold.
 
     Areas are counted. "accuracy" has the estimates of ``geolulc assess``, if the map was assessed.
 
+    Args:
+        path: the raster.
+        coarser: a nomenclature that holds the map's classes; the areas are added up by its classes.
+
     Raises:
         OutputError: ``path`` is missing, no raster, or not written by geolulc.
+        ParameterError: ``coarser`` does not hold a class, or ``path`` is a comparison.
     """
-    path = Path(path)
+    path, header = Path(path), None
     with refusing(path), open_raster(path) as dataset:
         tags = dataset.tags()
         content = tags["GEOLULC_FILE"]
@@ -46,7 +54,8 @@ def describe_map(path: Path) -> dict[str, Any]:
                 "agreement": float(tags["AGREEMENT"]),
             }
         else:
-            open_map(path).close()  # its tags must agree with the raster
+            with open_map(path) as found:  # its tags must agree with the raster
+                header = found.header
             figures = {**_origin(tags), **_figures(tags)}
             if mosaic := mosaic_of(tags):
                 figures["mosaic"] = mosaic
@@ -54,7 +63,7 @@ def describe_map(path: Path) -> dict[str, Any]:
                 figures["made_with"] = run
         if (assessed := read_record(path)) is not None:
             figures["accuracy"] = assessed
-        return {
+        description = {
             "kind": "change" if content == "change" else "map",
             **raster,
             **figures,
@@ -62,6 +71,16 @@ def describe_map(path: Path) -> dict[str, Any]:
             "area_method": tags["AREA_METHOD"],
             "bands": [_band(dataset, i) for i in range(1, dataset.count + 1)],
         }
+    if coarser is None:
+        return description
+    if header is None:
+        raise ParameterError(
+            path,
+            found="a comparison of two maps",
+            expected="a map, to add up its areas by other classes",
+            remedy="Compare the maps by these classes: geolulc compare --as.",
+        )
+    return description | _coarser_areas(header, description["area_ha_by_class"], coarser)
 
 
 def read_cautions(files: Iterable[Path]) -> tuple[Caution, ...]:
@@ -118,6 +137,19 @@ def _figures(tags: Mapping[str, str]) -> dict[str, Any]:
         "mean_clear_share": _share(tags, "MEAN_CLEAR_SHARE"),
         **areas,
     }
+
+
+def _coarser_areas(
+    header: MapHeader, areas: Mapping[str, float], coarser: Nomenclature
+) -> dict[str, Any]:
+    """Areas by coarser class: those of its classes together."""
+    held = dict(zip(header.classes, coarser.holders(header.land_cover), strict=True))
+    found: dict[str | None, float] = {}
+    for name, hectares in areas.items():
+        found[held[name]] = found.get(held[name], 0.0) + hectares
+    loose = found.pop(None, 0.0)
+    largest = sorted(found.items(), key=lambda item: -item[1])
+    return {"shown_as": coarser.id, "area_ha_by_class": dict(largest), "other_area_ha": loose}
 
 
 def _share(tags: Mapping[str, str], name: str) -> float | None:

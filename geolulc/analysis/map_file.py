@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,10 +22,11 @@ from rasterio.windows import Window
 
 from geolulc.analysis.consistency import not_a_map, require_consistent, require_own
 from geolulc.errors import GeolulcError, OutputError
+from geolulc.maps.coarser import Coarser
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import LandCoverMap, MapBlock, MapHeader
 from geolulc.maps.ranking import rank_classes
-from geolulc.nomenclature import Codes
+from geolulc.nomenclature import Codes, Nomenclature
 from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.rasters import windows, without_side_files
 from geolulc.outputs.tags import header_of, mosaic_of
@@ -57,6 +58,7 @@ class MapFile:
         tags: the raster's tags.
         dataset: the rasterio dataset; its shape and place are those of the header's grid.
         cautions: of the map.
+        coarser: how the file's classes become those of ``header``; None where they are these.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class MapFile:
     tags: Mapping[str, str]
     dataset: Any
     cautions: tuple[Caution, ...]
+    coarser: Coarser | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -90,11 +93,13 @@ class MapFile:
         Of a raster of classes, or of one of probabilities. A code that is none of the map's
         classes counts as no data.
         """
-        if self.content != "classes":
-            return rank_classes(self.block(window).probabilities, 1).dominant(self.header)
-        values = self.values(window)[0]
-        values[self.header.positions[values] < 0] = self.header.no_class
-        return np.asarray(values)
+        header = self.header if self.coarser is None else self.coarser.fine
+        if self.content == "classes":
+            values = self.values(window)[0]
+            values[header.positions[values] < 0] = header.no_class
+        else:
+            values = rank_classes(self._probabilities(window), 1).dominant(header)
+        return values if self.coarser is None else self.coarser.codes(values)
 
     def shares(self, window: Window) -> NDArray[np.float32]:
         """float32 (class, rows, columns): the probabilities, NaN for no data."""
@@ -106,6 +111,13 @@ class MapFile:
         Raises:
             OutputError: the raster holds something else, or is damaged.
         """
+        p = self._probabilities(window)
+        if self.coarser is not None:
+            p = self.coarser.probabilities(p)
+        return MapBlock(window.row_off, window.col_off, p)
+
+    def _probabilities(self, window: Window) -> NDArray[Any]:
+        """Those of the file's own classes, as ``block`` has them."""
         if self.content != "probabilities":
             raise not_a_map(self.path, f"geolulc's {self.content} raster")
         values = self.values(window)
@@ -114,8 +126,7 @@ class MapFile:
         given = values if values.dtype.kind == "f" else shares
         if (given < 0).any() or (given > HIGHEST).any():
             raise self.damaged("probabilities outside 0 to 1")
-        p = values if self.header.exclusive else shares
-        return MapBlock(window.row_off, window.col_off, p)
+        return values if self.header.exclusive else shares
 
     def values(self, window: Window, bands: Sequence[str] | None = None) -> NDArray[Any]:
         """Values (band, rows, columns) as the file has them, of all bands or of those named.
@@ -163,11 +174,16 @@ def open_map(path: Path) -> MapFile:
             raise
 
 
-def open_main(path: Path) -> MapFile:
+def open_main(path: Path, coarser: Nomenclature | None = None) -> MapFile:
     """Open a map.tif: the raster of probabilities of a map of cells, of classes of one of pixels.
+
+    Args:
+        path: the file.
+        coarser: a nomenclature that holds the map's; the map is read as one of its classes.
 
     Raises:
         OutputError: as ``open_map``, or ``path`` is another raster of a map.
+        ParameterError: ``coarser`` does not hold a class of the map.
     """
     found = open_map(path)
     main = "classes" if found.header.exclusive else "probabilities"
@@ -179,7 +195,14 @@ def open_main(path: Path) -> MapFile:
             expected=f"a map written by geolulc: its map.tif, which holds its {main}",
             remedy="Give the map.tif that geolulc map wrote.",
         )
-    return found
+    if coarser is None:
+        return found
+    try:
+        conversion = Coarser.of(found.header, coarser)
+    except BaseException:
+        found.close()
+        raise
+    return replace(found, header=conversion.header, coarser=conversion)
 
 
 def sibling(map_file: MapFile, name: str) -> MapFile | None:
@@ -199,7 +222,7 @@ def sibling(map_file: MapFile, name: str) -> MapFile | None:
     other = open_map(path)
     if not (
         other.content == name
-        and other.header == map_file.header
+        and other.header == (map_file.coarser.fine if map_file.coarser else map_file.header)
         and mosaic_of(other.tags) == mosaic_of(map_file.tags)
         and all(other.tags.get(tag) == map_file.tags.get(tag) for tag in _SHARED)
     ):

@@ -21,6 +21,7 @@ from geolulc.analysis.zone_columns import distinct_names
 from geolulc.analysis.zone_files import read_zones, require_writer, write_zones
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS
+from geolulc.nomenclature import Nomenclature
 from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
 from geolulc.ownership import reading
@@ -39,6 +40,7 @@ def summarize_map(
     out: Path | None = None,
     *,
     layer: str | None = None,
+    coarser: Nomenclature | None = None,
     overwrite: int = 0,
     progress: Progress | None = None,
 ) -> Any:
@@ -50,6 +52,7 @@ def summarize_map(
             several.
         out: a new .gpkg (layer "zones"), .parquet, .fgb or, without geometry, .csv.
         layer: layer of ``zones_path``.
+        coarser: as of ``summarize_zones``.
         overwrite: 1 to replace ``out`` if geolulc wrote it, 2 in any case.
         progress: called with (done, total) zones, as far as the map has been read.
 
@@ -65,16 +68,23 @@ def summarize_map(
         if out is not None:
             require_writer(out)
             require_free([out], overwrite=overwrite)
-        open_main(map_path).close()  # refused before a large file of zones is read
+        open_main(map_path, coarser).close()  # refused before a large file of zones is read
         if out is not None:
             stack.enter_context(claimed(out))
-        found = summarize_zones(map_path, read_zones(zones_path, layer), progress=progress)
+        zones = read_zones(zones_path, layer)
+        found = summarize_zones(map_path, zones, coarser=coarser, progress=progress)
         if out is not None:
             write_zones(found, out, overwrite=overwrite)
     return found
 
 
-def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = None) -> Any:
+def summarize_zones(
+    map_path: Path,
+    zones: Any,
+    *,
+    coarser: Nomenclature | None = None,
+    progress: Progress | None = None,
+) -> Any:
     """Area and probability of every class in every zone.
 
     Windows of the map are read once, from top to bottom: memory does not grow with the map.
@@ -82,6 +92,7 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
     Args:
         map_path: a map.tif, of cells or of pixels.
         zones: GeoDataFrame of polygons or multipolygons, in any CRS.
+        coarser: a nomenclature that holds the map's classes; the columns are of its classes.
         progress: called with (done, total) zones, as far as the map has been read.
 
     Returns:
@@ -97,9 +108,10 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
           probable class;
         - ``share_…`` for each class: ``ha_…`` as a share of ``mapped_ha``, NaN without any;
         - ``p_…`` for each class of a map of cells: its mean probability over ``mapped_ha``, NaN
-          without any;
+          without any; of a coarser class that of the most probable of its classes;
         - ``mean_probability``: the mean over ``mapped_ha`` of the probability of each cell's most
-          probable class; of a map of pixels where map_confidence.tif lies beside map.tif.
+          probable class; of a map of pixels where map_confidence.tif lies beside map.tif, and the
+          classes are the map's own.
 
         Areas are hectares on the ground (``maps.areas``); the ``ha_…`` add up to ``mapped_ha``.
         Its ``attrs`` are the map's tags (product, model, …).
@@ -112,8 +124,9 @@ def summarize_zones(map_path: Path, zones: Any, *, progress: Progress | None = N
     require_polygons(zones, "zones")
     with ExitStack() as stack:
         stack.enter_context(raster_memory())
-        map_file = stack.enter_context(open_main(map_path))
-        confidence = sibling(map_file, "confidence") if map_file.header.exclusive else None
+        map_file = stack.enter_context(open_main(map_path, coarser))
+        asked = map_file.header.exclusive and coarser is None
+        confidence = sibling(map_file, "confidence") if asked else None
         if confidence is not None:
             stack.enter_context(confidence)
         placement = Placement(zones.crs, map_file.header.grid.extent)

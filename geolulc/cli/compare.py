@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, out_option, shared_options
+from geolulc.cli.options import PATH, coarser_option, out_option, shared_options
 from geolulc.cli.results import print_cautions, print_result, progress_bar
+from geolulc.nomenclature import Nomenclature
 
 #: Transitions shown in the terminal; the matrix has them all.
 _SHOWN = 10
@@ -18,10 +19,17 @@ _SHOWN = 10
 @click.command("compare")
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
+@coarser_option("Compare the classes")
 @out_option("New change.tif.")
 @shared_options("overwrite", "quiet", "json")
 def command(
-    before: Path, after: Path, out: Path, overwrite: int, quiet: bool, as_json: bool
+    before: Path,
+    after: Path,
+    coarser: Nomenclature | None,
+    out: Path,
+    overwrite: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Compare two map.tif of one grid, BEFORE and AFTER: two dates, or two models.
 
@@ -32,7 +40,9 @@ def command(
     from geolulc.analysis import compare_files, read_cautions
 
     with progress_bar("Maps", "windows", quiet=quiet) as progress:
-        paths, found = compare_files(before, after, out, overwrite=overwrite, progress=progress)
+        paths, found = compare_files(
+            before, after, out, coarser=coarser, overwrite=overwrite, progress=progress
+        )
     print_cautions([read_cautions([paths["change"]])])
     result = {**found, "files": {k: str(v) for k, v in paths.items()}}
     print_result(result, _text(paths, found), as_json=as_json)

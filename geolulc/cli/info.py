@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import click
 
-from geolulc.cli.options import PATH, json_option
+from geolulc.cli.options import PATH, coarser_option, json_option
 from geolulc.cli.results import print_result
 from geolulc.errors import GeolulcError
+from geolulc.nomenclature import Nomenclature
 from geolulc.safe_texts import one_line
 
 #: Keys of an estimate of ``geolulc assess``.
@@ -20,15 +21,18 @@ _ESTIMATE: Final = {"estimate", "standard_error", "ci95"}
 @click.command("info")
 @click.argument("path", type=PATH)
 @click.option("--verify", is_flag=True, help="Check the checksums of a store or product.")
+@coarser_option("Add up a map's areas by the classes")
 @json_option
-def command(path: Path, verify: bool, as_json: bool) -> None:
+def command(path: Path, verify: bool, coarser: Nomenclature | None, as_json: bool) -> None:
     """Say what PATH is: a store, a model, a Sentinel-2 L2A product or a map.
 
     Figures come from the file itself; nothing is decoded that the answer does not need.
     """
     from geolulc.domain import KEY, read_domain
 
-    kind, description = describe(path, verify=verify)
+    kind, description = describe(path, verify=verify, coarser=coarser)
+    if coarser is not None and kind != "map":
+        raise click.UsageError(f"--as adds up the areas of a map; {path} is a {kind}")
     description.pop("kind", None)
     shown = dict(description)
     if KEY in shown:
@@ -37,7 +41,9 @@ def command(path: Path, verify: bool, as_json: bool) -> None:
     print_result({"kind": kind, **description}, text, as_json=as_json)
 
 
-def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
+def describe(
+    path: Path, *, verify: bool = False, coarser: Nomenclature | None = None
+) -> tuple[str, dict[str, Any]]:
     """(kind, description) of ``path``, recognised by its name and by what lies in it.
 
     Raises:
@@ -51,7 +57,7 @@ def describe(path: Path, *, verify: bool = False) -> tuple[str, dict[str, Any]]:
     if name.endswith((".tif", ".tiff")):
         from geolulc.analysis import describe_map
 
-        return "map", describe_map(path)
+        return "map", describe_map(path, coarser)
     if name.endswith(".safetensors") or (path / "model.safetensors").is_file():
         from geolulc.nets import describe_model
 

@@ -105,6 +105,25 @@ def read_settings(
     return given | dict(parse_setting(text) for text in settings)
 
 
+def _read_nomenclature(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    from geolulc.nomenclature_files import find_nomenclature
+
+    return None if value is None else find_nomenclature(value)
+
+
+def coarser_option(text: str) -> Callable[[F], F]:
+    """``--as``: a nomenclature that holds the classes of a map, for the use that ``text`` says."""
+    return click.option(
+        "--as",
+        "coarser",
+        type=PATH_OR_TEXT,
+        callback=_read_nomenclature,
+        metavar="NAME|TOML",
+        help=f"{text} of a coarser nomenclature: clc1, say, or a TOML file whose classes list "
+        "those that they hold.",
+    )
+
+
 def out_option(text: str, **settings: Any) -> Callable[[F], F]:
     """``--out`` or ``-o``: the path of the result, which ``text`` describes."""
     return click.option("--out", "-o", type=OUTPUT, required=True, help=text, **settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import names, take_fields
+from geolulc.cli.options import coarser_option, names, take_fields
 from geolulc.outputs.files import DTYPES, VECTOR_FORMATS, MapKind, output_names
 from geolulc.outputs.options import OutputOptions
 
@@ -78,13 +78,13 @@ _OPTIONS = (
 )
 
 
-def _options(outputs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _options(*options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def collected(*args: Any, **options: Any) -> Any:
-            return command(*args, output=take_fields(OutputOptions, options), **options)
+        def collected(*args: Any, **values: Any) -> Any:
+            return command(*args, output=take_fields(OutputOptions, values), **values)
 
-        for option in reversed((outputs, *_OPTIONS)):
+        for option in reversed(options):
             collected = option(collected)
         return collected
 
@@ -92,6 +92,10 @@ def _options(outputs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 #: Give a command these options; it receives them as ``output: OutputOptions``.
-output_options = _options(_outputs_option(MapKind.CELLS, MapKind.PIXELS))
+output_options = _options(
+    _outputs_option(MapKind.CELLS, MapKind.PIXELS), *_OPTIONS, coarser_option("Map the classes")
+)
 #: The options of mosaics, which have a few outputs of their own.
-mosaic_output_options = _options(_outputs_option(MapKind.CELL_MOSAIC, MapKind.PIXEL_MOSAIC))
+mosaic_output_options = _options(
+    _outputs_option(MapKind.CELL_MOSAIC, MapKind.PIXEL_MOSAIC), *_OPTIONS
+)

@@ -6,20 +6,23 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, out_option, shared_options
+from geolulc.cli.options import PATH, coarser_option, out_option, shared_options
 from geolulc.cli.results import print_cautions, print_result, progress_bar
+from geolulc.nomenclature import Nomenclature
 
 
 @click.command("summarize")
 @click.argument("map_path", metavar="MAP", type=PATH)
 @click.option("--zones", type=PATH, required=True, help="Vector file of polygons, in any CRS.")
 @click.option("--layer", help="Layer of the zones' file, where it has several.")
+@coarser_option("Sum up the classes")
 @out_option("New .gpkg, .parquet, .fgb, or .csv without geometry.")
 @shared_options("overwrite", "quiet", "json")
 def command(
     map_path: Path,
     zones: Path,
     layer: str | None,
+    coarser: Nomenclature | None,
     out: Path,
     overwrite: int,
     quiet: bool,
@@ -35,7 +38,13 @@ def command(
 
     with progress_bar("Zones", "zones", quiet=quiet) as progress:
         found = summarize_map(
-            map_path, zones, out, layer=layer, overwrite=overwrite, progress=progress
+            map_path,
+            zones,
+            out,
+            layer=layer,
+            coarser=coarser,
+            overwrite=overwrite,
+            progress=progress,
         )
     cautions = read_cautions([map_path])
     print_cautions([cautions])

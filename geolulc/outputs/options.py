@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import ParameterError
+from geolulc.nomenclature import Nomenclature
 from geolulc.outputs.files import (
     DTYPES,
     PIXEL_KINDS,
@@ -39,6 +40,7 @@ class OutputOptions:
         min_area: hectares that a polygon has at least; None for 0.5 in a map of pixels and 0 in
             one of cells.
         max_polygons: at most so many polygons; ``min_area`` is raised until they are.
+        coarser: a nomenclature that holds the model's classes, whose classes are mapped instead.
     """
 
     outputs: tuple[str, ...] | None = None
@@ -48,6 +50,7 @@ class OutputOptions:
     cells: bool | None = None
     min_area: float | None = None
     max_polygons: int = 250_000
+    coarser: Nomenclature | None = None
 
     def __post_init__(self) -> None:
         if self.min_area is not None and not 0 <= self.min_area < float("inf"):
@@ -91,6 +94,8 @@ class OutputOptions:
         """These choices as far as they shape the files of a map of this kind; JSON-able."""
         chosen, exclusive = self.chosen(kind), kind in PIXEL_KINDS
         made: dict[str, Any] = {"outputs": sorted(chosen)}
+        if self.coarser is not None:
+            made["as"] = self.coarser.as_mapping()
         if "probabilities" in chosen and not exclusive:
             made["dtype"] = self.dtype
         if "vectors" in chosen:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import rasterio
 
+from geolulc.maps.coarser import Coarser
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
 from geolulc.maps.ranking import rank_classes
@@ -93,6 +94,9 @@ def write_map(
     """
     out = Path(out)
     header = replace(header, scene=_plain(header.scene), model=_plain(header.model))
+    if options.coarser is not None:
+        coarser = Coarser.of(header, options.coarser)
+        header, blocks = coarser.header, coarser.blocks(blocks)
     writing = _Writing(header, story, options)
     paths = options.plan(
         out,
