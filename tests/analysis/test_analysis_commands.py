@@ -132,7 +132,7 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
-    quiet = ["-q"] if arguments[0] == "summarize" else []
+    quiet = ["-q"] if arguments[0] in ("summarize", "compare") else []
     line = failure(capsys, monkeypatch, *arguments, *quiet)
     assert line.startswith("geolulc: ")
     assert words in line
