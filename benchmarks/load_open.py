@@ -22,6 +22,7 @@ import pyarrow as pa
 from geolulc.datasets import layout
 from geolulc.datasets.index import SCHEMA, with_classes, write_index
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
+from geolulc.datasets.legend import Legend
 from geolulc.nomenclature import CLC43, convert_to_ben19, nomenclature
 
 RECORD = 160_400
@@ -81,7 +82,8 @@ def make_index(folder: Path, patches: int, nomenclature_id: str) -> None:
         "clc43": [pairs[i] for i in of],
     }
     table = pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA)
-    write_index(folder / layout.INDEX_FILE, with_classes(table, nomenclature(nomenclature_id)))
+    hot = Legend.of_corine(nomenclature_id).multi_hot(table.column(nomenclature_id))
+    write_index(folder / layout.INDEX_FILE, with_classes(table, hot))
     shards = []
     for shard in range(-(-patches // SHARD)):
         records = min(SHARD, patches - shard * SHARD)

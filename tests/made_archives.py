@@ -21,6 +21,7 @@ from rasterio.transform import from_origin
 
 from geolulc.bands import GROUPS
 from geolulc.datasets.assembly import complete_store, publish_store
+from geolulc.datasets.legend import Legend
 from geolulc.datasets.patch import GROUP_SHAPES, Patch
 from geolulc.datasets.shards import PARTS_FOLDER, write_shard
 from geolulc.nomenclature import BEN19, CLC43, convert_to_ben19, nomenclature
@@ -254,6 +255,8 @@ def make_store(
     seed: int = 0,
     shards: int = 2,
     patch: Callable[[int], Patch] | None = None,
+    legend: Legend | None = None,
+    level: str = "L2A",
 ) -> Path:
     """A store of ``n`` patches at ``folder``; half of them train, a quarter val, a quarter test.
 
@@ -266,6 +269,8 @@ def make_store(
         seed: of labels and noise.
         shards: number of shards.
         patch: index → patch, in place of ``make_patch``.
+        legend: of the targets, in place of ``nomenclature_id``.
+        level: processing level.
 
     Returns:
         ``folder``.
@@ -282,6 +287,6 @@ def make_store(
     for number in range(shards):
         patches = map(patch or standard, range(edges[number], edges[number + 1]))
         write_shard(making, number, patches, skip_broken=False, advance=lambda: None)
-    complete_store(making, shards, nomenclature_id)
+    complete_store(making, shards, legend or Legend.of_corine(nomenclature_id), level=level)
     publish_store(making, folder)
     return folder

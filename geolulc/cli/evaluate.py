@@ -41,7 +41,7 @@ def command(
     Of two models of patches, compare the figures on the same patches: the difference with its
     interval of 95 %, by resampling whole tiles.
 
-    A model of pixels is compared with the reference maps of STORE: agreement with CORINE.
+    A model of pixels is compared with the reference maps of STORE: CORINE, or own labels.
     """
     if len(models) > 2:
         raise click.UsageError("Compare two models at most.")

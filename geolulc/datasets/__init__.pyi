@@ -1,4 +1,6 @@
 from .archives import Lists as Lists
+from .legend import UNLABELLED as UNLABELLED
+from .legend import Legend as Legend
 from .patch import GROUP_SHAPES as GROUP_SHAPES
 from .patch import SPLITS as SPLITS
 from .patch import Patch as Patch
@@ -9,3 +11,4 @@ from .statistics import BandStatistics as BandStatistics
 from .store import Store as Store
 from .store import open_store as open_store
 from .summary import describe_store as describe_store
+from .writing import write_store as write_store

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from geolulc.bands import GROUPS
 from geolulc.datasets import layout
 from geolulc.datasets.domain import training_domain
-from geolulc.datasets.index import IndexWriter, multi_hot, with_classes
+from geolulc.datasets.index import IndexWriter, with_classes
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
+from geolulc.datasets.legend import Legend
 from geolulc.datasets.manifest import FORMAT, FORMAT_VERSION
 from geolulc.datasets.patch import SPLITS
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
@@ -29,14 +30,14 @@ from geolulc.datasets.statistics import BandHistograms
 from geolulc.datasets.store import Store
 from geolulc.domain import KEY
 from geolulc.errors import DatasetError
-from geolulc.nomenclature import Nomenclature, nomenclature
+from geolulc.nomenclature import Nomenclature
 from geolulc.staging import file_sha256, sync
 
 #: Beside a store: where the old one lies until the new one has its name.
 REPLACED: Final = ".{}.replaced"
 #: What the counts need of an index.
 _COLUMNS: Final = (
-    "key", "shard", "classes", "dataset", "split", "country", "season", "v1_name", "has_reference",
+    "key", "shard", "dataset", "split", "country", "season", "v1_name", "has_reference",
 )  # fmt: skip
 
 
@@ -55,32 +56,38 @@ def _frugal_allocation() -> Iterator[None]:
 def complete_store(
     folder: Path,
     shard_count: int,
-    nomenclature_id: str,
+    legend: Legend,
     *,
+    level: str = "L2A",
     archives: Sequence[Mapping[str, Any]] = (),
     left_out: Mapping[str, int] | None = None,
+    labelling: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write index and manifest of the shards in ``folder``; the manifest.
 
     Args:
         folder: the store in the making, with shards 0 … ``shard_count`` - 1.
         shard_count: number of shards.
-        nomenclature_id: of the targets.
+        legend: of the targets.
+        level: processing level of the products that patches were cut from: "L1C" or "L2A".
         archives: where the patches come from, for the manifest.
         left_out: reason → number of patches left out, for the manifest.
+        labelling: how labels were made, for the manifest (JSON-able); None where they came along.
 
     Raises:
         DatasetError: there is no patch in any shard.
     """
-    classes = nomenclature(nomenclature_id)
+    classes = legend.nomenclature
     histograms = BandHistograms()
     tables: list[pa.Table] = []
+    targets: list[NDArray[np.uint8]] = []
     broken: list[Broken] = []
     index = folder / layout.INDEX_FILE
     with IndexWriter(index) as writer:
         for number in range(shard_count):
             rows, of_shard, of_broken = read_parts(folder, number)
-            rows = with_classes(rows, classes)
+            targets.append(legend.multi_hot(rows.column(legend.column)))
+            rows = with_classes(rows, targets[-1])
             writer.write(rows)
             # a tenth of a row: at 590,326 patches the difference is 700 MB
             tables.append(rows.select(_COLUMNS).combine_chunks())
@@ -94,12 +101,14 @@ def complete_store(
             expected="at least one",
             remedy="Look at what is wrong with them: run without --skip-broken.",
         )
-    hot = multi_hot(table.column("classes").to_numpy(), len(classes))
+    hot = np.concatenate(targets)
     statistics = histograms.statistics()
     manifest = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "nomenclature": classes.as_mapping(),
+        "reference_codes": legend.codes,
+        "level": level,
         "bands": {f"b{resolution}": list(names) for resolution, names in GROUPS.items()},
         "archives": [dict(archive) for archive in archives],
         "patches": _count_patches(table, hot),
@@ -109,6 +118,7 @@ def complete_store(
         "train_statistics": {name: s.to_json() for name, s in statistics.items()},
         "shards": _describe_shards(folder, table, shard_count),
         "index": {"bytes": index.stat().st_size, "sha256": file_sha256(index)},
+        **({} if labelling is None else {"labelling": dict(labelling)}),
     }
     layout.write_manifest(folder, manifest)
     manifest[KEY] = training_domain(Store(folder)).as_mapping()

@@ -3,7 +3,8 @@
 Selecting patches (by split, country, class…) needs no pixel, and any tool that reads Parquet can
 do it too. ``shard``, ``offset`` and ``size`` say where the record is. ``classes`` holds the names
 of the store's nomenclature once more, as bits (bit i is the i-th of ``classes.names`` in the
-manifest), because 600,000 lists of names take seconds to read.
+manifest), because 600,000 lists of names take seconds to read; it is 0 where there are more than
+64 classes, and the names are read.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from geolulc.datasets.legend import packed_bits
 from geolulc.datasets.parquet_files import read_columns
 from geolulc.datasets.patch import Patch
 from geolulc.errors import DatasetError
-from geolulc.nomenclature import Nomenclature
 
 #: Rows that are written together; a row with its lists of names takes 1.4 kB meanwhile.
 _ROW_GROUP: Final = 1 << 12
@@ -77,34 +78,10 @@ def index_row(
     }
 
 
-def with_classes(table: pa.Table, nomenclature: Nomenclature) -> pa.Table:
-    """The table with ``classes`` filled from the names of ``nomenclature``.
-
-    ``DatasetError`` where a name is not of the nomenclature.
-    """
-    column = table.column(nomenclature.id)
-    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    names = lists.flatten()
-    position = pc.index_in(names, value_set=pa.array(nomenclature.names, pa.string()))
-    if position.null_count:
-        unknown = names.filter(pc.is_null(position))[0].as_py()
-        raise DatasetError(
-            "store",
-            found=f"the label {unknown!r}",
-            expected=f"names of the nomenclature {nomenclature.id}",
-            remedy="Use the other nomenclature.",
-        )
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    bits = np.zeros(len(table), np.uint64)
-    ones = np.uint64(1) << position.to_numpy().astype(np.uint64)
-    np.bitwise_or.at(bits, np.repeat(np.arange(len(table)), lengths), ones)
+def with_classes(table: pa.Table, hot: NDArray[np.uint8]) -> pa.Table:
+    """The table with ``classes`` filled from ``hot``, uint8 (rows, classes)."""
+    bits = packed_bits(hot)
     return table.set_column(SCHEMA.get_field_index("classes"), SCHEMA.field("classes"), [bits])
-
-
-def multi_hot(bits: NDArray[np.uint64], classes: int) -> NDArray[np.uint8]:
-    """uint8 (patches, classes) of the column ``classes``."""
-    bytes_first = bits.astype("<u8").view(np.uint8).reshape(len(bits), 8)
-    return np.unpackbits(bytes_first, axis=1, bitorder="little", count=classes)
 
 
 class IndexWriter(AbstractContextManager["IndexWriter"]):

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
     ``b10`` uint16 (N, 4, 120, 120), ``b20`` uint16 (N, 6, 60, 60), ``b60`` uint16 (N, 2, 20, 20),
     ``targets`` float32 (N, classes), or, of masks, uint8 (N, 120, 120): the position of each
-    pixel's class, 255 (``nomenclature.IGNORED``) where its CORINE code has none; ``indices`` int64
+    pixel's class, 255 (``nomenclature.IGNORED``) where its code has none; ``indices`` int64
     (N): positions in the store.
     """
 
@@ -178,7 +178,7 @@ class PatchLoader:
         reader.read_into(indices, {r: t.numpy() for r, t in zip(GROUP_SHAPES, groups, strict=True)})
         if self._masks:
             codes = reader.read_references(indices)
-            truth = torch.from_numpy(self.store.nomenclature.positions_of_clc(codes))
+            truth = torch.from_numpy(self.store.legend.positions(codes))
         else:
             truth = torch.from_numpy(self.store.target_bytes[indices].astype(np.float32))
         return Batch(b10, b20, b60, truth, torch.from_numpy(indices.copy()))

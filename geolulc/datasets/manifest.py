@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from geolulc.datasets.legend import ReferenceCodes
 from geolulc.validated import explain
 
 FORMAT: Final = "geolulc-store"
@@ -84,6 +85,10 @@ class _Manifest:
     train_statistics: dict[str, _Statistics]
     shards: list[_Shard]
     index: _Index
+    # of BigEarthNet where older stores do not say it
+    reference_codes: ReferenceCodes = "corine"
+    level: Literal["L1C", "L2A"] = "L2A"
+    labelling: dict[str, Any] | None = None
 
 
 _READER: Final = TypeAdapter(_Manifest)

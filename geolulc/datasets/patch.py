@@ -1,4 +1,4 @@
-"""The value everything in this room is about: one BigEarthNet patch."""
+"""The value everything in this room is about: one patch."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ GROUP_SHAPES: Final[Mapping[int, tuple[int, int, int]]] = {
     for resolution, names in GROUPS.items()
 }
 
-#: Shape of a CORINE reference map of v2.
+#: Shape of a reference map.
 REFERENCE_SHAPE: Final = (PATCH_SIZE // 10, PATCH_SIZE // 10)
 
 
 @dataclass(frozen=True)
 class Patch:
-    """1,200 m × 1,200 m of Sentinel-2 L2A with its CORINE labels.
+    """1,200 m × 1,200 m of Sentinel-2 with its labels.
+
+    A patch of BigEarthNet has names of CORINE classes; one that was cut from a scene has those of
+    its store's nomenclature in ``labels``, or none, and () and None in ``ben19`` and ``clc43``.
 
     Attributes:
-        key: the patch's name in BigEarthNet; unique in a store.
-        dataset: "bigearthnet-v1" or "bigearthnet-v2".
+        key: the patch's name in BigEarthNet, or "SCENE_ROW_COLUMN"; unique in a store.
+        dataset: "bigearthnet-v1", "bigearthnet-v2", or another name.
         dn: resolution in metres → uint16 (bands, pixels, pixels), raw digital numbers without
             offset, channels in the order of ``bands.GROUPS``; 0 is no data.
-        labels: names as the archive gives them (43 classes in v1, 19 in v2).
+        labels: names as the archive gives them (43 classes in v1, 19 in v2), or of the store's
+            nomenclature.
         ben19: names of the 19-class nomenclature, in its order.
         clc43: names of the 43-class nomenclature, None where the archive has only the 19 (v2).
         country, season: None where not known.
@@ -45,7 +49,7 @@ class Patch:
         split: "train", "val", "test", or None for a patch in no list.
         snow, cloud: seasonal snow; cloud or cloud shadow; None where no list says.
         v1_name: the v1 patch on the same ground (v2 only).
-        reference: uint16 (120, 120) of CORINE codes, or None.
+        reference: uint16 (120, 120) of codes, see ``legend``, or None.
     """
 
     key: str

@@ -69,7 +69,9 @@ class PixelReader(AbstractContextManager["PixelReader"]):
             self._read_record(int(indices[place]), int(shards[place]), int(offsets[place]), rows)
 
     def read_references(self, indices: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """CORINE codes uint16 (N, 120, 120) of the reference maps of the patches at ``indices``.
+        """Codes uint16 (N, 120, 120) of the reference maps of the patches at ``indices``.
+
+        ``store.legend`` says of which classes they are.
 
         Raises:
             DatasetError: a file cannot be read, or a record has no reference map at its end.

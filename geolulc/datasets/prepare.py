@@ -21,6 +21,7 @@ from geolulc.datasets.archives import Archive, open_archive
 from geolulc.datasets.assembly import REPLACED, complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
 from geolulc.datasets.layout import shard_name
+from geolulc.datasets.legend import Legend
 from geolulc.datasets.lists import Lists, find_countries
 from geolulc.datasets.manifest import FORMAT_VERSION
 from geolulc.datasets.reading import locate_v1
@@ -153,7 +154,7 @@ def prepare_store(
         manifest = complete_store(
             folder,
             len(plan.shards()),
-            classes.id,
+            Legend.of_corine(classes.id),
             archives=[
                 {
                     "dataset": a.dataset,

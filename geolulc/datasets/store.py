@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from geolulc.datasets import layout
 from geolulc.datasets.ground import Ground
-from geolulc.datasets.index import multi_hot, read_batches, read_index, read_numbers
+from geolulc.datasets.index import read_batches, read_index, read_numbers
 from geolulc.datasets.layout import RECORDS_FILE
+from geolulc.datasets.legend import BITS, Legend, unpacked_bits
 from geolulc.datasets.patch import SPLITS, Patch
 from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
@@ -32,7 +33,9 @@ class Store:
     Attributes:
         path: the folder.
         manifest: counts, classes, statistics and checksums, as ``manifest.json`` has them.
-        nomenclature: the classes of ``targets``.
+        legend: the classes of ``targets``, and of the codes of reference maps.
+        nomenclature: that of the legend.
+        level: processing level of the products that patches were cut from: "L1C" or "L2A".
         target_bytes: ``targets`` as uint8, a quarter of the memory.
         shard_files: the datadings file of each shard.
     """
@@ -41,6 +44,10 @@ class Store:
         self.path = Path(path)
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         self.nomenclature: Nomenclature = nomenclature_of(self.manifest["nomenclature"])
+        self.level: Final[str] = self.manifest.get("level", "L2A")
+        self.legend: Final = Legend(
+            self.nomenclature, self.manifest.get("reference_codes", "corine")
+        )
         self.shard_files: Final = tuple(map(self._shard_file, self.manifest["shards"]))
         names = tuple(self.manifest["classes"]["names"])
         if names != self.nomenclature.names:
@@ -49,10 +56,7 @@ class Store:
         self._offsets: Final = self._numbers("offset")
         self._sizes: Final = self._numbers("size")
         self._check(self.manifest["patches"]["total"])
-        bits = self._numbers("classes")
-        if (bits >> np.uint64(len(names))).any():
-            raise self._damaged(f"an index of more than {len(names)} classes")
-        self.target_bytes: Final = multi_hot(bits, len(names))
+        self.target_bytes: Final = self._targets()
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path,)
@@ -62,6 +66,16 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {len(self)} patches, {self.nomenclature.id})"
+
+    def _targets(self) -> NDArray[np.uint8]:
+        classes = len(self.nomenclature)
+        bits = self._numbers("classes")
+        if classes > BITS:
+            names = read_index(self.path / layout.INDEX_FILE, [self.legend.column])
+            return self._whole(self.legend.multi_hot(names[self.legend.column]))
+        if classes < BITS and (bits >> np.uint64(classes)).any():
+            raise self._damaged(f"an index of more than {classes} classes")
+        return unpacked_bits(bits, classes)
 
     def _damaged(self, found: str) -> DatasetError:
         return DatasetError(

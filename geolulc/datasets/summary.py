@@ -34,11 +34,12 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
         "kind": "store",
         "path": str(path),
         "nomenclature": store.nomenclature.id,
+        "level": store.level,
         **{key: manifest[key] for key in _AS_IN_MANIFEST},
         "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
         "touching_training_ground": dict(store.touching_training),
         "train_statistics": manifest["train_statistics"],
-        **({KEY: manifest[KEY]} if KEY in manifest else {}),
+        **{key: manifest[key] for key in (KEY, "labelling") if key in manifest},
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
     }

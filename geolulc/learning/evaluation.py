@@ -342,6 +342,13 @@ def class_order(model: Model, store: Store) -> list[int]:
             store.path,
             found=f"a store of the nomenclature {store.nomenclature.id}",
             expected=f"the model's: {known.id}, {len(model.net.classes)} classes",
-            remedy=f"Prepare one with --nomenclature {known.id}.",
+            remedy=f"Prepare, or label, one with the nomenclature {known.id}.",
+        )
+    if store.level != model.net.level:
+        raise DatasetError(
+            store.path,
+            found=f"patches of Level-{store.level[1:]}",
+            expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
+            remedy="Take a model, or a store, of the same level.",
         )
     return [names.index(name) for name in model.net.classes]

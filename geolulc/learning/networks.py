@@ -30,6 +30,7 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         cooccurrence=cooccurrence_of(patches.targets),
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
+        level=store.level,
     )
     if config.task == "pixel":
         start_at(net, nn.Conv2d, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))

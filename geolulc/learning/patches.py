@@ -73,7 +73,7 @@ class SplitPatches:
                 self.store.path,
                 found=f"no reference map in the split {self.split}",
                 expected="the classes of pixels",
-                remedy="Prepare BigEarthNet v2 with --reference-maps.",
+                remedy="Prepare BigEarthNet v2 with --reference-maps, or label scenes.",
             )
         return found
 
@@ -81,13 +81,13 @@ class SplitPatches:
     def pixel_shares(self) -> NDArray[np.float32]:
         """Share of each class in the pixels that have one, float32 (C,); of some 4,096 patches."""
         step = -(-len(self) // _SHARES_FROM) or 1
-        indices, nomenclature = self.indices[::step], self.store.nomenclature
+        indices, legend = self.indices[::step], self.store.legend
         counts = np.zeros(256, np.int64)
         with PixelReader(self.store) as reader:
             for start in range(0, len(indices), _READ_AT_ONCE):
                 codes = reader.read_references(indices[start : start + _READ_AT_ONCE])
-                counts += np.bincount(nomenclature.positions_of_clc(codes).ravel(), minlength=256)
-        counts = counts[: len(nomenclature)]
+                counts += np.bincount(legend.positions(codes).ravel(), minlength=256)
+        counts = counts[: len(legend.nomenclature)]
         return np.asarray(counts / max(int(counts.sum()), 1), np.float32)
 
     @cached_property

@@ -1,8 +1,9 @@
 """How well a pixel model agrees with reference maps: one pass over a split, no map is kept.
 
-The reference is CORINE: units of 25 ha and more, drawn by people from images of other days. What
-is smaller is not in it, and its borders are not exact to the pixel. The figures are agreement with
-that map, not accuracy on the ground; near its borders they are given apart.
+The reference of BigEarthNet is CORINE: units of 25 ha and more, drawn by people from images of
+other days. What is smaller is not in it, and its borders are not exact to the pixel. The figures
+are agreement with that map, not accuracy on the ground; near its borders they are given apart.
+Own labels are as good as whoever drew them, and lie where they were drawn: no probability sample.
 
 It shares its frame with ``evaluation``, but not its way to the figures: the predictions of all
 pixels would not fit into memory, so that each batch is counted into confusion matrices.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolulc.datasets import Store
+from geolulc.datasets.legend import ReferenceCodes
 from geolulc.learning.evaluation import (
     SplitFigures,
     class_order,
@@ -46,11 +48,13 @@ from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.nomenclature import IGNORED
 from geolulc.progress import Progress
 
-#: Said wherever the figures are.
-CAUTION: Final = (
-    "Agreement with CORINE, not accuracy: its smallest unit is 25 ha, and its borders are not "
-    "exact to the pixel."
-)
+#: Codes of reference maps → what is said wherever the figures are.
+_CAUTIONS: Final[Mapping[ReferenceCodes, str]] = {
+    "corine": "Agreement with CORINE, not accuracy: its smallest unit is 25 ha, and its borders "
+    "are not exact to the pixel.",
+    "nomenclature": "Agreement with the labels, where there are labels: the accuracy of a map "
+    "needs a sample drawn at random (geolulc sample, geolulc assess).",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +92,9 @@ class PixelEvaluation(SplitFigures):
         return (
             self.caution,
             *super().remarks,
-            f"{100 * self.ignored:.1f} % of the pixels have a code without a class and are not "
-            "counted. A border is where the class of the reference changes; distances are from "
-            "pixel centre to pixel centre.",
+            f"{100 * self.ignored:.1f} % of the pixels have no label, or a code without a class, "
+            "and are not counted. A border is where the class of the reference changes; "
+            "distances are from pixel centre to pixel centre.",
         )
 
 
@@ -224,7 +228,7 @@ class _Tally:
             **subject_of(model, patches),
             pixels=pixels,
             ignored=1 - pixels / (len(patches) * 120 * 120),
-            caution=CAUTION,
+            caution=_CAUTIONS[patches.store.legend.codes],
             figures={
                 **overall_figures(confusion),
                 **self._border_figures(confusion),

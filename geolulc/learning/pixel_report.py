@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geolulc.datasets import Store
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_evaluation import PixelEvaluation, map_patches
-from geolulc.learning.plots import new_figure
+from geolulc.learning.plots import drawn_name, new_figure
 from geolulc.learning.report import Section, true_colour, write_folder
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
@@ -51,13 +51,13 @@ def write_pixel_report(
         OutputError: the folder exists or cannot be written.
     """
     shown = _choose(evaluation)
-    short = [store.nomenclature[name].short for name in model.net.classes]
+    short = [drawn_name(store.nomenclature[name]) for name in model.net.classes]
     sections = [
         Section(
             "Which classes are taken for which",
             "confusion.png",
             "Confusion matrix",
-            plot_confusion(np.array(evaluation.confusion, np.int64), short),
+            plot_confusion(np.array(evaluation.confusion, np.int64), short, store.legend.reference),
         ),
         Section(
             "Patches",
@@ -75,8 +75,10 @@ def write_pixel_report(
     write_folder(folder, evaluation, store, sections, overwrite=overwrite)
 
 
-def plot_confusion(confusion: NDArray[np.int64], short_names: Sequence[str]) -> Figure:
-    """Where the pixels of each class of the reference (rows) go in the map, in per cent.
+def plot_confusion(
+    confusion: NDArray[np.int64], short_names: Sequence[str], reference: str = "reference"
+) -> Figure:
+    """Where the pixels of each class of the ``reference`` (rows) go in the map, in per cent.
 
     Classes that neither has are left out.
     """
@@ -96,7 +98,9 @@ def plot_confusion(confusion: NDArray[np.int64], short_names: Sequence[str]) -> 
                       fontsize=7)  # fmt: skip
     axes.set_xticks(range(len(short)), short, rotation=90, fontsize=8)
     axes.set_yticks(range(len(short)), short, fontsize=8)
-    axes.set(xlabel="Map", ylabel="Reference (CORINE)", title="Per cent of the reference's pixels")
+    axes.set(
+        xlabel="Map", ylabel=f"Reference ({reference})", title="Per cent of the reference's pixels"
+    )
     figure.colorbar(image, ax=axes, shrink=0.7)
     return figure
 
@@ -149,13 +153,13 @@ def _plot_patches(
             _differences(mapped, truth),
         )
         agreement = f"{100 * evaluation.agreement[name]:.0f} %"
-        titles = (f"{number + 1}. true colour", "map", "CORINE", agreement)
+        titles = (f"{number + 1}. true colour", "map", store.legend.reference, agreement)
         for axes, picture, title in zip(panels[row, start:], pictures, titles, strict=False):
             axes.imshow(picture, interpolation="nearest")
             axes.set_title(title, fontsize=7, loc="left")
         present |= set(np.unique([mapped, truth]).tolist())
     looks = [store.nomenclature[names[p]] for p in sorted(present - {IGNORED})]
-    swatches = [Swatch(facecolor=c.color, edgecolor="0.5", label=c.short) for c in looks]
+    swatches = [Swatch(facecolor=c.color, edgecolor="0.5", label=drawn_name(c)) for c in looks]
     figure.legend(handles=swatches, loc="outside lower center", ncols=8, fontsize=7, frameon=False)
     return figure
 

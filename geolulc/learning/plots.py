@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve
 
 from geolulc.learning import metrics
 from geolulc.learning.task_figures import TaskFigures
-from geolulc.nomenclature import Nomenclature
+from geolulc.nomenclature import LandCoverClass, Nomenclature
 from geolulc.ownership import ANY
 from geolulc.staging import staged
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI: Final = 110
+#: Letters of a class's name in a figure.
+_LONGEST_NAME: Final = 40
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -27,6 +29,19 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
+
+
+def drawn_name(land_cover: LandCoverClass) -> str:
+    """The short name of a class as a figure can draw it; "code 7" where the font lacks letters."""
+    from matplotlib import font_manager
+
+    name = land_cover.short
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 1]}…"
+    known = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    if not all(ord(letter) in known for letter in name):
+        return f"code {land_cover.code}"
+    return name.replace("$", r"\$")  # no formula
 
 
 def write_figure(figure: Figure, path: Path) -> None:
@@ -80,7 +95,7 @@ def plot_by_class(
     colors = [look.color for look in looks]
     axes.barh(places, np.nan_to_num(values), color=colors, edgecolor="0.4", linewidth=0.5)
     labels = [
-        look.short if np.isfinite(v) else f"{look.short} ({task.absent})"
+        drawn_name(look) if np.isfinite(v) else f"{drawn_name(look)} ({task.absent})"
         for look, v in zip(looks, values, strict=True)
     ]
     axes.set_yticks(places, labels)
@@ -112,7 +127,7 @@ def plot_precision_recall(
         if targets[:, c].any():
             precision, recall, _ = precision_recall_curve(targets[:, c], scores[:, c])
             look = nomenclature[name]
-            axes.step(recall, precision, where="post", color=look.color, label=look.short)
+            axes.step(recall, precision, where="post", color=look.color, label=drawn_name(look))
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="Recall", ylabel="Precision")
     axes.set_facecolor("0.93")  # some of CORINE's colours are near white
     axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), ncols=2)

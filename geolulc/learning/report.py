@@ -26,6 +26,7 @@ from geolulc.learning.evaluation import (
 from geolulc.learning.intervals import Interval
 from geolulc.learning.markdown import markdown_table
 from geolulc.learning.plots import (
+    drawn_name,
     new_figure,
     plot_by_class,
     plot_cooccurrence,
@@ -74,7 +75,7 @@ def write_report(
         OutputError: the folder exists or cannot be written.
     """
     store, names = predictions.patches.store, predictions.model.net.classes
-    short = [store.nomenclature[name].short for name in names]
+    short = [drawn_name(store.nomenclature[name]) for name in names]
     targets, scores = predictions.targets, predictions.probabilities
     worst = np.argsort(-patch_losses(predictions), kind="stable")[:WORST]
     sections = [

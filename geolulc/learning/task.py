@@ -76,12 +76,15 @@ class Task:
         if self.start is None:
             return make_net(patches, config, device)
         net = load_checkpoint(self.start).net
-        expected = patches.store.nomenclature.names
-        if net.config != net_config(config) or net.classes != expected:
+        store = patches.store
+        expected = store.nomenclature.names
+        same = net.classes == expected and store.nomenclature.agrees(net.nomenclature)
+        if net.config != net_config(config) or not same or net.level != store.level:
             raise CheckpointError(
                 self.start,
-                found=f"{net.config} of {len(net.classes)} classes",
-                expected=f"{net_config(config)} of the {len(expected)} classes of the store",
+                found=f"{net.config} of {len(net.classes)} classes, {net.level}",
+                expected=f"{net_config(config)} of the {len(expected)} classes of the store, "
+                f"{store.level}",
                 remedy="Start from a checkpoint of the same settings.",
             )
         net.train().requires_grad_(True)

@@ -42,6 +42,7 @@ def build_net(
     nomenclature: Nomenclature | str,
     normalisation: Normalisation,
     patch_size: int = PATCH_SIZE,
+    level: str = "L2A",
     cooccurrence: NDArray[np.float64] | None = None,
     pretrained: Path | str | None = None,
     seed: int | None = None,
@@ -54,6 +55,7 @@ def build_net(
         nomenclature: the classes of these names, or the ``id`` of a built-in nomenclature.
         normalisation: mean and std of each band, of the train split.
         patch_size: side of a patch on the ground, in metres.
+        level: processing level of the products that it is trained on: "L1C" or "L2A".
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
             (diagonal: that carry ``i``), ``targets.T @ targets / len(targets)``; needed by label
             correlation.
@@ -80,6 +82,7 @@ def build_net(
         nomenclature=nomenclature,
         normalisation=normalisation,
         patch_size=patch_size,
+        level=level,
         label_correlation=correlation,
         initialisation=initialisation,
     )
