@@ -207,7 +207,7 @@ def open_classified(path: Path, class_file: Path | None = None) -> ClassifiedMap
         ParameterError: the nomenclature is wrong.
     """
     path = Path(path)
-    if class_file is None and "GEOLULC_VERSION" in _tags(path):
+    if class_file is None and _is_own(path):
         return _open_own(path)
     dataset = open_single_band(path)
     try:
@@ -235,12 +235,12 @@ def open_classified(path: Path, class_file: Path | None = None) -> ClassifiedMap
         raise
 
 
-def _tags(path: Path) -> dict[str, str]:
+def _is_own(path: Path) -> bool:
     try:
-        with rasterio.open(path) as dataset:
-            return dict(dataset.tags())
+        with rasterio.open(path, driver="GTiff") as dataset:
+            return "GEOLULC_VERSION" in dataset.tags()
     except RasterioError:
-        return {}  # open_single_band explains
+        return False  # open_single_band explains
 
 
 def _open_own(path: Path) -> ClassifiedMap:

@@ -13,13 +13,20 @@ import rasterio.shutil
 from defusedxml import ElementTree
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
+from geolulc.analysis.consistency import require_small_blocks
 from geolulc.errors import OutputError
 from geolulc.nomenclature import LandCoverClass
 from geolulc.safe_texts import one_line
 
+#: Formats of strangers' rasters. Others of GDAL's are left out: a VRT, a web service or a pipeline
+#: is a text that names other files and servers.
+_DRIVERS: Final = (
+    *("GTiff", "HFA", "GPKG", "AIG", "AAIGrid", "ENVI", "EHdr", "RST", "SAGA", "GRASSASCIIGrid"),
+    *("ILWIS", "PCRaster", "RRASTER"),
+)
 #: A raster with more values is no classification.
 _MOST_CLASSES: Final = 256
 #: The highest code of a class.
@@ -61,9 +68,11 @@ def open_single_band(path: Path) -> Any:
         OutputError: it is missing, no raster, or a raster of something else.
     """
     try:
-        dataset = rasterio.open(path)
+        with rasterio.Env():  # which rasterio.open, that takes one driver, sets up too
+            dataset = DatasetReader(str(path), driver=list(_DRIVERS))
     except RasterioError as error:
         raise _unfit(path, str(error)) from error
+    require_small_blocks(path, dataset)
     found = ""
     if dataset.count != 1:
         found = f"{dataset.count} bands"
@@ -137,6 +146,15 @@ def legend_of(dataset: Any) -> Legend:
         names[code] = category.text or ""
     for code, entry in enumerate(band.findall("ColorTable/Entry")):
         colors[code] = _color(*(entry.get(f"c{i}", "0") for i in (1, 2, 3)))
+    try:
+        _add_table(band, names, colors)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise _unfit(dataset.name, f"an attribute table that is none ({error})") from error
+    return Legend(names, colors)
+
+
+def _add_table(band: Any, names: dict[int, str], colors: dict[int, str]) -> None:
+    """Names and colours from the raster attribute table, if there is one."""
     columns = {
         field.findtext("Usage", ""): int(field.get("index", "0"))
         for field in band.findall("GDALRasterAttributeTable/FieldDefn")
@@ -148,7 +166,6 @@ def legend_of(dataset: Any) -> Legend:
             names[code] = cells[columns[_NAME]]
             if {_RED, _GREEN, _BLUE} <= columns.keys():
                 colors[code] = _color(*(cells[columns[c]] for c in (_RED, _GREEN, _BLUE)))
-    return Legend(names, colors)
 
 
 def _color(*parts: str) -> str:

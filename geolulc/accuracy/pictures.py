@@ -118,7 +118,7 @@ def _true_colour(path: Path, classified: ClassifiedMap, window: Window) -> str |
         for c, r in ((0, 0), (window.width, window.height))
     ]
     try:
-        with rasterio.open(path) as dataset:
+        with rasterio.open(path, driver="GTiff") as dataset:
             transformer = Transformer.from_crs(classified.crs, dataset.crs, always_xy=True)
             x, y = transformer.transform(*np.transpose(corners))
             columns, rows = ~dataset.transform @ (np.asarray(x), np.asarray(y))

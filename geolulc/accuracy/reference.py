@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,23 +13,29 @@ from typing import Any, Final
 import geopandas
 import numpy as np
 import pandas
-import pyogrio
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
 from pyproj import CRS
+from pyproj.exceptions import ProjError
 
 from geolulc.accuracy.columns import LATITUDE, LONGITUDE, POINTS, PRESENT
 from geolulc.accuracy.estimators import UNKNOWN
 from geolulc.errors import ParameterError
 from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.tables import class_column
+from geolulc.polygons.reading import read_layers, require_places
+from geolulc.text_files import TextFiles
 
+#: Endings of tables of text.
+_TEXTS: Final = (".csv", ".txt")
 #: Between the names of several classes.
 SEPARATOR: Final = ";"
 #: Names of columns of coordinates in tables of text: (x, y), in degrees or in the map's CRS.
 _DEGREES: Final = ((LONGITUDE, LATITUDE), ("lon", "lat"))
 _PROJECTED: Final = (("x", "y"),)
 _SHOWN: Final = 5
+_EXPECTED: Final = "a layer of points with a CRS, or a .csv with longitude and latitude, or x and y"
+_REMEDY: Final = "Give the file of reference points."
+_TABLES: Final = TextFiles(ParameterError, _EXPECTED, _REMEDY)
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class ReferencePoints:
 
 
 def read_points(path: Path, crs: CRS) -> ReferencePoints:
-    """Points from anything that GDAL reads, or from a .csv with longitude and latitude, or x and y.
+    """Points from a vector file, or from a .csv with longitude and latitude, or x and y.
 
     Args:
         path: the file; of several layers, the one called "points".
@@ -135,41 +142,50 @@ def read_points(path: Path, crs: CRS) -> ReferencePoints:
         ParameterError: the file cannot be read, or holds no points with a place.
     """
     path = Path(path)
-    try:
-        if path.suffix.lower() in (".csv", ".txt"):
-            frame = _read_table(path, crs)
-        else:
-            layers = {str(n): kind for n, kind in pyogrio.list_layers(path) if kind is not None}
-            layer = POINTS if POINTS in layers or len(layers) != 1 else next(iter(layers))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # GDAL's remarks on a stranger's file
-                frame = geopandas.GeoDataFrame(pyogrio.read_dataframe(path, layer=layer))
-    except (DataSourceError, OSError, ValueError) as error:
-        raise _unfit(path, str(error)) from error
-    if frame.crs is None:
-        raise _unfit(path, "no coordinate reference system")
+    frame = _read_table(path, crs) if path.suffix.lower() in _TEXTS else _read_layer(path)
     known = frame.geometry.notna()
     kinds = set(frame.geometry[known].geom_type)
     if kinds - {"Point"} or not len(frame):
-        raise _unfit(path, ", ".join(sorted(kinds)) or "no point")
-    placed = frame.geometry.to_crs(crs)
+        raise _TABLES.unusable(path, ", ".join(sorted(kinds)) or "no point")
+    try:
+        placed = frame.geometry.to_crs(crs)
+    except ProjError as error:
+        raise _TABLES.unusable(path, str(error)) from error
+    x, y = (np.where(known, values, np.nan).astype(np.float64) for values in (placed.x, placed.y))
+    there = np.isfinite(x) & np.isfinite(y)
     return ReferencePoints(
         path,
         pandas.DataFrame(frame.drop(columns=frame.geometry.name)),
-        np.where(known, placed.x, np.nan).astype(np.float64),
-        np.where(known, placed.y, np.nan).astype(np.float64),
+        np.where(there, x, np.nan),
+        np.where(there, y, np.nan),
     )
 
 
+def _read_layer(path: Path) -> Any:
+    layers = read_layers(path, str(path), preferred=POINTS)
+    if len(layers) != 1:
+        raise _TABLES.unusable(path, f"the layers {', '.join(layers)}", f"one called {POINTS!r}")
+    return next(iter(layers.values()))
+
+
 def _read_table(path: Path, crs: CRS) -> Any:
-    table = pandas.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")
+    try:
+        table = pandas.read_csv(io.StringIO(_TABLES.text(path)), sep=None, engine="python")
+        found = _placed(table, crs)
+    except (ValueError, OverflowError, csv.Error) as error:
+        raise _TABLES.unusable(path, str(error)) from error
+    require_places(found, str(path))
+    return found
+
+
+def _placed(table: Any, crs: CRS) -> Any:
     lower = {str(column).lower(): column for column in table.columns}
     for pairs, place in ((_DEGREES, CRS.from_epsg(4326)), (_PROJECTED, crs)):
         for x, y in pairs:
             if x in lower and y in lower:
                 points = geopandas.points_from_xy(table[lower[x]], table[lower[y]])
                 return geopandas.GeoDataFrame(table, geometry=points, crs=place)
-    raise _unfit(path, f"the columns {', '.join(map(str, table.columns))}")
+    raise ValueError(f"the columns {', '.join(map(str, table.columns))}")
 
 
 def _text(value: object) -> str:
@@ -180,12 +196,3 @@ def _text(value: object) -> str:
 
 def _is_ticked(value: object) -> bool:
     return _text(value).lower() in ("true", "1", "1.0", "yes")
-
-
-def _unfit(path: Path, found: str) -> ParameterError:
-    return ParameterError(
-        path,
-        found=found,
-        expected="a layer of points with a CRS, or a .csv with longitude and latitude, or x and y",
-        remedy="Give the file of reference points.",
-    )

@@ -26,6 +26,11 @@ def require_own(path: Path, dataset: Any) -> None:
     """``OutputError`` if geolulc did not write a raster, or its blocks would fill the memory."""
     if "GEOLULC_VERSION" not in dataset.tags():
         raise not_a_map(path, "a raster without geolulc's tags")
+    require_small_blocks(path, dataset)
+
+
+def require_small_blocks(path: Path, dataset: Any) -> None:
+    """``OutputError`` if the blocks of a raster would fill the memory."""
     rows, columns = (max(sides) for sides in zip(*dataset.block_shapes, strict=True))
     if rows * columns * dataset.count > _MOST_IN_BLOCK:
         raise not_a_map(path, f"blocks of {dataset.count} × {rows} × {columns} values")

@@ -69,6 +69,7 @@ def read_layers(
     subject: str,
     *,
     layer: str | None = None,
+    preferred: str | None = None,
     single: bool = False,
     attributes: bool = True,
 ) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def read_layers(
         path: a file of one of ``FORMATS``.
         subject: what errors call it: "zones zones.gpkg".
         layer: only this one.
+        preferred: only this one, if there is one of this name.
         single: refuse several.
         attributes: read the columns besides the geometry.
 
@@ -89,6 +91,7 @@ def read_layers(
     """
     with _one_line(subject), offline(), vector_files(path) as files:
         found = _list_layers(files)
+        layer = preferred if layer is None and preferred in found else layer
         if (layer is not None and layer not in found) or not found:
             raise _unclear(subject, found, layer)
         chosen = found if layer is None else {layer: found[layer]}
