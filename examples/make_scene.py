@@ -126,6 +126,7 @@ def write_safe(
     platform: str = "S2B",
     sensing: str = "2024-06-25T10:10:31",
     scl: NDArray[np.uint8] | None = None,
+    aerosol: NDArray[np.uint16] | None = None,
     layout: str = "compact",
     jp2_tiles: Mapping[int, int] = JP2_TILES,
     decoy: bool = True,
@@ -141,6 +142,7 @@ def write_safe(
         offset: ``BOA_ADD_OFFSET`` or ``RADIO_ADD_OFFSET``, by band or for all; None: -1000 from
             baseline 04.00 on. Without an offset the XML has no such list.
         scl: scene classification at 20 m.
+        aerosol: optical depth × 1000 at 60 m.
         layout: "compact", or "l2a_prefix" as baselines 02.05 and 02.06 named their images.
         jp2_tiles: side of the JP2 tiles by resolution.
         decoy: also write B01 at 20 m (zeros), as baselines from 04.00 on do.
@@ -166,6 +168,8 @@ def write_safe(
         images["B01", 20] = np.zeros_like(bands["B05"])
     if scl is not None:
         images["SCL", 20] = scl
+    if aerosol is not None:
+        images["AOT", 60] = aerosol
     listed = []
     for (image, resolution), array in images.items():
         if array.shape != (size[1] // resolution, size[0] // resolution):

@@ -19,7 +19,7 @@ from geolulc.mapping.windows import WindowGrid
 from geolulc.maps.encoding import FULL
 from geolulc.nets import Model
 from geolulc.products import Scene
-from geolulc.products.atmosphere import USUAL_AEROSOL, Air, air_of
+from geolulc.products.atmosphere import USUAL_AEROSOL, Air, aerosol_over, air_of
 
 _LOG: Final = logging.getLogger(__name__)
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
@@ -42,14 +42,17 @@ class WindowEnsemble(Ensemble):
         net = self._models[0].net
         if net.level == scene.level or scene.sun_zenith is None:
             return None
+        aerosol = aerosol_over(scene)
         _LOG.warning(
             "%s was trained on Level-1C: the top of the atmosphere is computed from Level-2A "
-            "(sun %.0f° from the zenith, an assumed aerosol optical depth of %g)",
+            "(sun %.0f° from the zenith, %s aerosol optical depth of %.2g)",
             self.origin["name"],
             scene.sun_zenith,
-            USUAL_AEROSOL,
+            "an assumed" if aerosol is None else "the product's",
+            USUAL_AEROSOL if aerosol is None else aerosol,
         )
-        return air_of(tuple(b for names in net.bands.values() for b in names), scene.sun_zenith)
+        bands = tuple(b for names in net.bands.values() for b in names)
+        return air_of(bands, scene.sun_zenith, USUAL_AEROSOL if aerosol is None else aerosol)
 
     @torch.inference_mode()
     def weighted(

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from geolulc.bands import band
+from geolulc.products.scene import AEROSOL, Scene
 
 #: Aerosol optical depth at 550 nm where nothing else is known: of clear air over land.
 USUAL_AEROSOL: Final = 0.1
@@ -41,6 +42,10 @@ _GASES: Final = MappingProxyType(
 #: Sentinel-2 looks down: its mean view zenith angle, in degrees, differs little by tile.
 _VIEW_ZENITH: Final = 5.0
 _QUANTIFICATION: Final = 10_000
+#: Steps of a product's image to an optical depth of 1 (AOT_QUANTIFICATION_VALUE).
+_AEROSOL_STEPS: Final = 1000
+#: Rows and columns of that image that its mean is taken of, at most.
+_SAMPLED: Final = 366
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,22 @@ class Air:
         ground = reflectance / _QUANTIFICATION
         above = self.path + self.transmission * ground / (1 - self.albedo * ground)
         return above * _QUANTIFICATION
+
+
+def aerosol_over(scene: Scene) -> float | None:
+    """Aerosol optical depth at 550 nm: the mean of the scene's own image; None without one.
+
+    Raises:
+        ProductError: the image is damaged.
+    """
+    if AEROSOL not in scene.images:
+        return None
+    with scene.opened((AEROSOL,)) as images:
+        rows, columns = images[AEROSOL].tiling.shape
+        shape = min(rows, _SAMPLED), min(columns, _SAMPLED)
+        depth = images[AEROSOL].shrunk(slice(0, rows), slice(0, columns), shape)
+    known = depth[depth > 0]
+    return float(known.mean()) / _AEROSOL_STEPS if known.size else None
 
 
 def air_of(

@@ -19,7 +19,7 @@ from geolulc.products.checksums import verify_members
 from geolulc.products.decoding import Jp2Image
 from geolulc.products.images import require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
-from geolulc.products.scene import CLASSIFICATION, TRUE_COLOUR, Image, require_images
+from geolulc.products.scene import AEROSOL, CLASSIFICATION, TRUE_COLOUR, Image, require_images
 from geolulc.staging import explained
 
 _BLOCK: Final = 1 << 20
@@ -29,7 +29,10 @@ _IMAGES: Final = (
     *((band.name, band.resolution) for band in BANDS),
     (CLASSIFICATION, 20),
     *((TRUE_COLOUR, resolution) for resolution in RESOLUTIONS),
+    *((AEROSOL, resolution) for resolution in reversed(RESOLUTIONS)),
 )
+#: Images that most runs have no use for: looked at when they are opened.
+_SELDOM: Final = (TRUE_COLOUR, AEROSOL)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Product(Metadata):
     Attributes:
         path: the folder or zip.
         images: file of each band that is there at its native resolution (B01 at 60 m), of the
-            scene classification ("SCL", 20 m) and the true-colour image ("TCI").
+            scene classification ("SCL", 20 m), the true-colour image ("TCI") and the aerosol
+            optical depth ("AOT").
     """
 
     path: Path
@@ -71,7 +75,7 @@ class Product(Metadata):
                     if member.packed:
                         members[name] = _inflate(member, folder / f"{name}.jp2", self.grid, name)
             for name, member in members.items():
-                if name == TRUE_COLOUR or self.images[name].packed:
+                if name in _SELDOM or self.images[name].packed:
                     require_image(name, member, self.grid)
             yield {
                 name: Jp2Image.at(member.gdal_path, resolution_of(name, member))
@@ -100,8 +104,7 @@ def open_product(path: Path) -> Product:
             remedy="Download the whole product.",
         )
     for name, member in images.items():
-        # the true-colour image is looked at when it is drawn, others when they are unpacked
-        if not member.packed and name != TRUE_COLOUR:
+        if not member.packed and name not in _SELDOM:
             require_image(name, member, metadata.grid)
     return Product(path=contents.path, **vars(metadata), images=MappingProxyType(images))
 

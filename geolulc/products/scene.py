@@ -25,6 +25,8 @@ from geolulc.grid import TileGrid
 CLASSIFICATION: Final = "SCL"
 #: Image in natural colours, uint8 red, green and blue.
 TRUE_COLOUR: Final = "TCI"
+#: Image of the aerosol optical depth at 550 nm × 1000, uint16 with 0 for no data.
+AEROSOL: Final = "AOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Image(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint16 of a band; uint8 of the others."""
+        """uint16 of a band and the aerosol; uint8 of the others."""
 
     def read(self, row: int, column: int, out: NDArray[Any]) -> None:
         """Read one tile of the tiling into ``out``, an array of the tile's rows and columns.
@@ -115,7 +117,7 @@ class Scene(Protocol):
 
     @property
     def images(self) -> Collection[str]:
-        """Names of its images: of bands ("B02"), ``CLASSIFICATION`` and ``TRUE_COLOUR``."""
+        """Names of its images: of bands ("B02"), and of the constants above."""
 
     @property
     def offsets(self) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from geolulc.mapping import MapOptions, Mapper, map_scenes
 from geolulc.nets import load_checkpoint
 from geolulc.outputs import OutputOptions
 from geolulc.products import describe_product, list_products, open_product
-from geolulc.products.atmosphere import air_of
+from geolulc.products.atmosphere import aerosol_over, air_of
 
 DYNAMIC_WORLD = (
     Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data/dynamicworld/model/forward"
@@ -61,6 +61,24 @@ def test_more_air_is_brighter_in_blue_and_hardly_in_the_infrared() -> None:
         assert air.seen(np.array([8000.0])) > air.seen(np.array([4000.0]))
         assert air.seen(np.array([8000.0])) < 8000
     assert air_of(("B02",), 120.0) == air_of(("B02",), 85.0)
+
+
+def test_the_aerosol_is_the_products_own(tmp_path) -> None:
+    assert aerosol_over(open_product(make_product(tmp_path / "none"))) is None
+    depth = np.zeros((40, 40), np.uint16)
+    path = make_product(tmp_path / "zero", aerosol=depth)
+    assert aerosol_over(open_product(path)) is None
+    depth[:20] = 250
+    depth[20:30] = 100
+    path = make_product(tmp_path / "some", aerosol=depth)
+    assert aerosol_over(open_product(path)) == pytest.approx(0.2)
+    assert "AOT" not in describe_product(path)["bands"]
+    hazy, clear = (air_of(("B02",), 40.0, aerosol)["B02"] for aerosol in (0.2, 0.05))
+    assert hazy.path > clear.path
+    image = next(path.rglob("*_AOT_60m.jp2"))
+    image.write_bytes(image.read_bytes()[:200])
+    with pytest.raises(ProductError, match="AOT_60m"):
+        aerosol_over(open_product(path))
 
 
 @pytest.mark.skipif(not DYNAMIC_WORLD.is_dir(), reason=f"no {DYNAMIC_WORLD}")
