@@ -158,7 +158,7 @@ def _caches(problems: list[str]) -> dict[str, Any]:
 
 
 def _model_caches() -> Mapping[str, Path]:
-    dynamic_world = importlib.import_module("geolulc.nets.dynamic_world")
+    dynamic_world = importlib.import_module("geolulc.nets.published_dynamic_world")
     found = {"geolulc": dynamic_world.fetched_dynamic_world().parent}
     if _version("huggingface_hub"):
         found["hub"] = Path(importlib.import_module("huggingface_hub.constants").HF_HUB_CACHE)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from geolulc.errors import CheckpointError
 from geolulc.nets.checkpoint import fetch_dynamic_world, read_settings
-from geolulc.nets.dynamic_world import NAME, fetched_dynamic_world
 from geolulc.nets.hub import cached_file, fetch_snapshot
+from geolulc.nets.published_dynamic_world import NAME, fetched_dynamic_world
 from geolulc.nets.published_encoders import ENCODERS, PREFIX, fetch_encoder, read_table
 from geolulc.nets.shipped import shipped_models
 from geolulc.nets.snapshots import WEIGHTS_NAME

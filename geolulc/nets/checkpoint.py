@@ -23,16 +23,16 @@ from geolulc.domain import KEY, TrainingDomain
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
-from geolulc.nets.dynamic_world import NAME as DYNAMIC_WORLD
-from geolulc.nets.dynamic_world import (
+from geolulc.nets.hub import fetch_snapshot, hub_name
+from geolulc.nets.model import Model
+from geolulc.nets.network import LandCoverNet
+from geolulc.nets.published_dynamic_world import NAME as DYNAMIC_WORLD
+from geolulc.nets.published_dynamic_world import (
     download_dynamic_world,
     fetched_dynamic_world,
     find_dynamic_world,
     load_dynamic_world,
 )
-from geolulc.nets.hub import fetch_snapshot, hub_name
-from geolulc.nets.model import Model
-from geolulc.nets.network import LandCoverNet
 from geolulc.nets.safetensors_files import (
     TensorFile,
     compare_shapes,

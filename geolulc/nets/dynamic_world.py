@@ -1,35 +1,22 @@
 """The network of Dynamic World: nine classes at 10 m, from Level-1C (Brown et al. 2022).
 
 Layers, preprocessing and weights are those that Google publishes under Apache-2.0
-(github.com/google/dynamicworld, commit 0dd288f; doi 10.1038/s41597-022-01307-4). The weights are
-read from that SavedModel's variables; nothing of TensorFlow is needed.
+(github.com/google/dynamicworld, commit 0dd288f; doi 10.1038/s41597-022-01307-4);
+``published_dynamic_world.py`` reads these.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geolulc.errors import CheckpointError, ParameterError
-from geolulc.nets.config import NetConfig
-from geolulc.nets.model import Model
-from geolulc.nets.network import LandCoverNet
-from geolulc.nets.normalisation import Normalisation
+from geolulc.errors import ParameterError
 from geolulc.nets.pretrained import EncoderInput
-from geolulc.nets.tensor_bundles import DATA_FILE, is_tensor_bundle, read_tensor_bundle
-from geolulc.nomenclature import nomenclature
-from geolulc.staging import file_sha256
 
 #: Band → (a, b): x = (ln(0.005 DN + 1) - a) / b, then sigmoid(5 x - 1); in the network's order.
 SCALES: Final = MappingProxyType(
@@ -52,36 +39,11 @@ BANDS: Final = MappingProxyType(
 _ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in SCALES)
 _CHANNELS: Final = (64, 96, 144)
 _SIDE_CHANNELS: Final = 48
-_NORM_EPSILON: Final = 1e-3
 _LENGTH_EPSILON: Final = 1e-12
-_COUNT: Final = 146
 #: Numbers of float32 that are computed on at once: some 256 kB.
 _CACHED: Final = 1 << 16
 #: Rows of half resolution whose inner products are computed at once.
 _ROWS: Final = 8
-#: Its name among models.
-NAME: Final = "dynamicworld"
-#: Where the variables are published, and their SHA-256.
-_BASE: Final = (
-    "https://raw.githubusercontent.com/google/dynamicworld/0dd288f/model/forward/variables"
-)
-_FILES: Final = MappingProxyType(
-    {
-        "variables.index": "f27000c6a3d7dcd3e76e333331b108697712c734d5d5ef11b3f34571027c8436",
-        DATA_FILE: "c4a38299f2c0a741682cbe48810d55afdc832ff451e3d3708082751fe655fcb1",
-    }
-)
-_LARGEST: Final = 2_000_000
-_PATIENCE: Final = 30.0
-_CARD: Final = MappingProxyType(
-    {
-        "authors": "Google and the World Resources Institute (Brown et al. 2022)",
-        "doi": "10.1038/s41597-022-01307-4",
-        "licence": "Apache-2.0",
-        "source": "https://github.com/google/dynamicworld/tree/0dd288f",
-        "trained_on": "24,000 labelled tiles of Level-1C from all continents",
-    }
-)
 
 
 class _Block(nn.Module):
@@ -275,152 +237,3 @@ def require_dynamic_world(bands: Mapping[int, tuple[str, ...]], num_classes: int
             expected=f"9 classes from {', '.join(SCALES)}",
             remedy="It is used as it is published; train with another fusion.",
         )
-
-
-def fetched_dynamic_world() -> Path:
-    """The checkpoint that ``fetch_dynamic_world`` keeps, whether it is there or not."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "geolulc" / f"{NAME}.safetensors"
-
-
-def download_dynamic_world(folder: Path, *, base: str = _BASE) -> Path:
-    """Download the published variables into ``folder``; returns it.
-
-    Raises:
-        CheckpointError: the server cannot be reached, or gives other bytes than the published ones.
-    """
-    for name, expected in _FILES.items():
-        url = f"{base}/{name}"
-        try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310
-                data = answer.read(_LARGEST + 1)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                url,
-                found=f"no answer ({error})",
-                expected="the published variables",
-                remedy="Connect, or give a local copy: --model …/model/forward.",
-            ) from error
-        if hashlib.sha256(data).hexdigest() != expected:
-            raise CheckpointError(
-                url,
-                found=f"{len(data):,} other bytes",
-                expected=f"SHA-256 {expected[:12]}…",
-                remedy="Try again later, or give a local copy: --model …/model/forward.",
-            )
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def find_dynamic_world(path: Path) -> Path | None:
-    """The folder of variables that ``path`` means: itself, or that of its SavedModel."""
-    for folder in (path, path / "variables", path / "model" / "forward" / "variables"):
-        if is_tensor_bundle(folder):
-            return folder
-    return None
-
-
-def load_dynamic_world(folder: Path) -> Model:
-    """The published network, from its folder of variables, in evaluation mode.
-
-    Raises:
-        CheckpointError: the variables are damaged, or those of another network.
-    """
-    found = read_tensor_bundle(folder)
-    fusion = DynamicWorldFusion()
-    try:
-        variables = [found[f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE"] for i in range(_COUNT)]
-        fusion.load_state_dict(_weights(variables), strict=True)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            folder,
-            found=f"other variables ({str(error).splitlines()[0]})",
-            expected="those of google/dynamicworld, model/forward",
-            remedy="geolulc models fetch dynamicworld downloads them.",
-        ) from error
-    classes = nomenclature("dynamicworld")
-    names = [name for group in BANDS.values() for name in group]
-    net = LandCoverNet(
-        fusion,
-        config=NetConfig(task="pixel", fusion="dynamicworld", backbone="dynamicworld"),
-        classes=classes.names,
-        nomenclature=classes,
-        # its own scales follow in the fusion
-        normalisation=Normalisation(dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0)),
-        bands=BANDS,
-        level="L1C",
-    )
-    return Model(
-        net.eval(),
-        provenance=dict(_CARD),
-        name=NAME,
-        sha256=file_sha256(folder / DATA_FILE),
-    )
-
-
-def _weights(variables: list[NDArray[np.float32]]) -> dict[str, Tensor]:
-    """The fusion's weights, of the variables in the order in which the network made them."""
-    units = _units(variables)
-    names = ["stem", *_of_block("a"), *_of_block("b"), "side.0", "side.1", *_of_block("c")]
-    weights: dict[str, Tensor] = {}
-    for name in names:
-        weights |= _folded(name, *units[name])
-    return weights | _folded("head", *units["head"])
-
-
-def _of_block(name: str) -> list[str]:
-    return [*(f"{name}.layers.{i}" for i in range(6)), f"{name}.shortcut"]
-
-
-def _units(variables: list[NDArray[np.float32]]) -> dict[str, list[NDArray[np.float32]]]:
-    """Name → kernel, bias, and gamma, beta, mean and variance of the batch norm."""
-    values = iter(variables)
-
-    def take(count: int) -> list[NDArray[np.float32]]:
-        return [next(values) for _ in range(count)]
-
-    units = {"stem": take(6)}
-
-    def last_pair(name: str, beside: str) -> None:
-        # two branches end in one sum: their convolutions come first, then their norms
-        units[name], units[beside] = take(2), take(2)
-        units[name] += take(4)
-        units[beside] += take(4)
-
-    for i in range(5):
-        units[f"a.layers.{i}"] = take(6)
-    last_pair("a.layers.5", "a.shortcut")
-    for i in range(5):
-        units[f"b.layers.{i}"] = take(6)
-    units["side.0"] = take(6)
-    last_pair("b.layers.5", "b.shortcut")
-    units["side.1"] = take(6)
-    for i in range(5):
-        units[f"c.layers.{i}"] = take(6)
-    last_pair("c.layers.5", "c.shortcut")
-    units["head"] = take(2)
-    return units
-
-
-def _folded(
-    name: str,
-    kernel: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    *norm: NDArray[np.float32],
-) -> dict[str, Tensor]:
-    """Weight and bias of a convolution with its batch norm, which is fixed, folded in."""
-    weight = kernel.astype(np.float64)
-    if name.endswith(("layers.1", "layers.3", "layers.5", "side.1")):
-        weight = weight.transpose(2, 3, 0, 1)  # depthwise: rows, columns, channels, 1
-    else:
-        weight = weight.transpose(3, 2, 0, 1)
-    shifted = bias.astype(np.float64)
-    if norm:
-        gamma, beta, mean, variance = (part.astype(np.float64) for part in norm)
-        factor = gamma / np.sqrt(variance + _NORM_EPSILON)
-        weight = weight * factor[:, None, None, None]
-        shifted = (shifted - mean) * factor + beta
-    return {
-        f"{name}.weight": torch.from_numpy(weight).float(),
-        f"{name}.bias": torch.from_numpy(shifted).float(),
-    }

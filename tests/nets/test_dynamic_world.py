@@ -14,12 +14,8 @@ import torch
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.nets import load_checkpoint, save_checkpoint
 from geolulc.nets.config import NetConfig
-from geolulc.nets.dynamic_world import (
-    _halved,
-    _mish,
-    download_dynamic_world,
-    load_dynamic_world,
-)
+from geolulc.nets.dynamic_world import _halved, _mish
+from geolulc.nets.published_dynamic_world import download_dynamic_world, load_dynamic_world
 from geolulc.nets.tensor_bundles import DATA_FILE, read_tensor_bundle
 
 DATA = Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data" / "dynamicworld"
