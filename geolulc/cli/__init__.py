@@ -21,23 +21,23 @@ from geolulc.safe_texts import one_line
 
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
-    "prepare": "BigEarthNet archive → datadings store.",
-    "train": "Store → checkpoint.",
-    "evaluate": "Score a model on a store.",
-    "benchmark-table": "The six models of the seed's table on a store.",
-    "transfer": "Train in one region, test in another.",
-    "map": "Sentinel-2 scene → land-cover map.",
-    "mosaic": "Maps of many tiles and dates → one map.",
-    "summarize": "Areas of a map's classes by zone.",
-    "compare": "Two maps of one grid: what changed.",
-    "sample": "Map → points to label: a probability sample.",
-    "assess": "Map + reference points → accuracy and areas with confidence.",
-    "models": "Models that are shipped or published: list, show, fetch.",
-    "classes": "Nomenclatures, and their classes with codes and colours.",
-    "export": "Model → ONNX.",
-    "stac": "Model → STAC Item (MLM extension).",
-    "info": "What a store, model, scene or map is.",
-    "doctor": "What this installation consists of, and what is wrong with it.",
+    "prepare": "Pack BigEarthNet archives into a store to train from.",
+    "train": "Train a network on a store.",
+    "evaluate": "Score a model on the patches of a store.",
+    "benchmark-table": "Train and score the six models of the published table.",
+    "transfer": "Train in one region, test in another: whose labels to borrow.",
+    "map": "Make a land-cover map of a Sentinel-2 scene.",
+    "mosaic": "Combine maps of many tiles and dates into one.",
+    "summarize": "Add up the areas of a map's classes in zones.",
+    "compare": "Show what differs between two maps of one place.",
+    "sample": "Draw points of a map, for people to label.",
+    "assess": "Estimate accuracy and areas of a map from labelled points.",
+    "models": "List models, show their cards, download them.",
+    "classes": "List nomenclatures, and their classes with codes and colours.",
+    "export": "Write a model as ONNX, for other programs.",
+    "stac": "Describe a model as a STAC Item.",
+    "info": "Say what a file is: a store, model, scene or map.",
+    "doctor": "Say what is installed, and what is wrong with it.",
 }
 
 
@@ -77,7 +77,16 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="geolulc")
 def cli() -> None:
-    """From a Sentinel-2 scene to a land-cover map, with models trained on BigEarthNet."""
+    """Make land-cover maps of Sentinel-2 scenes, and say what they are worth.
+
+    geolulc COMMAND --help explains a command.
+
+    \b
+    Examples:
+        geolulc map S2B_MSIL2A_….SAFE --out map.tif
+        geolulc sample map.tif --out points.gpkg
+        geolulc assess map.tif --reference points.gpkg --out accuracy/
+    """
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from geolulc.cli.results import print_result, progress_bar
 
 @click.command("assess")
 @click.argument("map_path", metavar="MAP", type=PATH)
-@click.option("--reference", type=PATH, required=True, help="Points with their true class.")
+@click.option("--reference", type=PATH, required=True, help="File of points with their true class.")
 @click.option("--classes", type=PATH, metavar="TOML|NAME", help="Nomenclature of the codes of MAP.")
 @click.option(
     "--field",
@@ -48,6 +48,10 @@ def command(
     MAP is a map of geolulc, a change.tif of geolulc compare, or any raster of one band of classes.
     Points that geolulc sample drew bring their design along; others are taken as a sample
     stratified by the map's classes. All figures have 95 % confidence intervals.
+
+    \b
+    Example:
+        geolulc assess map.tif --reference points.gpkg --out accuracy/
     """
     from geolulc.accuracy import assess_map
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("runs", type=OUTPUT)
 @split_option("test")
 @click.option("--epochs", type=int, default=None, help="Passes over the train split.")
-@settings_options("Settings of all six.")
+@settings_options("File of settings for all six.")
 @shared_options("device", "quiet", "json")
 def command(
     store: Path,
@@ -40,9 +40,13 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train and score the six models of the seed's table; print it beside the published one.
+    """Train and score the six models of the published table, and print both side by side.
 
     The runs go into the folder RUNS; the same command goes on where it was stopped.
+
+    \b
+    Example:
+        geolulc benchmark-table ben.store runs/
     """
     from geolulc.cli.train import TerminalTracker
     from geolulc.learning.seed_table import make_seed_table

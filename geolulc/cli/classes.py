@@ -21,6 +21,7 @@ def command(nomenclature: str | None, out: Path | None, as_json: bool) -> None:
     (.qml) of a raster of classes.
 
     \b
+    Examples:
         geolulc classes
         geolulc classes worldcover
         geolulc classes mine.qml --out mine.toml

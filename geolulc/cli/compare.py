@@ -36,6 +36,10 @@ def command(
     Writes the change raster --out with its QGIS style, and the transition matrix in hectares
     as a .csv beside it. Hectares are counted on the maps, whose errors they carry: the area of
     change is estimated by geolulc sample and geolulc assess, which take change.tif as a map.
+
+    \b
+    Example:
+        geolulc compare 2019.tif 2024.tif --out change.tif
     """
     from geolulc.analysis import compare_files, read_cautions
 

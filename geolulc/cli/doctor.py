@@ -20,6 +20,11 @@ def command(as_json: bool) -> None:
     Prints the versions of geolulc, of its libraries and of GDAL with its drivers, the devices and
     the memory, the folders that models are kept in, and the models. Nothing is changed and no
     network is used. Exit code 1 says that there are problems. Put the text into reports of bugs.
+
+    \b
+    Examples:
+        geolulc doctor
+        geolulc doctor --json
     """
     from geolulc.diagnosis import diagnose
 

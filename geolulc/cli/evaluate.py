@@ -20,9 +20,20 @@ if TYPE_CHECKING:
 @click.argument("models", type=PATH, nargs=-1, required=True, metavar="MODEL [MODEL]")
 @click.argument("store", type=PATH)
 @split_option("val")
-@click.option("--seed-compat", is_flag=True, help="Add ranking figures as the seed computed them.")
-@click.option("--report", type=OUTPUT, metavar="DIR", help="Write a report with plots into DIR.")
-@click.option("--predictions", type=OUTPUT, metavar="GPKG", help="Write the patches as polygons.")
+@click.option(
+    "--seed-compat",
+    is_flag=True,
+    help="Add ranking figures as the published experiments computed them.",
+)
+@click.option(
+    "--report", type=OUTPUT, metavar="DIR", help="Write a report with plots into the folder DIR."
+)
+@click.option(
+    "--predictions",
+    type=OUTPUT,
+    metavar="GPKG",
+    help="Write the patches with their probabilities, as polygons.",
+)
 @shared_options("overwrite", "device", "quiet", "json")
 def command(
     models: tuple[Path, ...],
@@ -42,6 +53,11 @@ def command(
     interval of 95 %, by resampling whole tiles.
 
     A model of pixels is compared with the reference maps of STORE: CORINE, or own labels.
+
+    \b
+    Examples:
+        geolulc evaluate runs/first ben.store --split test --report report/
+        geolulc evaluate runs/first runs/second ben.store
     """
     if len(models) > 2:
         raise click.UsageError("Compare two models at most.")

@@ -18,10 +18,15 @@ from geolulc.cli.results import print_result
     type=click.Choice(("raw", "deepness")),
     default="raw",
     show_default=True,
-    help="raw: uint16 groups and offsets in, probabilities out. deepness: one 12-band 8-bit image "
-    "in, a map out, with the metadata that the QGIS plugin Deepness reads.",
+    help="raw takes digital numbers and offsets and gives probabilities. deepness takes one image "
+    "of 12 bands with 8 bits and gives a map, for the QGIS plugin Deepness.",
 )
-@click.option("--band-order", default=None, help="Band order of a published model, if unknown.")
+@click.option(
+    "--band-order",
+    default=None,
+    help="Order of the bands of a published model whose "
+    "name does not tell it: v0.2.0, v0.1.1, or the names of the bands.",
+)
 @shared_options("overwrite", "json")
 def command(
     model: str, out: Path, form: str, band_order: str | None, overwrite: int, as_json: bool
@@ -29,6 +34,10 @@ def command(
     """Write MODEL as an ONNX graph of any batch size, preprocessing inside.
 
     MODEL is a checkpoint, a run folder, a shipped model's name or a published model.
+
+    \b
+    Example:
+        geolulc export runs/first --onnx model.onnx
     """
     from geolulc.staging import require_free
 

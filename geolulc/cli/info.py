@@ -27,6 +27,11 @@ def command(path: Path, verify: bool, coarser: Nomenclature | None, as_json: boo
     """Say what PATH is: a store, a model, a Sentinel-2 L2A product or a map.
 
     Figures come from the file itself; nothing is decoded that the answer does not need.
+
+    \b
+    Examples:
+        geolulc info map.tif
+        geolulc info S2B_MSIL2A_….SAFE --verify
     """
     from geolulc.domain import KEY, read_domain
 

@@ -28,21 +28,24 @@ def _codes(text: str) -> tuple[int, ...]:
 
 @click.command("map")
 @click.argument("scenes", type=PATH, nargs=-1, required=True, metavar="SCENE…")
-@out_option("map.tif of one scene; of several, a folder. Other files' names derive from it.")
+@out_option(
+    "The map.tif to write; of several scenes, a folder. The other files are named after it."
+)
 @click.option(
     "--model",
     "-m",
     "models",
     type=PATH,
     multiple=True,
-    help="A checkpoint, run folder, or published model (folder, or its name on the Hugging Face "
-    "hub); several are averaged.  [default: the shipped model]",
+    help="Model to map with: a checkpoint, the folder of a training run, or a name that “geolulc "
+    "models” lists. Given several times: the mean of them.  [default: the shipped model]",
 )
 @click.option(
     "--band-order",
     default=None,
     metavar="VERSION|BANDS",
-    help="Of a published model whose name does not tell its version: v0.2.0, v0.1.1 or the bands.",
+    help="Order of the bands of a published model whose name does not tell its version: v0.2.0, "
+    "v0.1.1, or the names of the bands.",
 )
 @click.option(
     "--stride",
@@ -56,24 +59,30 @@ def _codes(text: str) -> tuple[int, ...]:
     "--resolution",
     type=int,
     metavar="METRES",
-    help="10, 20 or 60 with a pixel model; with a patch model 320, 160 or 80: its answers are "
-    "placed inside the patches by its own evidence.  [default: a cell for each patch, or 10]",
+    help="Side of a pixel in metres: 10, 20 or 60 with a model of pixels. With a model of patches "
+    "320, 160 or 80: its answers are placed inside the patches by its own evidence.  "
+    "[default: a cell for each patch, or 10]",
 )
 @click.option(
     "--min-valid",
     type=float,
     default=0.5,
     show_default=True,
-    help="Cells with a smaller share of valid pixels are nodata.",
+    help="Cells with data in a smaller share of their pixels get no class.",
 )
 @click.option(
     "--min-clear",
     type=float,
     default=0.5,
     show_default=True,
-    help="Cells with a smaller clear share are nodata; 0: clouds are mapped as if they were land.",
+    help="Cells with a smaller share of cloudless pixels get no class. 0 maps clouds as if they "
+    "were land.",
 )
-@click.option("--allow-empty", is_flag=True, help="Write maps without a cell that has data too.")
+@click.option(
+    "--allow-empty",
+    is_flag=True,
+    help="Write a map in which no cell has data, too, in place of an error.",
+)
 @click.option(
     "--aoi",
     type=PATH_OR_TEXT,
@@ -87,40 +96,53 @@ def _codes(text: str) -> tuple[int, ...]:
     default="0,1,3,8,9,10",
     show_default=True,
     metavar="CODE,…",
-    help="Scene classes that are not clear; none: do not read the scene classification.",
+    help="Codes of the scene classification that count as not clear; none: do not read it.",
 )
 @click.option(
     "--overlap",
     type=click.Choice(["exact", "shared"]),
     default="exact",
     show_default=True,
-    help="Overlapping patches each by itself, or on shared convolutions: faster, not equal.",
+    help="exact computes each of the overlapping patches by itself; shared computes them together, "
+    "which is faster and gives slightly other results.",
 )
 @click.option(
     "--runtime",
     type=click.Choice(["torch", "onnx"]),
     default="torch",
     show_default=True,
-    help="ONNX Runtime is faster on a CPU; it comes with the extra geolulc[onnx].",
+    help="Library that computes the network. onnx is faster on a CPU; it comes with the extra "
+    "geolulc[onnx].",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "fp16", "bf16"]),
     default="auto",
     show_default=True,
-    help="Number format of the network's convolutions; auto is fp16 on CUDA, else float32.",
+    help="Number format that the network computes in. auto takes fp16, which is faster, on NVIDIA "
+    "GPUs, and float32 elsewhere.",
 )
-@click.option("--verify/--no-verify", default=True, help="Compare images with their checksums.")
-@click.option("--tta", is_flag=True, help="Average over flips and turns: 8 × the inference.")
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    help="Compare the images with the checksums that came with them, or not.",
+)
+@click.option(
+    "--tta",
+    is_flag=True,
+    help="Average over the flipped and turned scene: eight times the work of the network.",
+)
 @click.option(
     "--batch-size",
     type=_batch_size,
     default="auto",
     show_default=True,
     metavar="N|auto",
-    help="Patches in a batch.",
+    help="Patches that the network takes at a time; auto suits the device.",
 )
-@click.option("--threads", type=int, help="For decoding and inference.  [default: all cores]")
+@click.option(
+    "--threads", type=int, help="Threads that decode images and compute.  [default: all cores]"
+)
 @click.option(
     "--workers",
     type=click.IntRange(1),
@@ -164,6 +186,13 @@ def command(
 
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.
+
+    \b
+    Examples:
+        geolulc map S2B_MSIL2A_….SAFE --out map.tif
+        geolulc map S2B_MSIL2A_….zip --out fine.tif --stride 240 --aoi area.gpkg
+        geolulc map S2A_MSIL1C_….SAFE --out map.tif --model dynamicworld
+        geolulc map scenes/*.SAFE --out maps/ --workers 2
     """
     from geolulc.analysis import read_cautions
     from geolulc.mapping import MapOptions, map_scenes

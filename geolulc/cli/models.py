@@ -15,7 +15,14 @@ from geolulc.cli.results import print_result, say
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the models that geolulc knows: shipped, published, and encoders to start from."""
+    """List the models that geolulc knows: shipped, published, and encoders to start from.
+
+    \b
+    Examples:
+        geolulc models
+        geolulc models show dynamicworld
+        geolulc models fetch dynamicworld
+    """
     if ctx.invoked_subcommand is not None:
         return
     from geolulc.nets.catalogue import list_models
@@ -27,7 +34,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @command.command("show")
 @click.argument("name")
 def show(name: str) -> None:
-    """Print the card of the model NAME."""
+    """Print the card of the model NAME.
+
+    \b
+    Example:
+        geolulc models show bigearthnet-few-patches
+    """
     from geolulc.nets.catalogue import show_model
 
     say(show_model(name).rstrip())
@@ -36,7 +48,12 @@ def show(name: str) -> None:
 @command.command("fetch")
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Download the published model NAME into the local cache and print where it is."""
+    """Download the published model NAME into the local cache and print where it is.
+
+    \b
+    Example:
+        geolulc models fetch dynamicworld
+    """
     from geolulc.nets.catalogue import fetch_model
 
     say(fetch_model(name))
@@ -51,6 +68,10 @@ def record(model: Path, store: Path, out: Path, overwrite: bool) -> None:
     """Add to a checkpoint MODEL what it learned from: the train split of STORE.
 
     Its places, months and spectra, which maps are compared with; training does it by itself.
+
+    \b
+    Example:
+        geolulc models record model.safetensors ben.store --out recorded.safetensors
     """
     from geolulc.datasets import open_store
     from geolulc.datasets.domain import training_domain

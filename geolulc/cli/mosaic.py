@@ -14,32 +14,42 @@ from geolulc.cli.results import exit_with_errors, print_cautions, print_result, 
 
 @click.command("mosaic")
 @click.argument("maps", type=PATH, nargs=-1, required=True, metavar="MAP…")
-@out_option("map.tif of the mosaic; a folder with --group-by.")
+@out_option("The map.tif to write; with --group-by, a folder.")
 @click.option(
     "--combine",
     type=click.Choice(["mean", "median", "max", "latest"]),
     default="mean",
     show_default=True,
-    help="Observations of a cell as one; mean and median weigh by valid × clear share, and pixels "
-    "by how far they lie inside their tile.",
+    help="How the observations of a cell become one. mean and median weigh them by the share that "
+    "is valid and clear, and pixels by how far they lie inside their tile.",
 )
 @click.option(
     "--group-by",
     type=click.Choice(["month", "season", "year"]),
-    help="A mosaic a period: --out gets 2024-02.tif, 2024-DJF.tif or 2024.tif. December belongs "
+    help="Write a mosaic for each period: 2024-02.tif, 2024-DJF.tif or 2024.tif. December belongs "
     "to the winter of the next year.",
 )
-@click.option("--crs", help="Of the mosaic.  [default: the maps' own, or EPSG:3035 in Europe]")
+@click.option(
+    "--crs",
+    metavar="CRS",
+    help="Coordinate reference system, such as EPSG:3035.  [default: the maps' own, or "
+    "EPSG:3035 in Europe]",
+)
 @click.option(
     "--cell-size", type=int, help="Side of a cell or pixel in metres.  [default: the maps' own]"
 )
 @click.option(
     "--min-weight",
     type=float,
-    help="Leave out observations with a smaller valid × clear share.  [default: 0 for mean, "
-    "else 0.5]",
+    help="Leave out observations of which a smaller share is valid and clear.  [default: 0 "
+    "for mean, else 0.5]",
 )
-@click.option("--allow-different-models", "mixed_models", is_flag=True, help="Mix models' maps.")
+@click.option(
+    "--allow-different-models",
+    "mixed_models",
+    is_flag=True,
+    help="Combine maps that different models made.",
+)
 @mosaic_output_options
 @shared_options("overwrite", "quiet", "json")
 def command(
@@ -57,6 +67,11 @@ def command(
     MAP is a map.tif, a folder of them, or a .txt that lists them; the other rasters of a map are
     passed over, so maps/*.tif works. All are maps of cells, or all are maps of pixels. Memory does
     not grow with their number or with the mosaic.
+
+    \b
+    Examples:
+        geolulc mosaic maps/*.tif --out country.tif
+        geolulc mosaic maps/ --out seasons/ --group-by season --combine median
     """
     from geolulc.analysis import read_cautions
     from geolulc.mosaics import MosaicOptions, make_mosaic, make_mosaics

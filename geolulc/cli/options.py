@@ -88,7 +88,11 @@ def settings_options(of_what: str) -> Callable[[F], F]:
     """``--config`` and ``--set``: settings of training; ``read_settings`` reads them."""
 
     values = click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Any other setting; docs/training.md lists them.",
     )
     file = click.option("--config", type=PATH, metavar="TOML", help=of_what)
     return lambda command: file(values(command))
@@ -140,11 +144,13 @@ def split_option(default: str) -> Callable[[F], F]:
     )
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON, for programs."
+)
 overwrite_option = click.option(
     "--overwrite",
     count=True,
-    help="Replace what geolulc wrote; given twice, any file of the outputs' names.",
+    help="Replace files that geolulc wrote; given twice, any files of the outputs' names.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 progress_option = click.option(
@@ -161,7 +167,7 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:N]|mps",
-    help="Where the network runs; auto takes a GPU where there is one.",
+    help="Device that the network runs on; auto takes a GPU where there is one.",
 )
 _SHARED = {
     "json": json_option,

@@ -47,7 +47,7 @@ _OPTIONS = (
         type=click.Choice(DTYPES),
         default="float32",
         show_default=True,
-        help="Probabilities as they are, or in steps of 0.0001 or 0.004.",
+        help="How probabilities are stored: as they are, or smaller, in steps of 0.0001 or 0.004.",
     ),
     click.option(
         "--vector-format",

@@ -15,11 +15,31 @@ from geolulc.cli.results import print_result, progress_bar, say
 @click.command("prepare")
 @click.argument("archives", metavar="ARCHIVE…", type=PATH, nargs=-1, required=True)
 @click.argument("store", type=OUTPUT)
-@click.option("--splits", type=PATH, metavar="DIR|blocks",
-              help="v1: folder of train/val/test.csv; or splits by blocks of 24 km.")  # fmt: skip
-@click.option("--snow-list", type=PATH, metavar="FILE", help="v1: patches with seasonal snow.")
-@click.option("--cloud-list", type=PATH, metavar="FILE", help="v1: patches with cloud or shadow.")
-@click.option("--metadata", type=PATH, metavar="PATH", help="v2: metadata.parquet, or its folder.")
+@click.option(
+    "--splits",
+    type=PATH,
+    metavar="DIR|blocks",
+    help="Splits of version 1: a folder with train.csv, val.csv and test.csv; or blocks: "
+    "squares of 24 km go to one split each.",
+)
+@click.option(
+    "--snow-list",
+    type=PATH,
+    metavar="FILE",
+    help="List of the patches of version 1 with seasonal snow.",
+)
+@click.option(
+    "--cloud-list",
+    type=PATH,
+    metavar="FILE",
+    help="List of the patches of version 1 with clouds or shadows.",
+)
+@click.option(
+    "--metadata",
+    type=PATH,
+    metavar="PATH",
+    help="The metadata.parquet of version 2, or its folder.",
+)
 @click.option("--keep-snow", is_flag=True, help="Keep patches with seasonal snow.")
 @click.option("--keep-cloud", is_flag=True, help="Keep patches with cloud or cloud shadow.")
 @click.option(
@@ -28,15 +48,25 @@ from geolulc.cli.results import print_result, progress_bar, say
     type=click.Choice(["ben19", "clc43"]),
     default="ben19",
     show_default=True,
-    help="Classes of the targets.",
+    help="Classes of the labels: BigEarthNet's 19, or CORINE's 43.",
 )
 @click.option("--countries", type=names, metavar="A,B", help="Only these countries.")
-@click.option("--seasons", type=names, metavar="A,B",
-              help="Only these seasons: Winter,Spring,Summer,Fall.")  # fmt: skip
+@click.option(
+    "--seasons", type=names, metavar="A,B", help="Only these seasons: Winter,Spring,Summer,Fall."
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Draw N patches at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of --limit.")
-@click.option("--reference-maps", is_flag=True, help="v2: store the CORINE maps too.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [all cores].")
+@click.option(
+    "--reference-maps",
+    is_flag=True,
+    help="Store the CORINE maps of version 2 too, to train models of pixels with.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that read.  [default: all cores]",
+)
 @click.option("--skip-broken", is_flag=True, help="Leave broken patches out and list them.")
 @shared_options("overwrite", "quiet", "json")
 def command(
@@ -50,6 +80,11 @@ def command(
     """Write one or more BigEarthNet archives (v1 or v2) into STORE.
 
     A run that was killed goes on where it stopped when the same command is given again.
+
+    \b
+    Examples:
+        geolulc prepare BigEarthNet-v1.0/ ben.store --splits splits/
+        geolulc prepare BigEarthNet-v2/ ben.store --reference-maps
     """
     from geolulc.datasets import BrokenPatchesError, Lists, Selection, open_store, prepare_store
     from geolulc.process import available_cores

@@ -20,37 +20,71 @@ from geolulc.cli.results import print_result, progress_bar
     type=click.Choice(("stratified", "simple", "systematic", "cluster")),
     default="stratified",
     show_default=True,
-    help="How points are drawn; clusters in two stages.",
+    help="How points are drawn: so many in each stratum, anywhere, on a grid, or in clusters.",
 )
-@click.option("--strata", type=PATH, help="Raster or polygons of strata.  [default: classes]")
-@click.option("--strata-field", metavar="COLUMN", help="Column of the polygons' strata.")
-@click.option("--size", type=int, metavar="N", help="Points.  [default: by --standard-error]")
+@click.option(
+    "--strata",
+    type=PATH,
+    help="Raster or polygons that divide the map into strata.  [default: the map's classes]",
+)
+@click.option("--strata-field", metavar="COLUMN", help="Column that names the strata of polygons.")
+@click.option(
+    "--size",
+    type=int,
+    metavar="N",
+    help="Number of points.  [default: as many as --standard-error needs]",
+)
 @click.option(
     "--standard-error",
     type=float,
     default=0.02,
     show_default=True,
-    help="Aimed at, of overall accuracy.",
+    help="Standard error of the overall accuracy that the sample is to reach.",
 )
 @click.option(
     "--expected",
     multiple=True,
     metavar="[NAME=]SHARE",
-    help="User's accuracy expected of all classes, or of one.  [default: 0.75]",
+    help="Share of a class's map that is expected to be right, of all classes or of one.  "
+    "[default: 0.75]",
 )
 @click.option(
     "--allocation",
     type=click.Choice(("proportional", "equal", "neyman")),
     default="proportional",
     show_default=True,
-    help="Of points to strata.",
+    help="How points are shared among strata: by area, equally, or by area and variance.",
 )
-@click.option("--least", type=int, default=20, show_default=True, help="Points in each stratum.")
-@click.option("--distance", type=float, default=0.0, metavar="M", help="Between any two points.")
-@click.option("--cluster-side", type=float, default=5000.0, show_default=True, metavar="M")
-@click.option("--cluster-points", type=int, default=10, show_default=True, metavar="N")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws the same again.")
-@click.option("--scene", type=PATH, help="Sentinel-2 product: its true colours, beside the points.")
+@click.option(
+    "--least", type=int, default=20, show_default=True, help="Fewest points of a stratum."
+)
+@click.option(
+    "--distance",
+    type=float,
+    default=0.0,
+    metavar="M",
+    help="Least distance between two points in metres.",
+)
+@click.option(
+    "--cluster-side",
+    type=float,
+    default=5000.0,
+    show_default=True,
+    metavar="M",
+    help="Side of a cluster in metres.",
+)
+@click.option(
+    "--cluster-points",
+    type=int,
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Points of a cluster.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The same seed draws the same points."
+)
+@click.option("--scene", type=PATH, help="Sentinel-2 product whose true colours to write beside.")
 @out_option("New .gpkg for QGIS, .geojson, .kml or .csv.")
 @shared_options("overwrite", "quiet", "json")
 def command(
@@ -71,6 +105,11 @@ def command(
     MAP is a map of geolulc, a change.tif of geolulc compare, or any raster of one band of classes.
     The .gpkg opens in QGIS with a list of class names to choose from; the map's class is hidden.
     Design and inclusion probabilities are stored with the points.
+
+    \b
+    Examples:
+        geolulc sample map.tif --out points.gpkg --size 500
+        geolulc sample worldcover.tif --classes worldcover --out points.gpkg
     """
     from geolulc.accuracy import SampleOptions, draw_sample
 

@@ -12,13 +12,17 @@ from geolulc.cli.results import say
 
 @click.command("stac")
 @click.argument("model", type=PATH)
-@out_option("New .json.")
+@out_option("The .json to write.")
 @overwrite_option
 def command(model: Path, out: Path, overwrite: int) -> None:
     """Describe MODEL as a STAC Item with the Machine Learning Model extension.
 
     ``geolulc map`` writes one beside every map; this is for publishing the model itself. The
     Item points at the checkpoint relative to --out.
+
+    \b
+    Example:
+        geolulc stac runs/first --out model.json
     """
     from geolulc.staging import require_free
 

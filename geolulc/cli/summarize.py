@@ -13,7 +13,12 @@ from geolulc.nomenclature import Nomenclature
 
 @click.command("summarize")
 @click.argument("map_path", metavar="MAP", type=PATH)
-@click.option("--zones", type=PATH, required=True, help="Vector file of polygons, in any CRS.")
+@click.option(
+    "--zones",
+    type=PATH,
+    required=True,
+    help="File of polygons, in any coordinate reference system.",
+)
 @click.option("--layer", help="Layer of the zones' file, where it has several.")
 @coarser_option("Sum up the classes")
 @out_option("New .gpkg, .parquet, .fgb, or .csv without geometry.")
@@ -28,11 +33,15 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Area and mean probability of each class in each zone of --zones, from the map.tif MAP.
+    """Add up the area and mean probability of each class of MAP in each zone of --zones.
 
     Cells and pixels are split at borders by area; areas are hectares on the ground,
     counted on the map, not estimated. The column "status" says where a zone is outside the map or
     without data.
+
+    \b
+    Example:
+        geolulc summarize map.tif --zones districts.gpkg --out zones.csv
     """
     from geolulc.analysis import read_cautions, summarize_map
 

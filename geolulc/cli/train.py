@@ -30,7 +30,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
 @_flag("attention", str, "Attention after the encoders: none or cbam.")
 @_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
-@_flag("pretrained", str, "Local file of weights to start from.")
+@_flag("pretrained", str, "File of weights to start from; “geolulc models” lists some.")
 @_flag("epochs", int, "Passes over the train split.")
 @_flag("batch_size", int, "Patches in a batch.")
 @_flag("learning_rate", float, "The highest rate, after the warm-up.")
@@ -38,9 +38,11 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("pixel_loss", str, "Loss of pixels: ce or ce+dice.")
 @_flag("ignore_border", int, "With pixels: do not learn from so many metres around borders.")
 @_flag("seed", int, "Seed of every random choice.")
-@settings_options("Settings that differ from the defaults.")
+@settings_options("File of settings that differ from the defaults.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, if there is one.")
-@click.option("--find-lr", is_flag=True, help="Only try learning rates; RUN gets their losses.")
+@click.option(
+    "--find-lr", is_flag=True, help="Only try learning rates, and write their losses into RUN."
+)
 @click.option("--mlflow", is_flag=True, help="Also log to MLflow (MLFLOW_TRACKING_URI).")
 @shared_options("overwrite", "device", "quiet")
 def command(
@@ -56,7 +58,16 @@ def command(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Train a network on STORE; RUN gets model.safetensors (best epoch), config, history."""
+    """Train a network on STORE, which geolulc prepare wrote.
+
+    The folder RUN gets the model of the best epoch (model.safetensors), the settings, and the
+    figures of each epoch.
+
+    \b
+    Examples:
+        geolulc train ben.store runs/first
+        geolulc train ben.store runs/second --config examples/modern.toml --epochs 40
+    """
     from geolulc.learning.config import TrainConfig, read_config
     from geolulc.learning.interruption import TrainingInterrupted
 

@@ -29,38 +29,108 @@ if TYPE_CHECKING:
 @click.command("transfer")
 @click.argument("store", type=PATH)
 @out_option("Folder of the experiment.", metavar="DIR")
-@click.option("--sources", type=names, required=True, metavar="A,B|all",
-              help="Regions to train in.")  # fmt: skip
-@click.option("--targets", type=names, required=True, metavar="A,B|all",
-              help="Regions to test in.")  # fmt: skip
-@click.option("--by", default="country", show_default=True, metavar="country|season|tile")
-@click.option("--regions", type=PATH, metavar="FILE", help="Polygons of regions, in place of --by.")
-@click.option("--region-name", metavar="COLUMN", help="Column of names [first of text].")
-@click.option("--target-sizes", type=whole_numbers, default="0", show_default=True,
-              metavar="0,100,1000",
-              help="Target patches to fine-tune with; 0 is zero-shot.")  # fmt: skip
-@click.option("--subsets", type=PATH, metavar="DIR",
-              help="Target patches: REGION/SIZE_train.csv, or the paper's chunks.")  # fmt: skip
-@click.option("--fine-tuning", type=names, default="full", show_default=True,
-              metavar="head,full,linear-probe-first")  # fmt: skip
-@click.option("--validate-on", default="source", show_default=True, metavar="source|target")
-@click.option("--remedies", type=names, default="none", show_default=True,
-              metavar="none,mask,prior,balanced",
-              help="Remedies to compare; mask+prior uses both.")  # fmt: skip
-@click.option("--pooled", default="without-target", show_default=True,
-              metavar="without-target|all|none", help="Train on all sources together.")  # fmt: skip
-@click.option("--seeds", type=whole_numbers, default="0", show_default=True, metavar="0,1,2",
-              help="A repetition for each seed.")  # fmt: skip
-@settings_options("Settings of training.")
-@click.option("--fine-tune-steps", type=int, default=500, show_default=True,
-              help="Optimiser steps of fine-tuning and from scratch.")  # fmt: skip
-@click.option("--fine-tune-rate", type=float, default=0.0, help="[a tenth of the rate]")
-@click.option("--encoder", type=PATH, metavar="MODEL", help="Compare regions in its features.")
+@click.option(
+    "--sources", type=names, required=True, metavar="A,B|all", help="Regions to train in."
+)
+@click.option("--targets", type=names, required=True, metavar="A,B|all", help="Regions to test in.")
+@click.option(
+    "--by",
+    default="country",
+    show_default=True,
+    metavar="country|season|tile",
+    help="Property of a patch that makes its region.",
+)
+@click.option(
+    "--regions", type=PATH, metavar="FILE", help="File of polygons of regions, in place of --by."
+)
+@click.option(
+    "--region-name", metavar="COLUMN", help="Column of their names.  [default: the first with text]"
+)
+@click.option(
+    "--target-sizes",
+    type=whole_numbers,
+    default="0",
+    show_default=True,
+    metavar="0,100,1000",
+    help="Numbers of patches of the target to fine-tune with; 0: none.",
+)
+@click.option(
+    "--subsets",
+    type=PATH,
+    metavar="DIR",
+    help="Lists of these patches: REGION/SIZE_train.csv, or the paper's chunks.",
+)
+@click.option(
+    "--fine-tuning",
+    type=names,
+    default="full",
+    show_default=True,
+    metavar="head,full,linear-probe-first",
+    help="What is fine-tuned: the last layer, all, or one after the other.",
+)
+@click.option(
+    "--validate-on",
+    default="source",
+    show_default=True,
+    metavar="source|target",
+    help="Region whose validation patches choose the epoch.",
+)
+@click.option(
+    "--remedies",
+    type=names,
+    default="none",
+    show_default=True,
+    metavar="none,mask,prior,balanced",
+    help="Remedies of a shift between regions to compare; mask+prior uses both.",
+)
+@click.option(
+    "--pooled",
+    default="without-target",
+    show_default=True,
+    metavar="without-target|all|none",
+    help="Train on all sources together, too.",
+)
+@click.option(
+    "--seeds",
+    type=whole_numbers,
+    default="0",
+    show_default=True,
+    metavar="0,1,2",
+    help="Seeds of random choices: all is done once for each.",
+)
+@settings_options("File of settings of training.")
+@click.option(
+    "--fine-tune-steps",
+    type=int,
+    default=500,
+    show_default=True,
+    help="Optimiser steps of fine-tuning and from scratch.",
+)
+@click.option(
+    "--fine-tune-rate",
+    type=float,
+    default=0.0,
+    help="Learning rate of fine-tuning.  [default: a tenth of training's]",
+)
+@click.option(
+    "--encoder",
+    type=PATH,
+    metavar="MODEL",
+    help="Compare regions in the features of this model, too.",
+)
 @click.option("--keep-models", is_flag=True, help="Keep fine-tuned models too.")
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
-              help="Jobs at a time; each takes a GPU where there are several.")  # fmt: skip
-@click.option("--scheduler", metavar="ADDRESS",
-              help="A Dask cluster, tcp://HOST:8786, whose workers do the jobs.")  # fmt: skip
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Jobs at a time; each takes a GPU where there are several.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A Dask cluster, tcp://HOST:8786, whose workers do the jobs.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print the jobs and their cost.")
 @shared_options("overwrite", "device", "quiet", "json")
 def command(
@@ -80,6 +150,10 @@ def command(
 
     Run it again to go on where it was stopped; run it on several machines with the same DIR to
     share the work.
+
+    \b
+    Example:
+        geolulc transfer ben.store --sources all --targets Finland,Portugal --out transfer/
     """
     from geolulc.datasets import open_store
     from geolulc.learning.config import TrainConfig

@@ -104,7 +104,7 @@ def test_any_terminal_shows_help_and_names(encoding: str, tmp_path: Path) -> Non
         )
         said = (result.stdout + result.stderr).decode("utf-8", "replace")
         assert "Traceback" not in said
-        assert said.count("\n") == 1 or "export           Model" in said
+        assert said.count("\n") == 1 or "export           Write" in said
 
 
 def test_no_result_gives_the_terminal_commands(capsys: pytest.CaptureFixture[str]) -> None:
