@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geolulc.errors import ParameterError
-from geolulc.nomenclature import Nomenclature
 from geolulc.outputs.files import (
     DTYPES,
     PIXEL_KINDS,
@@ -20,6 +19,9 @@ from geolulc.outputs.files import (
     require_known,
     vector_parts,
 )
+
+if TYPE_CHECKING:
+    from geolulc.nomenclature import Nomenclature
 
 #: Up to so many cells a polygon for each is written unasked: a tile at 600 m has 33,489.
 _FEW_CELLS: Final = 50_000
