@@ -24,10 +24,11 @@ from geolulc.errors import OutputError
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import MapHeader
 from geolulc.maps.ranking import present_classes
-from geolulc.nomenclature import NO_CLASS, LandCoverClass
+from geolulc.nomenclature import NO_CLASS, LandCoverClass, Nomenclature
 from geolulc.nomenclature_files import find_nomenclature
 from geolulc.outputs.rasters import windows
 from geolulc.outputs.tags import header_of
+from geolulc.safe_texts import one_line
 
 #: Pixels of a window.
 _WINDOW: Final = 2**20
@@ -233,6 +234,20 @@ def open_classified(path: Path, class_file: Path | None = None) -> ClassifiedMap
     except BaseException:
         dataset.close()
         raise
+
+
+def raster_nomenclature(path: Path) -> Nomenclature:
+    """The classes of a raster: of a map of geolulc, or names and colours that GDAL finds in it.
+
+    Raises:
+        OutputError: as ``open_classified``.
+        ParameterError: the names cannot be those of a nomenclature.
+    """
+    with open_classified(path) as found:
+        if found.header is not None:
+            return found.header.nomenclature
+        identifier = "".join(c if c.isalnum() or c in "_.-" else "-" for c in path.stem)
+        return Nomenclature(identifier[:100] or "raster", one_line(path.stem), found.classes)
 
 
 def _is_own(path: Path) -> bool:

@@ -12,6 +12,7 @@ import click
 
 from geolulc.cli.results import choose_progress
 from geolulc.errors import ParameterError
+from geolulc.nomenclature import Nomenclature
 from geolulc.ownership import reading
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,10 +110,19 @@ def read_settings(
     return given | dict(parse_setting(text) for text in settings)
 
 
-def _read_nomenclature(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+def read_nomenclature(place: str) -> Nomenclature:
+    """The nomenclature that an option or argument names: built in, or in a file.
+
+    Raises:
+        GeolulcError: the file holds none.
+    """
+    if place.lower().endswith((".tif", ".tiff")):
+        from geolulc.accuracy.classified import raster_nomenclature
+
+        return raster_nomenclature(Path(place))
     from geolulc.nomenclature_files import find_nomenclature
 
-    return None if value is None else find_nomenclature(value)
+    return find_nomenclature(place)
 
 
 def coarser_option(text: str) -> Callable[[F], F]:
@@ -121,7 +131,7 @@ def coarser_option(text: str) -> Callable[[F], F]:
         "--as",
         "coarser",
         type=PATH_OR_TEXT,
-        callback=_read_nomenclature,
+        callback=lambda _ctx, _param, value: None if value is None else read_nomenclature(value),
         metavar="NAME|TOML",
         help=f"{text} of a coarser nomenclature: clc1, say, or a TOML file whose classes list "
         "those that they hold.",

@@ -200,3 +200,23 @@ def test_thresholds_are_the_lowest_and_unknown_classes_have_no_data() -> None:
     p[header.classes.index("Inland waters")] = 0.4, 0.4, np.nan
     p[0] = 0.1, 0.7, np.nan
     np.testing.assert_array_equal(lost.probabilities(p), np.float32([[[0.4, np.nan, np.nan]]]))
+
+
+def test_a_rasters_own_names_and_colours_are_a_nomenclature(tmp_path) -> None:
+    path = tmp_path / "land cover.tif"
+    profile = {"width": 4, "height": 2, "count": 1, "dtype": "uint8", "nodata": 0}
+    place = rasterio.transform.from_origin(600_000, 5_200_000, 10, 10)
+    with rasterio.open(path, "w", crs=32632, transform=place, **profile) as dataset:
+        dataset.write(np.array([[[10, 10, 95, 0], [200, 95, 0, 0]]], np.uint8))
+        dataset.write_colormap(1, {10: (0, 100, 0), 95: (0, 207, 117), 200: (1, 2, 3)})
+    own = tmp_path / "own.toml"
+    _run("classes", path, "--out", own)
+    found = find_nomenclature(own)
+    assert found.id == "land-cover"
+    assert [(c.name, c.code, c.color) for c in found.classes] == [
+        ("10", 10, "#006400"),
+        ("95", 95, "#00cf75"),
+        ("200", 200, "#010203"),
+    ]
+    made = write_made("pixels", tmp_path / "map.tif")
+    assert json.loads(_run("classes", made.path, "--json"))["id"] == "ben19"
