@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geolulc.cli.options import PATH, coarser_option, out_option, shared_options
 from geolulc.cli.results import print_cautions, print_result, progress_bar
-from geolulc.nomenclature import Nomenclature
+
+if TYPE_CHECKING:
+    from geolulc.nomenclature import Nomenclature
 
 #: Transitions shown in the terminal; the matrix has them all.
 _SHOWN = 10

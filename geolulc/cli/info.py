@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from geolulc.cli.options import PATH, coarser_option, json_option
 from geolulc.cli.results import print_result
 from geolulc.errors import GeolulcError
-from geolulc.nomenclature import Nomenclature
 from geolulc.safe_texts import one_line
+
+if TYPE_CHECKING:
+    from geolulc.nomenclature import Nomenclature
 
 #: Keys of an estimate of ``geolulc assess``.
 _ESTIMATE: Final = {"estimate", "standard_error", "ci95"}

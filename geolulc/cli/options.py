@@ -6,14 +6,16 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from geolulc.cli.results import choose_progress
 from geolulc.errors import ParameterError
-from geolulc.nomenclature import Nomenclature
 from geolulc.ownership import reading
+
+if TYPE_CHECKING:
+    from geolulc.nomenclature import Nomenclature
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from geolulc.cli.options import PATH, coarser_option, out_option, shared_options
 from geolulc.cli.results import print_cautions, print_result, progress_bar
-from geolulc.nomenclature import Nomenclature
+
+if TYPE_CHECKING:
+    from geolulc.nomenclature import Nomenclature
 
 
 @click.command("summarize")
