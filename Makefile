@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz check format bench plugin clean
+.PHONY: help install demo test fuzz check format bench dist constraints image release plugin clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,25 @@ format: $(VENV)/test-installed ## mend what lint and format can mend
 
 bench: $(VENV)/test-installed ## what there is to measure, and how
 	@for f in benchmarks/*.py; do echo "$(BIN)/python $$f  $$($(BIN)/python -c "import ast,sys; print((ast.get_docstring(ast.parse(open('$$f').read())) or '').splitlines()[0])")"; done
+
+$(VENV)/release-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
+	touch $@
+
+dist: $(VENV)/release-installed ## wheel and sdist in dist/, checked in an environment of their own; ARGS=--complete
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/geolulc-*
+	$(BIN)/python release/check_wheel.py dist $(ARGS)
+
+constraints: $(VENV)/test-installed ## release/constraints.txt: the versions that the tests pass with
+	$(BIN)/python release/constraints.py > release/constraints.txt
+
+image: ## the container; ARGS="--build-arg TORCH_INDEX=…"
+	docker build -t geolulc $(ARGS) .
+
+release: check test dist plugin ## all that is published, and what is left to do by hand
+	@sed -n '/^## Releasing/,/^## /p' CONTRIBUTING.md
 
 plugin: ## the plugin for QGIS as dist/geolulc_plugin.zip
 	$(PYTHON) qgis/make_zip.py dist

@@ -1,0 +1,94 @@
+"""What is published says the same everywhere: versions, requirements, licences, files."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+import yaml
+
+import geolulc
+
+REPOSITORY = Path(geolulc.__file__).resolve().parents[1]
+#: Names of conda-forge where they differ.
+CONDA = {"torch": "pytorch", "msgpack": "msgpack-python", "dask": "dask-core"}
+
+
+def read(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads(read("pyproject.toml"))["project"]
+    return found
+
+
+def test_one_version() -> None:
+    recipe = yaml.safe_load(read("release/conda/recipe.yaml"))
+    metadata = dict(re.findall(r"^(\w+)=(.*)$", read("qgis/geolulc_plugin/metadata.txt"), re.M))
+    versions = {
+        "citation": yaml.safe_load(read("CITATION.cff"))["version"],
+        "zenodo": json.loads(read(".zenodo.json"))["version"],
+        "conda": recipe["context"]["version"],
+        "plugin": metadata["version"],
+        "changelog": re.findall(r"^## (\S+)", read("CHANGELOG.md"), re.M)[0],
+    }
+    assert set(versions.values()) == {geolulc.__version__}, versions
+
+
+def test_one_licence_and_one_author(project: dict[str, Any]) -> None:
+    citation, zenodo = yaml.safe_load(read("CITATION.cff")), json.loads(read(".zenodo.json"))
+    recipe = yaml.safe_load(read("release/conda/recipe.yaml"))
+    licences = {citation["license"], zenodo["license"], recipe["about"]["license"]}
+    assert licences == {project["license"]}
+    authors = {citation["authors"][0]["name"], zenodo["creators"][0]["name"]}
+    assert authors == {project["authors"][0]["name"]}
+
+
+def test_the_recipe_requires_what_the_package_does(project: dict[str, Any]) -> None:
+    required = {}
+    for text in project["dependencies"]:
+        name, version = re.fullmatch(r"([\w-]+)(.*)", text).groups()
+        required[CONDA.get(name, name.replace("_", "-"))] = version
+    run = yaml.safe_load(read("release/conda/recipe.yaml"))["requirements"]["run"]
+    recipe = dict(line.split(" ") for line in run)
+    assert recipe.pop("python") == project["requires-python"]
+    assert recipe == required
+
+
+def test_pinned_versions_are_allowed(project: dict[str, Any]) -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    pinned = dict(line.split("==") for line in read("release/constraints.txt").splitlines()[1:])
+    for text in (*project["dependencies"], *project["optional-dependencies"]["hub"]):
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
+
+
+def test_the_containers_file_is_sound() -> None:
+    hadolint = which("hadolint") or pytest.skip("no hadolint here")
+    done = subprocess.run(
+        [hadolint, "--failure-threshold", "info", str(REPOSITORY / "Dockerfile")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_container_has_no_root_and_copies_what_is_there() -> None:
+    text = read("Dockerfile")
+    assert re.findall(r"^USER (\S+)$", text, re.M) == ["1000"]
+    allowed = {line[1:] for line in read(".dockerignore").splitlines() if line.startswith("!")}
+    for sources in re.findall(r"^COPY (?!--)(.*) \S+$", text, re.M):
+        for source in sources.split():
+            assert source in allowed
+            assert (REPOSITORY / source).exists()
