@@ -1,4 +1,4 @@
-"""``geolulc prepare``: BigEarthNet archives → a store."""
+"""``geolulc prepare``: BigEarthNet archives, or scenes without labels → a store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from geolulc.cli.results import print_result, progress_bar, say
 @click.command("prepare")
 @click.argument("archives", metavar="ARCHIVE…", type=PATH, nargs=-1, required=True)
 @click.argument("store", type=OUTPUT)
+@click.option(
+    "--unlabelled",
+    is_flag=True,
+    help="Take scenes of Level-2A and GeoTIFFs of all bands too: patches without labels.",
+)
 @click.option(
     "--splits",
     type=PATH,
@@ -79,12 +84,15 @@ def command(
 ) -> None:
     """Write one or more BigEarthNet archives (v1 or v2) into STORE.
 
+    With --unlabelled also scenes and stacks of GeoTIFFs, to learn from a teacher (train --teacher).
+
     A run that was killed goes on where it stopped when the same command is given again.
 
     \b
     Examples:
         geolulc prepare BigEarthNet-v1.0/ ben.store --splits splits/
         geolulc prepare BigEarthNet-v2/ ben.store --reference-maps
+        geolulc prepare --unlabelled S2B_….SAFE stack.tif own.store
     """
     from geolulc.datasets import BrokenPatchesError, Lists, Selection, open_store, prepare_store
     from geolulc.process import available_cores

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from geolulc.cli.options import OUTPUT, PATH, F, read_settings, settings_options, shared_options
 from geolulc.cli.results import progress_bar, progress_lines, say
 from geolulc.learning.trackers import Tracker
+from geolulc.progress import Progress
 
 if TYPE_CHECKING:
     from geolulc.learning.config import TrainConfig
@@ -31,6 +33,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("attention", str, "Attention after the encoders: none or cbam.")
 @_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
 @_flag("pretrained", str, "File of weights to start from; “geolulc models” lists some.")
+@_flag("teacher", str, "Learn what this model of pixels says, in place of labels.")
 @_flag("epochs", int, "Passes over the train split.")
 @_flag("batch_size", int, "Patches in a batch.")
 @_flag("learning_rate", float, "The highest rate, after the warm-up.")
@@ -67,6 +70,7 @@ def command(
     Examples:
         geolulc train ben.store runs/first
         geolulc train ben.store runs/second --config examples/modern.toml --epochs 40
+        geolulc train own.store runs/student --teacher dynamicworld
     """
     from geolulc.learning.config import TrainConfig, read_config
     from geolulc.learning.interruption import TrainingInterrupted
@@ -74,6 +78,8 @@ def command(
     given = read_settings(config, settings, flags)
     if resume and not given and (run / "config.toml").is_file():
         given = read_config(run / "config.toml")
+    if given.get("teacher"):
+        given.setdefault("task", "pixel")
     resolved = TrainConfig.from_mapping(given)
 
     if find_lr:
@@ -138,6 +144,22 @@ class TerminalTracker(Tracker):
         self._name = name
         self._lines = progress_lines(name, "steps")
         self._bar: Any = None
+        self._teaching = ExitStack()
+        self._teacher: Progress | None = None
+
+    def taught(self, done: int, total: int) -> None:
+        """Move the teacher's own bar, which ends with its last patch."""
+        if self._teacher is None:
+            bar = progress_bar("teacher", "patches", quiet=False)
+            self._teacher = self._teaching.enter_context(bar)
+        if self._teacher is not None:
+            self._teacher(done, total)
+        if done == total:
+            self._end_teaching()
+
+    def _end_teaching(self) -> None:
+        self._teaching.close()
+        self._teacher = None
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Move the bar."""
@@ -169,7 +191,8 @@ class TerminalTracker(Tracker):
             self._bar.write(line, file=sys.stderr)
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bars."""
+        self._end_teaching()
         if self._lines is not None:
             self._lines.close()
         if self._bar is not None:

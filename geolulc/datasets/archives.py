@@ -21,7 +21,9 @@ from geolulc.datasets.entries import (
 )
 from geolulc.datasets.ground import BLOCK_SIZE, BLOCKS
 from geolulc.datasets.lists import V1_NAME, Lists, find_lists
-from geolulc.datasets.tars import is_tar, list_patches
+from geolulc.datasets.tars import is_tar
+from geolulc.datasets.tars import list_patches as list_members
+from geolulc.datasets.unlabelled import UNLABELLED_DATASET, list_patches
 from geolulc.errors import DatasetError
 from geolulc.progress import Progress
 
@@ -49,6 +51,23 @@ class Archive:
     origin: dict[str, str]
     unknown: int = 0
     absent: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def is_tar(self) -> bool:
+        """Whether its patches lie in one tar file."""
+        return self.dataset != UNLABELLED_DATASET and self.root.is_file()
+
+
+def open_source(path: Path, split: str) -> Archive:
+    """A scene or a stack of GeoTIFFs as an archive of patches without labels.
+
+    ``split`` is that of all its patches, or "blocks".
+
+    Raises:
+        DatasetError, ProductError: it cannot be used.
+    """
+    how = f"blocks of {BLOCK_SIZE // 1000} km" if split == BLOCKS else f"all to {split}"
+    return Archive(path, UNLABELLED_DATASET, list_patches(path, split), {"splits": how})
 
 
 def open_archive(path: Path, lists: Lists, listing: Progress | None = None) -> Archive:
@@ -83,7 +102,7 @@ def _open_folder(path: Path, lists: Lists) -> Archive:
 def _open_tar(path: Path, lists: Lists, listing: Progress | None) -> Archive:
     patches = [
         (patch.name, (patch.start, patch.stop))
-        for patch in list_patches(path, lambda name: bool(_version_of(name)), listing)
+        for patch in list_members(path, lambda name: bool(_version_of(name)), listing)
     ]
     versions = {_version_of(name) for name, _ in patches}
     if len(versions) != 1:

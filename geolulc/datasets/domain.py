@@ -32,7 +32,7 @@ def training_domain(store: Store, indices: NDArray[np.int64] | None = None) -> T
         return read_domain(store.manifest[KEY])
     countries = Counter(name for i in indices if (name := store.countries[i]))
     dates = store.column("date")
-    months = Counter(int(dates[i][5:7]) for i in indices)
+    months = Counter(int(dates[i][5:7]) for i in indices if dates[i])
     step = -(-len(indices) // _MOST_READ) or 1
     means = [
         patch_means(store.read(int(i)).dn, np.zeros(1, np.int64), PATCH_SIZE)
@@ -47,15 +47,21 @@ def training_domain(store: Store, indices: NDArray[np.int64] | None = None) -> T
     )
 
 
-def _squares(store: Store, indices: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
-    """The squares of one degree in which the patches' centres lie, with their numbers."""
+def centres(store: Store, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Longitude and latitude in degrees of the patches' centres, (n, 2)."""
     crs = np.array(store.column("crs"))[indices]
     x, y = (np.array(store.column(name), np.float64)[indices] for name in ("left", "top"))
-    counts: Counter[tuple[int, int]] = Counter()
+    found = np.empty((len(indices), 2))
     for zone in np.unique(crs):
         own = crs == zone
         to_degrees = Transformer.from_crs(str(zone), 4326, always_xy=True)
         places = to_degrees.transform(x[own] + PATCH_SIZE / 2, y[own] - PATCH_SIZE / 2)
-        corners = np.floor(np.stack(places, axis=1)).astype(int)
-        counts.update((int(west), int(south)) for west, south in corners)
+        found[own] = np.stack(places, axis=1)
+    return found
+
+
+def _squares(store: Store, indices: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """The squares of one degree in which the patches' centres lie, with their numbers."""
+    corners = np.floor(centres(store, indices)).astype(int).tolist()
+    counts = Counter((west, south) for west, south in corners)
     return tuple((*corner, number) for corner, number in sorted(counts.items()))

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from geolulc.datasets.archives import Archive, open_archive
+from geolulc.datasets.archives import Archive, open_archive, open_source
 from geolulc.datasets.assembly import REPLACED, complete_store, publish_store
 from geolulc.datasets.entries import V2, Entry
+from geolulc.datasets.ground import BLOCKS
 from geolulc.datasets.layout import shard_name
 from geolulc.datasets.legend import Legend
 from geolulc.datasets.lists import Lists, find_countries
@@ -29,6 +30,7 @@ from geolulc.datasets.reference_maps import ReferenceMaps, open_reference_maps
 from geolulc.datasets.selection import Selection, select
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.tars import ForwardReader, is_plain_tar
+from geolulc.datasets.unlabelled import is_source
 from geolulc.datasets.workers import PatchSource, ShardTask, run_tasks
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.nomenclature import nomenclature
@@ -92,6 +94,7 @@ def prepare_store(
     selection: Selection = Selection(),  # noqa: B008  (frozen)
     nomenclature_id: str = "ben19",
     reference_maps: bool = False,
+    unlabelled: bool = False,
     workers: int = 1,
     shard_size: int | None = None,
     skip_broken: bool = False,
@@ -112,6 +115,9 @@ def prepare_store(
         nomenclature_id: "ben19" or "clc43": the classes of the store's targets.
         reference_maps: store the CORINE maps of v2 too, from ``Reference_Maps`` beside the
             archive (a folder, or a tar archive in any of the compressions).
+        unlabelled: ``archives`` may be scenes (Level-2A) and stacks of GeoTIFFs too, whose patches
+            have no labels. Their splits are by blocks, as those of archives with ``lists.blocks``;
+            beside an archive with lists of splits, they are for training.
         workers: processes. With more than one, a script that calls this needs the usual
             ``if __name__ == "__main__":``.
         shard_size: patches a shard, by default 64 to 2048, growing with the archive.
@@ -140,7 +146,7 @@ def prepare_store(
     paths = [archives] if isinstance(archives, Path) else archives
     with reading(paths):
         require_free([out], overwrite=overwrite, kind="store")
-    plan = _plan([open_archive(path, lists, listing) for path in paths], selection, shard_size)
+    plan = _plan(_open(paths, lists, unlabelled, listing), selection, shard_size)
     if classes.id == "clc43" and any(a.dataset == V2 for a in plan.archives):
         raise ParameterError(
             "nomenclature clc43",
@@ -169,6 +175,17 @@ def prepare_store(
         publish_store(folder, out)
         (out / _PLAN_FILE).unlink()
     return manifest
+
+
+def _open(
+    paths: Sequence[Path], lists: Lists, unlabelled: bool, listing: Progress | None
+) -> list[Archive]:
+    sources = [unlabelled and is_source(path) for path in paths]
+    split = BLOCKS if lists.blocks or all(sources) else "train"
+    return [
+        open_source(path, split) if source else open_archive(path, lists, listing)
+        for path, source in zip(paths, sources, strict=True)
+    ]
 
 
 def _plan(opened: Sequence[Archive], selection: Selection, shard_size: int | None) -> _Plan:
@@ -268,7 +285,7 @@ def _write_shards(
             forward = {
                 archive.root: stack.enter_context(ForwardReader(archive.root))
                 for archive in plan.archives
-                if archive.root.is_file() and not is_plain_tar(archive.root)
+                if archive.is_tar and not is_plain_tar(archive.root)
             }
             for number, entries in enumerate(shards):
                 if number not in done:

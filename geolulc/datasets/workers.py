@@ -23,6 +23,7 @@ from geolulc.datasets.reading import find_files, read_patch
 from geolulc.datasets.reference_maps import MapPlace
 from geolulc.datasets.shards import Broken, write_shard
 from geolulc.datasets.tars import read_members
+from geolulc.datasets.unlabelled import UNLABELLED_DATASET, read_patches
 from geolulc.errors import DatasetError
 
 _POLL_SECONDS: Final = 0.2
@@ -76,6 +77,9 @@ class ShardTask:
 
     def patches(self) -> Iterator[Patch | Broken]:
         """Each patch, or why it is broken."""
+        if self.sources[0].entry.dataset == UNLABELLED_DATASET:
+            yield from read_patches(self.sources[0].root, [s.entry for s in self.sources])
+            return
         for source in self.sources:
             name = source.entry.name
             try:

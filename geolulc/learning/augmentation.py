@@ -6,15 +6,20 @@ split only: not on the batch it falls into, the process that reads it or a run t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geolulc.bands import RESOLUTIONS
+from geolulc.grid import PATCH_SIZE
 from geolulc.learning.config import TrainConfig
 
+#: Side in metres of the steps in which crops lie: one pixel of 60 m.
+_STEP = 60
 #: Network input at 10, 20 and 60 m: float32 (N, bands, pixels, pixels), 0 where not valid.
 Inputs = tuple[Tensor, Tensor, Tensor]
 
@@ -28,16 +33,24 @@ class Draws:
         blend: float32 (n,): the patch's own share in a mixup, 0.5..1; None without mixup.
         gain, offset: float32 (n, bands of all groups): spectral jitter, and 0 for a band that is
             dropped; None without either.
+        corner: int64 (n, 2), row and column of the upper-left corner of the part that is learned
+            from, in steps of 60 m; None for the whole patch.
+        crop: its side in pixels of 10 m.
     """
 
     symmetry: NDArray[np.bool_] | None
     blend: NDArray[np.float32] | None
     gain: NDArray[np.float32] | None
     offset: NDArray[np.float32] | None
+    corner: NDArray[np.int64] | None = None
+    crop: int = 0
 
     def of(self, places: NDArray[np.int64]) -> Draws:
         """The numbers of the patches at ``places``."""
-        return Draws(**{k: None if v is None else v[places] for k, v in vars(self).items()})
+        arrays: dict[str, Any] = {
+            k: v[places] for k, v in vars(self).items() if isinstance(v, np.ndarray)
+        }
+        return replace(self, **arrays)
 
 
 def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
@@ -53,7 +66,11 @@ def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
         gain, offset = (_jitter(random, config.spectral_jitter, patches, bands) for _ in range(2))
         kept = random.random((patches, bands), np.float32) >= config.band_dropout
         gain, offset = np.exp(gain) * kept, offset * kept
-    return Draws(symmetry, blend, gain, offset)
+    corner = None
+    if config.crop:
+        places = (PATCH_SIZE - 10 * config.crop) // _STEP + 1
+        corner = random.integers(0, places, (patches, 2))
+    return Draws(symmetry, blend, gain, offset, corner, config.crop)
 
 
 def _jitter(
@@ -68,7 +85,8 @@ def _jitter(
 def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tensor]:
     """``inputs`` and ``targets`` changed by ``draws`` of the same N patches.
 
-    Targets are labels (N, C), or classes of pixels (N, rows, columns), which move with the pixels.
+    Targets are labels (N, C), or of pixels, with which they move: classes (N, rows, columns) or
+    probabilities (N, C, rows, columns).
     Mixup blends a patch with its neighbour in the batch (0 with 1, 2 with 3, …).
     """
     device = targets.device
@@ -84,11 +102,16 @@ def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tens
             torch.where(x == 0, x, x * gain[..., None, None] + offset[..., None, None])
             for x, gain, offset in zip(groups, gains, offsets, strict=True)
         ]
+    if draws.corner is not None:
+        groups = [_cropped(x, draws, _STEP // r) for x, r in zip(groups, RESOLUTIONS, strict=True)]
+        if targets.ndim > 2:
+            targets = _cropped(targets, draws, _STEP // RESOLUTIONS[0])
     if draws.symmetry is not None:
         flags = torch.from_numpy(draws.symmetry).to(device, non_blocking=True)
         groups = [_turn(x, *flags[:, :, None, None, None].unbind(dim=1)) for x in groups]
-        if targets.ndim == 3:
-            targets = _turn(targets, *flags[:, :, None, None].unbind(dim=1))
+        if targets.ndim > 2:
+            shape = (*flags.shape, *[1] * (targets.ndim - 1))
+            targets = _turn(targets, *flags.view(shape).unbind(dim=1))
     if draws.blend is not None:
         share = torch.from_numpy(draws.blend).to(device, non_blocking=True)
         partner = _neighbours(len(targets)).to(device)
@@ -103,6 +126,17 @@ def _turn(x: Tensor, transposed: Tensor, left_right: Tensor, top_bottom: Tensor)
     x = torch.where(transposed, x.transpose(-1, -2), x)
     x = torch.where(left_right, x.flip(-1), x)
     return torch.where(top_bottom, x.flip(-2), x)
+
+
+def _cropped(x: Tensor, draws: Draws, pixels: int) -> Tensor:
+    """The parts of ``draws`` of a batch (N, …, rows, columns), ``pixels`` along a step of 60 m."""
+    side = draws.crop * 10 * pixels // _STEP
+    corners = cast(NDArray[np.int64], draws.corner) * pixels
+    parts = [
+        one[..., row : row + side, column : column + side]
+        for one, (row, column) in zip(x, corners.tolist(), strict=True)
+    ]
+    return torch.stack(parts)
 
 
 def _neighbours(n: int) -> Tensor:

@@ -27,8 +27,13 @@ _FILES: Final = TextFiles(
 # settings without a meaning for the other task
 _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "patch": ("loss", "label_correlation", "image_size", "mixup", "threshold_beta"),
-    "pixel": ("pixel_loss", "patch_loss", "ignore_border"),
+    "pixel": ("pixel_loss", "patch_loss", "ignore_border", "crop", "teacher"),
 }
+# what a teacher's probabilities leave no place for
+_NOT_TAUGHT: Final = (
+    *("pixel_loss", "patch_loss", "ignore_border"),
+    *("class_weights", "label_smoothing"),
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -72,11 +77,22 @@ class TrainConfig(NetConfig):
         ignore_border: pixels so many metres from another class of the reference map, or nearer,
             are not learned from: a map of 25 ha units does not know borders to the pixel.
 
+    Teacher:
+        teacher: a model of pixels (a checkpoint, or a name that ``geolulc models`` lists) whose
+            probabilities are the targets, in place of labels; its classes are learned. "" for none.
+        teacher_views: changes of light in which the teacher sees each patch, the first of which is
+            none: what it says of all of them is learned.
+
     Augmentation:
         d4: the eight flips and quarter turns of a patch.
         mixup: alpha of the Beta distribution two patches are blended by.
         spectral_jitter: standard deviation of a random gain and offset by patch and band, in
             standard deviations of the band.
+        light_jitter: strength of a random change of light by patch: sun, haze and season, which
+            change bands together (``learning/light.py``); 1 is what separates clear days, and less
+            is enough for what is to keep its target.
+        crop: side in pixels of 10 m, a multiple of 6, of a random part of each patch that an epoch
+            learns from: the pixels of a patch are alike, and more patches are worth more.
         band_dropout: share of the bands of a patch that are blanked (set to their mean), so that
             no class depends on one band alone.
 
@@ -91,6 +107,8 @@ class TrainConfig(NetConfig):
     """
 
     pretrained: str = ""
+    teacher: str = ""
+    teacher_views: Annotated[int, Field(ge=1, le=256)] = 8
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
@@ -115,6 +133,8 @@ class TrainConfig(NetConfig):
     d4: bool = True
     mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
     spectral_jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
+    light_jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
+    crop: Annotated[int, Field(ge=0, le=114, multiple_of=6)] = 0
     band_dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
 
     threshold_beta: Annotated[float, Field(ge=0.1, le=10)] = 1.0
@@ -131,6 +151,14 @@ class TrainConfig(NetConfig):
                     found=f"{getattr(self, name)!r} with the task {self.task}",
                     expected=f"{getattr(TrainConfig, name)!r}: it has no meaning there",
                     remedy="Leave it out, or choose the other task.",
+                )
+        for name in _NOT_TAUGHT if self.teacher else ():
+            if getattr(self, name) != getattr(TrainConfig, name):
+                raise ParameterError(
+                    name,
+                    found=f"{getattr(self, name)!r} with a teacher",
+                    expected=f"{getattr(TrainConfig, name)!r}: its probabilities are learned",
+                    remedy="Leave it out, or train on labels.",
                 )
         if self.batch_size % self.accumulate:
             raise ParameterError(

@@ -21,16 +21,15 @@ from geolulc.nets import LandCoverNet, NetConfig, build_net
 
 def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
     """The network of ``config``, on ``device``, for the train split ``patches``."""
-    store = patches.store
     net = build_net(
         net_config(config),
-        classes=store.nomenclature.names,
-        nomenclature=store.nomenclature,
-        normalisation=normalisation_of(store),
+        classes=patches.classes,
+        nomenclature=patches.nomenclature,
+        normalisation=normalisation_of(patches.store),
         cooccurrence=cooccurrence_of(patches.targets),
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
-        level=store.level,
+        level=patches.store.level,
     )
     if config.task == "pixel":
         start_at(net, nn.Conv2d, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from geolulc.learning.calibration import (
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.losses import make_loss
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.pixel_losses import make_pixel_loss, weight_shifts
+from geolulc.learning.pixel_losses import make_pixel_loss, taught_loss, weight_shifts
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import score, score_pixels
 from geolulc.nets import Calibration, LandCoverNet, Model
@@ -57,7 +57,7 @@ class Objective:
 
     Attributes:
         loss: (logits, targets) of a batch → loss of each patch, (N,). Targets are labels (N, C),
-            or classes of pixels, uint8 (N, rows, columns).
+            or of pixels: classes, uint8 (N, rows, columns), or a teacher's probabilities.
         validate: network → its figures on the held-out patches; keywords are as for ``score``.
     """
 
@@ -76,6 +76,8 @@ def make_objective(
 
     ``classes``, bool (C,), are those that count for patches; None for all.
     """
+    if config.teacher:
+        return Objective(taught_loss, partial(_validate_taught, held_out))
     if config.task == "pixel":
         shares = torch.from_numpy(patches.pixel_shares).to(device)
         shifts = weight_shifts(config, patches.pixel_shares)
@@ -127,6 +129,13 @@ def _validate_pixels(
     )
 
 
+def _validate_taught(held_out: SplitPatches, net: LandCoverNet, **scoring: Any) -> Validation:
+    """Those of ``_validate_pixels`` against the teacher's classes; its probabilities are kept."""
+    unweighted = np.zeros(len(net.classes), np.float32)
+    found = _validate_pixels(held_out, unweighted, net, **scoring)
+    return replace(found, calibrate=lambda: (Calibration(), ()))
+
+
 def _named(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float | None]:
     values = figures.tolist()
     return {n: v if math.isfinite(v) else None for n, v in zip(net.classes, values, strict=True)}
@@ -134,7 +143,8 @@ def _named(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float |
 
 def require_validation(held_out: SplitPatches, config: TrainConfig) -> None:
     """Raise ``DatasetError`` where the best epoch is wanted and ``held_out`` has no label."""
-    nothing = not len(held_out) if held_out.masks else not held_out.targets.any()
+    by_pixel = held_out.masks or config.teacher
+    nothing = not len(held_out) if by_pixel else not held_out.targets.any()
     if config.select == "best" and nothing:
         raise DatasetError(
             held_out.store.path,
@@ -173,6 +183,7 @@ def kept_model(
             zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
         ),
         KEY: patches.domain.as_mapping(),
+        **patches.origin,
         "config": config.as_mapping(),
         "epoch": int(figures["epoch"]),
         "validation": {

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store
@@ -18,9 +19,12 @@ from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
 from geolulc.domain import TrainingDomain
 from geolulc.errors import DatasetError
+from geolulc.learning.config import TrainConfig
 from geolulc.learning.intervals import clusters_of
+from geolulc.learning.light import Light
 from geolulc.learning.processes import ALONE, Processes
 from geolulc.nets import Normalisation
+from geolulc.nomenclature import Nomenclature
 
 #: Patches whose reference maps tell the shares of the classes: 118 MB.
 _SHARES_FROM: Final = 4096
@@ -76,6 +80,36 @@ class SplitPatches:
                 remedy="Prepare BigEarthNet v2 with --reference-maps, or label scenes.",
             )
         return found
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the targets, in their order."""
+        return self.nomenclature.names
+
+    @property
+    def nomenclature(self) -> Nomenclature:
+        """The classes of the targets."""
+        return self.store.nomenclature
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What provenance says of where the targets come from, if they are no labels."""
+        return {}
+
+    def lessons(self, batch: Batch, epoch: int) -> Tensor:
+        """The targets of a batch that an epoch learns from: see ``Batch``."""
+        return batch.targets
+
+    def light(self, config: TrainConfig, epoch: int) -> Light | None:
+        """The change of light that each patch is seen in, in an epoch; None for none."""
+        if not config.light_jitter:
+            return None
+        random = np.random.default_rng([config.seed, epoch, 0x11E7])
+        return Light.draw(random, len(self), config.light_jitter)
+
+    def truth(self, batch: Batch) -> Tensor:
+        """The targets of a batch that figures are counted against: see ``Batch``."""
+        return batch.targets
 
     @cached_property
     def pixel_shares(self) -> NDArray[np.float32]:

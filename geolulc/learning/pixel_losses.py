@@ -65,6 +65,22 @@ def make_pixel_loss(config: TrainConfig, shares: Tensor) -> PixelLoss:
     return loss
 
 
+def taught_loss(logits: Tensor, said: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of each patch from what a teacher said, mean over pixels, (N,).
+
+    Args:
+        logits: (N, C, rows, columns).
+        said: probabilities, alike; pixels whose sum is 0 are not known and do not count.
+    """
+    total = said.sum(dim=1, keepdim=True)
+    p = said / total.clamp(min=_EPSILON)
+    log_q = torch.log_softmax(logits.float(), dim=1)
+    by_pixel = (torch.special.xlogy(p, p) - p * log_q).sum(dim=1)
+    count = (total > 0).sum(dim=(1, 2, 3)).clamp(min=1)
+    divergence: Tensor = by_pixel.sum(dim=(1, 2)) / count
+    return divergence
+
+
 def pixel_weights(shares: Tensor) -> Tensor:
     """Weight of a class's pixels, (C,): √(1 / share), at most 10, with a mean of 1 over pixels.
 

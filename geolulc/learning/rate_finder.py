@@ -18,13 +18,14 @@ from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.errors import TrainingError
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.light import in_light
 from geolulc.learning.networks import make_net, memory_format
 from geolulc.learning.objective import make_objective
 from geolulc.learning.optimisation import make_optimizer
-from geolulc.learning.patches import SplitPatches
 from geolulc.learning.plan import make_plan
 from geolulc.learning.plots import plot_rates, write_figure
 from geolulc.learning.run_folder import RunFolder, begin_run
+from geolulc.learning.task import Task
 from geolulc.nets.devices import autocast, autocast_type, choose_device
 from geolulc.progress import Progress
 from geolulc.staging import write_text
@@ -67,7 +68,7 @@ def find_rate(
         TrainingError: the loss is not finite before it ever fell.
     """
     place = choose_device(device)
-    patches = SplitPatches(open_store(store), "train", masks=config.task == "pixel")
+    patches, _ = Task().patches(open_store(store), config, place)
     plan = make_plan(len(patches), config, 1)
     dtype, layout = autocast_type(config.precision, place), memory_format(place)
     net = make_net(patches, config, place)
@@ -78,6 +79,7 @@ def find_rate(
         plan.size, device=place, shuffle=True, seed=config.seed, workers=config.workers
     )
     draws = draw(config, 0, len(patches), len(BAND_NAMES))
+    light = patches.light(config, 0)
     losses: list[float] = []
     mean = 0.0
     rates = np.geomspace(*RATES, steps)
@@ -86,10 +88,12 @@ def find_rate(
         for step, batch in enumerate(itertools.islice(_endless(loader), steps)):
             for group in optimizer.param_groups:
                 group["lr"] = float(rates[step]) * group["share"]
-            b10, b20, b60, truth, _ = (t.to(place, non_blocking=True) for t in batch)
-            inputs, truth = augment(
-                net.preprocess(b10, b20, b60), truth, draws.of(patches.places(batch))
-            )
+            b10, b20, b60 = (t.to(place, non_blocking=True) for t in batch[:3])
+            truth = patches.lessons(batch, 0).to(place, non_blocking=True)
+            inputs, here = net.preprocess(b10, b20, b60), patches.places(batch)
+            if light is not None:
+                inputs = in_light(net, inputs, light.of(here))
+            inputs, truth = augment(inputs, truth, draws.of(here))
             with autocast(dtype, place):
                 logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
             loss = objective.loss(logits, truth).mean()

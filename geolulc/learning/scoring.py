@@ -48,7 +48,8 @@ def classify_patches(
     net.eval()
     try:
         for batch in loader:
-            b10, b20, b60, truth = (b.to(device, non_blocking=True) for b in batch[:4])
+            b10, b20, b60 = (b.to(device, non_blocking=True) for b in batch[:3])
+            truth = patches.truth(batch).to(device, non_blocking=True)
             inputs = net.preprocess(b10, b20, b60)
             with autocast(dtype, device):
                 logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,9 @@ from geolulc.learning.config import TrainConfig
 from geolulc.learning.networks import make_net, memory_format, net_config, output_layer
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import Processes
+from geolulc.learning.teaching import TaughtPatches
 from geolulc.nets import LandCoverNet, load_checkpoint
+from geolulc.progress import Progress
 
 # probability 4e-5 at the highest temperature that calibration gives (10), 0 at 1
 _ABSENT: Final = -100.0
@@ -48,12 +51,18 @@ class Task:
     classes: NDArray[np.bool_] | None = None
     plots: bool = True
 
-    def patches(self, store: Store, *, masks: bool = False) -> tuple[SplitPatches, SplitPatches]:
-        """The patches to train on and those to validate on; ``masks`` as for ``SplitPatches``."""
-        both = (
-            SplitPatches(store, "train", self.train, masks=masks),
-            SplitPatches(store, "val", self.val, masks=masks),
-        )
+    def patches(
+        self,
+        store: Store,
+        config: TrainConfig,
+        device: torch.device,
+        progress: Progress | None = None,
+    ) -> tuple[SplitPatches, SplitPatches]:
+        """The patches to train on and those to validate on, with what a teacher says of them.
+
+        ``progress`` is called with (patches done, patches in all) while it is asked.
+        """
+        both = _patches(store, (self.train, self.val), config, device, progress)
         if self.classes is not None:
             for patches in both:
                 patches.targets *= self.classes
@@ -76,15 +85,14 @@ class Task:
         if self.start is None:
             return make_net(patches, config, device)
         net = load_checkpoint(self.start).net
-        store = patches.store
-        expected = store.nomenclature.names
-        same = net.classes == expected and store.nomenclature.agrees(net.nomenclature)
-        if net.config != net_config(config) or not same or net.level != store.level:
+        level, expected = patches.store.level, patches.classes
+        same = net.classes == expected and patches.nomenclature.agrees(net.nomenclature)
+        if net.config != net_config(config) or not same or net.level != level:
             raise CheckpointError(
                 self.start,
                 found=f"{net.config} of {len(net.classes)} classes, {net.level}",
                 expected=f"{net_config(config)} of the {len(expected)} classes of the store, "
-                f"{store.level}",
+                f"{level}",
                 remedy="Start from a checkpoint of the same settings.",
             )
         net.train().requires_grad_(True)
@@ -124,6 +132,31 @@ class Task:
             net.eval()
             for module in head_modules(net):
                 module.train().requires_grad_(True)
+
+
+def _patches(
+    store: Store,
+    indices: tuple[NDArray[np.int64] | None, NDArray[np.int64] | None],
+    config: TrainConfig,
+    device: torch.device,
+    progress: Progress | None,
+) -> tuple[SplitPatches, SplitPatches]:
+    train, val = indices
+    if not config.teacher:
+        masks = config.task == "pixel"
+        return (
+            SplitPatches(store, "train", train, masks=masks),
+            SplitPatches(store, "val", val, masks=masks),
+        )
+    taught = partial(
+        TaughtPatches,
+        store,
+        teacher=load_checkpoint(config.teacher),
+        seed=config.seed,
+        device=device,
+        progress=progress,
+    )
+    return taught("train", train, views=config.teacher_views), taught("val", val)
 
 
 def head_layer(net: LandCoverNet) -> nn.Linear:

@@ -14,6 +14,9 @@ from geolulc.errors import ParameterError
 class Tracker:
     """Follows a run: called at every step and epoch, and closed at the end, even after an error."""
 
+    def taught(self, done: int, total: int) -> None:
+        """Note that a teacher was asked of ``done`` of ``total`` patches, before any step."""
+
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Note step ``done`` of ``total``: loss (mean of the epoch), learning_rate, epoch."""
 

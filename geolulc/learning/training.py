@@ -19,6 +19,7 @@ from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.environment import describe_environment
 from geolulc.learning.interruption import TrainingInterrupted, noticed_signals
+from geolulc.learning.light import in_light
 from geolulc.learning.loss_meter import LossMeter
 from geolulc.learning.networks import memory_format, parallel, sharing_gradients
 from geolulc.learning.objective import kept_model, make_objective, require_validation
@@ -96,8 +97,7 @@ def train(
         with ExitStack() as ended:
             if processes.leads:
                 ended.enter_context(reading([store]))
-                if config.pretrained:
-                    ended.enter_context(reading([config.pretrained]))
+                ended.enter_context(reading([p for p in (config.pretrained, config.teacher) if p]))
                 ended.enter_context(claimed(run.path))
                 require_free_run(run, config, resume=resume, overwrite=overwrite)
             opened = open_store(store)
@@ -123,7 +123,11 @@ def _train(
     trackers: Sequence[Tracker],
     begin: Callable[[], None],
 ) -> dict[str, Any]:
-    patches, held_out = task.patches(store, masks=config.task == "pixel")
+    def teaching(done: int, count: int) -> None:
+        for tracker in trackers:
+            tracker.taught(done, count)
+
+    patches, held_out = task.patches(store, config, device, teaching)
     names = TASK_FIGURES[config.task]
     plan = make_plan(len(patches), config, processes.count)
     require_validation(held_out, config)
@@ -166,6 +170,7 @@ def _train(
             epoch, first = divmod(at.step, plan.steps)
             started = time.monotonic()
             draws = draw(config, epoch, len(patches), len(BAND_NAMES))
+            light = patches.light(config, epoch)
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
             meter = LossMeter(patches=patches, processes=processes, total=at.loss_sum, steps=first)
@@ -181,8 +186,12 @@ def _train(
                 step_loss, step_places = torch.zeros((), device=device), []
                 for part, batch in enumerate(islice(batches, plan.parts)):
                     here = patches.places(batch)
-                    b10, b20, b60, truth, _ = (t.to(device, non_blocking=True) for t in batch)
-                    inputs, truth = augment(net.preprocess(b10, b20, b60), truth, draws.of(here))
+                    b10, b20, b60 = (t.to(device, non_blocking=True) for t in batch[:3])
+                    truth = patches.lessons(batch, epoch).to(device, non_blocking=True)
+                    inputs = net.preprocess(b10, b20, b60)
+                    if light is not None:
+                        inputs = in_light(net, inputs, light.of(here))
+                    inputs, truth = augment(inputs, truth, draws.of(here))
                     with autocast(dtype, device):
                         logits = model(*(x.contiguous(memory_format=layout) for x in inputs))
                     loss = objective.loss(logits, truth).sum() / plan.batch
@@ -258,7 +267,7 @@ def _train(
     if processes.leads:
         if task.plots:
             write_run_plots(
-                run.path, at.history, at.best_epoch, at.best_by_class, store.nomenclature, names
+                run.path, at.history, at.best_epoch, at.best_by_class, patches.nomenclature, names
             )
         run.finish(summary)
     processes.wait()

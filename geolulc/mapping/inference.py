@@ -21,6 +21,7 @@ from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast
+from geolulc.nets.turns import turned
 from geolulc.process import give_back_memory
 
 _LOG: Final = logging.getLogger(__name__)
@@ -277,12 +278,6 @@ def to_device(dn: NDArray[np.uint16], device: torch.device) -> Tensor:
 def widened(bits: Tensor) -> Tensor:
     """int32 of uint16 that were taken for int16, which every device knows."""
     return bits.to(torch.int32).bitwise_and_(0xFFFF)
-
-
-def turned(x: Tensor, turn: int) -> Tensor:
-    """One of the eight flips and quarter turns of a square; 0 leaves it."""
-    turned = torch.rot90(x, turn % 4, (-2, -1))
-    return torch.flip(turned, (-1,)) if turn >= 4 else turned
 
 
 def fold_batch_norm(net: nn.Module) -> nn.Module:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolulc.grid import TileGrid
-from geolulc.mapping.inference import Ensemble, turned
+from geolulc.mapping.inference import Ensemble
 from geolulc.mapping.windows import WindowGrid
 from geolulc.maps.encoding import FULL
 from geolulc.nets import Model
+from geolulc.nets.turns import turned, turned_back
 from geolulc.products import Scene
 from geolulc.products.atmosphere import USUAL_AEROSOL, Air, aerosol_over, air_of
 
@@ -87,12 +88,7 @@ class WindowEnsemble(Ensemble):
         ):
             groups = [torch.stack(x) for x in zip(*seen, strict=True)]
             if air is not None:
-                groups = [
-                    torch.stack([air[b].seen(x[:, i]) for i, b in enumerate(names)], dim=1)
-                    if names
-                    else x
-                    for x, names in zip(groups, model.net.bands.values(), strict=True)
-                ]
+                groups = [*model.net.with_reflectance(groups, lambda b, x: air[b].seen(x))]
             classify = partial(net.classify, border=grid.border)
             for turn in self._turns:
                 logits = self._classify(classify, [turned(x, turn) for x in groups])
@@ -169,9 +165,3 @@ def cut(
         beyond = ((0, 0), (above, below), (left, right))
         found[resolution] = np.pad(part, beyond)
     return found
-
-
-def turned_back(x: Tensor, turn: int) -> Tensor:
-    """Undoes ``turned``."""
-    flipped = torch.flip(x, (-1,)) if turn >= 4 else x
-    return torch.rot90(flipped, -(turn % 4), (-2, -1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -143,6 +143,33 @@ class LandCoverNet(nn.Module):
             for dn, mask, resolution in zip(shifted, masks, RESOLUTIONS, strict=True)
         )
         return x10, x20, x60
+
+    def with_reflectance(
+        self, groups: Sequence[Tensor], change: Callable[[str, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Network input (see ``preprocess``) whose reflectance is changed.
+
+        Args:
+            groups: as ``preprocess`` gives them.
+            change: (band, its reflectance × 10,000 as (N, rows, columns)) → another one.
+        """
+        x10, x20, x60 = (
+            self._changed(x, resolution, change)
+            for x, resolution in zip(groups, RESOLUTIONS, strict=True)
+        )
+        return x10, x20, x60
+
+    def _changed(
+        self, x: Tensor, resolution: int, change: Callable[[str, Tensor], Tensor]
+    ) -> Tensor:
+        names = self.bands[resolution]
+        if not names:
+            return x
+        mean: Tensor = getattr(self, f"mean{resolution}")
+        scale: Tensor = getattr(self, f"scale{resolution}")
+        ground = x / scale + mean
+        changed = [change(name, ground[:, i]) for i, name in enumerate(names)]
+        return torch.stack(changed, dim=1).sub_(mean).mul_(scale)
 
     def valid_share(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
         """Share of a patch's 10 m pixels in which all bands have data, float32 (N,)."""

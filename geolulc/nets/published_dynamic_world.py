@@ -7,7 +7,6 @@ They are those of the SavedModel that Google publishes under Apache-2.0
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.request
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geolulc.cache import cache_folder
 from geolulc.errors import CheckpointError
 from geolulc.nets.config import NetConfig
 from geolulc.nets.dynamic_world import BANDS, DynamicWorldFusion
@@ -59,8 +59,7 @@ _COUNT: Final = 146
 
 def fetched_dynamic_world() -> Path:
     """The checkpoint that ``fetch_dynamic_world`` keeps, whether it is there or not."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "geolulc" / f"{NAME}.safetensors"
+    return cache_folder() / f"{NAME}.safetensors"
 
 
 def download_dynamic_world(folder: Path, *, base: str = _BASE) -> Path:

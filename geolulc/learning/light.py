@@ -1,0 +1,85 @@
+"""Random changes of spectra along physical directions: the sun, haze, the season.
+
+What differs between two images of the same ground is mostly this: the light on it (a gain of all
+bands), the air above it (a path term that falls with the wavelength: as λ^-4 over molecules,
+Rayleigh; as λ^-1.3 over aerosol, Ångström), what grows on it (gains of the visible, of red edge and
+near infrared, and of the short-wave infrared), and a little of each band's own. The sizes are
+choices: what is left between Level-2A products of one place on clear days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geolulc.bands import GROUPS, band
+from geolulc.learning.augmentation import Inputs
+from geolulc.nets import LandCoverNet
+
+_NAMES: Final = tuple(name for names in GROUPS.values() for name in names)
+#: Micrometres, in the order of the groups.
+_WAVELENGTHS: Final = np.array([band(name).wavelength / 1000 for name in _NAMES])
+#: Path terms are given where they are largest, in the blue of B02.
+_BLUE: Final = 0.4924
+_MOLECULES, _AEROSOL = (_WAVELENGTHS / _BLUE) ** -4, (_WAVELENGTHS / _BLUE) ** -1.3
+#: (3, bands): visible; red edge and near infrared; short-wave infrared.
+_PARTS: Final = np.stack(
+    [_WAVELENGTHS < 0.69, (_WAVELENGTHS >= 0.69) & (_WAVELENGTHS < 1), _WAVELENGTHS >= 1]
+)
+#: Standard deviations: logarithms of gains, and path terms in 1/10000 reflectance.
+_SUN, _SEASON, _OWN, _PATH = 0.15, 0.15, 0.04, 60.0
+
+
+@dataclass(frozen=True)
+class Light:
+    """Changes of ``n`` patches: reflectance becomes ``gain * reflectance + path``.
+
+    Attributes:
+        gain: float32 (n, bands), bands in the order of ``GROUPS``, those of 10 m first.
+        path: float32 (n, bands), in 1/10000 reflectance.
+    """
+
+    gain: NDArray[np.float32]
+    path: NDArray[np.float32]
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, n: int, strength: float = 1.0) -> Light:
+        """Random changes of ``n`` patches; ``strength`` multiplies every standard deviation."""
+        sun, season = random.standard_normal((n, 1)), random.standard_normal((n, 3))
+        own, air = random.standard_normal((n, len(_NAMES))), random.standard_normal((n, 2))
+        gain = np.exp(strength * (_SUN * sun + _SEASON * season @ _PARTS + _OWN * own))
+        path = strength * _PATH * (air @ np.stack([_MOLECULES, _AEROSOL]))
+        return cls(gain.astype(np.float32), path.astype(np.float32))
+
+    def then(self, other: Light) -> Light:
+        """This change, and after it ``other`` of the same patches."""
+        return Light(other.gain * self.gain, other.gain * self.path + other.path)
+
+    def of(self, rows: NDArray[np.int64]) -> Light:
+        """The changes of some patches."""
+        return Light(self.gain[rows], self.path[rows])
+
+    def band(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Gain and path of a band, float32 (n,) each."""
+        at = _NAMES.index(name)
+        return self.gain[:, at], self.path[:, at]
+
+
+def in_light(net: LandCoverNet, inputs: Inputs, light: Light) -> Inputs:
+    """Network input (see ``LandCoverNet.preprocess``) of N patches in other light.
+
+    Reflectance below 0 becomes 0; what has no data stays so.
+    """
+
+    def change(name: str, ground: Tensor) -> Tensor:
+        gain, path = (torch.from_numpy(v).to(ground)[:, None, None] for v in light.band(name))
+        return (gain * ground + path).clamp_min(0)
+
+    changed = net.with_reflectance(inputs, change)
+    x10, x20, x60 = (torch.where(x == 0, x, y) for x, y in zip(inputs, changed, strict=True))
+    return x10, x20, x60
