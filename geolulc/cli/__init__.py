@@ -22,6 +22,7 @@ from geolulc.safe_texts import one_line
 #: Command → its one line in ``geolulc --help``. The module ``geolulc.cli.NAME`` holds it.
 COMMANDS: Final = {
     "prepare": "Pack BigEarthNet archives into a store to train from.",
+    "label": "Cut patches from scenes where your labels lie, into a store.",
     "train": "Train a network on a store.",
     "evaluate": "Score a model on the patches of a store.",
     "benchmark-table": "Train and score the six models of the published table.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,10 +57,13 @@ SCHEMA: Final = pa.schema(
         pa.field("labels", pa.list_(pa.string()), nullable=False),
         pa.field("ben19", pa.list_(pa.string()), nullable=False),
         pa.field("clc43", pa.list_(pa.string())),
+        pa.field("fold", pa.int8()),
     ]
 )
 
 _NOT_OF_PATCH: Final = ("shard", "offset", "size", "pixel_hash", "classes", "has_reference")
+#: Columns that indexes of older versions do not have.
+_SINCE: Final = ("fold",)
 _FROM_PATCH: Final = tuple(name for name in SCHEMA.names if name not in _NOT_OF_PATCH)
 
 
@@ -140,7 +144,8 @@ def read_numbers(path: Path, column: str) -> NDArray[Any]:
 def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Columns of an index, some rows at a time, with the types of ``SCHEMA``."""
     schema = pa.schema([SCHEMA.field(name) for name in columns])
-    for batch in read_columns(path, schema, lambda found: _not_an_index(path, found)):
+    unusable = partial(_not_an_index, path)
+    for batch in read_columns(path, schema, unusable, optional=_SINCE):
         for name in columns:
             _require_place(path, name, batch.column(name))
         yield batch

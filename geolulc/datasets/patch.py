@@ -49,6 +49,7 @@ class Patch:
         split: "train", "val", "test", or None for a patch in no list.
         snow, cloud: seasonal snow; cloud or cloud shadow; None where no list says.
         v1_name: the v1 patch on the same ground (v2 only).
+        fold: which of the parts of a store of own labels it is in; in the index only.
         reference: uint16 (120, 120) of codes, see ``legend``, or None.
     """
 
@@ -70,3 +71,4 @@ class Patch:
     cloud: bool | None = None
     v1_name: str | None = None
     reference: NDArray[np.uint16] | None = None
+    fold: int | None = None

@@ -24,7 +24,8 @@ from geolulc.datasets.patch import GROUP_SHAPES, REFERENCE_SHAPE, Patch
 
 _LITTLE_ENDIAN_UINT16: Final = "<u2"
 _PIXEL_NAMES: Final[Mapping[int, str]] = {r: f"b{r}" for r in GROUPS}
-_DESCRIPTION: Final = tuple(f.name for f in fields(Patch) if f.name not in ("dn", "reference"))
+_NOT_DESCRIBED: Final = ("dn", "reference", "fold")
+_DESCRIPTION: Final = tuple(f.name for f in fields(Patch) if f.name not in _NOT_DESCRIBED)
 _FIELD_COUNT: Final = len(_PIXEL_NAMES) + len(_DESCRIPTION) + 1
 _TUPLES: Final = ("labels", "ben19", "clc43")
 _NUMBERS: Final = ("left", "top")

@@ -50,6 +50,14 @@ class Placement:
         # on both sides of the 180th meridian each of two boxes counts
         self._step = float((boxes[:, 2:] - boxes[:, :2]).max(initial=0)) / _PARTS_ACROSS
 
+    def near(self, geometries: NDArray[Any]) -> NDArray[np.intp]:
+        """Positions of the geometries, none of them missing, that may lie on the extent."""
+        boxes = shapely.bounds(geometries)
+        found = shapely.intersects(self._near, shapely.box(*boxes.T))
+        if self._turn is not None:  # longitudes that are wrapped
+            found |= np.abs(boxes[:, ::2]).max(axis=1) > self._turn / 2
+        return np.flatnonzero(found)
+
     def polygons(self, zone: Any) -> Any:
         """The part of a zone that lies on the extent, as a polygon in the extent's CRS."""
         if zone is None or zone.is_empty:

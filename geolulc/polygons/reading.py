@@ -44,6 +44,8 @@ _FARTHEST: Final = 1e8
 _ROUNDING: Final = 1e-3
 #: Types of geometry (shapely's numbers) that are or can hold polygons.
 POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
+#: Those of points.
+POINT, MULTIPOINT = 0, 4
 _SURFACES: Final = ("Polygon", "Surface", "Collection", "Unknown", "TIN", "Triangle")
 #: Errors whose text is enough.
 _PLAIN: Final = (NotAllowedError, OSError, RuntimeError)
@@ -270,15 +272,29 @@ def unit_of(crs: CRS) -> float:
 def require_polygons(frame: Any, subject: str) -> None:
     """``ParameterError`` unless a GeoDataFrame's geometries are polygons; missing ones pass."""
     geometries = frame.geometry.to_numpy()
-    kinds = shapely.get_type_id(geometries)
-    wrong = ~np.isin(kinds, (-1, POLYGON, MULTIPOLYGON)) & ~shapely.is_empty(geometries)
-    for i in np.flatnonzero(kinds == COLLECTION):
+    wrong = ~_are(geometries, POLYGON, MULTIPOLYGON)
+    for i in np.flatnonzero(shapely.get_type_id(geometries) == COLLECTION):
         wrong[i] &= not shapely.area(geometries[i])
+    _refuse(geometries, wrong, subject, "polygons")
+
+
+def require_points(frame: Any, subject: str) -> None:
+    """``ParameterError`` unless a GeoDataFrame's geometries are points; missing ones pass."""
+    geometries = frame.geometry.to_numpy()
+    _refuse(geometries, ~_are(geometries, POINT, MULTIPOINT), subject, "points")
+
+
+def _are(geometries: Any, *kinds: int) -> Any:
+    return np.isin(shapely.get_type_id(geometries), (-1, *kinds)) | shapely.is_empty(geometries)
+
+
+def _refuse(geometries: Any, wrong: Any, subject: str, expected: str) -> None:
     if wrong.any():
         words = ", ".join(sorted({g.geom_type for g in geometries[wrong]}))
         raise ParameterError(
             subject,
             found=f"{wrong.sum()} of {len(geometries)} geometries of type {words}",
-            expected="polygons",
-            remedy="Give a layer of polygons; buffer points or lines, or leave them out.",
+            expected=expected,
+            remedy=f"Give a layer of {expected}; lines and points have no area, but as polygons "
+            "around them (in QGIS: Buffer).",
         )

@@ -1,0 +1,191 @@
+"""``geolulc label``: scenes and polygons, points or a raster of classes → a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geolulc.cli.options import (
+    PATH,
+    PATH_OR_TEXT,
+    out_option,
+    shared_options,
+    take_fields,
+    whole_numbers,
+)
+from geolulc.cli.results import print_result, progress_bar, say
+
+#: A class in fewer places is pointed at: figures of it are chance.
+_FEW_PLACES = 10
+
+
+@click.command("label")
+@click.argument("scenes", metavar="SCENE…", type=PATH, nargs=-1, required=True)
+@click.option("--polygons", type=PATH, metavar="FILE", help="Vector file of labelled polygons.")
+@click.option("--points", type=PATH, metavar="FILE", help="Vector file of labelled points.")
+@click.option("--reference", type=PATH, metavar="RASTER", help="Raster of classes, by majority.")
+@click.option("--field", metavar="COLUMN", help="Column with names or codes of classes.")
+@click.option("--layer", metavar="NAME", help="Layer of a file with several.")
+@click.option(
+    "--classes",
+    type=PATH_OR_TEXT,
+    metavar="TOML|NAME",
+    help="Nomenclature (geolulc classes).  [default: made from the column, or the raster's own]",
+)
+@click.option("--skip-unknown", is_flag=True, help="Leave out features of no class of --classes.")
+@click.option(
+    "--buffer",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="M",
+    help="Grow features by so many metres; below 0 polygons shrink.",
+)
+@click.option("--all-touched", is_flag=True, help="Label every pixel that a polygon touches.")
+@click.option(
+    "--overlaps",
+    type=click.Choice(["ignore", "first", "last"]),
+    default="ignore",
+    show_default=True,
+    help="Pixels of features of different classes: no label, or that of one of them.",
+)
+@click.option(
+    "--mask-scl",
+    type=whole_numbers,
+    default="0,1,3,8,9,10",
+    show_default=True,
+    metavar="N,…",
+    help="No label under these classes of the scene classification; '' for none.",
+)
+@click.option(
+    "--split-by",
+    default="blocks",
+    show_default=True,
+    metavar="blocks|tile|scene|COLUMN",
+    help="What is never on both sides of a split.",
+)
+@click.option(
+    "--block-size",
+    type=int,
+    default=2400,
+    show_default=True,
+    metavar="M",
+    help="Side of a block in metres.",
+)
+@click.option(
+    "--folds",
+    type=int,
+    default=5,
+    show_default=True,
+    metavar="K",
+    help="Parts of the ground: one to test on, one to validate on, the others to train on.",
+)
+@click.option(
+    "--least-places",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Leave out classes in fewer places.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Deals the same again.")
+@click.option("--threads", type=int, help="For decoding.  [default: all cores]")
+@click.option("--verify/--no-verify", default=True, help="Compare images with their checksums.")
+@out_option("The store, a folder to make.")
+@shared_options("overwrite", "quiet", "json")
+def command(
+    scenes: tuple[Path, ...],
+    polygons: Path | None,
+    points: Path | None,
+    reference: Path | None,
+    field: str | None,
+    layer: str | None,
+    classes: str | None,
+    skip_unknown: bool,
+    out: Path,
+    overwrite: int,
+    quiet: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Cut patches from scenes where labels lie, into a store to train on.
+
+    Labels are polygons or points of any vector file, or a raster of classes. Pixels without a
+    label are ignored, not background. Splits are by place: blocks of the ground, or a column.
+
+    \b
+    Examples:
+        geolulc label scenes/*.SAFE --polygons fields.gpkg --field crop --out own.store
+        geolulc label scenes/*.SAFE --reference map.tif --classes worldcover --out own.store
+    """
+    given = [source for source in (polygons, points, reference) if source is not None]
+    if len(given) != 1:
+        raise click.UsageError("give one of --polygons, --points and --reference")
+    if (field is None) != (reference is not None):
+        raise click.UsageError("--field names the column of --polygons or --points")
+
+    from contextlib import ExitStack
+
+    from geolulc.labelling import LabelOptions, label_scenes, open_reference, read_features
+    from geolulc.nomenclature_files import find_nomenclature
+    from geolulc.products import list_products
+
+    options = take_fields(LabelOptions, choices)
+    with ExitStack() as stack:
+        labels: Any
+        if reference is not None:
+            labels = stack.enter_context(open_reference(reference, options, class_file=classes))
+        else:
+            labels = read_features(
+                given[0],
+                str(field),
+                options,
+                points=points is not None,
+                layer=layer,
+                nomenclature=None if classes is None else find_nomenclature(classes),
+                skip_unknown=skip_unknown,
+            )
+        manifest = label_scenes(
+            list_products(scenes),
+            labels,
+            out,
+            options,
+            overwrite=overwrite,
+            progress=lambda name: progress_bar(name, "rows", quiet=quiet),
+        )
+    found = manifest["labelling"]
+    for line in remarks(found):
+        say(f"geolulc: {line}", err=True)
+    print_result(
+        {"patches": manifest["patches"], "labelling": found},
+        f"{out}: {manifest['patches']['total']} patches, "
+        f"{sum(sum(of_split.values()) for of_split in found['pixels'].values()):,} labelled pixels "
+        f"of {len(manifest['classes']['names'])} classes in {found['places']} places "
+        f"({found['split_by']}); "
+        + ", ".join(f"{split} {sum(n.values()):,}" for split, n in found["pixels"].items()),
+        as_json=as_json,
+    )
+
+
+def remarks(labelling: Mapping[str, Any]) -> list[str]:
+    """What was left out or is too little, a line each."""
+    lines = []
+    if labelling.get("repaired_geometries"):
+        lines.append(f"{labelling['repaired_geometries']} invalid geometries were repaired")
+    lines += [f"{n:,} features {why}" for why, n in labelling.get("features_left_out", {}).items()]
+    words = {"contested": "claimed by different classes or folds"}
+    lines += [
+        f"{n:,} pixels {words.get(why, why)}: no label there"
+        for why, n in labelling["pixels_without_label"].items()
+    ]
+    if labelling["left_out_classes"]:
+        lines.append(f"classes left out: {', '.join(labelling['left_out_classes'])}")
+    for name, count in labelling["places_by_class"].items():
+        missing = [split for split, of in labelling["pixels"].items() if name not in of]
+        if name not in labelling["left_out_classes"] and (missing or count < _FEW_PLACES):
+            lack = f", none in {' and '.join(missing)}" if missing else ""
+            lines.append(f"class {name}: {count} places{lack}; its figures are chance")
+    return lines

@@ -1,0 +1,7 @@
+"""Users' labels on scenes → a store: polygons, points or a raster of classes; splits by place."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
