@@ -87,7 +87,7 @@ def geolulc_way(store: Path, workers: int, verify: bool) -> Way:
             opened, np.arange(len(opened)), BATCH, shuffle=True, workers=workers, verify=verify
         )
         for batch in loader:
-            yield len(batch.b10)
+            yield len(batch.groups[0])
 
     return run
 

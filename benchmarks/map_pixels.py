@@ -69,7 +69,9 @@ def main() -> None:
             start = time.perf_counter()
             with (
                 scene.opened(set(scene.images) - {TRUE_COLOUR}) as images,
-                StripReader(images, windows, mapper.decoders, selected=selected) as reader,
+                StripReader(
+                    images, mapper.ensemble.bands, windows, mapper.decoders, selected=selected
+                ) as reader,
             ):
                 for row in reader.rows:
                     reader.read(row)

@@ -19,6 +19,7 @@ Prints one line a way with its ratios; ``--json FILE`` keeps them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -41,7 +42,7 @@ import shapely
 import torch
 from rasterio.windows import Window
 
-from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
+from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS, select_bands
 from geolulc.grid import MapGrid
 from geolulc.mapping import MapOptions, Mapper
 from geolulc.mapping.inference import Ensemble
@@ -69,12 +70,14 @@ def timed(action: Callable[[], object]) -> tuple[float, float, object]:
     return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
-def decode_only(product: Product, grid: MapGrid, selected: np.ndarray, threads: int) -> int:
+def decode_only(
+    product: Product, model: Model, grid: MapGrid, selected: np.ndarray, threads: int
+) -> int:
     """Reads every strip and does nothing with it."""
     with (
         Workers(threads) as workers,
-        product.opened(BAND_NAMES) as images,
-        StripReader(images, grid, workers, selected=selected) as reader,
+        product.opened(model.net.band_names) as images,
+        StripReader(images, model.net.bands, grid, workers, selected=selected) as reader,
     ):
         for row in reader.rows:
             reader.read(row)
@@ -87,10 +90,10 @@ def forward_only(model: Model, count: int, threads: int, batch: int = 16) -> Non
     ensemble = Ensemble([model], torch.device("cpu"))
     rng = np.random.default_rng(0)
     dn = {
-        r: rng.integers(1, 4000, (len(GROUPS[r]), 1200 // r, batch * 1200 // r)).astype(np.uint16)
-        for r in RESOLUTIONS
+        r: rng.integers(1, 4000, (len(names), 1200 // r, batch * 1200 // r)).astype(np.uint16)
+        for r, names in model.net.bands.items()
     }
-    offsets = ensemble.offsets({b: 0 for names in GROUPS.values() for b in names})
+    offsets = ensemble.offsets(dict.fromkeys(BAND_NAMES, 0))
     strips = ensemble.prepare(dn, offsets)
     lefts = [1200 * i for i in range(batch)]
     with Workers(threads) as workers:
@@ -185,13 +188,18 @@ def peak_memory(product: Product, arguments: argparse.Namespace, stride: int, wa
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
 
 
-def network(arguments: argparse.Namespace) -> Model:
-    """The model given, or a fresh ResNet18."""
+def network(arguments: argparse.Namespace, bands: str = "") -> Model:
+    """The model given, or a fresh ResNet18 for ``bands``, separated by commas (all of them)."""
     if arguments.model:
         return load_checkpoint(arguments.model)
     statistics = Normalisation(dict.fromkeys(BAND_NAMES, 1500.0), dict.fromkeys(BAND_NAMES, 900.0))
     net = build_net(
-        NetConfig(), classes=BEN19.names, nomenclature=BEN19.id, normalisation=statistics, seed=0
+        NetConfig(),
+        classes=BEN19.names,
+        nomenclature=BEN19.id,
+        normalisation=statistics,
+        bands=select_bands(bands.split(",") if bands else BAND_NAMES),
+        seed=0,
     )
     return Model(net.eval(), name="fresh ResNet18")
 
@@ -218,7 +226,7 @@ def map_with_windows(product: Product, model: Model, grid: MapGrid, rows: int) -
                         patches.append([bands[b].read(1, window=window) for b in GROUPS[r]])
                     groups.append(torch.from_numpy(np.array(patches).astype(np.int32)))
                 with torch.inference_mode():
-                    model.probabilities(net(*groups, offsets))
+                    model.probabilities(net(*groups, offsets=offsets))
         for dataset in bands.values():
             dataset.close()
 
@@ -252,6 +260,9 @@ def main() -> None:
     parser.add_argument("--stride", type=int, nargs="+", default=[1200])
     parser.add_argument("--rows", type=int, help="only the first rows of cells at 1200 m")
     parser.add_argument("--model", type=Path)
+    parser.add_argument(
+        "--bands", nargs="+", default=[""], help='each a model of these: "" B02,B03,B04,B08'
+    )
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--windows", action="store_true", help="also rasterio windows")
     parser.add_argument("--torchgeo", action="store_true", help="also TorchGeo, where installed")
@@ -260,7 +271,6 @@ def main() -> None:
     arguments = parser.parse_args()
     tune_memory()  # as the command does
     product = open_product(arguments.scene)
-    model = network(arguments)
     whole = MapGrid(product.grid)
     share = min(1.0, (arguments.rows or whole.shape[0]) / whole.shape[0])
     print(f"{product.name}: {share:.0%} of it, {arguments.threads} threads, load {os.getloadavg()}")
@@ -272,7 +282,9 @@ def main() -> None:
                 peak = peak_memory(product, arguments, stride, way)
                 print(f"stride {stride:5d}  {way:8s} peak so far {peak:.2f} GB", flush=True)
         return
-    for stride in arguments.stride:
+    for bands, stride in itertools.product(arguments.bands, arguments.stride):
+        model = network(arguments, bands)
+        print(f"{len(model.net.band_names)} bands:")
         grid = MapGrid(product.grid, stride)
         rows = max(1, round(grid.shape[0] * share))
         selected = np.zeros(grid.shape, bool)
@@ -280,7 +292,7 @@ def main() -> None:
         count = int(selected.sum())
         threads = arguments.threads
         decoding, decoding_cpu, tiles = timed(
-            partial(decode_only, product, grid, selected, threads)
+            partial(decode_only, product, model, grid, selected, threads)
         )
         # a forward pass costs the same for any numbers: of many patches, a part will do
         trial = min(count, 1024)

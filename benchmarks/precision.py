@@ -31,7 +31,7 @@ def on_patches(path: Path, model: Model, precision: str, device: torch.device) -
     found = []
     with torch.inference_mode():
         for batch in PatchLoader(store, np.arange(len(store.keys)), 16, shuffle=False):
-            groups = net.preprocess(*(b.to(device) for b in (batch.b10, batch.b20, batch.b60)))
+            groups = net.preprocess(*(b.to(device) for b in batch.groups))
             with autocast(dtype, device):
                 logits = net.classify(*groups).float()
             found.append(model.probabilities(logits).cpu())

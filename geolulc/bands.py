@@ -7,7 +7,7 @@ L2A has no B10 (cirrus). Central wavelengths are those of Sentinel-2A; ``band_id
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -53,6 +53,12 @@ GROUPS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
 )
 
 _BY_NAME: Final = {b.name: b for b in BANDS} | {b.physical: b for b in BANDS}
+
+
+def select_bands(names: Collection[str]) -> dict[int, tuple[str, ...]]:
+    """``GROUPS`` with the bands of these names alone, and only resolutions that have any."""
+    chosen = {r: tuple(n for n in group if n in names) for r, group in GROUPS.items()}
+    return {r: group for r, group in chosen.items() if group}
 
 
 def band(name: str) -> Band:

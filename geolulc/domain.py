@@ -14,7 +14,7 @@ from __future__ import annotations
 import calendar
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Annotated, Any, Final, Self
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from geolulc.bands import BAND_NAMES, GROUPS
+from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError
 from geolulc.validated import STRICT, explain
 
@@ -40,20 +40,22 @@ class Spectra:
     """Mean reflectances × 10,000 of patches.
 
     Attributes:
-        mean: by band, in the order of ``BAND_NAMES``.
+        mean: by band, in the order of ``bands``.
         covariance: of the bands, in the same order; shrunk towards its diagonal.
         limit: the 99th percentile of the patches' Mahalanobis distances from the others.
         patches: their number.
+        bands: names.
     """
 
     mean: tuple[float, ...]
     covariance: tuple[tuple[float, ...], ...]
     limit: Annotated[float, Field(gt=0)]
     patches: Annotated[int, Field(ge=FEWEST_SPECTRA)]
+    bands: tuple[str, ...] = BAND_NAMES
 
     @model_validator(mode="after")
     def _require_distances(self) -> Self:
-        count = len(BAND_NAMES)
+        count = len(self.bands)
         matrix = [len(row) for row in self.covariance]
         if len(self.mean) != count or matrix != [count] * count:
             raise _unsound("spectra", f"{len(self.mean)} bands", f"{count} bands")
@@ -64,7 +66,7 @@ class Spectra:
         return self
 
     @classmethod
-    def of(cls, means: NDArray[np.float64]) -> Spectra | None:
+    def of(cls, means: NDArray[np.float64], bands: Sequence[str] = BAND_NAMES) -> Spectra | None:
         """The spectra of patches, float64 (patches, bands); None of too few or of equal ones."""
         means = means[np.isfinite(means).all(axis=1)]
         count = len(means)
@@ -83,7 +85,9 @@ class Spectra:
         limit = float(np.quantile(found, _LIMIT))
         covariance = _shrunk(scatter, count)
         rows = tuple(tuple(map(float, row)) for row in covariance)
-        return cls(tuple(map(float, mean)), rows, limit, count) if limit > 0 else None
+        if limit <= 0:
+            return None
+        return cls(tuple(map(float, mean)), rows, limit, count, tuple(bands))
 
     def unlikeness(self, means: NDArray[np.float64]) -> NDArray[np.float32]:
         """Mahalanobis distances of spectra (…, bands), 1 at the limit: float32 (…)."""
@@ -174,23 +178,30 @@ def domain_of(provenance: Mapping[str, Any]) -> TrainingDomain | None:
 
 
 def patch_means(
-    dn: Mapping[int, NDArray[np.uint16]], lefts: NDArray[np.int64], patch_size: int
+    dn: Mapping[int, NDArray[np.uint16]],
+    bands: Mapping[int, Sequence[str]],
+    wanted: Sequence[str],
+    lefts: NDArray[np.int64],
+    patch_size: int,
 ) -> NDArray[np.float64]:
     """Mean digital numbers by band of patches in a strip, over the pixels that have data.
 
     Args:
-        dn: resolution → uint16 (bands in the order of ``GROUPS``, rows, columns), as tall as a
-            patch.
+        dn: resolution → uint16 (bands, rows, columns), as tall as a patch.
+        bands: resolution → names of its bands, in their order.
+        wanted: the bands to look at.
         lefts: where the patches start, in metres from the left.
         patch_size: in metres.
 
     Returns:
-        float64 (patches, bands), the bands in the order of ``BAND_NAMES``; NaN without any pixel.
+        float64 (patches, wanted bands); NaN without any pixel.
     """
     means = {}
-    for resolution, names in GROUPS.items():
+    for resolution, names in bands.items():
         starts, side = lefts // resolution, patch_size // resolution
         for name, pixels in zip(names, dn[resolution], strict=True):
+            if name not in wanted:
+                continue
             sums, counts = (
                 np.concatenate(([0], np.cumsum(along)))
                 for along in (
@@ -203,7 +214,7 @@ def patch_means(
                 means[name] = (sums[starts + side] - sums[starts]) / np.where(
                     number, number, np.nan
                 )
-    return np.stack([means[name] for name in BAND_NAMES], axis=-1)
+    return np.stack([means[name] for name in wanted], axis=-1)
 
 
 def _distances(apart: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -75,9 +75,10 @@ def record(model: Path, store: Path, out: Path, overwrite: bool) -> None:
     """
     from geolulc.datasets import open_store
     from geolulc.datasets.domain import training_domain
-    from geolulc.nets.checkpoint import record_domain
+    from geolulc.nets.checkpoint import load_checkpoint, record_domain
 
-    record_domain(model, training_domain(open_store(store)), out, overwrite=overwrite)
+    domain = training_domain(open_store(store), bands=load_checkpoint(model).net.band_names)
+    record_domain(model, domain, out, overwrite=overwrite)
     click.echo(out)
 
 

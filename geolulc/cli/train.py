@@ -33,6 +33,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("attention", str, "Attention after the encoders: none or cbam.")
 @_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
 @_flag("pretrained", str, "File of weights to start from; “geolulc models” lists some.")
+@_flag("bands", str, "Bands that the network sees, as B02,B03,B04,B08; all without it.")
 @_flag("teacher", str, "Learn what this model of pixels says, in place of labels.")
 @_flag("epochs", int, "Passes over the train split.")
 @_flag("batch_size", int, "Patches in a batch.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from geolulc.bands import BAND_NAMES, GROUPS
 from geolulc.datasets.store import Store
 from geolulc.domain import KEY, Spectra, TrainingDomain, patch_means, read_domain
 from geolulc.grid import PATCH_SIZE
@@ -16,26 +18,33 @@ from geolulc.grid import PATCH_SIZE
 _MOST_READ = 2000
 
 
-def training_domain(store: Store, indices: NDArray[np.int64] | None = None) -> TrainingDomain:
+def training_domain(
+    store: Store,
+    indices: NDArray[np.int64] | None = None,
+    bands: Sequence[str] = BAND_NAMES,
+) -> TrainingDomain:
     """The places, months and spectra of patches; of the split "train" the manifest has them.
 
     Args:
         store: of the patches.
         indices: their positions; None for the split "train".
+        bands: whose spectra.
 
     Raises:
         DatasetError: a record is damaged.
     """
     train = store.split("train")
     indices = train if indices is None else np.unique(indices)
-    if KEY in store.manifest and np.array_equal(indices, train):
+    # the order of a network's bands is its own affair
+    names = tuple(name for name in BAND_NAMES if name in bands)
+    if names == BAND_NAMES and KEY in store.manifest and np.array_equal(indices, train):
         return read_domain(store.manifest[KEY])
     countries = Counter(name for i in indices if (name := store.countries[i]))
     dates = store.column("date")
     months = Counter(int(dates[i][5:7]) for i in indices if dates[i])
     step = -(-len(indices) // _MOST_READ) or 1
     means = [
-        patch_means(store.read(int(i)).dn, np.zeros(1, np.int64), PATCH_SIZE)
+        patch_means(store.read(int(i)).dn, GROUPS, names, np.zeros(1, np.int64), PATCH_SIZE)
         for i in indices[::step]
     ]
     return TrainingDomain(
@@ -43,7 +52,7 @@ def training_domain(store: Store, indices: NDArray[np.int64] | None = None) -> T
         dict(sorted(countries.items())),
         dict(sorted(months.items())),
         _squares(store, indices),
-        Spectra.of(np.concatenate(means)) if means else None,
+        Spectra.of(np.concatenate(means), names) if means else None,
     )
 
 

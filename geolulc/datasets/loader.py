@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geolulc.bands import GROUPS
 from geolulc.datasets.order import POOL_RECORDS, batch_spans, shuffled
 from geolulc.datasets.patch import GROUP_SHAPES
 from geolulc.datasets.pixels import PixelReader
@@ -25,19 +26,22 @@ _AHEAD: Final = 2
 
 
 class Batch(NamedTuple):
-    """N patches: raw DN (0 = no data), channels in the order of ``bands.GROUPS``.
+    """N patches: raw DN (0 = no data).
 
-    ``b10`` uint16 (N, 4, 120, 120), ``b20`` uint16 (N, 6, 60, 60), ``b60`` uint16 (N, 2, 20, 20),
-    ``targets`` float32 (N, classes), or, of masks, uint8 (N, 120, 120): the position of each
-    pixel's class, 255 (``nomenclature.IGNORED``) where its code has none; ``indices`` int64
-    (N): positions in the store.
+    ``groups``: of each resolution, the finest first, uint16 (N, bands, pixels, pixels): of all
+    bands (N, 4, 120, 120), (N, 6, 60, 60) and (N, 2, 20, 20). ``targets`` float32 (N, classes),
+    or, of masks, uint8 (N, 120, 120): the position of each pixel's class, 255
+    (``nomenclature.IGNORED``) where its code has none; ``indices`` int64 (N): positions in
+    the store.
     """
 
-    b10: torch.Tensor
-    b20: torch.Tensor
-    b60: torch.Tensor
+    groups: tuple[torch.Tensor, ...]
     targets: torch.Tensor
     indices: torch.Tensor
+
+    def groups_on(self, device: torch.device) -> list[torch.Tensor]:
+        """``groups`` on ``device``."""
+        return [group.to(device, non_blocking=True) for group in self.groups]
 
 
 class PatchLoader:
@@ -60,6 +64,7 @@ class PatchLoader:
         pin_memory: batches in page-locked memory, for copies to a GPU that need no waiting.
         repeated: a position may stand there several times: its patch comes as often.
         masks: targets are the classes of the pixels, from the patches' reference maps.
+        bands: resolution → names of the bands wanted; the default is all of them.
 
     Raises:
         ParameterError: a value that cannot be used.
@@ -82,6 +87,7 @@ class PatchLoader:
         pin_memory: bool = False,
         repeated: bool = False,
         masks: bool = False,
+        bands: Mapping[int, Sequence[str]] = GROUPS,
     ) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self.indices = np.asarray(indices, np.int64)
@@ -93,6 +99,11 @@ class PatchLoader:
         self._verify = verify
         self._pin_memory = pin_memory
         self._masks = masks
+        #: Resolution → channels wanted; None for all, as they are.
+        self._channels = {
+            r: None if tuple(names) == GROUPS[r] else [GROUPS[r].index(name) for name in names]
+            for r, names in bands.items()
+        }
         self._check(rank, world_size, repeated)
         ranks = {"rank": rank, "world_size": world_size}
         self._spans = batch_spans(
@@ -171,14 +182,23 @@ class PatchLoader:
         return zip(pools, [*pools[1:], []], strict=True) if pools else iter(())
 
     def _read(self, reader: PixelReader, indices: NDArray[np.int64]) -> Batch:
-        b10, b20, b60 = groups = tuple(
-            torch.empty((len(indices), *shape), dtype=torch.uint16, pin_memory=self._pin_memory)
-            for shape in GROUP_SHAPES.values()
-        )
-        reader.read_into(indices, {r: t.numpy() for r, t in zip(GROUP_SHAPES, groups, strict=True)})
+        whole = {r: self._empty(len(indices), *shape) for r, shape in GROUP_SHAPES.items()}
+        reader.read_into(indices, {r: group.numpy() for r, group in whole.items()})
+        groups = tuple(self._select(whole[r], chosen) for r, chosen in self._channels.items())
         if self._masks:
             codes = reader.read_references(indices)
             truth = torch.from_numpy(self.store.legend.positions(codes))
         else:
             truth = torch.from_numpy(self.store.target_bytes[indices].astype(np.float32))
-        return Batch(b10, b20, b60, truth, torch.from_numpy(indices.copy()))
+        return Batch(groups, truth, torch.from_numpy(indices.copy()))
+
+    def _empty(self, *shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=torch.uint16, pin_memory=self._pin_memory)
+
+    def _select(self, group: torch.Tensor, channels: list[int] | None) -> torch.Tensor:
+        if channels is None:
+            return group
+        found = self._empty(len(group), len(channels), *group.shape[2:])
+        # "clip" writes at once what "raise" would copy first
+        np.take(group.numpy(), channels, axis=1, out=found.numpy(), mode="clip")
+        return found

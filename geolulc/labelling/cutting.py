@@ -96,7 +96,7 @@ def cut_patches(
     done = 0
     with (
         scene.opened(names, verify=options.verify) as images,
-        StripReader(images, grid, workers, selected=selected) as reader,
+        StripReader(images, GROUPS, grid, workers, selected=selected) as reader,
     ):
         for row in reader.rows:
             strip = reader.read(row)
@@ -134,7 +134,7 @@ def _masked(
     tally.lost["contested"] += int((positions == CONTESTED).sum())
     tally.lost["without data"] += int((positions[~seen] >= 0).sum())
     if strip.scl is not None:
-        clear = clear_pixels(strip.scl, options.mask_scl)[first - top : last - top]
+        clear = clear_pixels(strip.scl, options.mask_scl, PIXEL)[first - top : last - top]
         tally.lost["under clouds or other masked classes"] += int(
             (positions[seen & ~clear] >= 0).sum()
         )

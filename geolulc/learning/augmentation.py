@@ -14,14 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.bands import RESOLUTIONS
 from geolulc.grid import PATCH_SIZE
 from geolulc.learning.config import TrainConfig
 
 #: Side in metres of the steps in which crops lie: one pixel of 60 m.
 _STEP = 60
-#: Network input at 10, 20 and 60 m: float32 (N, bands, pixels, pixels), 0 where not valid.
-Inputs = tuple[Tensor, Tensor, Tensor]
+#: Network input of each resolution: float32 (N, bands, pixels, pixels), 0 where not valid.
+Inputs = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,9 @@ def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tens
             for x, gain, offset in zip(groups, gains, offsets, strict=True)
         ]
     if draws.corner is not None:
-        groups = [_cropped(x, draws, _STEP // r) for x, r in zip(groups, RESOLUTIONS, strict=True)]
+        groups = [_cropped(x, draws) for x in groups]
         if targets.ndim > 2:
-            targets = _cropped(targets, draws, _STEP // RESOLUTIONS[0])
+            targets = _cropped(targets, draws)
     if draws.symmetry is not None:
         flags = torch.from_numpy(draws.symmetry).to(device, non_blocking=True)
         groups = [_turn(x, *flags[:, :, None, None, None].unbind(dim=1)) for x in groups]
@@ -117,8 +116,7 @@ def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tens
         partner = _neighbours(len(targets)).to(device)
         groups = [_blend(x, x[partner], share[:, None, None, None]) for x in groups]
         targets = _blend(targets, targets[partner], share[:, None])
-    x10, x20, x60 = groups
-    return (x10, x20, x60), targets
+    return tuple(groups), targets
 
 
 def _turn(x: Tensor, transposed: Tensor, left_right: Tensor, top_bottom: Tensor) -> Tensor:
@@ -128,8 +126,10 @@ def _turn(x: Tensor, transposed: Tensor, left_right: Tensor, top_bottom: Tensor)
     return torch.where(top_bottom, x.flip(-2), x)
 
 
-def _cropped(x: Tensor, draws: Draws, pixels: int) -> Tensor:
-    """The parts of ``draws`` of a batch (N, …, rows, columns), ``pixels`` along a step of 60 m."""
+def _cropped(x: Tensor, draws: Draws) -> Tensor:
+    """The parts of ``draws`` of a batch of whole patches (N, …, rows, columns)."""
+    # along a step of 60 m
+    pixels = x.shape[-1] * _STEP // PATCH_SIZE
     side = draws.crop * 10 * pixels // _STEP
     corners = cast(NDArray[np.int64], draws.corner) * pixels
     parts = [

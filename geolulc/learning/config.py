@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from geolulc.bands import BAND_NAMES, band, select_bands
 from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
 from geolulc.staging import write_text
@@ -45,6 +46,7 @@ class TrainConfig(NetConfig):
             upsampling, trunk, image_size: as in ``geolulc.nets.NetConfig``; the task "pixel" needs
             a store with reference maps.
         pretrained: a local file of weights to start the encoders from; "" for none.
+        bands: names of the bands that the network sees, separated by commas; "" for all.
 
     Optimisation:
         epochs: passes over the train split.
@@ -107,6 +109,7 @@ class TrainConfig(NetConfig):
     """
 
     pretrained: str = ""
+    bands: str = ""
     teacher: str = ""
     teacher_views: Annotated[int, Field(ge=1, le=256)] = 8
 
@@ -160,6 +163,7 @@ class TrainConfig(NetConfig):
                     expected=f"{getattr(TrainConfig, name)!r}: its probabilities are learned",
                     remedy="Leave it out, or train on labels.",
                 )
+        _ = self.groups  # known names
         if self.batch_size % self.accumulate:
             raise ParameterError(
                 "accumulate",
@@ -168,6 +172,12 @@ class TrainConfig(NetConfig):
                 remedy="Change one of the two.",
             )
         return self
+
+    @property
+    def groups(self) -> dict[int, tuple[str, ...]]:
+        """Resolution in metres → names of the bands that the network sees."""
+        names = [name.strip() for name in self.bands.split(",") if name.strip()]
+        return select_bands([band(name).name for name in names] or BAND_NAMES)
 
     def changed(self, values: Mapping[str, Any]) -> TrainConfig:
         """A copy with other ``values``; ``ParameterError`` for a wrong one."""

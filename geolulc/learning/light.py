@@ -81,5 +81,4 @@ def in_light(net: LandCoverNet, inputs: Inputs, light: Light) -> Inputs:
         return (gain * ground + path).clamp_min(0)
 
     changed = net.with_reflectance(inputs, change)
-    x10, x20, x60 = (torch.where(x == 0, x, y) for x, y in zip(inputs, changed, strict=True))
-    return x10, x20, x60
+    return tuple(torch.where(x == 0, x, y) for x, y in zip(inputs, changed, strict=True))

@@ -21,11 +21,13 @@ from geolulc.nets import LandCoverNet, NetConfig, build_net
 
 def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
     """The network of ``config``, on ``device``, for the train split ``patches``."""
+    bands = config.groups
     net = build_net(
         net_config(config),
         classes=patches.classes,
         nomenclature=patches.nomenclature,
-        normalisation=normalisation_of(patches.store),
+        normalisation=normalisation_of(patches.store, bands),
+        bands=bands,
         cooccurrence=cooccurrence_of(patches.targets),
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
@@ -76,9 +78,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, *groups: Tensor) -> Tensor:
         """Logits (N, C) of network input."""
-        return self.net.classify(x10, x20, x60)
+        return self.net.classify(*groups)
 
 
 def parallel(net: LandCoverNet, processes: Processes, device: torch.device) -> nn.Module:

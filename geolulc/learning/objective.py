@@ -182,7 +182,7 @@ def kept_model(
         "train_positives": dict(
             zip(net.classes, patches.targets.sum(axis=0).astype(int).tolist(), strict=True)
         ),
-        KEY: patches.domain.as_mapping(),
+        KEY: patches.domain(net.band_names).as_mapping(),
         **patches.origin,
         "config": config.as_mapping(),
         "epoch": int(figures["epoch"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.bands import BAND_NAMES
+from geolulc.bands import GROUPS
 from geolulc.datasets import Store
 from geolulc.datasets.domain import training_domain
 from geolulc.datasets.ground import Ground
@@ -124,10 +125,9 @@ class SplitPatches:
         counts = counts[: len(legend.nomenclature)]
         return np.asarray(counts / max(int(counts.sum()), 1), np.float32)
 
-    @cached_property
-    def domain(self) -> TrainingDomain:
-        """Where and when the patches were seen, and their spectra."""
-        return training_domain(self.store, self.indices)
+    def domain(self, bands: Sequence[str]) -> TrainingDomain:
+        """Where and when the patches were seen, and their spectra in these bands."""
+        return training_domain(self.store, self.indices, bands)
 
     @property
     def groups(self) -> dict[str, NDArray[np.str_]]:
@@ -175,8 +175,8 @@ class SplitPatches:
     ) -> PatchLoader:
         """Batches: shuffled full ones for training, else all patches in their order.
 
-        Several ``processes`` share each batch; ``reading`` is ``seed`` and ``workers`` of
-        ``PatchLoader``.
+        Several ``processes`` share each batch; ``reading`` is ``bands``, ``seed`` and ``workers``
+        of ``PatchLoader``.
         """
         return PatchLoader(
             self.store,
@@ -193,13 +193,14 @@ class SplitPatches:
         )
 
 
-def normalisation_of(store: Store) -> Normalisation:
-    """Mean and standard deviation by band of the train split.
+def normalisation_of(store: Store, bands: Mapping[int, Sequence[str]] = GROUPS) -> Normalisation:
+    """Mean and standard deviation of the ``bands`` of each resolution, of the train split.
 
     Raises:
         DatasetError: no pixel with data, or a band that is the same everywhere.
     """
-    for band in BAND_NAMES:
+    names = [name for group in bands.values() for name in group]
+    for band in names:
         if not store.statistics[band].pixels:
             raise DatasetError(
                 store.path,
@@ -215,8 +216,8 @@ def normalisation_of(store: Store) -> Normalisation:
                 remedy="Check the patches of the train split.",
             )
     return Normalisation(
-        {band: store.statistics[band].mean for band in BAND_NAMES},
-        {band: store.statistics[band].std for band in BAND_NAMES},
+        {band: store.statistics[band].mean for band in names},
+        {band: store.statistics[band].std for band in names},
     )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.bands import BAND_NAMES
 from geolulc.datasets import open_store
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.errors import TrainingError
@@ -76,9 +75,14 @@ def find_rate(
     scaler = torch.amp.GradScaler(place.type, enabled=dtype is torch.float16)
     objective = make_objective(config, patches, patches, place)
     loader = patches.loader(
-        plan.size, device=place, shuffle=True, seed=config.seed, workers=config.workers
+        plan.size,
+        device=place,
+        shuffle=True,
+        seed=config.seed,
+        workers=config.workers,
+        bands=net.bands,
     )
-    draws = draw(config, 0, len(patches), len(BAND_NAMES))
+    draws = draw(config, 0, len(patches), len(net.band_names))
     light = patches.light(config, 0)
     losses: list[float] = []
     mean = 0.0
@@ -88,9 +92,9 @@ def find_rate(
         for step, batch in enumerate(itertools.islice(_endless(loader), steps)):
             for group in optimizer.param_groups:
                 group["lr"] = float(rates[step]) * group["share"]
-            b10, b20, b60 = (t.to(place, non_blocking=True) for t in batch[:3])
+            groups = batch.groups_on(place)
             truth = patches.lessons(batch, 0).to(place, non_blocking=True)
-            inputs, here = net.preprocess(b10, b20, b60), patches.places(batch)
+            inputs, here = net.preprocess(*groups), patches.places(batch)
             if light is not None:
                 inputs = in_light(net, inputs, light.of(here))
             inputs, truth = augment(inputs, truth, draws.of(here))

@@ -43,14 +43,16 @@ def classify_patches(
 
     ``net`` is on ``device``; it is left in the mode it was in.
     """
-    loader = patches.loader(batch_size, device=device, workers=workers, processes=processes)
+    loader = patches.loader(
+        batch_size, device=device, workers=workers, processes=processes, bands=net.bands
+    )
     layout, training = memory_format(device), net.training
     net.eval()
     try:
         for batch in loader:
-            b10, b20, b60 = (b.to(device, non_blocking=True) for b in batch[:3])
+            groups = batch.groups_on(device)
             truth = patches.truth(batch).to(device, non_blocking=True)
-            inputs = net.preprocess(b10, b20, b60)
+            inputs = net.preprocess(*groups)
             with autocast(dtype, device):
                 logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
             yield patches.places(batch), truth, logits

@@ -196,10 +196,10 @@ class TaughtPatches(SplitPatches):
     ) -> None:
         net = self.teacher.net.to(device)
         done, total = 0, len(self) * len(self.views)
-        for batch in self.loader(_AT_ONCE, device=device):
+        for batch in self.loader(_AT_ONCE, device=device, bands=net.bands):
             places = self.places(batch)
-            b10, b20, b60 = (b.to(device).to(torch.int32) for b in batch[:3])
-            seen, known = net.preprocess(b10, b20, b60), valid_pixels(b10, b20, b60)[0]
+            own = [group.to(torch.int32) for group in batch.groups_on(device)]
+            seen, known = net.preprocess(*own), valid_pixels(own, tuple(net.bands))[0]
             for number, view in enumerate(self.views):
                 # another of the eight turns a view: what is learned is near their mean
                 turn = number % 8
@@ -217,8 +217,7 @@ class TaughtPatches(SplitPatches):
         net = self.teacher.net
         if net.level == self.store.level:
             return groups
-        bands = tuple(name for names in net.bands.values() for name in names)
-        airs = [air_of(bands, self._zeniths[place]) for place in places]
+        airs = [air_of(net.band_names, self._zeniths[place]) for place in places]
         return net.with_reflectance(
             groups,
             lambda name, x: torch.stack([a[name].seen(y) for a, y in zip(airs, x, strict=True)]),

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from geolulc.bands import BAND_NAMES
 from geolulc.datasets import Store, open_store
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.config import TrainConfig
@@ -144,6 +143,7 @@ def _train(
         seed=config.seed,
         workers=config.workers,
         processes=processes,
+        bands=net.bands,
     )
     objective = make_objective(config, patches, held_out, device, task.classes)
     optimizer = make_optimizer(net, config)
@@ -169,7 +169,7 @@ def _train(
         while at.step < total and not at.out_of_patience(config.patience):
             epoch, first = divmod(at.step, plan.steps)
             started = time.monotonic()
-            draws = draw(config, epoch, len(patches), len(BAND_NAMES))
+            draws = draw(config, epoch, len(patches), len(net.band_names))
             light = patches.light(config, epoch)
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
@@ -186,9 +186,9 @@ def _train(
                 step_loss, step_places = torch.zeros((), device=device), []
                 for part, batch in enumerate(islice(batches, plan.parts)):
                     here = patches.places(batch)
-                    b10, b20, b60 = (t.to(device, non_blocking=True) for t in batch[:3])
+                    groups = batch.groups_on(device)
                     truth = patches.lessons(batch, epoch).to(device, non_blocking=True)
-                    inputs = net.preprocess(b10, b20, b60)
+                    inputs = net.preprocess(*groups)
                     if light is not None:
                         inputs = in_light(net, inputs, light.of(here))
                     inputs, truth = augment(inputs, truth, draws.of(here))

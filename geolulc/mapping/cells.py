@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import BAND_NAMES
 from geolulc.domain import patch_means
 from geolulc.grid import PATCH_SIZE, PIXEL_SIZES, Grid, MapGrid
 from geolulc.mapping.area import Area, select_cells
@@ -82,6 +81,7 @@ class PatchCells:
         """``shared``: overlapping patches share a trunk; ``selected``: cells, in place of aoi."""
         self._ensemble, self._options = ensemble, options
         self._batch_size, self._shared = batch_size, shared
+        self.bands = ensemble.bands
         self.windows = MapGrid(scene.grid, options.stride, ensemble.patch_size)
         grid = self._grid(scene)
         self._wanted = np.ones(grid.shape, bool) if selected is None else selected
@@ -109,7 +109,7 @@ class PatchCells:
         self._unlikeness: NDArray[np.float32] | None = None
         if self._spectra is not None:
             self._unlikeness = np.full(grid.shape, np.nan, np.float32)
-            self._shift = np.array([scene.offsets[name] for name in BAND_NAMES])
+            self._shift = np.array([scene.offsets[name] for name in self._spectra.bands])
         self._next = 0
         #: Rows of patches that are computed together.
         self._together = 1
@@ -158,7 +158,8 @@ class PatchCells:
         columns = np.flatnonzero(seen)
         if self._spectra is None or not columns.size:
             return
-        means = patch_means(dn, self._lefts[columns], self.windows.patch_size)
+        names, size = self._spectra.bands, self.windows.patch_size
+        means = patch_means(dn, self.bands, names, self._lefts[columns], size)
         found = self._spectra.unlikeness(np.maximum(means + self._shift, 0))
         self._keep_unlikeness(row, columns, found)
 
@@ -281,6 +282,7 @@ class PixelCells:
         self, ensemble: WindowEnsemble, scene: Scene, options: MapOptions, *, batch_size: int
     ) -> None:
         self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
+        self.bands = ensemble.bands
         self.windows = ensemble.windows(scene.grid)
         self._air = ensemble.air_over(scene)
         self._area = Area.of(scene.grid, options.aoi)
@@ -314,7 +316,7 @@ class PixelCells:
         if self._spectra is not None:
             squares = scene.grid.height // PATCH_SIZE, scene.grid.width // PATCH_SIZE
             self._unlikeness = np.full(squares, np.nan, np.float32)
-            self._shift = np.array([scene.offsets[name] for name in BAND_NAMES])
+            self._shift = np.array([scene.offsets[name] for name in self._spectra.bands])
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
         """Each row by itself."""
@@ -356,7 +358,8 @@ class PixelCells:
         for square in range(-(-top // PATCH_SIZE), bottom // PATCH_SIZE):
             at = square * PATCH_SIZE - top
             part = {r: dn[:, _lines(at, PATCH_SIZE, r)] for r, dn in strip.dn.items()}
-            means = patch_means(part, lefts, PATCH_SIZE) + self._shift
+            names = self._spectra.bands
+            means = patch_means(part, self.bands, names, lefts, PATCH_SIZE) + self._shift
             self._unlikeness[square] = self._spectra.unlikeness(np.maximum(means, 0))
 
     def _unlikeness_of(self, start: int, rows: int) -> NDArray[np.float32] | None:
@@ -380,7 +383,7 @@ class PixelCells:
         """Pixels of 10 m in the support of a row of windows that have data and are clear."""
         usable = valid_pixels(strip.dn)
         if strip.scl is not None:
-            usable &= clear_pixels(strip.scl, self._options.mask_scl)
+            usable &= clear_pixels(strip.scl, self._options.mask_scl, _PIXEL)
         top = self.windows.window(row, 0, _PIXEL)[0].start
         support = self.windows.support(row, self.windows.tile.height)
         return usable[support.start - top : support.stop - top]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.domain import Spectra, domain_of
 from geolulc.errors import ParameterError
 from geolulc.mapping.runtimes import OnnxClassifier
@@ -27,9 +27,9 @@ from geolulc.process import give_back_memory
 _LOG: Final = logging.getLogger(__name__)
 #: The types by name that convolutions can run in; None is float32.
 _TYPES: Final = {"float32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: A strip as one network sees it: float32 (bands, rows, columns) for 10, 20 and 60 m.
-NetworkStrip = tuple[Tensor, Tensor, Tensor]
-#: Metres of a strip that are prepared at once; a multiple of 60.
+#: A strip as one network sees it: float32 (bands, rows, columns) for each of its resolutions.
+NetworkStrip = tuple[Tensor, ...]
+#: Metres of a strip that are prepared at once, or the next multiple of the coarsest pixel.
 _LINES: Final = 360
 
 
@@ -43,6 +43,7 @@ class Ensemble:
         classes: names, in the order of the first model.
         thresholds: means of the models' thresholds.
         patch_size: metres.
+        bands: resolution → names of the bands that the models need, the finest first.
         overflows: whether a logit was too large for float32 once; it is NaN then.
     """
 
@@ -90,6 +91,7 @@ class Ensemble:
             float(np.mean([m.thresholds[o[i]] for m, o in zip(models, self._orders, strict=True)]))
             for i in range(len(first.classes))
         )
+        self.bands = _union([model.net.bands for model in models])
         self.device = device
         self.overflows = False
         self._dtype = dtype
@@ -122,9 +124,14 @@ class Ensemble:
 
     @property
     def spectra(self) -> Spectra | None:
-        """The spectra that the model learned from; None of several models or where unknown."""
+        """The spectra that the model learned from; None of several models or where unknown.
+
+        Neither are those of bands that the model does not see.
+        """
         domain = domain_of(self._models[0].provenance) if len(self._models) == 1 else None
-        return None if domain is None else domain.spectra
+        spectra = None if domain is None else domain.spectra
+        seen = {name for names in self.bands.values() for name in names}
+        return spectra if spectra is not None and seen >= set(spectra.bands) else None
 
     @property
     def origin(self) -> dict[str, str]:
@@ -134,12 +141,15 @@ class Ensemble:
             "sha256": " ".join(m.sha256 for m in self._models),
         }
 
-    def offsets(self, by_band: Mapping[str, int]) -> tuple[Tensor, ...]:
-        """``BOA_ADD_OFFSET`` as ``prepare`` takes it."""
-        return tuple(
-            torch.tensor([by_band[b] for b in GROUPS[r]], dtype=torch.int32, device=self.device)
-            for r in RESOLUTIONS
-        )
+    def offsets(self, by_band: Mapping[str, int]) -> list[tuple[Tensor, ...]]:
+        """``BOA_ADD_OFFSET`` as ``prepare`` takes it: those of the bands of each model."""
+        return [
+            tuple(
+                torch.tensor([by_band[b] for b in names], dtype=torch.int32, device=self.device)
+                for names in model.net.bands.values()
+            )
+            for model in self._models
+        ]
 
     def _prepare(self, model: Model) -> torch.nn.Module:
         # values that never change need no copy, and mapping proxies cannot be copied
@@ -152,29 +162,32 @@ class Ensemble:
 
     @torch.inference_mode()
     def prepare(
-        self, dn: Mapping[int, NDArray[np.uint16]], offsets: Sequence[Tensor]
+        self, dn: Mapping[int, NDArray[np.uint16]], offsets: Sequence[Sequence[Tensor]]
     ) -> list[NetworkStrip]:
         """What each network sees of a strip: radiometry and normalisation, once for all patches.
 
         Args:
-            dn: resolution → uint16 (bands, rows, columns).
+            dn: resolution → uint16 (bands, rows, columns), the bands in ``bands``.
             offsets: what ``offsets`` gives.
         """
-        shapes = [(len(net.bands[r]), *dn[r].shape[1:]) for net in self._nets for r in RESOLUTIONS]
-        empty = iter([torch.empty(shape, device=self.device) for shape in shapes])
-        strips: list[NetworkStrip] = [(next(empty), next(empty), next(empty)) for _ in self._nets]
-        height = dn[RESOLUTIONS[0]].shape[1] * RESOLUTIONS[0]
+        strips: list[NetworkStrip] = [
+            tuple(
+                torch.empty((len(names), *dn[r].shape[1:]), device=self.device)
+                for r, names in net.bands.items()
+            )
+            for net in self._nets
+        ]
+        finest, coarsest = min(self.bands), max(self.bands)
+        height, step = dn[finest].shape[1] * finest, math.ceil(_LINES / coarsest) * coarsest
         # some lines at a time: what is in between stays in the processor's cache
-        for top in range(0, height, _LINES):
-            lines = [slice(top // r, (top + _LINES) // r) for r in RESOLUTIONS]
-            groups = [
-                to_device(dn[r][:, at], self.device)[None]
-                for r, at in zip(RESOLUTIONS, lines, strict=True)
-            ]
-            for net, strip in zip(self._nets, strips, strict=True):
-                parts = net.preprocess(*groups, offsets)
-                for whole, part, at in zip(strip, parts, lines, strict=True):
-                    whole[:, at] = part[0]
+        for top in range(0, height, step):
+            lines = {r: slice(top // r, (top + step) // r) for r in self.bands}
+            groups = {r: to_device(dn[r][:, at], self.device)[None] for r, at in lines.items()}
+            for net, strip, own in zip(self._nets, strips, offsets, strict=True):
+                seen = [_chosen(groups[r], self.bands[r], names) for r, names in net.bands.items()]
+                parts = net.preprocess(*seen, offsets=own)
+                for resolution, whole, part in zip(net.bands, strip, parts, strict=True):
+                    whole[:, lines[resolution]] = part[0]
         return strips
 
     @torch.inference_mode()
@@ -186,7 +199,7 @@ class Ensemble:
         for classifier, model, order, strip in zip(
             self._classifiers, self._models, self._orders, strips, strict=True
         ):
-            patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
+            patches = self._patches(model, strip, lefts)
             for turn in self._turns:
                 logits = self._classify(classifier.classify, [turned(x, turn) for x in patches])
                 total += model.probabilities(logits)[:, order]
@@ -212,12 +225,16 @@ class Ensemble:
             self._trunks, self._models, self._orders, strips, strict=True
         ):
             groups = [
-                x[:, :, left // r : right // r] for x, r in zip(strip, RESOLUTIONS, strict=True)
+                x[:, :, left // r : right // r] for x, r in zip(strip, model.net.bands, strict=True)
             ]
             logits = self._finite(partial(trunk.logits, groups, tops, offsets))
             total += model.probabilities(logits)[..., order]
         result: NDArray[np.float32] = (total / len(self._trunks)).cpu().numpy()
         return result
+
+    def _patches(self, model: Model, strip: NetworkStrip, lefts: Sequence[int]) -> list[Tensor]:
+        """(N, bands, pixels, pixels) of each resolution of a model, of patches of its strip."""
+        return [self._cut(x, r, lefts) for x, r in zip(strip, model.net.bands, strict=True)]
 
     def _cut(self, x: Tensor, resolution: int, lefts: Sequence[int]) -> Tensor:
         side = self.patch_size // resolution
@@ -253,6 +270,20 @@ class Ensemble:
             self.overflows = True
             return torch.where(torch.isfinite(found), found, torch.nan)
         return found
+
+
+def _union(all_bands: Sequence[Mapping[int, tuple[str, ...]]]) -> dict[int, tuple[str, ...]]:
+    """The bands of several networks, each once."""
+    found: dict[int, dict[str, None]] = {}
+    for bands in all_bands:
+        for resolution, names in bands.items():
+            found.setdefault(resolution, {}).update(dict.fromkeys(names))
+    return {resolution: tuple(found[resolution]) for resolution in sorted(found)}
+
+
+def _chosen(group: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:
+    """The ``wanted`` bands of a group (N, bands, …) of ``names``."""
+    return group if names == wanted else group[:, [names.index(name) for name in wanted]]
 
 
 def inference_type(precision: str, device: torch.device) -> torch.dtype | None:

@@ -33,7 +33,10 @@ class InnerCells(PatchCells):
         self.selected = self._geometry.patches_of(self._wanted)
         rows = [self._geometry.row(row).cells for row in range(self.windows.shape[0])]
         self._canvas = self._new_canvas(max(cells.stop - cells.start for cells in rows))
-        self._counts = [ShareCounts(grid, 10) for _ in range(1 if self._clear is None else 2)]
+        self._finest = min(ensemble.bands)
+        self._counts = [
+            ShareCounts(grid, self._finest) for _ in range(1 if self._clear is None else 2)
+        ]
 
     def _grid(self, scene: Scene) -> Grid:
         return Grid.over(scene.grid, self._options.resolution or self.windows.stride)
@@ -55,7 +58,8 @@ class InnerCells(PatchCells):
         top = self.windows.patch_top(rows[0])
         self._counts[0].add(top, valid_pixels(strip.dn))
         if self._clear is not None and strip.scl is not None:
-            self._counts[1].add(top, clear_pixels(strip.scl, self._options.mask_scl))
+            clear_ground = clear_pixels(strip.scl, self._options.mask_scl, self._finest)
+            self._counts[1].add(top, clear_ground)
 
     def _keep_unlikeness(
         self, row: int, columns: NDArray[np.intp], found: NDArray[np.float32]

@@ -26,7 +26,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.bands import RESOLUTIONS
 from geolulc.mapping.inference import Ensemble, NetworkStrip
 from geolulc.mapping.located_cells import Line
 from geolulc.nets import Model
@@ -70,7 +69,7 @@ class LocatedEnsemble(Ensemble):
         for (net, finer), model, order, strip, (places, spacing) in zip(
             self._pairs(), self._models, self._orders, strips, self._grids, strict=True
         ):
-            patches = [self._cut(x, r, lefts) for x, r in zip(strip, RESOLUTIONS, strict=True)]
+            patches = self._patches(model, strip, lefts)
             told = self._finite(partial(evidence, finer or net, *patches))
             found = model.calibration.logits(told, axis=1)[:, order]
             if finer is None:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
 from geolulc.mapping.area import area_digest
@@ -137,7 +136,7 @@ class Mapper:
                     expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
                     remedy="Map that product of the scene, or use a model of this level.",
                 )
-            require_images(scene, BAND_NAMES, model.name)
+            require_images(scene, model.net.band_names, model.name)
         return Run(
             self._cells(scene, selected),
             scene,

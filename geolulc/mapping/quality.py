@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import RESOLUTIONS
 from geolulc.products.radiometry import has_data
 
 #: Resolution of the scene classification in metres.
@@ -17,7 +16,7 @@ _SCL = 20
 def valid_share(
     dn: Mapping[int, NDArray[np.uint16]], lefts: NDArray[np.int64], patch_size: int
 ) -> NDArray[np.float32]:
-    """Share of the 10 m pixels of each patch of a strip in which all bands have data.
+    """Share of the finest pixels of each patch of a strip in which all bands have data.
 
     Args:
         dn: resolution → (bands, rows, columns), as tall as a patch.
@@ -27,27 +26,34 @@ def valid_share(
     Returns:
         float32 (patches,), the same as ``LandCoverNet.valid_share`` of the patches.
     """
-    finest = RESOLUTIONS[0]
+    finest = min(dn)
     return _window_means(valid_pixels(dn), lefts // finest, patch_size // finest)
 
 
 def valid_pixels(dn: Mapping[int, NDArray[np.uint16]]) -> NDArray[np.bool_]:
-    """The 10 m pixels of a strip in which all bands have data, bool (rows, columns)."""
-    finest = RESOLUTIONS[0]
+    """The finest pixels of a strip in which all bands have data, bool (rows, columns)."""
+    finest = min(dn)
     valid = np.ones(dn[finest].shape[1:], bool)
-    for resolution in RESOLUTIONS:
+    for resolution, bands in dn.items():
         factor = resolution // finest
-        mask = np.ones(dn[resolution].shape[1:], bool)
-        for band in dn[resolution]:
+        mask = np.ones(bands.shape[1:], bool)
+        for band in bands:
             mask &= has_data(band)
         valid &= mask.repeat(factor, axis=0).repeat(factor, axis=1)
     return valid
 
 
-def clear_pixels(scl: NDArray[np.uint8], masked: Sequence[int]) -> NDArray[np.bool_]:
-    """The 10 m pixels that no ``masked`` code covers, of the scene classification at 20 m."""
-    factor = _SCL // RESOLUTIONS[0]
+def clear_pixels(
+    scl: NDArray[np.uint8], masked: Sequence[int], resolution: int
+) -> NDArray[np.bool_]:
+    """The pixels of ``resolution`` metres that no ``masked`` code of the classification covers."""
     clear = ~np.isin(scl, np.asarray(masked, np.uint8))
+    if resolution > _SCL:
+        factor = resolution // _SCL
+        rows, columns = clear.shape
+        parts = clear.reshape(rows // factor, factor, columns // factor, factor)
+        return np.asarray(parts.all(axis=(1, 3)), np.bool_)
+    factor = _SCL // resolution
     return clear.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

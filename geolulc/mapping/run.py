@@ -19,7 +19,7 @@ from geolulc.mapping.workers import Workers
 from geolulc.maps.encoding import NODATA
 from geolulc.maps.header import MapBlock
 from geolulc.process import give_back_memory
-from geolulc.products import CLASSIFICATION, TRUE_COLOUR, Scene
+from geolulc.products import CLASSIFICATION, Scene
 from geolulc.progress import Progress
 
 _LOG: Final = logging.getLogger(__name__)
@@ -73,12 +73,13 @@ class Run:
         self._cells, self._networks = cells, networks
         self._under_way: deque[_Step] = deque()
         self._stack = ExitStack()
-        unread = {TRUE_COLOUR} if mask_scl else {TRUE_COLOUR, CLASSIFICATION}
-        names = [name for name in scene.images if name not in unread]
+        wanted = {name for group in cells.bands.values() for name in group}
+        wanted |= {CLASSIFICATION} if mask_scl else set()
+        names = [name for name in scene.images if name in wanted]
         try:
             images = self._stack.enter_context(scene.opened(names, verify=verify))
             self.reader = self._stack.enter_context(
-                StripReader(images, cells.windows, decoders, selected=cells.selected)
+                StripReader(images, cells.bands, cells.windows, decoders, selected=cells.selected)
             )
         except BaseException:
             self._stack.close()

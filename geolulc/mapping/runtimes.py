@@ -10,14 +10,12 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from geolulc.errors import ParameterError
-
-_INPUTS: Final = ("x10", "x20", "x60")
 
 
 class OnnxClassifier:
@@ -40,13 +38,14 @@ class OnnxClassifier:
         # mapping runs as many batches at once as there are threads
         settings.intra_op_num_threads = settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
+        self._inputs = _inputs(net)
         self._session = onnxruntime.InferenceSession(
             export_graph(net), settings, providers=["CPUExecutionProvider"]
         )
 
     def classify(self, *groups: Tensor) -> Tensor:
         """Logits (N, classes) of normalised groups."""
-        feed = {name: x.numpy() for name, x in zip(_INPUTS, groups, strict=True)}
+        feed = {name: x.numpy() for name, x in zip(self._inputs, groups, strict=True)}
         return torch.from_numpy(self._session.run(None, feed)[0])
 
 
@@ -55,9 +54,13 @@ class _Classify(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
-        logits: Tensor = self.net.classify(x10, x20, x60)
+    def forward(self, groups: tuple[Tensor, ...]) -> Tensor:
+        logits: Tensor = self.net.classify(*groups)
         return logits
+
+
+def _inputs(net: Any) -> list[str]:
+    return [f"x{resolution}" for resolution in net.bands]
 
 
 def export_graph(net: Any) -> bytes:
@@ -66,10 +69,7 @@ def export_graph(net: Any) -> bytes:
     Raises:
         ParameterError: the exporter is not installed, or the network cannot be exported.
     """
-    example = tuple(
-        torch.zeros(2, len(names), net.patch_size // r, net.patch_size // r)
-        for r, names in net.bands.items()
-    )
+    example = tuple(torch.zeros(2, *shape) for shape in net.shapes)
     batch = torch.export.Dim("batch", min=1, max=4096)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
@@ -80,9 +80,9 @@ def export_graph(net: Any) -> bytes:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Classify(net).eval(),
-                example,
-                input_names=_INPUTS,
-                dynamic_shapes=tuple({0: batch} for _ in example),
+                (example,),
+                input_names=_inputs(net),
+                dynamic_shapes=(tuple({0: batch} for _ in example),),
                 dynamo=True,
                 verbose=False,
             )

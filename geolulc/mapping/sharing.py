@@ -53,12 +53,13 @@ class SharedTrunk:
                 remedy="Use --overlap exact.",
             )
         self._fusion: Any = fusion
-        channels = sum(len(names) for names in net.bands.values())
+        channels = len(net.band_names)
         weight = next(backbone.parameters())
         trial = torch.zeros(1, channels, _TRIAL, _TRIAL, device=weight.device, dtype=weight.dtype)
         with torch.inference_mode():
             self._stride = _TRIAL // self._features(trial).shape[-1]
         self._patch_size: int = net.patch_size
+        self._finest: int = min(net.bands)
         #: Features a side of a patch.
         self._side = -(-fusion.image_size // self._stride)
 
@@ -66,7 +67,7 @@ class SharedTrunk:
         """Logits (rows, columns, classes) of patches that start at ``tops`` and ``lefts``.
 
         Args:
-            groups: normalised float32 (bands, rows, columns) of 10, 20 and 60 m: a stretch.
+            groups: normalised float32 (bands, rows, columns) of each resolution: a stretch.
             tops, lefts: metres from the stretch's upper-left corner, increasing.
         """
         # sums of squares need the digits of float32, whatever convolutions run in
@@ -89,7 +90,7 @@ class SharedTrunk:
         fusion = self._fusion
         metres = self._patch_size / fusion.image_size
         rows, columns = groups[0].shape[1:]
-        size = round(rows * 10 / metres), round(columns * 10 / metres)
+        size = tuple(round(count * self._finest / metres) for count in (rows, columns))
         image = join_bands([x[None] for x in groups], size, fusion.upsampling)
         return image.contiguous(memory_format=torch.channels_last)
 

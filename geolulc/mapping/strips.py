@@ -8,7 +8,7 @@ decoded ahead, as far as a bound on memory allows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.mapping.workers import Workers
@@ -99,7 +98,7 @@ def plan_tile_rows(
 class Strip:
     """Native pixels of a row of cells, or several, over the tile's whole width.
 
-    ``dn``: resolution → uint16 (bands in the order of ``GROUPS``, rows, columns), as tall as the
+    ``dn``: resolution → uint16 (bands in the reader's order, rows, columns), as tall as the
     cells' patches together. ``scl``: uint8 (rows, columns) of 20 m, None where it is not read.
     Columns that no selected cell needs hold 0.
     """
@@ -138,6 +137,7 @@ class StripReader:
     def __init__(
         self,
         images: Mapping[str, Image],
+        bands: Mapping[int, Sequence[str]],
         grid: Windows,
         workers: Workers,
         *,
@@ -146,10 +146,18 @@ class StripReader:
     ) -> None:
         """Plan what is read of ``images``, those of ``Scene.opened``, which must stay open.
 
+        Args:
+            images: of ``bands``, and ``CLASSIFICATION`` where it is wanted.
+            bands: resolution in metres → names, in the order that strips have them.
+            grid: of the cells.
+            workers: read the tiles.
+            selected: bool (row, column): cells wanted; None: all.
+            memory: for tiles read ahead, in bytes.
+
         Raises:
             ProductError: an image has pixels of another size than the network expects.
         """
-        for resolution, names in GROUPS.items():
+        for resolution, names in bands.items():
             for name in names:
                 if (found := images[name].resolution) != resolution:
                     raise ProductError(
@@ -158,6 +166,7 @@ class StripReader:
                         expected=f"{resolution} m, the native resolution of {name}",
                         remedy="Give bands at their native resolution.",
                     )
+        self._bands = bands
         self._grid = grid
         self._workers = workers
         self._memory = memory
@@ -209,8 +218,7 @@ class StripReader:
         self._release(row)
         self._submit(last)
         dn: dict[int, NDArray[np.uint16]] = {}
-        for resolution in RESOLUTIONS:
-            names = GROUPS[resolution]
+        for resolution, names in self._bands.items():
             dn[resolution] = np.empty((len(names), *self._shape(names[0], row, last)), np.uint16)
             for name, pixels in zip(names, dn[resolution], strict=True):
                 self._fill(pixels, name, row, last)

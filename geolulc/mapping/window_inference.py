@@ -52,14 +52,14 @@ class WindowEnsemble(Ensemble):
             "an assumed" if aerosol is None else "the product's",
             USUAL_AEROSOL if aerosol is None else aerosol,
         )
-        bands = tuple(b for names in net.bands.values() for b in names)
-        return air_of(bands, scene.sun_zenith, USUAL_AEROSOL if aerosol is None else aerosol)
+        depth = USUAL_AEROSOL if aerosol is None else aerosol
+        return air_of(net.band_names, scene.sun_zenith, depth)
 
     @torch.inference_mode()
     def weighted(
         self,
         dn: Sequence[Mapping[int, NDArray[np.uint16]]],
-        offsets: Sequence[Tensor],
+        offsets: Sequence[Sequence[Tensor]],
         grid: WindowGrid,
         row: int,
         columns: Sequence[int],

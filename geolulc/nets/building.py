@@ -41,6 +41,7 @@ def build_net(
     classes: Sequence[str],
     nomenclature: Nomenclature | str,
     normalisation: Normalisation,
+    bands: Mapping[int, tuple[str, ...]] = GROUPS,
     patch_size: int = PATCH_SIZE,
     level: str = "L2A",
     cooccurrence: NDArray[np.float64] | None = None,
@@ -54,6 +55,7 @@ def build_net(
         classes: class names, in the order of the logits.
         nomenclature: the classes of these names, or the ``id`` of a built-in nomenclature.
         normalisation: mean and std of each band, of the train split.
+        bands: resolution → names of the bands that the network sees.
         patch_size: side of a patch on the ground, in metres.
         level: processing level of the products that it is trained on: "L1C" or "L2A".
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
@@ -68,7 +70,7 @@ def build_net(
         CheckpointError: ``pretrained`` cannot be used.
     """
     with _seeded(seed):
-        fusion = build_fusion(config, GROUPS, len(classes))
+        fusion = build_fusion(config, bands, len(classes))
     initialisation: dict[str, Any] = {}
     if pretrained is not None:
         initialisation = start_from(fusion.encoders(), pretrained, normalisation)
@@ -81,6 +83,7 @@ def build_net(
         classes=classes,
         nomenclature=nomenclature,
         normalisation=normalisation,
+        bands=bands,
         patch_size=patch_size,
         level=level,
         label_correlation=correlation,

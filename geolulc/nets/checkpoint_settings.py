@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, from_json
 from typing_extensions import TypedDict
 
-from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.bands import GROUPS
 from geolulc.datasets.ground import Ground
 from geolulc.domain import domain_of
 from geolulc.errors import CheckpointError
@@ -100,16 +100,16 @@ class Settings:
 
     @model_validator(mode="after")
     def _require_network(self) -> Self:
-        if set(self.bands) != set(RESOLUTIONS):
-            raise _unsound(
-                "bands", list(self.bands), f"those of {', '.join(map(str, RESOLUTIONS))} m"
-            )
-        for resolution in RESOLUTIONS:
-            names, allowed = self.bands[resolution], GROUPS[resolution]
+        for resolution, names in self.bands.items():
+            allowed = GROUPS.get(resolution, ())
             if len(set(names)) != len(names) or not set(names) <= set(allowed):
-                raise _unsound(f"bands of {resolution} m", names, ", ".join(allowed))
+                expected = ", ".join(allowed) or f"those of {', '.join(map(str, GROUPS))} m"
+                raise _unsound(f"bands of {resolution} m", names, expected)
         if not any(self.bands.values()):
             raise _unsound("bands", "none", "at least one band")
+        # files of before have all resolutions, also those without bands
+        kept = {r: self.bands[r] for r in sorted(self.bands) if self.bands[r]}
+        object.__setattr__(self, "bands", kept)
         self.normalisation.require(name for names in self.bands.values() for name in names)
         known = self.land_cover
         if not self.classes or len(set(self.classes)) != len(self.classes):

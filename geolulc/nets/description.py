@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from geolulc.bands import GROUPS, RESOLUTIONS
 from geolulc.domain import KEY
 from geolulc.nets.checkpoint import find_checkpoint, load_checkpoint
 from geolulc.nets.checkpoint_settings import by_class
-from geolulc.nets.network import SIDES, LandCoverNet
+from geolulc.nets.network import LandCoverNet
 from geolulc.nets.stages import evaluating
 
 
@@ -76,10 +75,7 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
 def count_multiply_adds(net: LandCoverNet) -> int:
     """Multiply-adds of convolutions and matrix products for one patch, as torch counts them."""
     device = next(net.parameters()).device
-    patch = [
-        torch.ones(1, len(GROUPS[r]), SIDES[r], SIDES[r], dtype=torch.int32, device=device)
-        for r in RESOLUTIONS
-    ]
+    patch = [torch.ones(1, *shape, dtype=torch.int32, device=device) for shape in net.shapes]
     with evaluating(net), FlopCounterMode(display=False) as counter:
         net(*patch)
     # torch counts a multiply-add as two operations

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
-from geolulc.nets.late import LateFusion
+from geolulc.nets.late import Encoder, LateFusion
 from geolulc.nets.location import evidence, trial
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.shallow import ShallowFusion
@@ -44,7 +44,7 @@ def dilate(net: LandCoverNet, metres: int) -> bool:
         else than a convolution of odd size (ConvNeXt, the pooling of some ResNets).
     """
     planned = []
-    for trunk, pixel in _trunks(net.fusion):
+    for trunk, pixel in _trunks(net.fusion, net.patch_size):
         most = max(1, metres // pixel)
         layers = _strides_of(net, trunk, net.patch_size // pixel)
         coarse = [layer for layer in layers if layer.after > most]
@@ -61,15 +61,16 @@ def dilate(net: LandCoverNet, metres: int) -> bool:
     return True
 
 
-def _trunks(fusion: nn.Module) -> list[tuple[nn.Module, int]]:
+def _trunks(fusion: nn.Module, patch_size: int) -> list[tuple[nn.Module, int]]:
     """Trunks to dilate with the metres of their input's pixels."""
     if isinstance(fusion, EarlyFusion | ShallowFusion):
-        return [(fusion, 1200 // fusion.image_size)]
+        return [(fusion, patch_size // fusion.image_size)]
     if isinstance(fusion, IntermediateFusion):
-        return [(fusion.backbone, 1200 // fusion.image_size)]
+        return [(fusion.backbone, patch_size // fusion.image_size)]
     if isinstance(fusion, LateFusion):
-        # the 60 m bands' encoder ends early, on a grid of 480 m: there is little to refine
-        return [(e, 1200 // e.image_size) for e in (fusion.encoder10, fusion.encoder20)]
+        # a shallow encoder of 60 m bands is on a grid of 480 m: there is little to refine
+        encoders = fusion.by_resolution().values()
+        return [(e, patch_size // e.image_size) for e in encoders if isinstance(e, Encoder)]
     return []
 
 

@@ -33,7 +33,7 @@ SCALES: Final = MappingProxyType(
     }
 )
 BANDS: Final = MappingProxyType(
-    {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B11", "B12"), 60: ()}
+    {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B11", "B12")}
 )
 #: Where the network's bands are among those of 10 m, then those of 20 m.
 _ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in SCALES)
@@ -92,7 +92,7 @@ class DynamicWorldFusion(nn.Module):
         """None that other weights could start."""
         return ()
 
-    def forward(self, x10: Tensor, x20: Tensor, _: Tensor, border: int = 0) -> Tensor:
+    def forward(self, x10: Tensor, x20: Tensor, border: int = 0) -> Tensor:
         """Logits (N, 9, rows, columns) of 1/10000 reflectance, less ``border`` metres a side.
 
         Args:

@@ -18,7 +18,7 @@ from geolulc.nets.stages import evaluating
 
 
 class EarlyFusion(OneEncoder):
-    """Bands of every resolution brought to 120 × 120, concatenated (10 m, 20 m, 60 m), one trunk.
+    """Bands of every resolution brought to 120 × 120, concatenated (finest first), one trunk.
 
     The whole timm model serves, its head included. A backbone whose image size is fixed to
     another value than 120 (tokens of 16 pixels: 128) gets the bands at that size.
@@ -43,7 +43,7 @@ class EarlyFusion(OneEncoder):
         self.upsampling = config.upsampling
         self.attention = attention_block(config, opened.model)
         #: Where each group of bands joins, for people.
-        self.joins = {r: "the input" for r, names in bands.items() if names}
+        self.joins = dict.fromkeys(bands, "the input")
         self._require_size(config.backbone)
 
     def _require_size(self, name: str) -> None:
@@ -63,12 +63,12 @@ class EarlyFusion(OneEncoder):
                 remedy="Give an image_size that it takes (224, say), or use another backbone.",
             ) from error
 
-    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def features(self, *groups: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""
         size = self.image_size, self.image_size
-        images = join_bands((x10, x20, x60), size, self.upsampling)
+        images = join_bands(groups, size, self.upsampling)
         return cast(Tensor, self.attention(self.backbone.forward_features(images)))
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, *groups: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        return cast(Tensor, self.backbone.forward_head(self.features(x10, x20, x60)))
+        return cast(Tensor, self.backbone.forward_head(self.features(*groups)))

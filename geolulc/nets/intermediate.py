@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from itertools import pairwise
+from typing import Final, cast
 
 from torch import Tensor, nn
 
@@ -13,11 +14,21 @@ from geolulc.nets.pretrained import OneEncoder
 from geolulc.nets.resizing import resize
 from geolulc.nets.stages import Stage, open_trunk, run_modules
 
-#: Stride of the stage after which a group joins: 120 → 60 for 20 m, 120 → 30 for 60 m.
-JOIN_STRIDES = {20: 2, 60: 4}
+#: The deepest stride at which a group joins.
+_DEEPEST_JOIN: Final = 4
 #: Features that a group of at most six bands becomes before it is brought to the trunk's channels.
 #: Lifted to all of them at once, the two joins took a tenth of a training step of ResNet18.
 _JOIN_FEATURES = 16
+
+
+def join_strides(bands: Mapping[int, tuple[str, ...]]) -> dict[int, int]:
+    """Stride of the stage after which each coarser group joins.
+
+    The largest power of two that does not go beyond the group's pixels, and 4 at most: 120 → 60
+    for 20 m beside 10 m, 120 → 30 for 60 m.
+    """
+    finest, *coarser = sorted(bands)
+    return {r: min(1 << ((r // finest).bit_length() - 1), _DEEPEST_JOIN) for r in coarser}
 
 
 class Join(nn.Module):
@@ -42,7 +53,7 @@ class Join(nn.Module):
 
 
 class IntermediateFusion(OneEncoder):
-    """The 10 m bands enter; 20 m bands join after the stage of stride 2, 60 m after stride 4.
+    """The finest bands enter; 20 m bands join after the stage of stride 2, 60 m after stride 4.
 
     A backbone without such a stage takes a group at its first stage of a greater stride. The
     whole timm model serves as the trunk, its head included.
@@ -52,34 +63,34 @@ class IntermediateFusion(OneEncoder):
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
         super().__init__()
-        opened, layout = open_trunk(config, len(bands[10]), num_classes=num_classes)
+        finest = min(bands)
+        opened, layout = open_trunk(
+            config, len(bands[finest]), num_classes=num_classes, resolution=finest
+        )
         self.backbone = opened.model
         self.image_size = opened.image_size
         self.upsampling = config.upsampling
-        self.stages: dict[int, Stage] = {r: layout.at(s) for r, s in JOIN_STRIDES.items()}
-        first, second = self.stages[20].end, self.stages[60].end
-        self.segments = (
-            layout.modules[:first],
-            layout.modules[first:second],
-            layout.modules[second:],
-        )
-        self.join20 = Join(len(bands[20]), self.stages[20].channels)
-        self.join60 = Join(len(bands[60]), self.stages[60].channels)
+        self.stages: dict[int, Stage] = {r: layout.at(s) for r, s in join_strides(bands).items()}
+        ends = [0, *(stage.end for stage in self.stages.values()), len(layout.modules)]
+        self.segments = tuple(layout.modules[start:end] for start, end in pairwise(ends))
+        for resolution, stage in self.stages.items():
+            self.add_module(f"join{resolution}", Join(len(bands[resolution]), stage.channels))
         self.attention = attention_block(config, opened.model)
-        self.joins = {10: "the input"} | {
+        self.joins = {finest: "the input"} | {
             r: f"after {s.name} (stride {s.stride}, {s.channels} channels)"
             for r, s in self.stages.items()
         }
-        self.bands = bands[10]
+        self.bands = bands[finest]
 
-    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def features(self, *groups: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""
-        images = resize(x10, (self.image_size, self.image_size), self.upsampling)
+        images = resize(groups[0], (self.image_size, self.image_size), self.upsampling)
         features = run_modules(self.backbone, self.segments[0], images)
-        features = run_modules(self.backbone, self.segments[1], self.join20(features, x20))
-        features = run_modules(self.backbone, self.segments[2], self.join60(features, x60))
+        for resolution, x, segment in zip(self.stages, groups[1:], self.segments[1:], strict=True):
+            features = getattr(self, f"join{resolution}")(features, x)
+            features = run_modules(self.backbone, segment, features)
         return cast(Tensor, self.attention(features))
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, *groups: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        return cast(Tensor, self.backbone.forward_head(self.features(x10, x20, x60)))
+        return cast(Tensor, self.backbone.forward_head(self.features(*groups)))

@@ -16,6 +16,7 @@ from geolulc.nets.resizing import resize
 from geolulc.nets.stages import (
     SHALLOW_STRIDE,
     image_pixels,
+    is_small,
     keep_modules,
     open_trunk,
     run_modules,
@@ -55,7 +56,7 @@ class Encoder(OneEncoder):
 class ShallowEncoder(OneEncoder):
     """The first stages of a timm model, averaged over the patch: bands → features.
 
-    Of the 60 m bands: at ``SHALLOW_STRIDE`` their 20 pixels are 2 or 3.
+    Of the 60 m bands, say: at ``SHALLOW_STRIDE`` their 20 pixels are 2 or 3.
     """
 
     def __init__(self, config: NetConfig, bands: tuple[str, ...], *, resolution: int) -> None:
@@ -93,15 +94,19 @@ class ShallowEncoder(OneEncoder):
 
 
 class LateFusion(EncoderAResolution):
-    """Encoders of the 10 m, 20 m and 60 m bands, each at its own size; one linear head."""
+    """An encoder of the bands of each resolution, each at its own size; one linear head."""
 
     def __init__(
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
-        super().__init__()
-        self.encoder10 = Encoder(config, bands[10], resolution=10)
-        self.encoder20 = Encoder(config, bands[20], resolution=20)
-        self.encoder60 = ShallowEncoder(config, bands[60], resolution=60)
+        super().__init__(
+            {
+                r: ShallowEncoder(config, names, resolution=r)
+                if is_small(r)
+                else Encoder(config, names, resolution=r)
+                for r, names in bands.items()
+            }
+        )
         encoders = self.by_resolution()
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(sum(e.num_features for e in encoders.values()), num_classes)
@@ -110,7 +115,8 @@ class LateFusion(EncoderAResolution):
             for r, e in encoders.items()
         }
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, *groups: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        features = torch.cat([self.encoder10(x10), self.encoder20(x20), self.encoder60(x60)], dim=1)
-        return cast(Tensor, self.head(self.drop(features)))
+        encoders = self.by_resolution().values()
+        features = [encoder(x) for encoder, x in zip(encoders, groups, strict=True)]
+        return cast(Tensor, self.head(self.drop(torch.cat(features, dim=1))))

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.errors import ParameterError
-from geolulc.grid import PATCH_SIZE
 from geolulc.nets.backbones import cuts_squares
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
@@ -39,22 +38,22 @@ Head = Callable[[Tensor], Tensor]
 _TOLERANCE: Final = 1e-3
 
 
-def evidence(net: LandCoverNet, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+def evidence(net: LandCoverNet, *groups: Tensor) -> Tensor:
     """Class evidence (N, classes, rows, columns), float32, on the grid of the network's trunk.
 
-    Its mean over rows and columns is ``net.classify(x10, x20, x60)``.
+    Its mean over rows and columns is ``net.classify(*groups)``.
 
     Args:
         net: a network that ``require_location`` accepts, in evaluation mode.
-        x10, x20, x60: what ``net.preprocess`` gives.
+        groups: what ``net.preprocess`` gives.
     """
     fusion = net.fusion
     if isinstance(fusion, EarlyFusion | IntermediateFusion):
-        places = _of_mean(fusion.features(x10, x20, x60), _head_of(fusion.backbone))
+        places = _of_mean(fusion.features(*groups), _head_of(fusion.backbone))
     elif isinstance(fusion, ShallowFusion):
-        places = _of_moments(fusion.features(x10, x20, x60), fusion.head)
+        places = _of_moments(fusion.features(*groups), fusion.head)
     elif isinstance(fusion, LateFusion):
-        places = _of_encoders(fusion, (x10, x20, x60))
+        places = _of_encoders(fusion, groups, net.patch_size)
     else:
         raise _refusal(net, type(fusion).__name__)
     places = places.float()
@@ -92,13 +91,15 @@ def evidence_grid(net: LandCoverNet) -> tuple[Tensor, float]:
     with torch.no_grad():
         count = evidence(net, *trial(net)).shape[-1]
     fusion = net.fusion
-    return _grid(fusion.encoder10 if isinstance(fusion, LateFusion) else fusion, count)
+    if isinstance(fusion, LateFusion):
+        fusion = next(iter(fusion.by_resolution().values()))
+    return _grid(fusion, net.patch_size, count)
 
 
-def _grid(trunk: Any, count: int) -> tuple[Tensor, float]:
+def _grid(trunk: Any, patch_size: int, count: int) -> tuple[Tensor, float]:
     """Where ``count`` features a side lie on a patch, and their spacing, in metres."""
     stride = 2 ** round(math.log2(trunk.image_size / count))
-    spacing = stride * PATCH_SIZE / trunk.image_size
+    spacing = stride * patch_size / trunk.image_size
     return (torch.arange(count) + (0.5 if cuts_squares(trunk.backbone) else 0.0)) * spacing, spacing
 
 
@@ -133,15 +134,15 @@ def _of_moments(features: Tensor, head: nn.Module) -> Tensor:
     return cast(Tensor, head(pooled.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
 
 
-def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Evidence of the three encoders, each its part of the linear head, on the grid of 10 m."""
+def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, ...], patch_size: int) -> Tensor:
+    """Evidence of the encoders, each its part of the linear head, on the grid of the finest."""
     encoders = list(fusion.by_resolution().values())
     weights = torch.split(fusion.head.weight, [e.num_features for e in encoders], dim=1)
     parts = [
         _of_mean(encoder.features(x), _part_of(weight, encoder.pool))
         for encoder, x, weight in zip(encoders, groups, weights, strict=True)
     ]
-    grids = [_grid(e, part.shape[-1]) for e, part in zip(encoders, parts, strict=True)]
+    grids = [_grid(e, patch_size, part.shape[-1]) for e, part in zip(encoders, parts, strict=True)]
     total = parts[0]
     for part, (places, spacing) in zip(parts[1:], grids[1:], strict=True):
         total = total + _moved(part, read_line(grids[0][0], places, spacing))
@@ -183,10 +184,7 @@ def trial(net: LandCoverNet) -> list[Tensor]:
     """A seeded patch as ``net.preprocess`` gives it."""
     weight = getattr(net, f"mean{min(net.bands)}")
     generator = torch.Generator().manual_seed(0)
-    sides = [(len(names), net.patch_size // r) for r, names in net.bands.items()]
-    return [
-        torch.randn(1, bands, side, side, generator=generator).to(weight) for bands, side in sides
-    ]
+    return [torch.randn(1, *shape, generator=generator).to(weight) for shape in net.shapes]
 
 
 def _refusal(net: LandCoverNet, found: str, name: str = "model") -> ParameterError:

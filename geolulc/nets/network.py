@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from geolulc.bands import GROUPS, RESOLUTIONS
+from geolulc.bands import GROUPS
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.products.radiometry import has_data, reflectance_dn
-
-#: Side of a patch in pixels, by resolution.
-SIDES: Final = MappingProxyType({r: PATCH_SIZE // r for r in RESOLUTIONS})
 
 
 class LandCoverNet(nn.Module):
@@ -29,7 +27,8 @@ class LandCoverNet(nn.Module):
         classes: class names, in the order of the logits.
         nomenclature: the classes, with codes and colours.
         normalisation: mean and std by band.
-        bands: resolution → names of the bands that the network uses, in its order.
+        bands: resolution in metres → names of the bands that the network uses, in its order; the
+            finest first, and only resolutions that have any.
         patch_size: side of a patch on the ground, in metres.
         level: processing level of the products that it was trained on: "L1C" or "L2A".
         initialisation: which weights the encoders started from (JSON-able); empty for none.
@@ -55,7 +54,7 @@ class LandCoverNet(nn.Module):
         self.nomenclature = nomenclature_of(nomenclature)
         self.normalisation = normalisation
         self.bands: Mapping[int, tuple[str, ...]] = MappingProxyType(
-            {r: tuple(bands[r]) for r in RESOLUTIONS}
+            {r: tuple(bands[r]) for r in sorted(bands) if bands[r]}
         )
         self.patch_size = patch_size
         self.level = level
@@ -89,98 +88,98 @@ class LandCoverNet(nn.Module):
         """
         return int(getattr(self.fusion, "margin", 0))
 
-    def forward(
-        self, b10: Tensor, b20: Tensor, b60: Tensor, offsets: Sequence[Tensor] | None = None
-    ) -> Tensor:
-        """Logits, float32, of raw digital numbers: see ``preprocess`` and ``classify``."""
-        return self.classify(*self.preprocess(b10, b20, b60, offsets))
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """The bands of all resolutions, in the network's order."""
+        return tuple(name for names in self.bands.values() for name in names)
 
-    def classify(self, x10: Tensor, x20: Tensor, x60: Tensor, *, border: int = 0) -> Tensor:
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(bands, pixels, pixels) of a patch, for each resolution."""
+        return tuple(
+            (len(names), self.patch_size // r, self.patch_size // r)
+            for r, names in self.bands.items()
+        )
+
+    def forward(self, *groups: Tensor, offsets: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits, float32, of raw digital numbers: see ``preprocess`` and ``classify``."""
+        return self.classify(*self.preprocess(*groups, offsets=offsets))
+
+    def classify(self, *groups: Tensor, border: int = 0) -> Tensor:
         """Logits, float32, of what ``preprocess`` gives (augmented or not).
 
-        (N, classes) of patches; (N, classes, rows, columns) on the grid of 10 m for the task
-        "pixel", whose windows may be of any size in steps of 60 m. Of the latter's, ``border``
-        metres on each side, a multiple of 60, are left out, and computed no further than the rest
-        needs.
+        (N, classes) of patches; (N, classes, rows, columns) on the finest grid for the task
+        "pixel", whose windows may be of any size in steps of the coarsest pixel. Of the latter's,
+        ``border`` metres on each side, in such steps, are left out, and computed no further than
+        the rest needs.
         """
-        groups = (x10, x20, x60)
-        logits = (self.fusion(*groups, border) if border else self.fusion(*groups)).float()
+        logits = self.fusion(*groups, border=border) if border else self.fusion(*groups)
+        logits = logits.float()
         if self.label_correlation is not None:
             logits = self.label_correlation(logits)
         return cast(Tensor, logits)
 
     def preprocess(
-        self, b10: Tensor, b20: Tensor, b60: Tensor, offsets: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, *groups: Tensor, offsets: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
         """Network input from raw digital numbers, the same for training and mapping.
 
         ``(max(DN + offset, 0) - mean) / std`` by band; 0 (the mean) where a pixel is not valid.
-        A pixel is valid where all bands have data (DN ≠ 0) on its ground: for one of 10 m, in the
-        pixels of 20 and 60 m around it too; for a coarser one, in every pixel of 10 m under it.
+        A pixel is valid where all bands have data (DN ≠ 0) on its ground: for the finest, in the
+        coarser pixels around it too; for a coarser one, in every finest pixel under it.
 
         Args:
-            b10: (N, 4, 120, 120) unsigned or signed integers, bands in the order of ``GROUPS``.
-            b20: (N, 6, 60, 60), likewise.
-            b60: (N, 2, 20, 20), likewise.
-            offsets: ``BOA_ADD_OFFSET`` of the bands of each group, int32 (bands,) each; None
+            groups: (N, bands, pixels, pixels) unsigned or signed integers, one for each resolution
+                in ``bands``, with its bands in order. Of a patch of 1200 m they have 120, 60 and
+                20 pixels of 10, 20 and 60 m.
+            offsets: what to add to the DN of the bands of each group, int32 (bands,) each; None
                 where the product has none.
 
         Returns:
-            float32 (N, bands, pixels, pixels) for 10, 20 and 60 m, of the bands in ``bands``.
+            float32 of the shapes of ``groups``.
         """
-        groups = [b.to(torch.int32) for b in (b10, b20, b60)]
-        masks = valid_pixels(*groups)
-        if offsets is None:
-            # what a patch of BigEarthNet is: reflectance already
-            shifted = groups
-        else:
-            shifted = [
+        groups = tuple(b.to(torch.int32) for b in groups)
+        masks = valid_pixels(groups, tuple(self.bands))
+        if offsets is not None:  # what a patch of BigEarthNet is: reflectance already
+            groups = tuple(
                 reflectance_dn(dn, offset.to(dn).view(-1, 1, 1))
                 for dn, offset in zip(groups, offsets, strict=True)
-            ]
-        x10, x20, x60 = (
+            )
+        return tuple(
             self._normalise(dn, mask, resolution)
-            for dn, mask, resolution in zip(shifted, masks, RESOLUTIONS, strict=True)
+            for dn, mask, resolution in zip(groups, masks, self.bands, strict=True)
         )
-        return x10, x20, x60
 
     def with_reflectance(
         self, groups: Sequence[Tensor], change: Callable[[str, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Network input (see ``preprocess``) whose reflectance is changed.
 
         Args:
             groups: as ``preprocess`` gives them.
             change: (band, its reflectance × 10,000 as (N, rows, columns)) → another one.
         """
-        x10, x20, x60 = (
+        return tuple(
             self._changed(x, resolution, change)
-            for x, resolution in zip(groups, RESOLUTIONS, strict=True)
+            for x, resolution in zip(groups, self.bands, strict=True)
         )
-        return x10, x20, x60
 
     def _changed(
         self, x: Tensor, resolution: int, change: Callable[[str, Tensor], Tensor]
     ) -> Tensor:
-        names = self.bands[resolution]
-        if not names:
-            return x
         mean: Tensor = getattr(self, f"mean{resolution}")
         scale: Tensor = getattr(self, f"scale{resolution}")
         ground = x / scale + mean
+        names = self.bands[resolution]
         changed = [change(name, ground[:, i]) for i, name in enumerate(names)]
         return torch.stack(changed, dim=1).sub_(mean).mul_(scale)
 
-    def valid_share(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
-        """Share of a patch's 10 m pixels in which all bands have data, float32 (N,)."""
-        mask = valid_pixels(*(b.to(torch.int32) for b in (b10, b20, b60)))[0]
+    def valid_share(self, *groups: Tensor) -> Tensor:
+        """Share of a patch's finest pixels in which all bands have data, float32 (N,)."""
+        mask = valid_pixels([b.to(torch.int32) for b in groups], tuple(self.bands))[0]
         return mask.float().mean(dim=(1, 2))
 
     def _normalise(self, reflectance: Tensor, mask: Tensor, resolution: int) -> Tensor:
-        names = self.bands[resolution]
-        if names != GROUPS[resolution]:
-            order = [GROUPS[resolution].index(n) for n in names]
-            reflectance = reflectance[:, order]
         mean: Tensor = getattr(self, f"mean{resolution}")
         scale: Tensor = getattr(self, f"scale{resolution}")
         # in place: this is memory traffic on the way of every patch
@@ -188,18 +187,24 @@ class LandCoverNet(nn.Module):
         return x.sub_(mean).mul_(scale).mul_(mask.unsqueeze(1))
 
 
-def valid_pixels(b10: Tensor, b20: Tensor, b60: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def valid_pixels(groups: Sequence[Tensor], resolutions: Sequence[int]) -> list[Tensor]:
     """Where all bands have data, on the grid of each resolution: bool (N, pixels, pixels) each.
 
-    The three patches cover the same ground: 6 pixels of 10 m, or 3 of 20 m, are one of 60 m.
+    Args:
+        groups: (N, bands, pixels, pixels) of the same ground, the finest first.
+        resolutions: of the groups in metres; each divides the next one.
     """
     # digital numbers are not negative: the least of them tells whether all have data
-    has10, has20, has60 = (has_data(b.amin(dim=1)) for b in (b10, b20, b60))
-    ground20 = _cover(has20, 3) & has60[:, :, None, :, None]
-    ground10 = _cover(has10, 2) & ground20.reshape(has20.shape)[:, :, None, :, None]
-    valid10 = ground10.reshape(has10.shape)
-    valid20 = _all(ground10)
-    return valid10, valid20, _all(_cover(valid20, 3))
+    own = [has_data(b.amin(dim=1)) for b in groups]
+    factors = [coarse // fine for fine, coarse in pairwise(resolutions)]
+    ground = own[-1]
+    for mask, factor in zip(own[-2::-1], factors[::-1], strict=True):
+        covered = _cover(mask, factor) & ground[:, :, None, :, None]
+        ground = covered.reshape(mask.shape)
+    valid = [ground]
+    for factor in factors:
+        valid.append(_all(_cover(valid[-1], factor)))
+    return valid
 
 
 def _cover(mask: Tensor, factor: int) -> Tensor:

@@ -1,11 +1,12 @@
 """Models as ONNX graphs: for any runtime, and for the QGIS plugin Deepness.
 
-*Raw*: the three groups as they come from a product, uint16, and the offset of each band; out come
-calibrated probabilities, of the patch or of its pixels. Radiometry, masks and normalisation are in
-the graph.
+*Raw*: the bands of each resolution as they come from a product, uint16, and the offset of each
+band; out come calibrated probabilities, of the patch or of its pixels. Radiometry, masks and
+normalisation are in the graph.
 
-*Deepness*: one image of twelve bands as the plugin cuts it from an 8-bit raster; out come the
-probabilities of its pixels: the plugin asks for a map. Those of a patch model are the same for all.
+*Deepness*: one image of the model's bands, in spectral order, as the plugin cuts it from an 8-bit
+raster; out come the probabilities of its pixels: the plugin asks for a map. Those of a patch model
+are the same for all.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
+from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError, require_one_of
 from geolulc.nets.checkpoint_settings import by_class
 from geolulc.nets.model import Model
-from geolulc.nets.network import SIDES
+from geolulc.nets.network import LandCoverNet
 from geolulc.staging import staged
 
 #: Digital numbers to one step of the 8-bit raster of the Deepness form: 255 is DN 5100.
@@ -44,39 +45,32 @@ class _Graph(nn.Module):
 class RawGraph(_Graph):
     """Raw groups and offsets → probabilities."""
 
-    def forward(
-        self,
-        b10: Tensor,
-        b20: Tensor,
-        b60: Tensor,
-        offset10: Tensor,
-        offset20: Tensor,
-        offset60: Tensor,
-    ) -> Tensor:
+    def forward(self, groups: tuple[Tensor, ...], offsets: tuple[Tensor, ...]) -> Tensor:
         """(N, bands, pixels, pixels) uint16 and (bands,) int32 each → float32 (N, classes).
 
         Of a pixel model (N, classes, 120, 120).
         """
-        return self.probabilities(self.net(b10, b20, b60, (offset10, offset20, offset60)))
+        return self.probabilities(self.net(*groups, offsets=offsets))
 
 
 class DeepnessGraph(_Graph):
-    """(N, 12, 120, 120) float32 in 0..1, bands in spectral order → (N, classes, 120, 120)."""
+    """(N, bands, 120, 120) float32 in 0..1, bands in spectral order → (N, classes, 120, 120)."""
 
     def forward(self, image: Tensor) -> Tensor:
         """Probabilities of each pixel of the tile."""
         dn = image * (255.0 * DN_PER_STEP)
         groups = []
-        for resolution, names in GROUPS.items():
-            group = dn[:, [BAND_NAMES.index(name) for name in names]]
-            factor = resolution // RESOLUTIONS[0]
+        spectral = _spectral(self.net)
+        for resolution, names in self.net.bands.items():
+            group = dn[:, [spectral.index(name) for name in names]]
+            factor = resolution // min(self.net.bands)
             if factor > 1:
                 group = functional.avg_pool2d(group, factor)
             groups.append(group.round().to(torch.int32))
         probabilities = self.probabilities(self.net(*groups))
         if probabilities.ndim == 4:
             return probabilities
-        side = SIDES[RESOLUTIONS[0]]
+        side = self.net.shapes[0][-1]
         return probabilities[:, :, None, None].expand(-1, -1, side, side)
 
 
@@ -130,21 +124,21 @@ def export_onnx(
 
 def _export(model: Model, form: str, path: Path) -> None:
     module: nn.Module
-    arguments: tuple[Tensor, ...]
+    arguments: tuple[Any, ...]
     batch = {0: torch.export.Dim("batch", min=1, max=4096)}
     if form == "raw":
         module = RawGraph(model).eval()
-        patches = [
-            torch.ones(2, len(GROUPS[r]), SIDES[r], SIDES[r]).to(torch.uint16) for r in RESOLUTIONS
-        ]
-        offsets = [torch.zeros(len(GROUPS[r]), dtype=torch.int32) for r in RESOLUTIONS]
-        arguments = (*patches, *offsets)
-        names = [f"{kind}{r}" for kind in ("b", "offset") for r in RESOLUTIONS]
+        patches = tuple(torch.ones(2, *shape).to(torch.uint16) for shape in model.net.shapes)
+        offsets = tuple(torch.zeros(shape[0], dtype=torch.int32) for shape in model.net.shapes)
+        arguments = (patches, offsets)
+        names = [f"{kind}{r}" for kind in ("b", "offset") for r in model.net.bands]
+        # patches come in batches, offsets are those of the bands
+        shapes: Any = (tuple(batch for _ in patches), tuple({} for _ in offsets))
     else:
         module = DeepnessGraph(model).eval()
-        side = SIDES[RESOLUTIONS[0]]
-        arguments = (torch.full((2, len(BAND_NAMES), side, side), 0.5),)
-        names = ["image"]
+        side = model.net.shapes[0][-1]
+        arguments = (torch.full((2, len(model.net.band_names), side, side), 0.5),)
+        names, shapes = ["image"], (batch,)
     with _quiet():
         torch.onnx.export(
             module,
@@ -152,8 +146,7 @@ def _export(model: Model, form: str, path: Path) -> None:
             path,
             input_names=names,
             output_names=["probabilities"],
-            # patches come in batches, offsets are those of the bands
-            dynamic_shapes={n: None if n.startswith("offset") else batch for n in names},
+            dynamic_shapes=shapes,
             opset_version=18,
             dynamo=True,
             external_data=False,
@@ -175,6 +168,11 @@ def _quiet() -> Any:
         logger.setLevel(level)
 
 
+def _spectral(net: LandCoverNet) -> list[str]:
+    """The network's bands in spectral order."""
+    return sorted(net.band_names, key=BAND_NAMES.index)
+
+
 def _raw_metadata(model: Model) -> dict[str, Any]:
     net = model.net
     return {
@@ -182,7 +180,7 @@ def _raw_metadata(model: Model) -> dict[str, Any]:
         "classes": list(net.classes),
         "nomenclature": net.nomenclature.id,
         "codes": [net.nomenclature[name].code for name in net.classes],
-        "bands": {f"b{r}": list(names) for r, names in GROUPS.items()},
+        "bands": {f"b{r}": list(names) for r, names in net.bands.items()},
         "thresholds": by_class(net.classes, model.thresholds),
         "patch_size": net.patch_size,
     }
@@ -190,13 +188,14 @@ def _raw_metadata(model: Model) -> dict[str, Any]:
 
 def _deepness_metadata(model: Model) -> dict[str, Any]:
     """Keys that the plugin reads: "Adding metadata to ONNX model" in its documentation."""
+    bands = ", ".join(_spectral(model.net))
     return {
         "model_type": "Segmentor",
         "class_names": dict(enumerate(model.net.classes)),
-        "resolution": 100.0 * RESOLUTIONS[0],  # centimetres a pixel
-        "tiles_size": SIDES[RESOLUTIONS[0]],
+        "resolution": 100.0 * min(model.net.bands),  # centimetres a pixel
+        "tiles_size": model.net.shapes[0][-1],
         "tiles_overlap": 0,  # percent
         "seg_thresh": 0.5,
         "seg_small_segment": 0,
-        "geolulc": f"{model.name}; bands {', '.join(BAND_NAMES)}, 8 bit, DN / {DN_PER_STEP}",
+        "geolulc": f"{model.name}; bands {bands}, 8 bit, DN / {DN_PER_STEP}",
     }

@@ -17,8 +17,9 @@ from typing import Final, cast
 import torch
 from torch import Tensor, nn
 
+from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
-from geolulc.nets.intermediate import JOIN_STRIDES, Join
+from geolulc.nets.intermediate import Join, join_strides
 from geolulc.nets.pixel_decoder import (
     DECODER_REACH,
     HEAD_REACH,
@@ -35,8 +36,10 @@ from geolulc.nets.pixel_decoder import (
 )
 from geolulc.nets.pretrained import EncoderAResolution, OneEncoder
 from geolulc.nets.resizing import join_bands, resize
-from geolulc.nets.stages import SHALLOW_STRIDE, run_modules
+from geolulc.nets.stages import SHALLOW_STRIDE, is_small, run_modules
 
+#: Metres a side of the pixels that get a class.
+_PIXEL: Final = 10
 #: Windows start and end on the pixels of 60 m.
 _STEP: Final = 60
 #: Rows of 10 m that a CPU takes from a pyramid to logits at once, a multiple of 6: 9 MB where they
@@ -74,7 +77,7 @@ class _OneTrunk(_OnTrunk):
         super().__init__(config, bands, deepest=deepest)
         self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
         self.upsampling = config.upsampling
-        self.multiple, self.margin = _windows({10: self.trunk})
+        self.multiple, self.margin = _windows({_PIXEL: self.trunk})
 
     def logits(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Tensor:
         """Logits of a region of ``x``, the trunk's input, from the trunk's ``maps``."""
@@ -96,17 +99,17 @@ class PixelEarlyFusion(_OneTrunk):
         deepest = SHALLOW_STRIDE if config.trunk == "shallow" else 0
         every = tuple(name for names in bands.values() for name in names)
         super().__init__(config, every, num_classes, deepest)
-        self.joins = {r: f"the input of {self.trunk.name}" for r, names in bands.items() if names}
+        self.joins = dict.fromkeys(bands, f"the input of {self.trunk.name}")
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
+    def forward(self, *groups: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
-        images = join_bands((x10, x20, x60), x10.shape[-2:], self.upsampling)
+        images = join_bands(groups, groups[0].shape[-2:], self.upsampling)
         images, place = pad_to(images, self.trunk.strides[-1])
-        return self.logits(self.trunk(images), images, _within(place, border, 10))
+        return self.logits(self.trunk(images), images, _within(place, border, _PIXEL))
 
 
 class PixelIntermediateFusion(_OneTrunk):
-    """The 10 m bands enter; 20 m bands join after the map of stride 2, 60 m after stride 4."""
+    """The finest bands enter; 20 m bands join after the map of stride 2, 60 m after stride 4."""
 
     def __init__(
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
@@ -116,32 +119,29 @@ class PixelIntermediateFusion(_OneTrunk):
         #: Number of the map that a group joins.
         self.places = {
             r: next((i for i, s in enumerate(strides) if s >= stride), len(strides) - 1)
-            for r, stride in JOIN_STRIDES.items()
+            for r, stride in join_strides(bands).items()
         }
-        self.join20 = Join(len(bands[20]), channels[self.places[20]])
-        self.join60 = Join(len(bands[60]), channels[self.places[60]])
+        for resolution, place in self.places.items():
+            self.add_module(f"join{resolution}", Join(len(bands[resolution]), channels[place]))
         self.joins = {10: f"the input of {self.trunk.name}"} | {
             r: f"after stride {strides[i]} ({channels[i]} channels)" for r, i in self.places.items()
         }
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
+    def forward(self, *groups: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
-        size, stride = x10.shape[-2:], self.trunk.strides[-1]
-        x, place = pad_to(x10, stride)
-        # at 10 m all three are padded alike, and lie on the same ground wherever they join
-        coarser = {
-            20: (self.join20, pad_to(resize(x20, size, self.upsampling), stride)[0]),
-            60: (self.join60, pad_to(resize(x60, size, self.upsampling), stride)[0]),
-        }
+        size, stride = groups[0].shape[-2:], self.trunk.strides[-1]
+        x, place = pad_to(groups[0], stride)
+        # at 10 m all are padded alike, and lie on the same ground wherever they join
+        coarser = [pad_to(resize(g, size, self.upsampling), stride)[0] for g in groups[1:]]
         maps, features = [], x
         for number, segment in enumerate(self.trunk.segments):
             features = run_modules(self.trunk.backbone, segment, features)
-            for resolution, (join, bands) in coarser.items():
-                if self.places[resolution] == number:
-                    features = join(features, bands)
+            for (resolution, at), bands in zip(self.places.items(), coarser, strict=True):
+                if at == number:
+                    features = getattr(self, f"join{resolution}")(features, bands)
             maps.append(features)
         maps[-1] = self.trunk.attention(maps[-1])
-        return self.logits(maps, x, _within(place, border, 10))
+        return self.logits(maps, x, _within(place, border, _PIXEL))
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,15 @@ class PixelLateFusion(EncoderAResolution):
     def __init__(
         self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
     ) -> None:
-        super().__init__()
-        self.encoder10 = PixelEncoder(config, bands[10])
-        self.encoder20 = PixelEncoder(config, bands[20], resolution=20)
-        # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
-        self.encoder60 = PixelEncoder(config, bands[60], deepest=SHALLOW_STRIDE)
+        super().__init__(
+            {
+                # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
+                r: PixelEncoder(config, names, deepest=SHALLOW_STRIDE)
+                if is_small(r)
+                else PixelEncoder(config, names, resolution=r)
+                for r, names in bands.items()
+            }
+        )
         encoders = self.by_resolution()
         self.upsampling = config.upsampling
         self.head = PixelHead(
@@ -190,20 +194,20 @@ class PixelLateFusion(EncoderAResolution):
             for r, e in encoders.items()
         }
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor, border: int = 0) -> Tensor:
+    def forward(self, *groups: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
-        groups = {10: x10, 20: x20, 60: x60}
         encoders = self.by_resolution()
-        region = _within(whole(x10), border, 10)
-        encoded = {r: encoders[r].encode(x, _coarser(region, r, x)) for r, x in groups.items()}
+        own, first = dict(zip(encoders, groups, strict=True)), groups[0]
+        region = _within(whole(first), border, _PIXEL)
+        encoded = {r: encoders[r].encode(x, _coarser(region, r, x)) for r, x in own.items()}
         parts = []
-        for part in _by_rows(self, region, x10):
-            needed, inside = around(part, HEAD_REACH, x10)
+        for part in _by_rows(self, region, first):
+            needed, inside = around(part, HEAD_REACH, first)
             features = []
-            for resolution, x in groups.items():
+            for resolution, x in own.items():
                 at = _coarser(part, resolution, x)
                 found = encoders[resolution].features(encoded[resolution], at)
-                features.append(enlarged(found, at, resolution // 10, needed, self.upsampling))
+                features.append(enlarged(found, at, resolution // _PIXEL, needed, self.upsampling))
             parts.append(self.head(torch.cat(features, dim=1))[(..., *inside)])
         return _joined(parts)
 
@@ -214,7 +218,14 @@ PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion
 def build_pixel_fusion(
     config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
 ) -> PixelFusion:
-    """The fusion of a network whose task is "pixel"."""
+    """The fusion of a network whose task is "pixel"; ``ParameterError`` without bands of 10 m."""
+    if min(bands) != _PIXEL:
+        raise ParameterError(
+            "task pixel",
+            found=f"bands of {min(bands)} m and more",
+            expected=f"a band of {_PIXEL} m, the pixels that get a class",
+            remedy=f"Add a band of {_PIXEL} m.",
+        )
     kind = {
         "early": PixelEarlyFusion,
         "intermediate": PixelIntermediateFusion,
@@ -252,7 +263,7 @@ def _coarser(region: Region, resolution: int, x: Tensor) -> Region:
 
     Interpolation, and the head behind it, reach less than one further.
     """
-    factor = resolution // 10
+    factor = resolution // _PIXEL
     rows, columns = (slice(part.start // factor, part.stop // factor) for part in region)
     return around((rows, columns), 1, x)[0]
 

@@ -64,7 +64,13 @@ class OneEncoder(nn.Module):
 
 
 class EncoderAResolution(nn.Module):
-    """A fusion with an encoder for each resolution: ``encoder10``, ``encoder20``, ``encoder60``."""
+    """A fusion with an encoder for each resolution: ``encoder10``, ``encoder20``, …"""
+
+    def __init__(self, encoders: Mapping[int, nn.Module]) -> None:
+        super().__init__()
+        self._resolutions = tuple(encoders)
+        for resolution, encoder in encoders.items():
+            self.add_module(f"encoder{resolution}", encoder)
 
     def encoders(self) -> tuple[EncoderInput, ...]:
         """The timm models inside, with the bands that they take."""
@@ -72,7 +78,9 @@ class EncoderAResolution(nn.Module):
 
     def by_resolution(self) -> dict[int, Any]:
         """Resolution → encoder."""
-        return {resolution: getattr(self, f"encoder{resolution}") for resolution in (10, 20, 60)}
+        return {
+            resolution: getattr(self, f"encoder{resolution}") for resolution in self._resolutions
+        }
 
 
 def start_from(
@@ -116,7 +124,7 @@ def _own_encoders(file: Path) -> dict[str, InputConvention]:
     trunk = "trunk." if settings.config.task == "pixel" else ""
     parts = {
         "early": {f"fusion.{trunk}backbone.": tuple(b for names in groups.values() for b in names)},
-        "intermediate": {f"fusion.{trunk}backbone.": groups[10]},
+        "intermediate": {f"fusion.{trunk}backbone.": groups[min(groups)]},
         "late": {f"fusion.encoder{r}.{trunk}backbone.": names for r, names in groups.items()},
     }[settings.config.fusion]
     mean, std = settings.normalisation.mean, settings.normalisation.std

@@ -22,5 +22,5 @@ def resize(x: Tensor, size: Sequence[int], upsampling: str = "bilinear") -> Tens
 
 
 def join_bands(groups: Sequence[Tensor], size: Sequence[int], upsampling: str) -> Tensor:
-    """Groups (N, bands, …, …) of three resolutions → one image (N, all bands, rows, columns)."""
-    return torch.cat([resize(x, size, upsampling) for x in groups if x.shape[1]], dim=1)
+    """Groups (N, bands, …, …) of some resolutions → one image (N, all bands, rows, columns)."""
+    return torch.cat([resize(x, size, upsampling) for x in groups], dim=1)

@@ -42,17 +42,17 @@ class ShallowFusion(OneEncoder):
         self.drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(2 * stage.channels, num_classes)
         where = f"the input of {config.backbone} up to {stage.name} (stride {stage.stride})"
-        self.joins = {r: where for r, names in bands.items() if names}
+        self.joins = dict.fromkeys(bands, where)
 
-    def features(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def features(self, *groups: Tensor) -> Tensor:
         """The last map (N, features, rows, columns) of normalised bands."""
         size = self.image_size, self.image_size
-        images = join_bands((x10, x20, x60), size, self.upsampling)
+        images = join_bands(groups, size, self.upsampling)
         return cast(Tensor, self.attention(run_modules(self.backbone, self.modules_used, images)))
 
-    def forward(self, x10: Tensor, x20: Tensor, x60: Tensor) -> Tensor:
+    def forward(self, *groups: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        features = self.features(x10, x20, x60)
+        features = self.features(*groups)
         mean = features.mean(dim=(2, 3))
         # a constant map has no slope in its deviation: the epsilon keeps gradients finite
         deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()

@@ -22,6 +22,7 @@ from geolulc.nets.config import NetConfig
 #: Shallow trunks and encoders end after the stage of this stride: 20 pixels are 2 or 3 there. No
 #: group of bands joins after a greater one.
 SHALLOW_STRIDE: Final = 8
+_LAST_STRIDE: Final = 32
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ def image_pixels(config: NetConfig, resolution: int) -> int:
     ``image_size`` is that of 10 m; 0 leaves the bands their own size.
     """
     return (config.image_size or PATCH_PIXELS) * 10 // resolution
+
+
+def is_small(resolution: int) -> bool:
+    """Whether a patch of so many metres a pixel has no pixel left at the last stride of a trunk."""
+    return PATCH_PIXELS * 10 // resolution < _LAST_STRIDE
 
 
 def open_stages(name: str, backbone: Backbone, in_chans: int) -> Stages:

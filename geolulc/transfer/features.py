@@ -37,7 +37,7 @@ def spectral_features(store: Store, positions: NDArray[np.int64]) -> NDArray[np.
     std = np.array(list(normalisation.std.values()))
     rows = []
     for batch in PatchLoader(store, positions, _BATCH, shuffle=False):
-        groups = [b.numpy().astype(np.float64) for b in batch[:3]]
+        groups = [b.numpy().astype(np.float64) for b in batch.groups]
         means = np.concatenate([g.mean(axis=(2, 3)) for g in groups], axis=1)
         deviations = np.concatenate([g.std(axis=(2, 3)) for g in groups], axis=1)
         rows.append(np.concatenate([(means - mean) / std, deviations / std], axis=1))
@@ -59,9 +59,8 @@ def encoder_features(
     hook = head_layer(net).register_forward_pre_hook(catch)
     layout = memory_format(place)
     try:
-        for batch in PatchLoader(store, positions, _BATCH, shuffle=False):
-            b10, b20, b60 = (b.to(place) for b in batch[:3])
-            inputs = net.preprocess(b10, b20, b60)
+        for batch in PatchLoader(store, positions, _BATCH, shuffle=False, bands=net.bands):
+            inputs = net.preprocess(*batch.groups_on(place))
             net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
     finally:
         hook.remove()

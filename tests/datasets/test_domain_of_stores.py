@@ -6,7 +6,7 @@ import numpy as np
 from click.testing import CliRunner
 from made_archives import make_patch, make_store
 
-from geolulc.bands import BAND_NAMES
+from geolulc.bands import BAND_NAMES, GROUPS
 from geolulc.cli import cli
 from geolulc.datasets import open_store
 from geolulc.datasets.domain import training_domain
@@ -26,7 +26,10 @@ def test_it_is_that_of_the_train_split(tmp_path):
     north = 34  # of 40 patches in a column, 48° N runs between the others and these
     assert domain.squares == ((12, 47, len(train) - north), (12, 48, north))
     assert domain.spectra.patches == len(train) >= FEWEST_SPECTRA
-    means = [patch_means(store.read(int(i)).dn, np.zeros(1, int), 1200)[0] for i in train]
+    means = [
+        patch_means(store.read(int(i)).dn, GROUPS, BAND_NAMES, np.zeros(1, int), 1200)[0]
+        for i in train
+    ]
     np.testing.assert_allclose(domain.spectra.mean, np.mean(means, axis=0))
     assert len(domain.spectra.mean) == len(BAND_NAMES)
 

@@ -39,7 +39,7 @@ def test_batches_hold_the_patches(store: Store, workers: int, shuffle: bool) -> 
     assert len(loader) == 5
     for batch in loader:
         n = len(batch.indices)
-        assert [(t.dtype, tuple(t.shape)) for t in batch] == [
+        assert [(t.dtype, tuple(t.shape)) for t in (*batch.groups, *batch[1:])] == [
             (torch.uint16, (n, 4, 120, 120)),
             (torch.uint16, (n, 6, 60, 60)),
             (torch.uint16, (n, 2, 20, 20)),
@@ -48,9 +48,9 @@ def test_batches_hold_the_patches(store: Store, workers: int, shuffle: bool) -> 
         ]
         for row, index in enumerate(batch.indices.tolist()):
             expected = coded_dn(index)
-            np.testing.assert_array_equal(batch.b10[row].numpy(), expected[10])
-            np.testing.assert_array_equal(batch.b20[row].numpy(), expected[20])
-            np.testing.assert_array_equal(batch.b60[row].numpy(), expected[60])
+            np.testing.assert_array_equal(batch.groups[0][row].numpy(), expected[10])
+            np.testing.assert_array_equal(batch.groups[1][row].numpy(), expected[20])
+            np.testing.assert_array_equal(batch.groups[2][row].numpy(), expected[60])
             np.testing.assert_array_equal(batch.targets[row].numpy(), store.targets[index])
 
 
@@ -126,7 +126,7 @@ def test_many_shards_do_not_need_many_files(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(pixels_module, "_MOST_OPEN_FILES", 2)
     loader = PatchLoader(store, np.arange(COUNT), 8, shuffle=False)
     assert torch.equal(
-        torch.cat([b.b60 for b in loader]).int(),
+        torch.cat([b.groups[2] for b in loader]).int(),
         torch.from_numpy(np.stack([coded_dn(i)[60] for i in range(COUNT)]).astype(np.int32)),
     )
 
@@ -194,7 +194,7 @@ def test_repeated_positions_come_as_often(store: Store) -> None:
         assert sorted(found) == indices
         for batch in batches:
             for row, index in enumerate(batch.indices.tolist()):
-                np.testing.assert_array_equal(batch.b60[row].numpy(), coded_dn(index)[60])
+                np.testing.assert_array_equal(batch.groups[2][row].numpy(), coded_dn(index)[60])
 
 
 def test_parameters(store: Store) -> None:

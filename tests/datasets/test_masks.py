@@ -78,7 +78,9 @@ class TestLoader:
     def test_masks_follow_their_patches_when_shuffled(self, store) -> None:
         loader = PatchLoader(store, store.split("train"), 4, shuffle=True, masks=True, seed=1)
         for batch in loader:
-            for pixels, mask, index in zip(batch.b10, batch.targets, batch.indices, strict=True):
+            for pixels, mask, index in zip(
+                batch.groups[0], batch.targets, batch.indices, strict=True
+            ):
                 patch = store.read(int(index))
                 assert np.array_equal(pixels.numpy(), patch.dn[10])
                 assert np.array_equal(mask.numpy(), BEN19.positions_of_clc(patch.reference))

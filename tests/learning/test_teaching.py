@@ -144,7 +144,9 @@ def test_lessons_and_light_are_of_the_same_view(store: Path) -> None:
     batch = next(iter(patches.loader(3, device=CPU)))
     here = patches.places(batch)
     config = TrainConfig(task="pixel")
-    seen = in_light(model.net, model.net.preprocess(*batch[:3]), patches.light(config, 5).of(here))
+    seen = in_light(
+        model.net, model.net.preprocess(*batch.groups), patches.light(config, 5).of(here)
+    )
     said = model.probabilities(model.net.classify(*seen))
     torch.testing.assert_close(patches.lessons(batch, 5), said.detach(), atol=0.51 / FULL, rtol=0)
     assert len({patches._chosen(e).tobytes() for e in range(5)}) > 1

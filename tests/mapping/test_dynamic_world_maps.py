@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from made_product import make_product
 from test_pixels import smooth_bands
 
-from geolulc.bands import BANDS, GROUPS
+from geolulc.bands import BANDS
 from geolulc.cli import cli
 from geolulc.mapping import MapOptions, predict_scene
 from geolulc.nets import load_checkpoint
@@ -129,13 +129,13 @@ def test_an_exported_graph_gives_its_probabilities(model, tmp_path) -> None:
     _run("export", MODEL, "--onnx", graph)
     rng = np.random.default_rng(3)
     inputs = {}
-    for resolution, names in GROUPS.items():
+    for resolution, names in model.net.bands.items():
         side = 1200 // resolution
         inputs[f"b{resolution}"] = rng.integers(1, 6000, (2, len(names), side, side), np.uint16)
         inputs[f"offset{resolution}"] = np.zeros(len(names), np.int32)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, inputs)
-    tensors = [torch.from_numpy(inputs[f"b{r}"]) for r in GROUPS]
+    tensors = [torch.from_numpy(inputs[f"b{r}"]) for r in model.net.bands]
     with torch.inference_mode():
         expected = model.probabilities(model.net(*tensors)).numpy()
     assert found.shape == (2, 9, 120, 120)

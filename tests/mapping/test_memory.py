@@ -36,7 +36,7 @@ class TestStrips:
         with (
             Workers(2) as workers,
             product.opened(BAND_NAMES) as images,
-            StripReader(images, rows_of(product), workers) as reader,
+            StripReader(images, GROUPS, rows_of(product), workers) as reader,
         ):
             assert len(reader.rows) == 12
             for row in reader.rows:
@@ -55,7 +55,7 @@ class TestStrips:
             with (
                 Workers(2) as workers,
                 product.opened(BAND_NAMES) as images,
-                StripReader(images, rows_of(product), workers, memory=1) as reader,
+                StripReader(images, GROUPS, rows_of(product), workers, memory=1) as reader,
             ):
                 for row in reader.rows:
                     reader.read(row)

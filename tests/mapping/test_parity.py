@@ -143,6 +143,6 @@ def test_a_store_and_a_product_give_equal_network_inputs(shared, tmp_path):
     model = make_model(recorder, mean=812.25, std=633.5)
     bands = {n: add_offset(dn, -1000) for n, dn in _patch(folder).items()}
     predict_scene(make_product(tmp_path, bands, baseline="05.10"), model, device="cpu")
-    expected = model.net.preprocess(batch.b10, batch.b20, batch.b60)
+    expected = model.net.preprocess(*batch.groups)
     for ours, theirs in zip(recorder.seen[0], expected, strict=True):
         assert torch.equal(ours, theirs)

@@ -245,7 +245,7 @@ def nested(levels: int) -> list[Any]:
         (set_to("version", value=True), "format version: True"),
         (set_to("name", value=1), "name"),
         (set_to("name", value="n" * 256), "name: 'nn.*at most 255 characters"),
-        (set_to("bands", "15", value=["B02"]), "bands: .*15.*; expected those of 10, 20, 60 m"),
+        (set_to("bands", "15", value=["B02"]), "bands of 15 m: .*; expected those of 10, 20, 60 m"),
         (set_to("bands", "10", value=["B02", "B02"]), r"bands of 10 m: \('B02', 'B02'\)"),
         (set_to("normalisation", "mean", "B02", value=1e300), "B02: mean 1e.300.*10.6"),
         (set_to("normalisation", "std", "B02", value=-3.0), "B02: .*std -3.0.*the std above 0"),

@@ -161,7 +161,9 @@ def test_exported_graph_takes_any_batch(fusion: str) -> None:
         fusion=fusion, attention="cbam", label_correlation="on", cooccurrence=cooccurrence
     ).eval()
     batch = torch.export.Dim("batch", min=1, max=64)
-    program = torch.export.export(net, make_patches(3), dynamic_shapes=[{0: batch}] * 3)
+    program = torch.export.export(
+        net, make_patches(3), dynamic_shapes={"groups": ({0: batch},) * 3}
+    )
     for count in (1, 2, 7):
         patches = make_patches(count, seed=count)
         torch.testing.assert_close(program.module()(*patches), net(*patches), atol=1e-5, rtol=1e-5)

@@ -29,7 +29,7 @@ def test_offset_is_applied_without_wrap_around_and_clipped() -> None:
     b20[:] = 3000
     offsets = [torch.full((len(GROUPS[r]),), -1000, dtype=torch.int32) for r in RESOLUTIONS]
     offsets[1][2] = -500
-    x10, x20, _ = net.preprocess(b10, b20, b60, offsets)
+    x10, x20, _ = net.preprocess(b10, b20, b60, offsets=offsets)
     for channel, name in enumerate(GROUPS[10]):
         value = -NORMALISATION.mean[name] / NORMALISATION.std[name]
         torch.testing.assert_close(x10[:, channel], torch.full((2, 120, 120), value))
@@ -45,7 +45,7 @@ def test_offset_and_shifted_numbers_give_bit_equal_inputs() -> None:
     shifted = tuple((p.to(torch.int32) + 1000).to(torch.uint16) for p in patches)
     offsets = [torch.full((len(GROUPS[r]),), -1000, dtype=torch.int32) for r in RESOLUTIONS]
     for plain, offset in zip(
-        net.preprocess(*patches), net.preprocess(*shifted, offsets), strict=True
+        net.preprocess(*patches), net.preprocess(*shifted, offsets=offsets), strict=True
     ):
         assert torch.equal(plain, offset)
 
@@ -74,7 +74,7 @@ def test_reflectance_zero_is_not_nodata() -> None:
     b10, b20, b60 = make_patches(count=1)
     b10[:] = 1000
     offsets = [torch.full((len(GROUPS[r]),), -1000, dtype=torch.int32) for r in RESOLUTIONS]
-    x10, _, _ = net.preprocess(b10, b20, b60, offsets)
+    x10, _, _ = net.preprocess(b10, b20, b60, offsets=offsets)
     assert (x10 != 0).all()
     assert net.valid_share(b10, b20, b60).item() == 1
 

@@ -351,7 +351,7 @@ def test_encoder_features_are_what_the_head_sees(three) -> None:
     from geolulc.datasets.loader import PatchLoader
 
     batch = next(iter(PatchLoader(three, np.arange(5), 5, shuffle=False)))
-    expected = net(batch.b10, batch.b20, batch.b60).detach().numpy()
+    expected = net(*batch.groups).detach().numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 

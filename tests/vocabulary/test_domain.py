@@ -68,7 +68,7 @@ class TestPatchMeans:
         dn = {r: np.stack([bands[n] for n in names]).astype(np.uint16)
               for r, names in GROUPS.items()}  # fmt: skip
         lefts = np.array([0, 1200, 1380])
-        found = patch_means(dn, lefts, 1200)
+        found = patch_means(dn, GROUPS, BAND_NAMES, lefts, 1200)
         assert found.shape == (3, 12)
         for i, left in enumerate(lefts):
             for j, b in enumerate(BANDS):
