@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from geolulc.safe_texts import one_line, without_secrets
+from geolulc.safe_texts import one_line
 
 
 class GeolulcError(Exception):
-    """Input that geolulc cannot use: ``subject: found …; expected …. remedy``.
-
-    Its texts hold no secrets of URLs (``safe_texts.without_secrets``).
-    """
+    """Input that geolulc cannot use: ``subject: found …; expected …. remedy``."""
 
     def __init__(self, subject: object, *, found: object, expected: object, remedy: object) -> None:
-        self.subject = one_line(without_secrets(subject))
-        self.found = one_line(without_secrets(found))
-        self.expected = one_line(without_secrets(expected))
-        self.remedy = one_line(without_secrets(remedy))
+        self.subject = one_line(subject)
+        self.found = one_line(found)
+        self.expected = one_line(expected)
+        self.remedy = one_line(remedy)
         super().__init__(
             f"{self.subject}: found {self.found}; expected {self.expected}. {self.remedy}"
         )
@@ -67,10 +64,6 @@ class TrainingError(GeolulcError):
 
 class OutputError(GeolulcError):
     """A result cannot be written where it was asked for."""
-
-
-class RemoteError(GeolulcError):
-    """A server, or an answer of it, cannot be used."""
 
 
 class ClusterError(GeolulcError):

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     metavar="GPKG",
     help="Write the patches with their probabilities, as polygons.",
 )
+@click.option(
+    "--baseline",
+    type=click.Choice(["forest"]),
+    help="Of a model of pixels: score a random forest of the store's train split beside it.",
+)
 @shared_options("overwrite", "device", "quiet", "json")
 def command(
     models: tuple[Path, ...],
@@ -42,6 +47,7 @@ def command(
     seed_compat: bool,
     report: Path | None,
     predictions: Path | None,
+    baseline: str | None,
     overwrite: int,
     device: str,
     quiet: bool,
@@ -62,9 +68,9 @@ def command(
     if len(models) > 2:
         raise click.UsageError("Compare two models at most.")
     if len(models) == 2:
-        if seed_compat or report is not None or predictions is not None:
+        if seed_compat or report is not None or predictions is not None or baseline is not None:
             raise click.UsageError(
-                "--seed-compat, --report and --predictions are for one model at a time."
+                "--seed-compat, --report, --predictions and --baseline are for one model at a time."
             )
         _compare(models, store, split, device=device, quiet=quiet, as_json=as_json)
         return
@@ -86,11 +92,20 @@ def command(
         from geolulc.learning.pixel_report import write_pixel_report
 
         with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-            pixels = evaluate_pixels(loaded, opened, split, device=device, progress=progress)
+            pixels = evaluate_pixels(
+                loaded,
+                opened,
+                split,
+                baseline=baseline is not None,
+                device=device,
+                progress=progress,
+            )
         if report is not None:
             write_pixel_report(loaded, opened, pixels, report, device=device, overwrite=overwrite)
         print_result(pixels.as_json(), _text(pixels), as_json=as_json)
         return
+    if baseline is not None:
+        raise click.UsageError("--baseline is for models of pixels.")
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
         predicted = predict(loaded, opened, split, device=device, progress=progress)
     evaluation = evaluate_predictions(predicted, seed_compat=seed_compat)

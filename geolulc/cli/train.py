@@ -47,6 +47,16 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @click.option(
     "--find-lr", is_flag=True, help="Only try learning rates, and write their losses into RUN."
 )
+@click.option(
+    "--folds",
+    is_flag=True,
+    help="Cross-validation: a run for each fold of a store of own labels; RUN gets folds.json.",
+)
+@click.option(
+    "--baseline",
+    type=click.Choice(["forest"]),
+    help="With --folds, of pixels: a random forest of the same pixels beside each run.",
+)
 @click.option("--mlflow", is_flag=True, help="Also log to MLflow (MLFLOW_TRACKING_URI).")
 @shared_options("overwrite", "device", "quiet")
 def command(
@@ -56,6 +66,8 @@ def command(
     settings: tuple[str, ...],
     resume: bool,
     find_lr: bool,
+    folds: bool,
+    baseline: str | None,
     mlflow: bool,
     overwrite: int,
     device: str,
@@ -85,6 +97,12 @@ def command(
 
     if find_lr:
         _find_rate(store, run, resolved, device, overwrite, quiet)
+        return
+
+    if baseline is not None and (not folds or resolved.task != "pixel"):
+        raise click.UsageError("--baseline goes with --folds and --task pixel.")
+    if folds:
+        _cross_validate(store, run, resolved, device, resume, overwrite, baseline, quiet)
         return
 
     from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker
@@ -121,6 +139,43 @@ def command(
 def _leads() -> bool:
     """Whether this is the process of torchrun that prints."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _cross_validate(
+    store: Path,
+    run: Path,
+    config: TrainConfig,
+    device: str,
+    resume: bool,
+    overwrite: int,
+    baseline: str | None,
+    quiet: bool,
+) -> None:
+    from geolulc.learning.cross_validation import cross_validate
+    from geolulc.learning.interruption import TrainingInterrupted
+
+    try:
+        found = cross_validate(
+            store,
+            run,
+            config,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            baseline=baseline is not None,
+            trackers=lambda name: () if quiet else (TerminalTracker(name),),
+        )
+    except TrainingInterrupted as stop:
+        say(f"geolulc: {run}: {stop}; go on with --resume", err=True)
+        sys.exit(128 + stop.number)
+    say(f"{run}: {len(found['folds'])} folds; mean ± standard deviation between them, range")
+    for what in ("figures", "baseline"):
+        for name, value in found.get(what, {}).items():
+            title = name if what == "figures" else f"{name} of the forest"
+            say(
+                f"  {title:<28}{value['mean']:.3f} ± {_number(value['sd'])}"
+                f"  ({value['min']:.3f} … {value['max']:.3f})"
+            )
 
 
 def _find_rate(

@@ -172,11 +172,12 @@ def predict(
     split: str,
     *,
     device: str = "auto",
+    indices: NDArray[np.int64] | None = None,
     batch_size: int = 64,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Predictions:
-    """The logits of ``model`` for every patch of a split.
+    """The logits of ``model`` for every patch of a split, or those at ``indices`` of the store.
 
     Raises:
         DatasetError: the split has no patch, or the store's classes are not the model's.
@@ -190,7 +191,7 @@ def predict(
             expected="one that says which classes are present in a patch",
             remedy="Use evaluate_pixels.",
         )
-    patches = patches_of_split(store, split)
+    patches = patches_of_split(store, split, indices)
     place = choose_device(device)
     logits = score(
         model.net.to(place),
@@ -287,13 +288,15 @@ def _by_group(predictions: Predictions, own: NDArray[np.str_]) -> dict[str, dict
     return found
 
 
-def patches_of_split(store: Store, split: str, *, masks: bool = False) -> SplitPatches:
-    """The patches of a split, those with a reference map for ``masks``.
+def patches_of_split(
+    store: Store, split: str, indices: NDArray[np.int64] | None = None, *, masks: bool = False
+) -> SplitPatches:
+    """The patches of a split, or those at ``indices``; with a reference map for ``masks``.
 
     Raises:
         DatasetError: there is none.
     """
-    patches = SplitPatches(store, split, masks=masks)
+    patches = SplitPatches(store, split, indices, masks=masks)
     if not len(patches):
         raise DatasetError(
             store.path,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from geolulc.datasets import Store
 from geolulc.datasets.legend import ReferenceCodes
+from geolulc.learning.baseline import Baseline, score_forest
 from geolulc.learning.evaluation import (
     SplitFigures,
     class_order,
@@ -71,6 +72,7 @@ class PixelEvaluation(SplitFigures):
         absent: names of the classes that the reference does not have; they are in no mean.
         confusion: pixels by class of the reference (rows) and of the map, in the order of classes.
         agreement: patch name → share of its pixels with the class of the reference.
+        baseline: a random forest on the same pixels; None where it was not asked for.
     """
 
     pixels: int
@@ -79,6 +81,7 @@ class PixelEvaluation(SplitFigures):
     absent: Sequence[str]
     confusion: Sequence[Sequence[int]]
     agreement: Mapping[str, float]
+    baseline: Baseline | None = None
     task: ClassVar[str] = "pixel"
 
     @property
@@ -89,8 +92,10 @@ class PixelEvaluation(SplitFigures):
     @property
     def remarks(self) -> Sequence[str]:
         """The limits of the figures, and the pixels that they leave out."""
+        beside = () if self.baseline is None else (self.baseline.verdict(self.figures),)
         return (
             self.caution,
+            *beside,
             *super().remarks,
             f"{100 * self.ignored:.1f} % of the pixels have no label, or a code without a class, "
             "and are not counted. A border is where the class of the reference changes; "
@@ -103,6 +108,8 @@ def evaluate_pixels(
     store: Store,
     split: str = "val",
     *,
+    indices: NDArray[np.int64] | None = None,
+    baseline: bool = False,
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 2,
@@ -110,18 +117,33 @@ def evaluate_pixels(
 ) -> PixelEvaluation:
     """All figures of a pixel ``model`` on the patches of a split that have a reference map.
 
+    Args:
+        model: of pixels.
+        store: of the patches.
+        split: "train", "val" or "test".
+        indices: positions in the store in place of the whole split.
+        baseline: score a random forest beside it, that learns from the store's train split.
+        device: where it runs.
+        batch_size: patches at once.
+        workers: threads that read.
+        progress: called with (patches done, patches in all).
+
     Raises:
         DatasetError: the split has no patch or no reference map, or the store's classes are not
             the model's.
     """
-    patches = patches_of_split(store, split, masks=True)
+    patches = patches_of_split(store, split, indices, masks=True)
     place = choose_device(device)
     tally = _Tally(model, patches, place)
     for mapped in map_patches(model, patches, place, batch_size=batch_size, workers=workers):
         tally.add(mapped)
         if progress is not None:
             progress(tally.done, len(patches))
-    return tally.evaluation()
+    evaluation = tally.evaluation()
+    if not baseline:
+        return evaluation
+    learned = patches_of_split(store, "train", masks=True)
+    return replace(evaluation, baseline=score_forest(learned, patches))
 
 
 @dataclass(frozen=True)

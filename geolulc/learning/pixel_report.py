@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from geolulc.datasets import Store
+from geolulc.learning.baseline import table
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_evaluation import PixelEvaluation, map_patches
 from geolulc.learning.plots import drawn_name, new_figure
@@ -52,7 +53,8 @@ def write_pixel_report(
     """
     shown = _choose(evaluation)
     short = [drawn_name(store.nomenclature[name]) for name in model.net.classes]
-    sections = [
+    sections = [*_beside(evaluation)]
+    sections += [
         Section(
             "Which classes are taken for which",
             "confusion.png",
@@ -73,6 +75,25 @@ def write_pixel_report(
         ),
     ]
     write_folder(folder, evaluation, store, sections, overwrite=overwrite)
+
+
+def _beside(evaluation: PixelEvaluation) -> list[Section]:
+    """The model beside its baseline, where there is one."""
+    if evaluation.baseline is None:
+        return []
+    rows = table(evaluation.baseline, evaluation.classes)
+    figure = new_figure(6, 0.4 * len(rows) + 1.2)
+    axes = figure.subplots()
+    places = np.arange(len(rows))
+    for shift, column, name in ((0.2, 1, "network"), (-0.2, 2, "random forest")):
+        axes.barh(places + shift, [row[column] for row in rows], 0.38, label=name)
+    axes.set_yticks(places, [str(row[0])[:30].replace("$", r"\$") for row in rows], fontsize=8)
+    axes.set(xlim=(0, 1), xlabel="Intersection over union")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    verdict = evaluation.baseline.verdict(evaluation.figures)
+    return [
+        Section("Beside a random forest", "baseline.png", "IoU of both by class", figure, verdict)
+    ]
 
 
 def plot_confusion(

@@ -29,7 +29,6 @@ OUTPUTS = {
     "sample": {"out"},
     "assess": {"out"},
     "classes": {"out"},
-    "fetch": {"out"},
     "models": set(),
 }
 

@@ -1,1 +1,0 @@
-"""Servers: one bounded client of HTTP, and the products of the Copernicus Data Space."""
