@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from geolulc.safe_texts import one_line
+from geolulc.safe_texts import one_line, without_secrets
 
 
 class GeolulcError(Exception):
-    """Input that geolulc cannot use: ``subject: found …; expected …. remedy``."""
+    """Input that geolulc cannot use: ``subject: found …; expected …. remedy``.
+
+    Its texts hold no secrets of URLs (``safe_texts.without_secrets``).
+    """
 
     def __init__(self, subject: object, *, found: object, expected: object, remedy: object) -> None:
-        self.subject = one_line(subject)
-        self.found = one_line(found)
-        self.expected = one_line(expected)
-        self.remedy = one_line(remedy)
+        self.subject = one_line(without_secrets(subject))
+        self.found = one_line(without_secrets(found))
+        self.expected = one_line(without_secrets(expected))
+        self.remedy = one_line(without_secrets(remedy))
         super().__init__(
             f"{self.subject}: found {self.found}; expected {self.expected}. {self.remedy}"
         )
@@ -64,6 +67,10 @@ class TrainingError(GeolulcError):
 
 class OutputError(GeolulcError):
     """A result cannot be written where it was asked for."""
+
+
+class RemoteError(GeolulcError):
+    """A server, or an answer of it, cannot be used."""
 
 
 class ClusterError(GeolulcError):

@@ -15,12 +15,30 @@ _LONGEST_LINE: Final = 500
 _MARKDOWN: Final = re.compile(r"[\\`\[\]<>&|]")
 #: A cell that begins so is a formula to a spreadsheet (owasp.org, "CSV Injection").
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_URL: Final = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|]+")
+_USER: Final = re.compile(r"(?<=://)[^/?#]*@")
+#: A value in the query of a URL; what follows its # is for browsers.
+_VALUE: Final = re.compile(r"([?&;][^=&;#]*=)[^&;#]*|#.*")
+_TOKEN: Final = re.compile(r"\b(bearer|basic|token)(:? +)[\w.~+/=-]{6,}", re.IGNORECASE)
 
 
 def one_line(text: object, longest: int | None = _LONGEST_LINE) -> str:
     """``text`` on one line of at most ``longest`` characters, without control characters."""
     plain = re.sub(r"\s+", " ", _shown(text, kept="")).strip()
     return plain if longest is None or len(plain) <= longest else plain[: longest - 1] + "…"
+
+
+def without_secrets(text: object) -> str:
+    """``text`` without what URLs in it may keep secret: user, password, values of the query.
+
+    Signatures and keys are values of queries; which of them are is not guessed. Tokens of an
+    ``Authorization`` header go too.
+    """
+    return _TOKEN.sub(r"\1\2…", _URL.sub(lambda found: _public(found[0]), str(text)))
+
+
+def _public(url: str) -> str:
+    return _VALUE.sub(lambda found: f"{found[1]}…" if found[1] else "", _USER.sub("", url))
 
 
 def for_terminal(text: object) -> str:

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "evaluate": "Score a model on the patches of a store.",
     "benchmark-table": "Train and score the six models of the published table.",
     "transfer": "Train in one region, test in another: whose labels to borrow.",
+    "search": "List the Sentinel-2 products of a place and time.",
+    "fetch": "Download Sentinel-2 products by name.",
     "map": "Make a land-cover map of a Sentinel-2 scene.",
     "mosaic": "Combine maps of many tiles and dates into one.",
     "summarize": "Add up the areas of a map's classes in zones.",

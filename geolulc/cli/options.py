@@ -198,3 +198,18 @@ def shared_options(*names: str) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def remote_options(command: F) -> F:
+    """``--service`` and ``--allow-internal``: which servers are asked."""
+    service = click.option(
+        "--service",
+        metavar="URL",
+        help="Another service of the same kind.  [default: dataspace.copernicus.eu]",
+    )
+    internal = click.option(
+        "--allow-internal",
+        is_flag=True,
+        help="Also ask servers of this machine and its network.",
+    )
+    return service(internal(command))

@@ -17,8 +17,8 @@ from geolulc.errors import ParameterError
 from geolulc.grid import ALIGNMENT, Extent, Grid, TileGrid
 from geolulc.mapping.windows import WindowGrid
 from geolulc.outputs.polygons import mask_inside
+from geolulc.polygons.area import read_area
 from geolulc.polygons.placement import Placement
-from geolulc.polygons.reading import read_layers
 
 
 def select_cells(grid: Grid, aoi: Path | str) -> NDArray[np.bool_]:
@@ -45,7 +45,7 @@ def area_digest(aoi: Path | str) -> str:
         ParameterError: as ``select_cells``, of the file.
     """
     parts = []
-    for layer in _read_area(aoi):
+    for layer in read_area(aoi):
         known = layer[~(layer.isna() | layer.is_empty)]
         place = layer.crs.to_string().encode()
         parts += [place + shape for shape in known.normalize().to_wkb()]
@@ -112,7 +112,7 @@ def _area_on(tile: Extent, aoi: Path | str) -> BaseGeometry:
     Raises:
         ParameterError: as ``select_cells``.
     """
-    layers = _read_area(aoi)
+    layers = read_area(aoi)
     parts = []
     for layer in layers:
         placement = Placement(layer.crs, tile)
@@ -149,54 +149,6 @@ def _outside(layers: Sequence[Any], tile: Extent, aoi: Path | str) -> ParameterE
         f"in {tile.crs}",
         remedy="Check its coordinates and CRS, or use the scene it lies in.",
     )
-
-
-def _read_area(aoi: Path | str) -> list[Any]:
-    """The GeoSeries of a file's layers, or of a box in degrees; at least one geometry."""
-    import geopandas  # takes a while: loaded where there is an area
-
-    numbers = _numbers(str(aoi))
-    if numbers is not None:
-        return [geopandas.GeoSeries(_boxes(aoi, *numbers), crs="EPSG:4326")]
-    layers = [
-        frame.geometry for frame in read_layers(Path(aoi), f"aoi {aoi}", attributes=False).values()
-    ]
-    if all((layer.isna() | layer.is_empty).all() for layer in layers):
-        raise ParameterError(
-            f"aoi {aoi}",
-            found="no geometry",
-            expected="a vector file with geometries, or west,south,east,north in degrees",
-            remedy="Give the file of the area.",
-        )
-    return layers
-
-
-def _boxes(
-    aoi: Path | str, west: float, south: float, east: float, north: float
-) -> list[BaseGeometry]:
-    """The box, which may lie across the 180th meridian: 179,-17,-179,-16 or 179,-17,181,-16."""
-    if 0 < west <= 180 and -180 <= east < 0:
-        east += 360
-    inside = -360 <= west < east <= 360 and east - west <= 360 and -90 <= south < north <= 90
-    if not inside:
-        raise ParameterError(
-            f"aoi {aoi}",
-            found="a box that is empty or not on the globe",
-            expected="west,south,east,north in degrees",
-            remedy="For other coordinates give a vector file.",
-        )
-    return [shapely.box(west, south, east, north)]
-
-
-def _numbers(text: str) -> tuple[float, float, float, float] | None:
-    parts = text.split(",")
-    if len(parts) != 4:
-        return None
-    try:
-        west, south, east, north = (float(part) for part in parts)
-    except ValueError:
-        return None
-    return west, south, east, north
 
 
 def _aligned(start: float, end: float, extent: int) -> tuple[int, int]:

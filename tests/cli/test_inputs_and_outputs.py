@@ -29,6 +29,7 @@ OUTPUTS = {
     "sample": {"out"},
     "assess": {"out"},
     "classes": {"out"},
+    "fetch": {"out"},
     "models": set(),
 }
 

@@ -1,0 +1,82 @@
+"""``geolulc search``: products of a place and time in the Copernicus Data Space."""
+
+from __future__ import annotations
+
+import click
+
+from geolulc.cli.options import PATH_OR_TEXT, remote_options, shared_options
+from geolulc.cli.results import print_result
+
+
+@click.command("search")
+@click.option(
+    "--aoi",
+    type=PATH_OR_TEXT,
+    required=True,
+    metavar="FILE|W,S,E,N",
+    help="A vector file, or a box in degrees.",
+)
+@click.option("--dates", required=True, metavar="FIRST/LAST", help="As 2024-06-01/2024-06-30.")
+@click.option(
+    "--max-cloud",
+    type=click.FloatRange(0, 100),
+    default=100.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Of the whole product.",
+)
+@click.option("--level", type=click.Choice(("L2A", "L1C")), default="L2A", show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=1000,
+    show_default=True,
+    help="More products than these are an error.",
+)
+@remote_options
+@shared_options("json")
+def command(
+    aoi: str,
+    dates: str,
+    max_cloud: float,
+    level: str,
+    limit: int,
+    service: str | None,
+    allow_internal: bool,
+    as_json: bool,
+) -> None:
+    """List Sentinel-2 products of the Copernicus Data Space; no account is needed.
+
+    A line begins with the name of a product. Of a datatake that was processed again, the newest
+    is listed.
+
+    \b
+    Examples:
+        geolulc search --aoi 11.2,46.4,11.5,46.6 --dates 2024-06-01/2024-08-31 --max-cloud 10
+        geolulc search --aoi field.gpkg --dates 2024-07-01/2024-07-31 > found.txt
+    """
+    from geolulc.remote.client import Client
+    from geolulc.remote.copernicus import Service, parse_dates, search_products
+
+    days = parse_dates(dates)
+    from geolulc.polygons.area import area_in_degrees
+
+    area = area_in_degrees(aoi)
+    with Client(allow_internal=allow_internal) as client:
+        found = search_products(
+            client,
+            area,
+            days,
+            max_cloud=max_cloud,
+            level=level,
+            most=limit,
+            service=Service.at(service),
+        )
+    lines = [
+        f"{p.name}  {p.start:%Y-%m-%d}"
+        f"  {'cloud ?' if p.cloud is None else f'cloud {p.cloud:3.0f} %'}"
+        f"  {p.size / 1e6:6,.0f} MB{'' if p.online else '  not online'}"
+        for p in found
+    ]
+    text = "\n".join(lines) or "# no product"
+    print_result([product.as_json() for product in found], text, as_json=as_json)

@@ -1,0 +1,1 @@
+"""Servers: one bounded client of HTTP, and the products of the Copernicus Data Space."""
