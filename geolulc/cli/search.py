@@ -25,7 +25,13 @@ from geolulc.cli.results import print_result
     metavar="PERCENT",
     help="Of the whole product.",
 )
-@click.option("--level", type=click.Choice(("L2A", "L1C")), default="L2A", show_default=True)
+@click.option(
+    "--level",
+    type=click.Choice(("L2A", "L1C")),
+    default="L2A",
+    show_default=True,
+    help="Processing level of the products.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),

@@ -16,6 +16,7 @@ from geolulc.ownership import being_read
 #: What each command writes; all other paths are read.
 OUTPUTS = {
     "prepare": {"store"},
+    "label": {"out"},
     "train": {"run"},
     "evaluate": {"report", "predictions"},
     "benchmark-table": {"runs"},
