@@ -59,7 +59,8 @@ def _codes(text: str) -> tuple[int, ...]:
     "--resolution",
     type=int,
     metavar="METRES",
-    help="Side of a pixel in metres: 10, 20 or 60 with a model of pixels. With a model of patches "
+    help="Side of a pixel in metres: 10, 20 or 60 with a model of pixels; without --model that is "
+    "the one that is installed with geolulc. With a model of patches "
     "320, 160 or 80: its answers are placed inside the patches by its own evidence.  "
     "[default: a cell for each patch, or 10]",
 )
@@ -204,7 +205,7 @@ def command(
     options = MapOptions(**choices)  # said at once, before libraries are loaded
     scenes = tuple(list_products(scenes))
 
-    paths = models or (shipped_model(),)
+    paths = models or (shipped_model(options.resolution),)
     writing: dict[str, Any] = {
         "output": output,
         "overwrite": overwrite,

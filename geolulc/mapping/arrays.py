@@ -30,7 +30,8 @@ def predict_scene(
             ``xarray.Dataset``, or a mapping of ``xarray.DataArray`` or numpy arrays.
         model: a checkpoint (its path, a run folder, a shipped model's name, or loaded), or
             several of one kind and of the same classes, whose probabilities are averaged; None:
-            the shipped one. A model of pixels gives a class a pixel.
+            the shipped one, of pixels where ``resolution`` is 10, 20 or 60. A model of pixels
+            gives a class a pixel.
         **options: of ``geolulc.mapping.MapOptions``: aoi (which part), stride, resolution (320,
             160 or 80 metres with a model of patches: answers placed inside patches; 10, 20 or 60
             with one of pixels), min_valid, mask_scl, device…; progress. Of arrays, also those of
@@ -57,7 +58,7 @@ def predict_scene(
         ...     bands, offset=-1000, crs=32632, transform=(10, 0, 600_000, 0, -10, 5_200_020)
         ... )
     """
-    found = shipped_model() if model is None else model
+    found = shipped_model(options.get("resolution")) if model is None else model
     several = [found] if isinstance(found, (Model, Path, str)) else list(found)
     models = [m if isinstance(m, Model) else load_checkpoint(Path(m)) for m in several]
     if isinstance(scene, Mapping):

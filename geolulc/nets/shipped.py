@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from geolulc.errors import CheckpointError
+from geolulc.grid import PIXEL_SIZES
 
 
 def shipped_models() -> dict[str, Path]:
@@ -22,18 +23,25 @@ def find_shipped(name: str) -> Path | None:
     return shipped_models().get(name)
 
 
-def shipped_model() -> Path:
-    """The model that maps are made with by default: the first shipped one, by name.
+def shipped_model(resolution: int | None = None) -> Path:
+    """The model that maps are made with by default: the first shipped one of its task, by name.
+
+    Args:
+        resolution: of the map in metres; 10, 20 or 60 asks for a model of pixels, anything else for
+            one of patches.
 
     Raises:
         CheckpointError: this installation has none.
     """
-    models = shipped_models()
-    if not models:
-        raise CheckpointError(
-            "the shipped model",
-            found="none in this installation",
-            expected="a checkpoint in models/",
-            remedy="Install geolulc again, or name a model.",
-        )
-    return next(iter(models.values()))
+    from geolulc.nets.checkpoint import read_settings
+
+    task = "pixel" if resolution in PIXEL_SIZES else "patch"
+    for file in shipped_models().values():
+        if read_settings(file).config.task == task:
+            return file
+    raise CheckpointError(
+        "the shipped model",
+        found=f"none of the task {task} in this installation",
+        expected="a checkpoint in models/",
+        remedy="Install geolulc again, or name a model.",
+    )

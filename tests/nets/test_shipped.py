@@ -24,6 +24,10 @@ def test_shipped_checkpoint(name: str, file: Path) -> None:
     assert model.sha256 in CHANGELOG.read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(not SHIPPED, reason="no model is shipped yet")
-def test_the_default_is_a_shipped_one() -> None:
-    assert shipped_model() in shipped_models().values()
+@pytest.mark.parametrize(
+    ("resolution", "task"), [(None, "patch"), (160, "patch"), (10, "pixel"), (60, "pixel")]
+)
+def test_the_default_has_the_task_that_the_resolution_asks_for(resolution, task) -> None:
+    file = shipped_model(resolution)
+    assert file in shipped_models().values()
+    assert load_checkpoint(file).net.task == task
