@@ -8,10 +8,12 @@ stay as they are. Numbers are 10,000 × reflectance, unless a band's scale and o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
+from pyproj.exceptions import ProjError
 from rasterio.errors import RasterioError
 from rasterio.warp import Resampling, reproject, transform_bounds
 
@@ -32,6 +35,10 @@ _NAMED: Final = re.compile(r"(?:.*[_.-])?(B\d{1,2}A?)(?:_\d\dm)?\.tiff?", re.IGN
 _UTM: Final = re.compile(r"EPSG:32[67]\d\d")
 #: Pixels of 10 m: twelve bands of so many take 2 GB.
 _LARGEST: Final = 100_000_000
+#: Northings of UTM zones end at 10,000 km.
+_FARTHEST: Final = 2e7
+#: Metres.
+_DEGREE: Final = 111_000
 _FULL: Final = 10_000
 _TIME: Final = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d:\d\d:\d\d)")
 
@@ -90,7 +97,7 @@ def open_stack(path: Path, *, pixels: bool = True) -> Stack:
             if pixels:
                 stack.dn.update({n: _read(*bands[n], stack, n) for n in BAND_NAMES})
             return stack
-    except RasterioError as error:
+    except (RasterioError, ProjError, ValueError, OverflowError) as error:
         raise _unusable(path, f"a file that cannot be read ({error})") from error
 
 
@@ -150,6 +157,10 @@ def _ground(path: Path, first: Any) -> tuple[str, float, float, tuple[int, int]]
         bounds = max(x[0], x[1]), max(y[0], y[2]), min(x[2], x[3]), min(y[1], y[3])
         bounds = tuple(round(value / 10) * 10.0 for value in bounds)
     left, bottom, right, top = bounds
+    if not all(math.isfinite(value) and abs(value) < _FARTHEST for value in bounds):
+        raise _unusable(path, f"a place out of the world ({first.crs}, {tuple(first.bounds)})")
+    if (right - left) * (top - bottom) > _LARGEST * 100:
+        raise _unusable(path, f"{right - left:.0f} m × {top - bottom:.0f} m: too large")
     width, height = (
         int((side + 0.5) // ALIGNMENT) * ALIGNMENT for side in (right - left, top - bottom)
     )
@@ -166,11 +177,10 @@ def _read(dataset: Any, number: int, stack: Stack, name: str) -> NDArray[np.uint
     scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
     if (scale, offset) != (1.0, 0.0):
         values = (values * scale + offset) * _FULL
+    known &= np.isfinite(values)
     values = np.where(known, np.clip(values, 1, 65535), 0)
     out = np.zeros((height // resolution, width // resolution), np.float32)
-    finer = (
-        abs(dataset.transform.a) * (111_000 if dataset.crs.is_geographic else 1) < resolution * 0.75
-    )
+    metres = abs(dataset.transform.a) * (_DEGREE if dataset.crs.is_geographic else 1)
     reproject(
         values,
         out,
@@ -180,7 +190,7 @@ def _read(dataset: Any, number: int, stack: Stack, name: str) -> NDArray[np.uint
         dst_transform=grid,
         dst_crs=stack.crs,
         dst_nodata=0,
-        resampling=Resampling.average if finer else Resampling.nearest,
+        resampling=Resampling.average if metres < 0.75 * resolution else Resampling.nearest,
     )
     return np.round(out).astype(np.uint16)
 
@@ -188,7 +198,9 @@ def _read(dataset: Any, number: int, stack: Stack, name: str) -> NDArray[np.uint
 def _date(tags: dict[str, str]) -> str:
     for name in ("ACQUISITION_TIME", "TIFFTAG_DATETIME"):
         if found := _TIME.match(tags.get(name, "")):
-            return f"{found[1]}-{found[2]}-{found[3]}T{found[4]}"
+            date = f"{found[1]}-{found[2]}-{found[3]}T{found[4]}"
+            with suppress(ValueError):
+                return datetime.fromisoformat(date).isoformat()
     return ""
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from geolulc.errors import CheckpointError
 from geolulc.grid import PIXEL_SIZES
+from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
+from geolulc.nets.safetensors_files import read_header
 
 
 def shipped_models() -> dict[str, Path]:
@@ -33,11 +35,9 @@ def shipped_model(resolution: int | None = None) -> Path:
     Raises:
         CheckpointError: this installation has none.
     """
-    from geolulc.nets.checkpoint import read_settings
-
     task = "pixel" if resolution in PIXEL_SIZES else "patch"
     for file in shipped_models().values():
-        if read_settings(file).config.task == task:
+        if parse_settings(read_header(file).metadata.get(METADATA_KEY, "")).config.task == task:
             return file
     raise CheckpointError(
         "the shipped model",

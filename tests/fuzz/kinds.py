@@ -29,6 +29,7 @@ from sound_inputs import (
     write_scene,
     write_settings,
     write_stac,
+    write_stack,
     write_store,
     write_tars,
     write_v1,
@@ -130,6 +131,11 @@ KINDS: Mapping[str, Kind] = {
             "splits/*.csv": (bytes_of(change_rows), *TEXT),
         },
         ("prepare v1 out.store --splits splits --workers 1 -q",),
+    ),
+    "stack": Kind(
+        write_stack,
+        {"stack.tif": (change_tags, change_tags, *BYTES)},
+        ("prepare --unlabelled stack.tif out.store --workers 1 -q",),
     ),
     "metadata": Kind(
         write_v2,

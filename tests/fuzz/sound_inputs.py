@@ -11,6 +11,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pyarrow as pa
+import rasterio
 import shapely
 import timm
 import torch
@@ -20,6 +21,7 @@ from made_nets import make_net
 from made_product import make_product, random_bands
 from written_map import write_made
 
+from geolulc.bands import BAND_NAMES
 from geolulc.nets import Model, save_checkpoint
 
 
@@ -83,6 +85,17 @@ def write_v1(folder: Path) -> None:
 
 def write_v2(folder: Path) -> None:
     make_v2(folder / "v2", 3, reference_maps=True)
+
+
+def write_stack(folder: Path) -> None:
+    """Twelve bands of 1.8 km as one GeoTIFF, with a time."""
+    pixels = np.random.default_rng(0).integers(1, 4000, (len(BAND_NAMES), 180, 180))
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": len(pixels), "width": 180,
+               "height": 180, "crs": TILE.crs, "transform": TILE.transform(10)}  # fmt: skip
+    with rasterio.open(folder / "stack.tif", "w", **profile) as out:
+        out.write(pixels.astype(np.uint16))
+        out.descriptions = BAND_NAMES
+        out.update_tags(TIFFTAG_DATETIME="2020:07:01 10:30:00")
 
 
 def write_store(folder: Path) -> None:
