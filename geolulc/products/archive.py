@@ -15,7 +15,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -234,6 +234,15 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _list_zip(path: Path) -> Contents:
+    return Contents(path, MappingProxyType(list_members(path, PRODUCT_XML.values())))
+
+
+def list_members(path: Path, marks: Collection[str]) -> dict[str, Member]:
+    """The members of a zip that lie with, or below, the one outermost file named as in ``marks``.
+
+    Raises:
+        ProductError: a damaged or hostile zip, or none or several such files.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -249,8 +258,10 @@ def _list_zip(path: Path) -> Contents:
             raise hostile(path, f"two members called {name}")
         files[name] = info
     pure = [PurePosixPath(name) for name in files]
-    tops = [str(p).removesuffix(p.name) for p in pure if p.name in PRODUCT_XML.values()]
-    tops = [top for top in tops if not any(top != t and top.startswith(t) for t in tops)]
+    tops: list[str] = []
+    for top in sorted({str(p).removesuffix(p.name) for p in pure if p.name in marks}):
+        if not (tops and top.startswith(tops[-1])):
+            tops.append(top)
     if len(tops) != 1:
         raise not_a_product(path, [PurePosixPath(name).name for name in files], tops)
     members = {}
@@ -259,7 +270,7 @@ def _list_zip(path: Path) -> Contents:
             if name.startswith(tops[0]):
                 member = _zip_member(path, file, info, name.removeprefix(tops[0]))
                 members[member.name] = member
-    return Contents(path, MappingProxyType(members))
+    return members
 
 
 def _zip_member(path: Path, file: BinaryIO, info: zipfile.ZipInfo, name: str) -> Member:

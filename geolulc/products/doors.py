@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from geolulc.products.eopf import describe_eopf, eopf_within, is_eopf, open_eopf
 from geolulc.products.product import describe_product, open_product
 from geolulc.products.refusals import PRODUCT_XML
 from geolulc.products.scene import Scene
@@ -64,7 +65,10 @@ def _safe_within(path: Path) -> Path | None:
 
 
 #: What no other recognises is for the last, which says why it is no product.
-DOORS: Final = (Door("Sentinel-2 product", _is_safe, open_product, describe_product, _safe_within),)
+DOORS: Final = (
+    Door("EOPF Zarr", is_eopf, open_eopf, describe_eopf, eopf_within),
+    Door("Sentinel-2 product", _is_safe, open_product, describe_product, _safe_within),
+)
 
 
 def find_door(path: Path) -> Door | None:
@@ -73,7 +77,7 @@ def find_door(path: Path) -> Door | None:
 
 
 def open_scene(path: Path | str) -> Scene:
-    """The scene at ``path``: a ``.SAFE`` folder of Sentinel-2, Level-2A or Level-1C, or its zip.
+    """The scene at ``path``: Sentinel-2, Level-2A or Level-1C, as ``.SAFE``, EOPF Zarr, or a zip.
 
     Raises:
         ProductError: with the path, what was found, what was expected and the remedy.

@@ -36,7 +36,8 @@ _LARGEST_TILE: Final = 109_800
 _FARTHEST: Final = 10_000_000
 _LONGEST_TEXT: Final = 300
 _TILE_XML: Final = re.compile(r"GRANULE/([^/.][^/]*)/MTD_TL\.xml")
-_UTM: Final = re.compile(r"EPSG:32[67](0[1-9]|[1-5]\d|60)")
+#: Zones of UTM on WGS 84.
+UTM: Final = re.compile(r"EPSG:32[67](0[1-9]|[1-5]\d|60)")
 _TILE_ID: Final = re.compile(r"_T(\d\d[A-Z]{3})(?:_|$)")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 
@@ -237,7 +238,7 @@ def _offsets(product: Document, level: str) -> dict[str, int]:
 
 def _grid(tile: Document) -> TileGrid:
     crs = tile.text("HORIZONTAL_CS_CODE").upper()
-    if not _UTM.fullmatch(crs):
+    if not UTM.fullmatch(crs):
         raise tile.error(
             f"HORIZONTAL_CS_CODE {crs}", "a UTM zone (EPSG:32601 to 32660, 32701 to 32760)"
         )

@@ -25,6 +25,7 @@ from mutations import (
 )
 from sound_inputs import (
     write_encoder,
+    write_eopf,
     write_map,
     write_scene,
     write_settings,
@@ -108,6 +109,28 @@ KINDS: Mapping[str, Kind] = {
         (_MAP.format("scene.zip", "out.tif"), "info scene.zip"),
         another_map,
     ),
+    "zarr": Kind(
+        write_eopf,
+        {
+            "scene.zarr/.z*": JSON,
+            "scene.zarr/measurements/**/b*/.z*": JSON,
+            "scene.zarr/**/*.[0-9]": BYTES,
+        },
+        (_MAP.format("scene.zarr", "out.tif"), "info scene.zarr --verify"),
+        partial(another_map, values=False),
+    ),
+    "zarr-3": Kind(
+        partial(write_eopf, version=3),
+        {"scene.zarr/**/zarr.json": JSON, "scene.zarr/**/c/*/*": BYTES},
+        (_MAP.format("scene.zarr", "out.tif"), "info scene.zarr --verify"),
+        partial(another_map, values=False),
+    ),
+    "zarr-zip": Kind(
+        partial(write_eopf, zipped=True),
+        {"scene.zarr.zip": ZIP},
+        (_MAP.format("scene.zarr.zip", "out.tif"), "info scene.zarr.zip --verify"),
+        partial(another_map, values=False),
+    ),
     "stac": Kind(write_stac, {"list.json": JSON}, (_MAP.format("list.json", "out"),)),
     "list": Kind(write_stac, {"list.txt": TEXT}, (_MAP.format("list.txt", "out"),)),
     **{
@@ -160,6 +183,7 @@ KINDS: Mapping[str, Kind] = {
     "settings": Kind(write_settings, {"train.toml": TEXT}, (_TRAIN,)),
     "encoder": Kind(
         write_encoder,
+        write_eopf,
         {"encoder.pth": (*(change_tensors,) * 4, *ZIP)},
         (f"{_TRAIN} --pretrained encoder.pth",),
     ),

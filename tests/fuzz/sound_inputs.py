@@ -19,6 +19,7 @@ from made_archives import make_store, make_v1, make_v2
 from made_map import TILE
 from made_nets import make_net
 from made_product import make_product, random_bands
+from made_zarr import write_zarr
 from written_map import write_made
 
 from geolulc.bands import BAND_NAMES
@@ -66,6 +67,13 @@ def write_stac(folder: Path) -> None:
     }
     (folder / "list.json").write_text(json.dumps({"type": "FeatureCollection", "features": [item]}))
     (folder / "list.txt").write_text("# scenes\nscene.SAFE\n")
+
+
+def write_eopf(folder: Path, *, version: int = 2, zipped: bool = False) -> None:
+    """``scene.zarr`` or ``scene.zarr.zip``, the twin of a scene."""
+    write_scene(folder)
+    path = folder / f"scene.zarr{'.zip' * zipped}"
+    write_zarr(folder / "scene.SAFE", path, version=version, consolidated=version == 2)
 
 
 def write_tars(folder: Path) -> None:
