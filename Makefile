@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz check format bench dist constraints image release plugin clean
+.PHONY: help install demo test fuzz check format bench dist constraints image release docs plugin clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -60,8 +60,11 @@ constraints: $(VENV)/test-installed ## release/constraints.txt: the versions tha
 image: ## the container; ARGS="--build-arg TORCH_INDEX=…"
 	docker build -t geolulc $(ARGS) .
 
-release: check test dist plugin ## all that is published, and what is left to do by hand
+release: check test docs dist plugin ## all that is published, and what is left to do by hand
 	@sed -n '/^## Releasing/,/^## /p' CONTRIBUTING.md
+
+docs: $(VENV)/test-installed ## the site in site/; broken links fail, nothing is fetched
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 plugin: ## the plugin for QGIS as dist/geolulc_plugin.zip
 	$(PYTHON) qgis/make_zip.py dist
