@@ -36,6 +36,12 @@ _LAYERS = {
 }
 
 
+def scene_of(path):
+    """The product of a chosen file: of a product's metadata, its folder."""
+    chosen = Path(path)
+    return str(chosen.parent if chosen.suffix.lower() == ".xml" else chosen)
+
+
 class _Mapping(Algorithm):
     """What all maps have: their files, and how they are loaded."""
 
@@ -142,10 +148,7 @@ class _SceneMapping(_Mapping):
 
     def arguments(self, parameters, context, feedback):
         """``map`` with the scene, the model and the choices."""
-        scene = Path(self.parameterAsFile(parameters, "SCENE", context))
-        if scene.suffix.lower() == ".xml":
-            scene = scene.parent
-        found = ["map", str(scene)]
+        found = ["map", scene_of(self.parameterAsFile(parameters, "SCENE", context))]
         model = self.parameterAsFile(parameters, "MODEL_FILE", context)
         model = model or self.parameterAsEnumString(parameters, "MODEL", context)
         if model:

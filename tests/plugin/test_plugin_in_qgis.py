@@ -11,7 +11,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import geopandas
 import pytest
+import shapely
 from make_scene import make_demo_scene
 from make_zip import make_zip
 
@@ -114,6 +116,29 @@ def test_a_scene_is_mapped_sampled_and_compared(profile: Profile) -> None:
     profile.run("sample", MAP=profile.folder / "map_classes.tif", SIZE=20, LEAST=2, OUTPUT=points)
     for path in ("change.tif", "mosaic.tif", "zones.gpkg", "area.tif", "points.gpkg"):
         assert (profile.folder / path).is_file()
+
+
+@in_qgis
+def test_a_model_is_trained_on_labels(profile: Profile) -> None:
+    corners = [(600100 + 800 * i, 5199900 - 800 * j) for i in range(3) for j in range(3)]
+    boxes = [shapely.box(x, y - 300, x + 300, y) for x, y in corners]
+    crops = ["maize", "wheat"] * 4 + ["maize"]
+    labels = geopandas.GeoDataFrame({"crop": crops}, geometry=boxes, crs="EPSG:32632")
+    labels.to_file(profile.folder / "fields.gpkg", layer="fields")
+    out = profile.folder / "trained"
+    said = profile.run(
+        "trainonlabels",
+        SCENES=profile.scene / "MTD_MSIL2A.xml",
+        LABELS=profile.folder / "fields.gpkg",
+        FIELD="crop",
+        EPOCHS=1,
+        BACKBONE="resnet10t",
+        LABELLING="--block-size 600 --folds 3",
+        TRAINING="--batch-size 2 --seed 1",
+        OUTPUT=out,
+    )
+    assert f"MODEL:\t{out / 'model' / 'model.safetensors'}" in said
+    assert (out / "model" / "model.safetensors").is_file()
 
 
 @in_qgis
