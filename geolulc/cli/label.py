@@ -181,6 +181,8 @@ def remarks(labelling: Mapping[str, Any]) -> list[str]:
         f"{n:,} pixels {words.get(why, why)}: no label there"
         for why, n in labelling["pixels_without_label"].items()
     ]
+    if missing := labelling.get("missing_bands"):
+        lines.append(f"scenes without {', '.join(missing)}: train with --bands of the others")
     if labelling["left_out_classes"]:
         lines.append(f"classes left out: {', '.join(labelling['left_out_classes'])}")
     for name, count in labelling["places_by_class"].items():

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from geolulc.datasets import SPLITS, Patch, write_store
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.labelling.burning import Labels, PlacedLabels
-from geolulc.labelling.cutting import Tally, cut_patches, find_labels
+from geolulc.labelling.cutting import Cutter, find_labels
 from geolulc.labelling.folds import NO_FOLD, deal, split_of
 from geolulc.labelling.options import BLOCKS, TILE, LabelOptions
 from geolulc.mapping.workers import Workers
@@ -80,7 +80,7 @@ def label_scenes(
                 {"dataset": "labels", "name": scene.name, "origin": dict(scene.facts)}
                 for scene in opened
             ],
-            left_out=lambda: {"hidden": work.tally.patches["hidden"]},
+            left_out=lambda: {"hidden": work.cutter.tally.hidden},
             labelling=work.facts,
             overwrite=overwrite,
         )
@@ -110,7 +110,6 @@ class _Work:
         self._few: list[str] = []
         self._places: Counter[int] = Counter()
         self._placed: tuple[object, PlacedLabels] | None = None
-        self.tally = Tally()
 
     def _on(self, scene: Scene) -> PlacedLabels:
         """The labels on a scene's ground; those of the last one are kept for its next date."""
@@ -171,43 +170,36 @@ class _Work:
         self._folds = deal(counts, self._labels.place_count, self._classes, folds,
                            self._options.seed)  # fmt: skip
         self._left = few
+        self.cutter = Cutter(self._labels.nomenclature, self._folds, self._options)
 
     def patches(self, workers: Workers, progress: NamedProgress) -> Iterator[Patch]:
         """The patches of all scenes."""
         for scene, selected in zip(self._scenes, self._selected, strict=True):
+            labels = _Without(self._on(scene), self._left)
             with progress(scene.name) as told:
-                yield from cut_patches(
-                    scene,
-                    _Without(self._on(scene), self._left),
-                    selected,
-                    self._labels.nomenclature,
-                    self._folds,
-                    self._options,
-                    self.tally,
-                    workers,
-                    told,
-                )
+                yield from self.cutter.cut(scene, labels, selected, workers, told)
 
     def facts(self) -> dict[str, Any]:
         """How labels were made, for the manifest."""
         options, names = self._options, self._labels.nomenclature.names
-        pixels = self.tally.pixels
+        tally = self.cutter.tally
         by_split: dict[str, Counter[str]] = {name: Counter() for name in SPLITS}
         by_fold: dict[str, int] = {str(f): 0 for f in range(options.folds)}
-        for (c, fold), count in sorted(pixels.items()):
+        for (c, fold), count in sorted(tally.pixels.items()):
             by_split[split_of(fold, folds=options.folds)][names[c]] += count
             by_fold[str(fold)] += count
         by = f"{options.block_size} m" if options.split_by == BLOCKS else ""
         return {
             **self._labels.facts(),
+            **({"missing_bands": self.cutter.missing} if self.cutter.missing else {}),
             "split_by": f"{options.split_by} {by}".strip(),
             "places": int((self._folds != NO_FOLD).sum()),
             "places_by_class": {names[c]: n for c, n in sorted(self._places.items())},
             "left_out_classes": self._few,
             "pixels": {split: dict(found) for split, found in by_split.items()},
             "pixels_by_fold": by_fold,
-            "pixels_without_label": {k: n for k, n in sorted(self.tally.lost.items()) if n},
-            "patches_by_scene": {s.name: self.tally.patches[s.name] for s in self._scenes},
+            "pixels_without_label": {k: n for k, n in sorted(tally.lost.items()) if n},
+            "patches_by_scene": {s.name: tally.patches[s.name] for s in self._scenes},
         }
 
 

@@ -38,6 +38,7 @@ def cross_validate(
     resume: bool = False,
     overwrite: int = 0,
     baseline: bool = False,
+    tested: Sequence[int] | None = None,
     trackers: Callable[[str], Sequence[Tracker]] = lambda _: (),
 ) -> dict[str, Any]:
     """Train and test a model for each fold: tested on it, validated on the next.
@@ -53,6 +54,7 @@ def cross_validate(
         resume: go on with a cross-validation that was stopped.
         overwrite: replace one.
         baseline: score a random forest beside each model of pixels.
+        tested: the folds to test on; None: all.
         trackers: name of a run → its trackers.
 
     Returns:
@@ -72,7 +74,7 @@ def cross_validate(
     found = [
         _of_fold(opened, folds, fold, folder, config, device=device, resume=resume,
                  overwrite=overwrite, baseline=baseline, trackers=trackers)
-        for fold in range(int(folds.max()) + 1)
+        for fold in (range(int(folds.max()) + 1) if tested is None else tested)
     ]  # fmt: skip
     result: dict[str, Any] = {
         "store": opened.path.name,

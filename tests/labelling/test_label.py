@@ -25,11 +25,12 @@ from shapely.geometry import LineString, Point, Polygon, box
 from geolulc.bands import GROUPS
 from geolulc.cli import cli
 from geolulc.datasets import UNLABELLED, Store, open_store
-from geolulc.errors import DatasetError, OutputError, ParameterError
+from geolulc.errors import DatasetError, OutputError, ParameterError, ProductError
 from geolulc.labelling import LabelOptions, label_scenes, open_reference, read_features
 from geolulc.labelling.colors import distinct_colors
 from geolulc.labelling.folds import NO_FOLD, deal
 from geolulc.nomenclature import nomenclature
+from geolulc.products import array_scene
 
 #: Metres a side of the scene: two patches and a half.
 SIZE, LEFT, TOP = 3000, 600_000, 5_200_020
@@ -417,3 +418,26 @@ def test_the_command(scene: Path, tmp_path: Path) -> None:
     assert described["labelling"]["split_by"] == "blocks 300 m"
     result = CliRunner().invoke(cli, [*arguments, "--reference", str(path)])
     assert result.exit_code == 2
+
+
+def test_a_scene_may_lack_bands(tmp_path: Path) -> None:
+    bands = {n: b for n, b in position_bands(SIZE, SIZE).items() if n in ("B02", "B04", "B8A")}
+    arrays = array_scene(
+        bands, offset=0, crs=UTM, transform=from_origin(LEFT, TOP, 10, 10), name="arrays"
+    )
+    path, _ = many(tmp_path / "fields.gpkg")
+    labels = read_features(path, "crop", FINE)
+    label_scenes([arrays], labels, tmp_path / "s", FINE)
+    store = open_store(tmp_path / "s")
+    assert store.manifest["labelling"]["missing_bands"] == [
+        *("B01", "B03", "B05", "B06", "B07", "B08", "B09", "B11", "B12")
+    ]
+    patch = store.read(0)
+    for resolution, names in GROUPS.items():
+        for name, pixels in zip(names, patch.dn[resolution], strict=True):
+            assert pixels.any() == (name in bands)
+    only_20 = array_scene(
+        {"B8A": bands["B8A"]}, offset=0, crs=UTM, transform=from_origin(LEFT, TOP, 20, 20)
+    )
+    with pytest.raises(ProductError, match="no band of 10 m"):
+        label_scenes([only_20], labels, tmp_path / "t", FINE)

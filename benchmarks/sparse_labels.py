@@ -1,0 +1,139 @@
+"""What 1 % of the ground labelled is worth beside all of it, on made landscapes. Minutes.
+
+    python benchmarks/sparse_labels.py FOLDER [--size 9600] [--share 0.01] [--epochs 6]
+
+Makes three landscapes of ``examples/make_scene.py``, on which a pixel alone is ambiguous (clutter
+5). A network that learned the first from full masks starts two others on the second: one from full
+masks (``label --reference``), one from small polygons within its covers (``label --polygons``).
+Both, and a random forest of the polygons' pixels, are scored on all pixels of the third. Prints
+mIoU and agreement, and how far the polygons are behind; FOLDER keeps stores and runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from shapely.geometry import box
+
+from geolulc.datasets import open_store
+from geolulc.labelling import LabelOptions, label_scenes, open_reference, read_features
+from geolulc.learning import TrainConfig, train
+from geolulc.learning.baseline import score_forest
+from geolulc.learning.patches import SplitPatches
+from geolulc.learning.pixel_evaluation import evaluate_pixels
+from geolulc.learning.task import Task
+from geolulc.nets import load_checkpoint
+from geolulc.nomenclature import BEN19
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+from make_scene import COVERS, make_landscape, write_safe, write_truth
+
+#: Landscape → seed.
+SEEDS = {"before": 5, "own": 3, "unseen": 21}
+#: Side of a polygon in pixels: 0.36 ha.
+SIDE = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, default=6000, help="metres, a multiple of 1200")
+    parser.add_argument("--share", type=float, default=0.01, help="of the ground in polygons")
+    parser.add_argument("--epochs", type=int, default=6, help="over the full masks")
+    parser.add_argument("--seed", type=int, default=0, help="of polygons and networks")
+    options = parser.parse_args()
+    folder: Path = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = {name: make(folder / name, seed, options.size) for name, seed in SEEDS.items()}
+    stores = {name: full_store(folder / f"{name}.store", *scenes[name]) for name in scenes}
+    stores["polygons"] = sparse_store(folder / f"polygons-{options.seed}.store", *scenes["own"],
+                                      share=options.share, seed=options.seed)  # fmt: skip
+    unseen = open_store(stores["unseen"])
+    everything = np.arange(len(unseen))
+    start, figures = "", {}
+    for name in ("before", "own", "polygons"):
+        store = open_store(stores[name])
+        # all patches but those of the fold that validates
+        folds = np.array(store.column("fold"))
+        task = Task(train=np.flatnonzero(folds != 1), val=np.flatnonzero(folds == 1))
+        steps = options.epochs * len(open_store(stores["own"]))
+        config = TrainConfig(
+            task="pixel", backbone="resnet10t", trunk="shallow", batch_size=8, ema_decay=0.98,
+            learning_rate=2e-3, epochs=max(round(2 * steps / len(store)), 2), pretrained=start,
+            select="last", seed=options.seed, workers=0,
+        )  # fmt: skip
+        run = folder / f"run-{name}-{options.seed}"
+        train(stores[name], run, config, task=task, resume=run.exists())
+        start = start or str(run / "model.safetensors")
+        found = evaluate_pixels(load_checkpoint(run), unseen, "test", indices=everything)
+        figures[name] = found.figures
+        miou, agreement = (found.figures[key] for key in ("miou", "agreement"))
+        print(f"{name:9} {len(store)} patches: mIoU {miou:.4f}, agreement {agreement:.4f}")
+        sys.stdout.flush()
+    sparse = open_store(stores["polygons"])
+    forest = score_forest(
+        SplitPatches(sparse, "train", np.arange(len(sparse)), masks=True),
+        SplitPatches(unseen, "test", everything, masks=True),
+        seed=options.seed,
+    )
+    print(f"forest of the polygons ({forest.learned} pixels): mIoU {forest.figures['miou']:.4f}")
+    behind = figures["own"]["miou"] - figures["polygons"]["miou"]
+    print(f"polygons behind full masks: {100 * behind:.1f} points of mIoU")
+
+
+def make(folder: Path, seed: int, size: int) -> tuple[Path, Path, NDArray[np.uint8]]:
+    """A product of a landscape, its truth, and the cover of each pixel."""
+    landscape = make_landscape(size, seed, clutter=5.0)
+    found = list(folder.glob("*.SAFE")) if folder.exists() else []
+    if not found:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = [write_safe(folder, landscape.bands, baseline="02.14", scl=landscape.scl)]
+        write_truth(found[0], landscape.cover)
+    return found[0], next(folder.glob("*_truth.tif")), landscape.cover
+
+
+def full_store(out: Path, scene: Path, truth: Path, _: NDArray[np.uint8]) -> Path:
+    """All pixels labelled, in blocks of a patch."""
+    if not out.exists():
+        options = LabelOptions(block_size=1200, mask_scl=())
+        with open_reference(truth, options, class_file="ben19") as labels:
+            label_scenes([scene], labels, out, options)
+    return out
+
+
+def sparse_store(
+    out: Path, scene: Path, truth: Path, cover: NDArray[np.uint8], *, share: float, seed: int
+) -> Path:
+    """Squares of 60 m of one cover each, drawn at random, until they hold ``share`` of all."""
+    if out.exists():
+        return out
+    with rasterio.open(truth) as dataset:
+        left, top, crs = dataset.transform.c, dataset.transform.f, dataset.crs.to_string()
+    rng = np.random.default_rng(seed)
+    taken = np.zeros(cover.shape, bool)
+    squares, names = [], []
+    while taken.sum() < share * cover.size:
+        row, column = rng.integers(0, np.array(cover.shape) - SIDE)
+        here = np.s_[row : row + SIDE, column : column + SIDE]
+        if taken[here].any() or len(np.unique(cover[here])) > 1:
+            continue
+        taken[here] = True
+        x, y = left + 10 * column, top - 10 * row
+        squares.append(box(x, y - 10 * SIDE, x + 10 * SIDE, y))
+        names.append(COVERS[cover[row, column]].name)
+    path = out.with_suffix(".gpkg")
+    geopandas.GeoDataFrame({"cover": names}, geometry=squares, crs=crs).to_file(path)
+    options = LabelOptions(block_size=1200, mask_scl=())
+    labels = read_features(path, "cover", options, nomenclature=BEN19)
+    label_scenes([scene], labels, out, options)
+    return out
+
+
+if __name__ == "__main__":
+    main()
