@@ -87,18 +87,18 @@ class MapFile:
         size = size or (_WINDOW if self.dataset.count == 1 else _WINDOW_OF_ALL)
         return windows(self.header.grid.shape, size)
 
-    def codes(self, window: Window) -> Codes:
+    def codes(self, window: Window, shape: tuple[int, int] | None = None) -> Codes:
         """(rows, columns): code of the most probable class; ``header.no_class`` for no data.
 
         Of a raster of classes, or of one of probabilities. A code that is none of the map's
-        classes counts as no data.
+        classes counts as no data. With a smaller ``shape`` than the window's, by the overviews.
         """
         header = self.header if self.coarser is None else self.coarser.fine
         if self.content == "classes":
-            values = self.values(window)[0]
+            values = self.values(window, shape=shape)[0]
             values[header.positions[values] < 0] = header.no_class
         else:
-            values = rank_classes(self._probabilities(window), 1).dominant(header)
+            values = rank_classes(self._probabilities(window, shape), 1).dominant(header)
         return values if self.coarser is None else self.coarser.codes(values)
 
     def shares(self, window: Window) -> NDArray[np.float32]:
@@ -116,11 +116,11 @@ class MapFile:
             p = self.coarser.probabilities(p)
         return MapBlock(window.row_off, window.col_off, p)
 
-    def _probabilities(self, window: Window) -> NDArray[Any]:
+    def _probabilities(self, window: Window, shape: tuple[int, int] | None = None) -> NDArray[Any]:
         """Those of the file's own classes, as ``block`` has them."""
         if self.content != "probabilities":
             raise not_a_map(self.path, f"geolulc's {self.content} raster")
-        values = self.values(window)
+        values = self.values(window, shape=shape)
         shares = ENCODINGS[values.dtype.name].decode(values)
         # not all damage keeps a block from being unpacked; infinite ones are no data once decoded
         given = values if values.dtype.kind == "f" else shares
@@ -128,8 +128,15 @@ class MapFile:
             raise self.damaged("probabilities outside 0 to 1")
         return values if self.header.exclusive else shares
 
-    def values(self, window: Window, bands: Sequence[str] | None = None) -> NDArray[Any]:
+    def values(
+        self,
+        window: Window,
+        bands: Sequence[str] | None = None,
+        shape: tuple[int, int] | None = None,
+    ) -> NDArray[Any]:
         """Values (band, rows, columns) as the file has them, of all bands or of those named.
+
+        With a smaller ``shape`` than the window's, the nearest values of the overviews.
 
         Raises:
             OutputError: the file is damaged.
@@ -137,7 +144,9 @@ class MapFile:
         names = self.dataset.descriptions
         numbers = None if bands is None else [names.index(name) + 1 for name in bands]
         try:
-            return np.asarray(self.dataset.read(numbers, window=window))
+            count = self.dataset.count if numbers is None else len(numbers)
+            sized = {} if shape is None else {"out_shape": (count, *shape)}
+            return np.asarray(self.dataset.read(numbers, window=window, **sized))
         except RasterioError as error:
             raise self.damaged(str(error)) from error
 

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "compare": "Show what differs between two maps of one place.",
     "sample": "Draw points of a map, for people to label.",
     "assess": "Estimate accuracy and areas of a map from labelled points.",
+    "view": "Show a map in a browser.",
     "models": "List models, show their cards, download them.",
     "classes": "List nomenclatures, and their classes with codes and colours.",
     "export": "Write a model as ONNX, for other programs.",
