@@ -36,13 +36,13 @@ import torch
 
 from geolulc.datasets import open_store
 from geolulc.datasets.loader import PatchLoader
-from geolulc.datasets.patch import GROUP_SHAPES
+from geolulc.datasets.patch import BIGEARTHNET
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from made_archives import make_store, make_v1
 
 BATCH = 64
-SHAPES = list(GROUP_SHAPES.values())
+SHAPES = list(BIGEARTHNET.shapes.values())
 SIZES = [2 * int(np.prod(shape)) for shape in SHAPES]
 EDGES = np.cumsum([0, *SIZES]).tolist()
 Way = Callable[[], Iterator[int]]

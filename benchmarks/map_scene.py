@@ -42,7 +42,7 @@ import shapely
 import torch
 from rasterio.windows import Window
 
-from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS, select_bands
+from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS, SENTINEL2
 from geolulc.grid import MapGrid
 from geolulc.mapping import MapOptions, Mapper
 from geolulc.mapping.inference import Ensemble
@@ -198,7 +198,7 @@ def network(arguments: argparse.Namespace, bands: str = "") -> Model:
         classes=BEN19.names,
         nomenclature=BEN19.id,
         normalisation=statistics,
-        bands=select_bands(bands.split(",") if bands else BAND_NAMES),
+        bands=SENTINEL2.select(bands.split(",") if bands else BAND_NAMES),
         seed=0,
     )
     return Model(net.eval(), name="fresh ResNet18")

@@ -31,7 +31,8 @@ from geolulc.errors import ParameterError, ProductError
 
 #: Edge of a BigEarthNet patch in metres (Sumbul et al. 2019).
 PATCH_SIZE: Final = 1200
-#: Patches start at multiples of this many metres from the tile's corner: the coarsest pixel.
+#: Patches start at multiples of this many metres from the tile's corner: the coarsest pixel of
+#: Sentinel-2.
 ALIGNMENT: Final = RESOLUTIONS[-1]
 #: Metres a side of cells inside patches, on which a patch model's evidence is mapped: what the
 #: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give.
@@ -176,26 +177,29 @@ class MapGrid:
         tile: the ground of the product.
         stride: side of a cell in metres.
         patch_size: side of a patch in metres.
+        alignment: patches start at multiples of so many metres: the sensor's coarsest pixel.
     """
 
     tile: TileGrid
     stride: int = PATCH_SIZE
     patch_size: int = PATCH_SIZE
+    alignment: int = ALIGNMENT
 
     def __post_init__(self) -> None:
-        if self.patch_size <= 0 or self.patch_size % ALIGNMENT:
+        size, unit = self.patch_size, self.alignment
+        if size <= 0 or size % unit:
             raise ParameterError(
                 "patch size",
-                found=f"{self.patch_size} m",
-                expected=f"a multiple of {ALIGNMENT} m",
+                found=f"{size} m",
+                expected=f"a multiple of {unit} m",
                 remedy=f"BigEarthNet models use {PATCH_SIZE}.",
             )
-        if self.stride % ALIGNMENT or not 0 < self.stride <= self.patch_size:
+        if self.stride % unit or not 0 < self.stride <= size:
             raise ParameterError(
                 "stride",
                 found=f"{self.stride} m",
-                expected=f"a multiple of {ALIGNMENT} m, up to {self.patch_size}",
-                remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {PATCH_SIZE // 4}, say.",
+                expected=f"a multiple of {unit} m, up to {size}",
+                remedy=f"Use {size} or {size // 2 // unit * unit}, say.",
             )
         if min(self.tile.width, self.tile.height) < self.patch_size:
             raise ProductError(
@@ -218,7 +222,7 @@ class MapGrid:
     @property
     def patch_lead(self) -> int:
         """Metres that patches start above and to the left of their cells, inside the tile."""
-        return -((self.stride - self.patch_size) // (2 * ALIGNMENT)) * ALIGNMENT
+        return -((self.stride - self.patch_size) // (2 * self.alignment)) * self.alignment
 
     def patch_top(self, row: int) -> int:
         """Metres from the tile's top to the patch of cells in ``row``; a multiple of 60."""

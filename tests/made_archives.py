@@ -22,7 +22,7 @@ from rasterio.transform import from_origin
 from geolulc.bands import GROUPS
 from geolulc.datasets.assembly import complete_store, publish_store
 from geolulc.datasets.legend import Legend
-from geolulc.datasets.patch import GROUP_SHAPES, Patch
+from geolulc.datasets.patch import BIGEARTHNET, Patch
 from geolulc.datasets.shards import PARTS_FOLDER, write_shard
 from geolulc.nomenclature import BEN19, CLC43, convert_to_ben19, nomenclature
 
@@ -41,7 +41,7 @@ def coded_dn(index: int) -> Groups:
     """Resolution → DN that differ between bands, positions and patches; never 0, below 2**15."""
     groups: Groups = {}
     number = 0
-    for resolution, (bands, rows, columns) in GROUP_SHAPES.items():
+    for resolution, (bands, rows, columns) in BIGEARTHNET.shapes.items():
         group = np.empty((bands, rows, columns), np.uint16)
         place = np.arange(rows * columns).reshape(rows, columns)
         for channel in range(bands):
@@ -58,7 +58,7 @@ def signal_dn(hot: NDArray[np.float32], rng: np.random.Generator) -> Groups:
         brightness[position % 12] += 500
     groups: Groups = {}
     number = 0
-    for resolution, (bands, rows, columns) in GROUP_SHAPES.items():
+    for resolution, (bands, rows, columns) in BIGEARTHNET.shapes.items():
         noise = rng.integers(0, 200, (bands, rows, columns))
         level = brightness[number : number + bands, None, None]
         groups[resolution] = (noise + level).astype(np.uint16)

@@ -11,7 +11,7 @@ from made_archives import SPLITS, make_patch, make_store, v2_name
 from numpy.typing import NDArray
 
 from geolulc.bands import BAND_NAMES
-from geolulc.datasets.patch import GROUP_SHAPES, Patch
+from geolulc.datasets.patch import BIGEARTHNET, Patch
 from geolulc.nomenclature import BEN19
 
 #: Class → the band that it brightens. Two classes of one band can be confused.
@@ -87,7 +87,7 @@ def make_region_store(
 def _filled(level: NDArray[np.float64], rng: np.random.Generator) -> dict[int, NDArray[np.uint16]]:
     groups = {}
     number = 0
-    for resolution, (bands, rows, columns) in GROUP_SHAPES.items():
+    for resolution, (bands, rows, columns) in BIGEARTHNET.shapes.items():
         own = level[number : number + bands, None, None]
         texture = rng.integers(-20, 21, (bands, rows, columns))
         groups[resolution] = np.clip(own + texture, 1, 10000).astype(np.uint16)

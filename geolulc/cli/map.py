@@ -50,10 +50,9 @@ def _codes(text: str) -> tuple[int, ...]:
 @click.option(
     "--stride",
     type=int,
-    default=1200,
-    show_default=True,
-    help="Side of a cell in metres, a multiple of 60. At odd ones, such as 300, patches are "
-    "centred 30 m to the left of and above their cells, on the 60 m grid.",
+    help="Side of a cell in metres, a multiple of 60; that of a patch (1200) without it. At odd "
+    "ones, such as 300, patches are centred 30 m to the left of and above their cells, on the 60 m "
+    "grid.",
 )
 @click.option(
     "--resolution",

@@ -1,9 +1,10 @@
 from .archives import Lists as Lists
 from .legend import UNLABELLED as UNLABELLED
 from .legend import Legend as Legend
-from .patch import GROUP_SHAPES as GROUP_SHAPES
+from .patch import BIGEARTHNET as BIGEARTHNET
 from .patch import SPLITS as SPLITS
 from .patch import Patch as Patch
+from .patch import PatchLayout as PatchLayout
 from .prepare import BrokenPatchesError as BrokenPatchesError
 from .prepare import prepare_store as prepare_store
 from .selection import Selection as Selection

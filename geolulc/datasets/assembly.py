@@ -17,19 +17,20 @@ import pyarrow.compute as pc
 from datadings.tools import load_md5file
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS
-from geolulc.datasets import layout
+from geolulc.bands import SENTINEL2
+from geolulc.datasets import layout as files
 from geolulc.datasets.domain import training_domain
 from geolulc.datasets.index import IndexWriter, with_classes
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.legend import Legend
 from geolulc.datasets.manifest import FORMAT, FORMAT_VERSION
-from geolulc.datasets.patch import SPLITS
+from geolulc.datasets.patch import BIGEARTHNET, SPLITS, PatchLayout
 from geolulc.datasets.shards import PARTS_FOLDER, Broken, read_parts
 from geolulc.datasets.statistics import BandHistograms
 from geolulc.datasets.store import Store
 from geolulc.domain import KEY
 from geolulc.errors import DatasetError
+from geolulc.grid import PATCH_SIZE
 from geolulc.nomenclature import Nomenclature
 from geolulc.staging import file_sha256, sync
 
@@ -58,6 +59,7 @@ def complete_store(
     shard_count: int,
     legend: Legend,
     *,
+    layout: PatchLayout = BIGEARTHNET,
     level: str = "L2A",
     archives: Sequence[Mapping[str, Any]] = (),
     left_out: Mapping[str, int] | None = None,
@@ -69,6 +71,7 @@ def complete_store(
         folder: the store in the making, with shards 0 … ``shard_count`` - 1.
         shard_count: number of shards.
         legend: of the targets.
+        layout: of the patches.
         level: processing level of the products that patches were cut from: "L1C" or "L2A".
         archives: where the patches come from, for the manifest.
         left_out: reason → number of patches left out, for the manifest.
@@ -78,14 +81,14 @@ def complete_store(
         DatasetError: there is no patch in any shard.
     """
     classes = legend.nomenclature
-    histograms = BandHistograms()
+    histograms = BandHistograms(layout.sensor.groups)
     tables: list[pa.Table] = []
     targets: list[NDArray[np.uint8]] = []
     broken: list[Broken] = []
-    index = folder / layout.INDEX_FILE
+    index = folder / files.INDEX_FILE
     with IndexWriter(index) as writer:
         for number in range(shard_count):
-            rows, of_shard, of_broken = read_parts(folder, number)
+            rows, of_shard, of_broken = read_parts(folder, number, layout)
             targets.append(legend.multi_hot(rows.column(legend.column)))
             rows = with_classes(rows, targets[-1])
             writer.write(rows)
@@ -109,7 +112,10 @@ def complete_store(
         "nomenclature": classes.as_mapping(),
         "reference_codes": legend.codes,
         "level": level,
-        "bands": {f"b{resolution}": list(names) for resolution, names in GROUPS.items()},
+        "bands": {f"b{r}": list(names) for r, names in layout.sensor.groups.items()},
+        # said of those that are not BigEarthNet's
+        **({} if layout.sensor == SENTINEL2 else {"sensor": layout.sensor.as_mapping()}),
+        **({} if layout.size == PATCH_SIZE else {"patch_size": layout.size}),
         "archives": [dict(archive) for archive in archives],
         "patches": _count_patches(table, hot),
         "left_out": dict(left_out or {}),
@@ -120,10 +126,10 @@ def complete_store(
         "index": {"bytes": index.stat().st_size, "sha256": file_sha256(index)},
         **({} if labelling is None else {"labelling": dict(labelling)}),
     }
-    layout.write_manifest(folder, manifest)
+    files.write_manifest(folder, manifest)
     manifest[KEY] = training_domain(Store(folder)).as_mapping()
-    layout.write_manifest(folder, manifest)
-    for file in (index, folder / layout.MANIFEST_FILE):
+    files.write_manifest(folder, manifest)
+    for file in (index, folder / files.MANIFEST_FILE):
         sync(file)
     return manifest
 

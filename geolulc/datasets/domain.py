@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from geolulc.bands import BAND_NAMES, GROUPS
 from geolulc.datasets.store import Store
 from geolulc.domain import KEY, Spectra, TrainingDomain, patch_means, read_domain
-from geolulc.grid import PATCH_SIZE
 
 #: Spectra are those of so many patches, evenly spaced in the store's order: 0.5 GB are read.
 _MOST_READ = 2000
@@ -21,14 +19,14 @@ _MOST_READ = 2000
 def training_domain(
     store: Store,
     indices: NDArray[np.int64] | None = None,
-    bands: Sequence[str] = BAND_NAMES,
+    bands: Sequence[str] | None = None,
 ) -> TrainingDomain:
     """The places, months and spectra of patches; of the split "train" the manifest has them.
 
     Args:
         store: of the patches.
         indices: their positions; None for the split "train".
-        bands: whose spectra.
+        bands: whose spectra; None for all of the store.
 
     Raises:
         DatasetError: a record is damaged.
@@ -36,15 +34,16 @@ def training_domain(
     train = store.split("train")
     indices = train if indices is None else np.unique(indices)
     # the order of a network's bands is its own affair
-    names = tuple(name for name in BAND_NAMES if name in bands)
-    if names == BAND_NAMES and KEY in store.manifest and np.array_equal(indices, train):
+    sensor, size = store.layout.sensor, store.layout.size
+    names = tuple(name for name in sensor.names if bands is None or name in bands)
+    if names == sensor.names and KEY in store.manifest and np.array_equal(indices, train):
         return read_domain(store.manifest[KEY])
     countries = Counter(name for i in indices if (name := store.countries[i]))
     dates = store.column("date")
     months = Counter(int(dates[i][5:7]) for i in indices if dates[i])
     step = -(-len(indices) // _MOST_READ) or 1
     means = [
-        patch_means(store.read(int(i)).dn, GROUPS, names, np.zeros(1, np.int64), PATCH_SIZE)
+        patch_means(store.read(int(i)).dn, sensor.groups, names, np.zeros(1, np.int64), size)
         for i in indices[::step]
     ]
     return TrainingDomain(
@@ -60,12 +59,11 @@ def centres(store: Store, indices: NDArray[np.int64]) -> NDArray[np.float64]:
     """Longitude and latitude in degrees of the patches' centres, (n, 2)."""
     crs = np.array(store.column("crs"))[indices]
     x, y = (np.array(store.column(name), np.float64)[indices] for name in ("left", "top"))
-    found = np.empty((len(indices), 2))
+    found, half = np.empty((len(indices), 2)), store.layout.size / 2
     for zone in np.unique(crs):
         own = crs == zone
         to_degrees = Transformer.from_crs(str(zone), 4326, always_xy=True)
-        places = to_degrees.transform(x[own] + PATCH_SIZE / 2, y[own] - PATCH_SIZE / 2)
-        found[own] = np.stack(places, axis=1)
+        found[own] = np.stack(to_degrees.transform(x[own] + half, y[own] - half), axis=1)
     return found
 
 

@@ -22,7 +22,7 @@ from rasterio.errors import CRSError, RasterioError, RasterioIOError
 from rasterio.io import MemoryFile
 
 from geolulc.bands import GROUPS
-from geolulc.datasets.patch import GROUP_SHAPES, REFERENCE_SHAPE
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.errors import DatasetError
 from geolulc.grid import PATCH_SIZE
 
@@ -73,7 +73,7 @@ def read_groups(
     groups = {}
     places = {}
     for resolution, names in GROUPS.items():
-        group = np.empty(GROUP_SHAPES[resolution], np.uint16)
+        group = np.empty(BIGEARTHNET.shapes[resolution], np.uint16)
         for channel, band in enumerate(names):
             group[channel], places[band] = _read_tiff(
                 f"{patch_name}_{band}.tif", files[band], group.shape[1:]
@@ -95,13 +95,13 @@ def read_georeference(patch_name: str, files: Mapping[str, BandFile]) -> Georefe
     """
     if _PLACED_BY not in files:
         raise broken_patch(patch_name, f"no file of {_PLACED_BY}", "a GeoTIFF of each band")
-    shape = GROUP_SHAPES[10][1:]
+    shape = BIGEARTHNET.shapes[10][1:]
     return _read_tiff(f"{patch_name}_{_PLACED_BY}.tif", files[_PLACED_BY], shape)[1]
 
 
 def read_reference_map(name: str, file: BandFile) -> NDArray[np.uint16]:
     """CORINE codes, uint16 (120, 120); ``DatasetError`` where the file is none."""
-    return _read_tiff(name, file, REFERENCE_SHAPE)[0]
+    return _read_tiff(name, file, BIGEARTHNET.reference_shape)[0]
 
 
 def _read_tiff(

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS
 from geolulc.datasets.order import POOL_RECORDS, batch_spans, shuffled
-from geolulc.datasets.patch import GROUP_SHAPES
 from geolulc.datasets.pixels import PixelReader
 from geolulc.datasets.store import Store, open_store
 from geolulc.errors import ParameterError
@@ -64,7 +62,7 @@ class PatchLoader:
         pin_memory: batches in page-locked memory, for copies to a GPU that need no waiting.
         repeated: a position may stand there several times: its patch comes as often.
         masks: targets are the classes of the pixels, from the patches' reference maps.
-        bands: resolution → names of the bands wanted; the default is all of them.
+        bands: resolution → names of the bands wanted; None for all of them.
 
     Raises:
         ParameterError: a value that cannot be used.
@@ -87,7 +85,7 @@ class PatchLoader:
         pin_memory: bool = False,
         repeated: bool = False,
         masks: bool = False,
-        bands: Mapping[int, Sequence[str]] = GROUPS,
+        bands: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self.indices = np.asarray(indices, np.int64)
@@ -100,9 +98,10 @@ class PatchLoader:
         self._pin_memory = pin_memory
         self._masks = masks
         #: Resolution → channels wanted; None for all, as they are.
+        stored = self.store.layout.sensor.groups
         self._channels = {
-            r: None if tuple(names) == GROUPS[r] else [GROUPS[r].index(name) for name in names]
-            for r, names in bands.items()
+            r: None if tuple(names) == stored[r] else [stored[r].index(name) for name in names]
+            for r, names in (stored if bands is None else bands).items()
         }
         self._check(rank, world_size, repeated)
         ranks = {"rank": rank, "world_size": world_size}
@@ -182,7 +181,9 @@ class PatchLoader:
         return zip(pools, [*pools[1:], []], strict=True) if pools else iter(())
 
     def _read(self, reader: PixelReader, indices: NDArray[np.int64]) -> Batch:
-        whole = {r: self._empty(len(indices), *shape) for r, shape in GROUP_SHAPES.items()}
+        whole = {
+            r: self._empty(len(indices), *shape) for r, shape in self.store.layout.shapes.items()
+        }
         reader.read_into(indices, {r: group.numpy() for r, group in whole.items()})
         groups = tuple(self._select(whole[r], chosen) for r, chosen in self._channels.items())
         if self._masks:

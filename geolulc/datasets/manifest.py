@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from geolulc.datasets.legend import ReferenceCodes
+from geolulc.grid import PATCH_SIZE
 from geolulc.validated import explain
 
 FORMAT: Final = "geolulc-store"
@@ -88,6 +89,8 @@ class _Manifest:
     # of BigEarthNet where older stores do not say it
     reference_codes: ReferenceCodes = "corine"
     level: Literal["L1C", "L2A"] = "L2A"
+    sensor: dict[str, Any] | None = None
+    patch_size: Annotated[int, Field(ge=1, le=_LARGEST)] = PATCH_SIZE
     labelling: dict[str, Any] | None = None
 
 

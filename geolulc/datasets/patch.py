@@ -4,30 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS
+from geolulc.bands import SENTINEL2, Sensor
+from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 
 #: Names of the splits, everywhere ("validation" in the metadata of v2 is our "val").
 SPLITS: Final = ("train", "val", "test")
+_LARGEST: Final = 12_000
 
-#: Shape (bands, rows, columns) of each resolution's group of a patch.
-GROUP_SHAPES: Final[Mapping[int, tuple[int, int, int]]] = {
-    resolution: (len(names), PATCH_SIZE // resolution, PATCH_SIZE // resolution)
-    for resolution, names in GROUPS.items()
-}
 
-#: Shape of a reference map.
-REFERENCE_SHAPE: Final = (PATCH_SIZE // 10, PATCH_SIZE // 10)
+@dataclass(frozen=True)
+class PatchLayout:
+    """What the patches of a store are of, and how large.
+
+    Attributes:
+        sensor: whose bands they have, all of them.
+        size: metres a side, a multiple of the coarsest pixel.
+
+    Raises:
+        ParameterError: a size that the pixels do not divide.
+    """
+
+    sensor: Sensor = SENTINEL2
+    size: int = PATCH_SIZE
+
+    def __post_init__(self) -> None:
+        coarsest = self.sensor.resolutions[-1]
+        if self.size % coarsest or not 0 < self.size <= _LARGEST:
+            raise ParameterError(
+                "patch size",
+                found=f"{self.size} m",
+                expected=f"a multiple of {coarsest} m, up to {_LARGEST}",
+                remedy=f"BigEarthNet's is {PATCH_SIZE}.",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.size} m of the sensor {self.sensor.id}"
+
+    @cached_property
+    def shapes(self) -> Mapping[int, tuple[int, int, int]]:
+        """Shape (bands, rows, columns) of each resolution's group of a patch."""
+        return {
+            r: (len(names), self.size // r, self.size // r)
+            for r, names in self.sensor.groups.items()
+        }
+
+    @cached_property
+    def reference_shape(self) -> tuple[int, int]:
+        """Shape of a reference map, on the finest pixels."""
+        side = self.size // self.sensor.resolutions[0]
+        return side, side
+
+
+#: That of BigEarthNet.
+BIGEARTHNET: Final = PatchLayout()
 
 
 @dataclass(frozen=True)
 class Patch:
-    """1,200 m × 1,200 m of Sentinel-2 with its labels.
+    """A square of ground as a sensor saw it, with its labels; BigEarthNet's are of 1,200 m.
 
     A patch of BigEarthNet has names of CORINE classes; one that was cut from a scene has those of
     its store's nomenclature in ``labels``, or none, and () and None in ``ben19`` and ``clc43``.
@@ -36,7 +77,7 @@ class Patch:
         key: the patch's name in BigEarthNet, or "SCENE_ROW_COLUMN"; unique in a store.
         dataset: "bigearthnet-v1", "bigearthnet-v2", or another name.
         dn: resolution in metres → uint16 (bands, pixels, pixels), raw digital numbers without
-            offset, channels in the order of ``bands.GROUPS``; 0 is no data.
+            offset, channels in the order of ``Sensor.groups``; 0 is no data.
         labels: names as the archive gives them (43 classes in v1, 19 in v2), or of the store's
             nomenclature.
         ben19: names of the 19-class nomenclature, in its order.
@@ -50,7 +91,7 @@ class Patch:
         snow, cloud: seasonal snow; cloud or cloud shadow; None where no list says.
         v1_name: the v1 patch on the same ground (v2 only).
         fold: which of the parts of a store of own labels it is in; in the index only.
-        reference: uint16 (120, 120) of codes, see ``legend``, or None.
+        reference: uint16 on the finest pixels, of codes, see ``legend``, or None.
     """
 
     key: str

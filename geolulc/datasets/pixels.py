@@ -18,8 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.datasets.patch import REFERENCE_SHAPE
-from geolulc.datasets.records import PIXEL_PARTS, PIXELS_END, REFERENCE_PART, pixel_hash
+from geolulc.datasets.records import pixel_hash, pixel_parts, pixels_end, reference_part
 from geolulc.datasets.store import Store
 from geolulc.errors import DatasetError
 
@@ -36,6 +35,7 @@ class PixelReader(AbstractContextManager["PixelReader"]):
     def __init__(self, store: Store, *, verify: bool = True) -> None:
         self.store = store
         self._verify = verify
+        self._parts, self._end = pixel_parts(store.layout), pixels_end(store.layout)
         self._handles: dict[int, int] = {}
         self._lock = threading.Lock()
         self._keep_open = len(store.shard_files) <= _MOST_OPEN_FILES
@@ -69,19 +69,20 @@ class PixelReader(AbstractContextManager["PixelReader"]):
             self._read_record(int(indices[place]), int(shards[place]), int(offsets[place]), rows)
 
     def read_references(self, indices: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Codes uint16 (N, 120, 120) of the reference maps of the patches at ``indices``.
+        """Codes uint16 (N, rows, columns) of the reference maps of the patches at ``indices``.
 
         ``store.legend`` says of which classes they are.
 
         Raises:
             DatasetError: a file cannot be read, or a record has no reference map at its end.
         """
-        size = len(REFERENCE_PART[0]) + REFERENCE_PART[1]
-        codes = np.empty((len(indices), *REFERENCE_SHAPE), np.uint16)
+        part = reference_part(self.store.layout)
+        size = len(part[0]) + part[1]
+        codes = np.empty((len(indices), *self.store.layout.reference_shape), np.uint16)
         shards, ends = self.store.locate_ends(indices)
         for place in np.lexsort((ends, shards)).tolist():
             index, shard, start = int(indices[place]), int(shards[place]), int(ends[place]) - size
-            count, right = self._fill(index, shard, max(start, 0), [REFERENCE_PART], [codes[place]])
+            count, right = self._fill(index, shard, max(start, 0), [part], [codes[place]])
             if count != size or not right:
                 raise self._damaged(index, shard, "no reference map")
         return codes if sys.byteorder == "little" else codes.byteswap()
@@ -89,9 +90,9 @@ class PixelReader(AbstractContextManager["PixelReader"]):
     def _read_record(
         self, index: int, shard: int, offset: int, rows: list[NDArray[np.uint16]]
     ) -> None:
-        count, right = self._fill(index, shard, offset, PIXEL_PARTS, rows)
-        if count != PIXELS_END:
-            raise self._damaged(index, shard, f"{max(count, 0)} bytes of {PIXELS_END}")
+        count, right = self._fill(index, shard, offset, self._parts, rows)
+        if count != self._end:
+            raise self._damaged(index, shard, f"{max(count, 0)} bytes of {self._end}")
         if not right:
             raise self._damaged(index, shard, "bytes that are not a record of pixels")
         if self._verify and pixel_hash(rows) != self.store.pixel_hashes[index]:
@@ -135,7 +136,7 @@ class PixelReader(AbstractContextManager["PixelReader"]):
         """Tell the system that these records are wanted soon, so that it reads ahead."""
         if not self._keep_open or not hasattr(os, "posix_fadvise"):
             return
-        for shard, start, stop in _runs(*self.store.locate(np.sort(indices))):
+        for shard, start, stop in _runs(*self.store.locate(np.sort(indices)), self._end):
             try:
                 os.posix_fadvise(self._handle(shard), start, stop - start, os.POSIX_FADV_WILLNEED)
             except OSError:
@@ -165,12 +166,12 @@ def _scatter(handle: int, buffers: list[Any], offset: int) -> int:
     return len(data)
 
 
-def _runs(shards: NDArray[Any], offsets: NDArray[Any]) -> list[tuple[int, int, int]]:
+def _runs(shards: NDArray[Any], offsets: NDArray[Any], size: int) -> list[tuple[int, int, int]]:
     """(shard, start, stop) of stretches of records that nearly touch."""
     runs: list[tuple[int, int, int]] = []
     for shard, start in zip(shards.tolist(), offsets.tolist(), strict=True):
         first = start
-        if runs and runs[-1][0] == shard and start - runs[-1][2] < PIXELS_END:
+        if runs and runs[-1][0] == shard and start - runs[-1][2] < size:
             first = runs.pop()[1]
-        runs.append((shard, first, start + PIXELS_END))
+        runs.append((shard, first, start + size))
     return runs

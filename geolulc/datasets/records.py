@@ -1,7 +1,7 @@
 """A patch as the bytes of one datadings record, and back.
 
-A record is a msgpack map. The three pixel groups come first and have a constant size, so their
-bytes lie at constant places (``PIXEL_PARTS``) and a loader can read them straight into a batch; a
+A record is a msgpack map. The pixel groups come first and have a constant size in a store, so their
+bytes lie at constant places (``pixel_parts``) and a loader can read them straight into a batch; a
 reference map comes last, at a constant distance from the record's end.
 Arrays are packed the way msgpack-numpy packs plain numbers, so that plain datadings readers give
 numpy arrays; here they are unpacked by msgpack alone, which runs nothing that a record holds.
@@ -10,8 +10,8 @@ numpy arrays; here they are unpacked by msgpack alone, which runs nothing that a
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, Final
 
 import msgpack
@@ -19,14 +19,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS
-from geolulc.datasets.patch import GROUP_SHAPES, REFERENCE_SHAPE, Patch
+from geolulc.datasets.patch import BIGEARTHNET, Patch, PatchLayout
 
 _LITTLE_ENDIAN_UINT16: Final = "<u2"
-_PIXEL_NAMES: Final[Mapping[int, str]] = {r: f"b{r}" for r in GROUPS}
 _NOT_DESCRIBED: Final = ("dn", "reference", "fold")
 _DESCRIPTION: Final = tuple(f.name for f in fields(Patch) if f.name not in _NOT_DESCRIBED)
-_FIELD_COUNT: Final = len(_PIXEL_NAMES) + len(_DESCRIPTION) + 1
 _TUPLES: Final = ("labels", "ben19", "clc43")
 _NUMBERS: Final = ("left", "top")
 _FLAGS: Final = ("snow", "cloud")
@@ -51,24 +48,33 @@ def _part(name: str, shape: tuple[int, ...]) -> tuple[bytes, int]:
     return packed[: -zeros.nbytes], zeros.nbytes
 
 
-def _pixel_parts() -> tuple[tuple[bytes, int], ...]:
-    (head, size), *others = (_part(name, GROUP_SHAPES[r]) for r, name in _PIXEL_NAMES.items())
+def _name(resolution: int) -> str:
+    return f"b{resolution}"
+
+
+@cache
+def pixel_parts(layout: PatchLayout) -> tuple[tuple[bytes, int], ...]:
+    """For each resolution in turn: the bytes that precede its pixels, and the pixels' bytes."""
+    (head, size), *others = (_part(_name(r), shape) for r, shape in layout.shapes.items())
     # a record starts with the number of its fields
-    return (bytes(msgpack.Packer().pack_map_header(_FIELD_COUNT)) + head, size), *others
+    fields = len(layout.shapes) + len(_DESCRIPTION) + 1
+    return (bytes(msgpack.Packer().pack_map_header(fields)) + head, size), *others
 
 
-#: For each resolution in turn: the bytes that precede its pixels, and the pixels' size in bytes.
-PIXEL_PARTS: Final = _pixel_parts()
-#: Bytes from a record's start to the end of its pixels.
-PIXELS_END: Final = sum(len(head) + size for head, size in PIXEL_PARTS)
+@cache
+def pixels_end(layout: PatchLayout) -> int:
+    """Bytes from a record's start to the end of its pixels."""
+    return sum(len(head) + size for head, size in pixel_parts(layout))
 
 
-#: The same of a reference map, which is at the end of the record of a patch that has one.
-REFERENCE_PART: Final = _part("reference", REFERENCE_SHAPE)
+@cache
+def reference_part(layout: PatchLayout) -> tuple[bytes, int]:
+    """As of pixels, of a reference map: at the end of the record of a patch that has one."""
+    return _part("reference", layout.reference_shape)
 
 
 def pixel_hash(groups: Any) -> int:
-    """XXH3 (64 bit) over the bytes of the three pixel groups, in order."""
+    """XXH3 (64 bit) over the bytes of the pixel groups, in order."""
     digest = xxhash.xxh3_64()
     for group in groups:
         digest.update(group)
@@ -77,9 +83,7 @@ def pixel_hash(groups: Any) -> int:
 
 def pack_record(patch: Patch) -> bytes:
     """The record of ``patch``."""
-    record: dict[str, Any] = {
-        name: _packed_array(patch.dn[resolution]) for resolution, name in _PIXEL_NAMES.items()
-    }
+    record: dict[str, Any] = {_name(r): _packed_array(patch.dn[r]) for r in sorted(patch.dn)}
     for name in _DESCRIPTION:
         value = getattr(patch, name)
         record[name] = list(value) if isinstance(value, tuple) else value
@@ -87,7 +91,7 @@ def pack_record(patch: Patch) -> bytes:
     return bytes(msgpack.packb(record))
 
 
-def unpack_record(data: bytes) -> Patch:
+def unpack_record(data: bytes, layout: PatchLayout = BIGEARTHNET) -> Patch:
     """The patch of a record; ``ValueError`` says what is wrong with bytes that are not one."""
     try:
         record = msgpack.unpackb(data, raw=False, max_map_len=1024, max_array_len=1024)
@@ -95,17 +99,17 @@ def unpack_record(data: bytes) -> Patch:
         raise ValueError(f"bytes that are not a msgpack record ({error})") from None
     if not isinstance(record, dict):
         raise ValueError(f"a msgpack {type(record).__name__}, not a map")
-    missing = [n for n in (*_PIXEL_NAMES.values(), *_DESCRIPTION) if n not in record]
+    missing = [n for n in (*map(_name, layout.shapes), *_DESCRIPTION) if n not in record]
     if missing:
         raise ValueError(f"a record without {', '.join(missing)}")
     dn = {
-        resolution: _unpack_array(record[name], name, GROUP_SHAPES[resolution])
-        for resolution, name in _PIXEL_NAMES.items()
+        resolution: _unpack_array(record[_name(resolution)], _name(resolution), shape)
+        for resolution, shape in layout.shapes.items()
     }
     description = {name: _checked(name, record[name]) for name in _DESCRIPTION}
     reference = record.get("reference")
     if reference is not None:
-        reference = _unpack_array(reference, "reference", REFERENCE_SHAPE)
+        reference = _unpack_array(reference, "reference", layout.reference_shape)
     return Patch(dn=dn, reference=reference, **description)
 
 

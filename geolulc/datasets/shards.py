@@ -20,7 +20,7 @@ from datadings.writer import RawWriter
 
 from geolulc.datasets.index import SCHEMA, index_row, read_index, write_index
 from geolulc.datasets.layout import RECORDS_FILE, shard_name
-from geolulc.datasets.patch import Patch
+from geolulc.datasets.patch import BIGEARTHNET, Patch, PatchLayout
 from geolulc.datasets.records import pack_record, pixel_hash
 from geolulc.datasets.statistics import BandHistograms
 from geolulc.staging import sync
@@ -52,6 +52,7 @@ def write_shard(
     *,
     skip_broken: bool,
     advance: Callable[[], None],
+    layout: PatchLayout = BIGEARTHNET,
 ) -> tuple[Broken, ...]:
     """Write the shard ``number`` into the folder of a store in the making; its broken patches.
 
@@ -62,6 +63,7 @@ def write_shard(
         skip_broken: write the shard without its broken patches; otherwise a shard with broken
             patches is not written, but all its patches are looked at.
         advance: called after each patch.
+        layout: of the patches.
     """
     folder = store / shard_name(number)
     partial = store / f".{folder.name}.partial"
@@ -69,7 +71,7 @@ def write_shard(
     partial.mkdir()
     rows: list[dict[str, Any]] = []
     broken: list[Broken] = []
-    histograms = BandHistograms()
+    histograms = BandHistograms(layout.sensor.groups)
     offset = 0
     records = partial / RECORDS_FILE
     with closing(RawWriter(records, _WRITE_BUFFER, overwrite=True, disable=True)) as writer:
@@ -114,11 +116,15 @@ def _write_parts(
         sync(folder / f"{number}.{suffix}")
 
 
-def read_parts(store: Path, number: int) -> tuple[pa.Table, BandHistograms, tuple[Broken, ...]]:
+def read_parts(
+    store: Path, number: int, layout: PatchLayout = BIGEARTHNET
+) -> tuple[pa.Table, BandHistograms, tuple[Broken, ...]]:
     """Index, histograms and broken patches of a finished shard."""
     folder = store / PARTS_FOLDER
     table = read_index(folder / f"{number}.parquet")
     with np.load(folder / f"{number}.npz", allow_pickle=False) as sparse:
-        histograms = BandHistograms.from_sparse(sparse["places"], sparse["counts"])
+        histograms = BandHistograms.from_sparse(
+            sparse["places"], sparse["counts"], layout.sensor.groups
+        )
     plain = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
     return table, histograms, tuple(Broken(**fields) for fields in plain)

@@ -8,7 +8,7 @@ workers, and no pixel is read twice. DN 0 is no data and is counted apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ PERCENTILES: Final = (1, 2, 5, 25, 50, 75, 95, 98, 99)
 _LEVELS: Final = 1 << 16
 #: Patches that are counted together: each count passes over all 65,536 levels.
 _COUNTED_AT_ONCE: Final = 16
-_ALL_BANDS: Final = tuple(name for names in GROUPS.values() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +69,17 @@ def without_nan(value: Any) -> Any:
 
 
 class BandHistograms:
-    """Counts of every DN of every band."""
+    """Counts of every DN of every band of ``groups``: resolution → names."""
 
-    def __init__(self) -> None:
-        self._counts = np.zeros((len(_ALL_BANDS), _LEVELS), np.int64)
+    def __init__(self, groups: Mapping[int, Sequence[str]] = GROUPS) -> None:
+        self._groups = groups
+        self._names = [name for names in groups.values() for name in names]
+        self._counts = np.zeros((len(self._names), _LEVELS), np.int64)
         self._waiting: list[Mapping[int, NDArray[np.uint16]]] = []
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """int64 (12 bands, 65536); may be changed."""
+        """int64 (bands, 65536); may be changed."""
         self._count_waiting()
         return self._counts
 
@@ -91,7 +92,9 @@ class BandHistograms:
     def _count_waiting(self) -> None:
         if self._waiting:
             # (resolution, channel) of each row of the counts
-            places = [(r, channel) for r, names in GROUPS.items() for channel in range(len(names))]
+            places = [
+                (r, channel) for r, names in self._groups.items() for channel in range(len(names))
+            ]
             for row, (resolution, channel) in enumerate(places):
                 pixels = np.concatenate([dn[resolution][channel].ravel() for dn in self._waiting])
                 self._counts[row] += np.bincount(pixels, minlength=_LEVELS)
@@ -103,7 +106,7 @@ class BandHistograms:
 
     def statistics(self) -> dict[str, BandStatistics]:
         """Band name → statistics."""
-        return {name: _describe(row) for name, row in zip(_ALL_BANDS, self.counts, strict=True)}
+        return {name: _describe(row) for name, row in zip(self._names, self.counts, strict=True)}
 
     def sparse(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Only what is not zero, for a small file: flat places, and the counts there."""
@@ -112,9 +115,14 @@ class BandHistograms:
         return places, counts.ravel()[places]
 
     @classmethod
-    def from_sparse(cls, places: NDArray[np.int64], counts: NDArray[np.int64]) -> BandHistograms:
+    def from_sparse(
+        cls,
+        places: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        groups: Mapping[int, Sequence[str]] = GROUPS,
+    ) -> BandHistograms:
         """The inverse of ``sparse``."""
-        histograms = cls()
+        histograms = cls(groups)
         histograms.counts.ravel()[places] = counts
         return histograms
 

@@ -13,15 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from geolulc.bands import sensor_of
 from geolulc.datasets import layout
 from geolulc.datasets.ground import Ground
 from geolulc.datasets.index import read_batches, read_index, read_numbers
 from geolulc.datasets.layout import RECORDS_FILE
 from geolulc.datasets.legend import BITS, Legend, unpacked_bits
-from geolulc.datasets.patch import SPLITS, Patch
+from geolulc.datasets.patch import SPLITS, Patch, PatchLayout
 from geolulc.datasets.records import pixel_hash, unpack_record
 from geolulc.datasets.statistics import BandStatistics
 from geolulc.errors import DatasetError, ParameterError, require_one_of
+from geolulc.grid import PATCH_SIZE
 from geolulc.nomenclature import Nomenclature, nomenclature_of
 
 _Column = TypeVar("_Column", list[Any], NDArray[Any])
@@ -35,6 +37,7 @@ class Store:
         manifest: counts, classes, statistics and checksums, as ``manifest.json`` has them.
         legend: the classes of ``targets``, and of the codes of reference maps.
         nomenclature: that of the legend.
+        layout: what patches are of, and how large.
         level: processing level of the products that patches were cut from: "L1C" or "L2A".
         target_bytes: ``targets`` as uint8, a quarter of the memory.
         shard_files: the datadings file of each shard.
@@ -44,6 +47,9 @@ class Store:
         self.path = Path(path)
         self.manifest: Mapping[str, Any] = layout.read_manifest(self.path)
         self.nomenclature: Nomenclature = nomenclature_of(self.manifest["nomenclature"])
+        self.layout: Final = PatchLayout(
+            sensor_of(self.manifest.get("sensor")), self.manifest.get("patch_size", PATCH_SIZE)
+        )
         self.level: Final[str] = self.manifest.get("level", "L2A")
         self.legend: Final = Legend(
             self.nomenclature, self.manifest.get("reference_codes", "corine")
@@ -209,7 +215,7 @@ class Store:
         try:
             with file.open("rb") as stream:
                 data = os.pread(stream.fileno(), size, int(self._offsets[position]))
-            patch = unpack_record(data)
+            patch = unpack_record(data, self.layout)
         except (OSError, ValueError) as error:
             raise self._damaged(f"in {file.parent.name}/{file.name}, {error}") from error
         if pixel_hash(patch.dn.values()) != self.pixel_hashes[position]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from geolulc.bands import BAND_NAMES, GROUPS
 from geolulc.datasets.entries import Entry, season_of
 from geolulc.datasets.ground import BLOCKS, split_of_block
-from geolulc.datasets.patch import GROUP_SHAPES, Patch
+from geolulc.datasets.patch import BIGEARTHNET, Patch
 from geolulc.datasets.stacks import Stack, is_stack, open_stack
 from geolulc.errors import DatasetError
 from geolulc.grid import PATCH_SIZE
@@ -162,7 +162,7 @@ class _SceneSource:
         found = {}
         for resolution, names in GROUPS.items():
             side = PATCH_SIZE // resolution
-            group = np.empty(GROUP_SHAPES[resolution], np.uint16)
+            group = np.empty(BIGEARTHNET.shapes[resolution], np.uint16)
             for channel, name in enumerate(names):
                 at = top // resolution, left // resolution
                 dn = self._window(name, *at, side).astype(np.int32)

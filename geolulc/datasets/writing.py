@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from geolulc.datasets.assembly import REPLACED, complete_store, publish_store
 from geolulc.datasets.legend import Legend
-from geolulc.datasets.patch import Patch
+from geolulc.datasets.patch import BIGEARTHNET, Patch, PatchLayout
 from geolulc.datasets.shards import PARTS_FOLDER, write_shard
 from geolulc.errors import DatasetError
 from geolulc.nomenclature import Nomenclature
@@ -25,6 +25,7 @@ def write_store(
     patches: Iterable[Patch],
     nomenclature: Nomenclature,
     *,
+    layout: PatchLayout = BIGEARTHNET,
     level: str = "L2A",
     sources: Sequence[Mapping[str, Any]] = (),
     left_out: Callable[[], Mapping[str, int]] = dict,
@@ -40,6 +41,7 @@ def write_store(
         out: the store's folder.
         patches: read one after another; each key once.
         nomenclature: the classes.
+        layout: of all patches: the sensor and their size.
         level: processing level of the products that patches were cut from: "L1C" or "L2A".
         sources: ``dataset``, ``name`` and ``origin`` of what they were cut from.
         left_out: asked when all patches are read: reason → number of what was left out.
@@ -47,7 +49,8 @@ def write_store(
         overwrite: replace ``out``.
 
     Raises:
-        DatasetError: no patch; a label that is not of the nomenclature; a key twice.
+        DatasetError: no patch; one of another shape than the layout's; a label that is not of the
+            nomenclature; a key twice.
         ParameterError: more classes than a store can hold.
         OutputError: ``out`` exists or cannot be written, or another run is writing it.
     """
@@ -62,11 +65,12 @@ def write_store(
         try:
             mark(folder, "store")
             (folder / PARTS_FOLDER).mkdir()
-            shards = _write_shards(folder, patches)
+            shards = _write_shards(folder, patches, layout)
             manifest = complete_store(
                 folder,
                 shards,
                 legend,
+                layout=layout,
                 level=level,
                 archives=sources,
                 left_out=left_out(),
@@ -78,7 +82,7 @@ def write_store(
     return manifest
 
 
-def _write_shards(folder: Path, patches: Iterable[Patch]) -> int:
+def _write_shards(folder: Path, patches: Iterable[Patch], layout: PatchLayout) -> int:
     """Write all shards; their number."""
     seen: set[str] = set()
 
@@ -92,12 +96,13 @@ def _write_shards(folder: Path, patches: Iterable[Patch]) -> int:
                     remedy="Give each scene once.",
                 )
             seen.add(patch.key)
+            _require_layout(patch, layout)
             yield patch
 
     number, unique = 0, each_once()
     for first in unique:
         some = itertools.chain([first], itertools.islice(unique, _SHARD_SIZE - 1))
-        write_shard(folder, number, some, skip_broken=False, advance=lambda: None)
+        write_shard(folder, number, some, skip_broken=False, advance=lambda: None, layout=layout)
         number += 1
     if not number:
         raise DatasetError(
@@ -107,3 +112,18 @@ def _write_shards(folder: Path, patches: Iterable[Patch]) -> int:
             remedy="Give other scenes, or other labels.",
         )
     return number
+
+
+def _require_layout(patch: Patch, layout: PatchLayout) -> None:
+    found = {r: (group.dtype.name, group.shape) for r, group in patch.dn.items()}
+    expected = {r: ("uint16", shape) for r, shape in layout.shapes.items()}
+    reference = layout.reference_shape if patch.reference is None else patch.reference.shape
+    if found != expected or reference != layout.reference_shape:
+        told = ", ".join(f"{shape} of {r} m" for r, (_, shape) in found.items())
+        wanted = ", ".join(f"{shape} of {r} m" for r, shape in layout.shapes.items())
+        raise DatasetError(
+            patch.key,
+            found=f"arrays {told}, reference map {reference}",
+            expected=f"uint16 {wanted}, reference map {layout.reference_shape}",
+            remedy="Cut patches as the layout says.",
+        )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.bands import BAND_NAMES, GROUPS
-from geolulc.datasets import GROUP_SHAPES, UNLABELLED, Patch
+from geolulc.datasets import BIGEARTHNET, UNLABELLED, Patch
 from geolulc.datasets.entries import season_of
 from geolulc.errors import ProductError
 from geolulc.grid import PATCH_SIZE, MapGrid
@@ -211,7 +211,7 @@ def _reflecting_dn(
     scene: Scene, strip: Strip, bands: Mapping[int, Sequence[str]], left: int
 ) -> dict[int, NDArray[np.uint16]]:
     """The pixels of a patch ``left`` metres from the scene's edge, as of ``Patch.dn``."""
-    found = {r: np.zeros(shape, np.uint16) for r, shape in GROUP_SHAPES.items()}
+    found = {r: np.zeros(shape, np.uint16) for r, shape in BIGEARTHNET.shapes.items()}
     for resolution, names in bands.items():
         columns = slice(left // resolution, (left + PATCH_SIZE) // resolution)
         for name, band in zip(names, strip.dn[resolution], strict=True):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from geolulc.bands import BAND_NAMES, band, select_bands
+from geolulc.bands import Sensor
 from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
 from geolulc.staging import write_text
@@ -163,7 +163,6 @@ class TrainConfig(NetConfig):
                     expected=f"{getattr(TrainConfig, name)!r}: its probabilities are learned",
                     remedy="Leave it out, or train on labels.",
                 )
-        _ = self.groups  # known names
         if self.batch_size % self.accumulate:
             raise ParameterError(
                 "accumulate",
@@ -173,11 +172,10 @@ class TrainConfig(NetConfig):
             )
         return self
 
-    @property
-    def groups(self) -> dict[int, tuple[str, ...]]:
-        """Resolution in metres → names of the bands that the network sees."""
+    def names(self, sensor: Sensor) -> tuple[str, ...]:
+        """Names of the bands that the network sees; ``ParameterError`` for one of no band."""
         names = [name.strip() for name in self.bands.split(",") if name.strip()]
-        return select_bands([band(name).name for name in names] or BAND_NAMES)
+        return tuple(sensor.band(name).name for name in names) or sensor.names
 
     def changed(self, values: Mapping[str, Any]) -> TrainConfig:
         """A copy with other ``values``; ``ParameterError`` for a wrong one."""

@@ -347,11 +347,13 @@ def class_order(model: Model, store: Store) -> list[int]:
             expected=f"the model's: {known.id}, {len(model.net.classes)} classes",
             remedy=f"Prepare, or label, one with the nomenclature {known.id}.",
         )
-    if store.level != model.net.level:
-        raise DatasetError(
-            store.path,
-            found=f"patches of Level-{store.level[1:]}",
-            expected=f"Level-{model.net.level[1:]}, which {model.name} was trained on",
-            remedy="Take a model, or a store, of the same level.",
-        )
+    own, seen = ((f"Level-{x.level[1:]}", f"{x.layout}") for x in (store, model.net))
+    for found, expected in zip(own, seen, strict=True):
+        if found != expected:
+            raise DatasetError(
+                store.path,
+                found=f"patches of {found}",
+                expected=f"{expected}, which {model.name} was trained on",
+                remedy="Take a model, or a store, of the same kind.",
+            )
     return [names.index(name) for name in model.net.classes]

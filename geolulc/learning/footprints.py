@@ -13,7 +13,6 @@ from shapely import box
 
 from geolulc import __version__
 from geolulc.errors import OutputError
-from geolulc.grid import PATCH_SIZE
 from geolulc.learning.evaluation import Predictions, names_where, patch_losses
 from geolulc.outputs.tables import class_column
 from geolulc.staging import staged
@@ -77,7 +76,8 @@ def _table(predictions: Predictions) -> geopandas.GeoDataFrame:
         columns[class_column("p_", look)] = predictions.probabilities[:, c]
     zones = np.array(column("crs"))
     left, top = (np.array(column(n), np.float64) for n in ("left", "top"))
-    squares = box(left, top - PATCH_SIZE, left + PATCH_SIZE, top)
+    size = store.layout.size
+    squares = box(left, top - size, left + size, top)
     target = str(zones[0]) if len(set(zones.tolist())) == 1 else _WGS84
     by_zone = geopandas.GeoSeries(squares).groupby(zones)
     geometry = pd.concat([some.set_crs(zone).to_crs(target) for zone, some in by_zone])

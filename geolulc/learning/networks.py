@@ -21,13 +21,16 @@ from geolulc.nets import LandCoverNet, NetConfig, build_net
 
 def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
     """The network of ``config``, on ``device``, for the train split ``patches``."""
-    bands = config.groups
+    store = patches.store
+    bands = store.layout.sensor.select(config.names(store.layout.sensor))
     net = build_net(
         net_config(config),
         classes=patches.classes,
         nomenclature=patches.nomenclature,
         normalisation=normalisation_of(patches.store, bands),
         bands=bands,
+        sensor=store.layout.sensor,
+        patch_size=store.layout.size,
         cooccurrence=cooccurrence_of(patches.targets),
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,

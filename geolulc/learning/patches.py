@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.bands import GROUPS
 from geolulc.datasets import Store
 from geolulc.datasets.domain import training_domain
 from geolulc.datasets.ground import Ground
@@ -193,13 +192,16 @@ class SplitPatches:
         )
 
 
-def normalisation_of(store: Store, bands: Mapping[int, Sequence[str]] = GROUPS) -> Normalisation:
-    """Mean and standard deviation of the ``bands`` of each resolution, of the train split.
+def normalisation_of(
+    store: Store, bands: Mapping[int, Sequence[str]] | None = None
+) -> Normalisation:
+    """Mean and standard deviation of the ``bands`` (None: all), of the train split.
 
     Raises:
         DatasetError: no pixel with data, or a band that is the same everywhere.
     """
-    names = [name for group in bands.values() for name in group]
+    groups = store.layout.sensor.groups if bands is None else bands
+    names = [name for group in groups.values() for name in group]
     for band in names:
         if not store.statistics[band].pixels:
             raise DatasetError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from geolulc.bands import GROUPS
+from geolulc.bands import SENTINEL2, Sensor
 from geolulc.datasets import Patch, Store
 from geolulc.learning.evaluation import (
     Evaluation,
@@ -214,7 +214,7 @@ def _plot_patches(
         axes.axis("off")
     store, indices = predictions.patches.store, predictions.patches.indices
     for number, (axes, place) in enumerate(zip(panels.flat, places, strict=False), start=1):
-        axes.imshow(true_colour(store.read(int(indices[place]))))
+        axes.imshow(true_colour(store.read(int(indices[place])), store.layout.sensor))
         missed, wrong = (
             names_where(flags[place], short, ", ") or "none" for flags in predictions.errors
         )
@@ -224,9 +224,15 @@ def _plot_patches(
     return figure
 
 
-def true_colour(patch: Patch) -> NDArray[np.uint8]:
-    """B04, B03, B02 of a patch as uint8 (120, 120, 3), brightened for the eye (gamma 1/1.5)."""
-    red, green, blue = (GROUPS[10].index(b) for b in ("B04", "B03", "B02"))
-    dn = patch.dn[10][[red, green, blue]].astype(np.float32)
+def true_colour(patch: Patch, sensor: Sensor = SENTINEL2) -> NDArray[np.uint8]:
+    """A patch as uint8 (rows, columns, 3), brightened for the eye (gamma 1/1.5).
+
+    In B04, B03 and B02; of other sensors than Sentinel-2, whose bands are not known to be red,
+    green and blue, the first of the finest bands in grey.
+    """
+    finest, known = min(patch.dn), sensor.groups[min(patch.dn)]
+    natural = sensor == SENTINEL2
+    order = [known.index(b) for b in ("B04", "B03", "B02")] if natural else [0, 0, 0]
+    dn = patch.dn[finest][order].astype(np.float32)
     bright = np.clip(dn / _WHITE, 0, 1) ** (1 / 1.5)
     return np.asarray((bright * 255).round().astype(np.uint8).transpose(1, 2, 0))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from geolulc.datasets.patch import REFERENCE_SHAPE
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import ALONE, Processes
@@ -123,7 +122,9 @@ def score_pixels(
     classes = len(net.classes)
     # the same pixels in every patch: no random numbers to keep
     count = min(_SAMPLED_A_PATCH, max(_SAMPLED // max(len(patches), 1), 1))
-    pixels = np.random.default_rng(0).choice(math.prod(REFERENCE_SHAPE), count, replace=False)
+    pixels = np.random.default_rng(0).choice(
+        math.prod(patches.store.layout.reference_shape), count, replace=False
+    )
     chosen = torch.from_numpy(np.sort(pixels)).to(device)
     logits = torch.zeros(len(patches), count, classes, device=device)
     truths = torch.zeros(len(patches), count, dtype=torch.int64, device=device)

@@ -87,12 +87,15 @@ class Task:
         net = load_checkpoint(self.start).net
         level, expected = patches.store.level, patches.classes
         same = net.classes == expected and patches.nomenclature.agrees(net.nomenclature)
+        same = same and net.layout == patches.store.layout
+        if config.bands:
+            same = same and set(net.band_names) == set(config.names(net.sensor))
         if net.config != net_config(config) or not same or net.level != level:
             raise CheckpointError(
                 self.start,
-                found=f"{net.config} of {len(net.classes)} classes, {net.level}",
+                found=f"{net.config} of {len(net.classes)} classes, {net.level}, {net.layout}",
                 expected=f"{net_config(config)} of the {len(expected)} classes of the store, "
-                f"{level}",
+                f"{level}, {patches.store.layout}",
                 remedy="Start from a checkpoint of the same settings.",
             )
         net.train().requires_grad_(True)

@@ -26,7 +26,6 @@ from geolulc.cache import cache_folder
 from geolulc.datasets import Store
 from geolulc.datasets.domain import centres
 from geolulc.datasets.loader import Batch
-from geolulc.datasets.patch import REFERENCE_SHAPE
 from geolulc.errors import ParameterError, TrainingError
 from geolulc.learning.augmentation import Inputs
 from geolulc.learning.config import TrainConfig
@@ -136,7 +135,7 @@ class TaughtPatches(SplitPatches):
 
     def truths(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The most probable class of each pixel, uint8 (N, 120, 120); 255 without data."""
-        found = np.empty((len(places), *REFERENCE_SHAPE), np.uint8)
+        found = np.empty((len(places), *self.store.layout.reference_shape), np.uint8)
         for row, place in enumerate(places):
             said = self.soft[0, place]
             found[row] = np.where(said.any(axis=0), said.argmax(axis=0), IGNORED)
@@ -169,7 +168,12 @@ class TaughtPatches(SplitPatches):
         return [USUAL_ZENITH if math.isnan(zenith) else zenith for zenith in found]
 
     def _taught(self, device: torch.device, progress: Progress | None) -> NDArray[np.uint8]:
-        shape = (len(self.views), len(self), len(self.teacher.net.classes), *REFERENCE_SHAPE)
+        shape = (
+            len(self.views),
+            len(self),
+            len(self.teacher.net.classes),
+            *self.store.layout.reference_shape,
+        )
         file = cache_folder() / "teachers" / f"{self._fingerprint[:32]}.npy"
         if not file.is_file() and len(self):
             with explained(file.parent):
@@ -232,6 +236,13 @@ def require_teacher(teacher: Model, store: Store) -> None:
             found="a model of patches",
             expected="a model of pixels, such as dynamicworld",
             remedy="geolulc models lists what there is.",
+        )
+    if teacher.net.layout.sensor != store.layout.sensor:
+        raise ParameterError(
+            f"teacher {teacher.name}",
+            found=f"a model of the sensor {teacher.net.sensor.id}",
+            expected=f"one of {store.layout.sensor.id}, as the patches are",
+            remedy="Take another teacher.",
         )
     if (teacher.net.level, store.level) not in _SEEN:
         raise ParameterError(

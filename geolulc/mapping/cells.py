@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.domain import patch_means
-from geolulc.grid import PATCH_SIZE, PIXEL_SIZES, Grid, MapGrid
+from geolulc.grid import PIXEL_SIZES, Grid, MapGrid
 from geolulc.mapping.area import Area, select_cells
 from geolulc.mapping.canvas import Canvas
 from geolulc.mapping.inference import Ensemble, NetworkStrip
@@ -82,7 +82,12 @@ class PatchCells:
         self._ensemble, self._options = ensemble, options
         self._batch_size, self._shared = batch_size, shared
         self.bands = ensemble.bands
-        self.windows = MapGrid(scene.grid, options.stride, ensemble.patch_size)
+        self.windows = MapGrid(
+            scene.grid,
+            options.stride or ensemble.patch_size,
+            ensemble.patch_size,
+            ensemble.sensor.resolutions[-1],
+        )
         grid = self._grid(scene)
         self._wanted = np.ones(grid.shape, bool) if selected is None else selected
         if options.aoi is not None and selected is None:
@@ -283,6 +288,8 @@ class PixelCells:
     ) -> None:
         self._ensemble, self._options, self._batch_size = ensemble, options, batch_size
         self.bands = ensemble.bands
+        #: Metres a side of the squares whose spectra are compared: of the training's patches.
+        self._square = ensemble.patch_size
         self.windows = ensemble.windows(scene.grid)
         self._air = ensemble.air_over(scene)
         self._area = Area.of(scene.grid, options.aoi)
@@ -314,7 +321,7 @@ class PixelCells:
         #: Of squares as large as the patches of the training; NaN where not all rows were seen.
         self._unlikeness: NDArray[np.float32] | None = None
         if self._spectra is not None:
-            squares = scene.grid.height // PATCH_SIZE, scene.grid.width // PATCH_SIZE
+            squares = scene.grid.height // self._square, scene.grid.width // self._square
             self._unlikeness = np.full(squares, np.nan, np.float32)
             self._shift = np.array([scene.offsets[name] for name in self._spectra.bands])
 
@@ -354,12 +361,12 @@ class PixelCells:
             return
         top = max(0, self.windows.start(row))
         bottom = top + strip.dn[_PIXEL].shape[1] * _PIXEL
-        lefts = np.arange(self._unlikeness.shape[1]) * PATCH_SIZE
-        for square in range(-(-top // PATCH_SIZE), bottom // PATCH_SIZE):
-            at = square * PATCH_SIZE - top
-            part = {r: dn[:, _lines(at, PATCH_SIZE, r)] for r, dn in strip.dn.items()}
+        lefts = np.arange(self._unlikeness.shape[1]) * self._square
+        for square in range(-(-top // self._square), bottom // self._square):
+            at = square * self._square - top
+            part = {r: dn[:, _lines(at, self._square, r)] for r, dn in strip.dn.items()}
             names = self._spectra.bands
-            means = patch_means(part, self.bands, names, lefts, PATCH_SIZE) + self._shift
+            means = patch_means(part, self.bands, names, lefts, self._square) + self._shift
             self._unlikeness[square] = self._spectra.unlikeness(np.maximum(means, 0))
 
     def _unlikeness_of(self, start: int, rows: int) -> NDArray[np.float32] | None:
@@ -368,7 +375,7 @@ class PixelCells:
             return None
         each = self._factor * np.arange(max(rows, self.header.grid.shape[1]))
         down, across = (
-            np.minimum((first + each[:count]) * _PIXEL // PATCH_SIZE, most - 1)
+            np.minimum((first + each[:count]) * _PIXEL // self._square, most - 1)
             for first, count, most in zip(
                 (start, self._columns.start),
                 (rows, self.header.grid.shape[1]),

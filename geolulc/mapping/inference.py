@@ -43,6 +43,7 @@ class Ensemble:
         classes: names, in the order of the first model.
         thresholds: means of the models' thresholds.
         patch_size: metres.
+        sensor: whose bands the models see.
         bands: resolution → names of the bands that the models need, the finest first.
         overflows: whether a logit was too large for float32 once; it is NaN then.
     """
@@ -60,9 +61,10 @@ class Ensemble:
         """``dtype``: that convolutions run in, None for float32; everything else is float32."""
         first = models[0].net
         for model in models[1:]:
-            for what in ("task", "level"):
+            for what in ("task", "level", "sensor"):
                 own, expected = getattr(model.net, what), getattr(first, what)
                 if own != expected:
+                    own, expected = (getattr(value, "id", value) for value in (own, expected))
                     raise ParameterError(
                         f"model {model.name}",
                         found=f"the {what} {own}",
@@ -86,6 +88,7 @@ class Ensemble:
         self.classes = first.classes
         self.nomenclature = first.nomenclature
         self.patch_size = first.patch_size
+        self.sensor = first.sensor
         self._orders = [[m.net.classes.index(c) for c in first.classes] for m in models]
         self.thresholds = tuple(
             float(np.mean([m.thresholds[o[i]] for m, o in zip(models, self._orders, strict=True)]))

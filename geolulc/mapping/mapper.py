@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geolulc.bands import SENTINEL2
 from geolulc.errors import ParameterError, ProductError
-from geolulc.grid import LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
+from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES
 from geolulc.mapping.area import area_digest
 from geolulc.mapping.cells import Cells, PatchCells, PixelCells
 from geolulc.mapping.inference import Ensemble, inference_type
@@ -44,6 +45,7 @@ class Mapper:
         if not models:
             raise ParameterError("model", found="none", expected="at least one", remedy="Give one.")
         self.models = tuple(models)
+        options = replace(options, stride=options.stride or models[0].net.patch_size)
         self.options = options
         self.device = choose_device(options.device)
         if options.runtime == "onnx" and (self.device.type != "cpu" or options.overlap == "shared"):
@@ -56,7 +58,7 @@ class Mapper:
         #: Metres a side of what the map says something of; None: cells of ``stride``.
         self.resolution = choose_resolution(models, options)
         #: Where patches do not overlap there is nothing to share.
-        self.shares = options.overlap == "shared" and options.stride < models[0].net.patch_size
+        self.shares = options.overlap == "shared" and self.stride < models[0].net.patch_size
         self.ensemble = self._ensemble()
         self._threads = options.threads or available_cores()
         self.batch_size = options.batch_size or _batch_size(self.device, self._threads)
@@ -79,9 +81,14 @@ class Mapper:
         self._stack.close()
 
     @property
+    def stride(self) -> int:
+        """Metres from one patch to the next."""
+        return self.options.stride or self.models[0].net.patch_size
+
+    @property
     def cell_size(self) -> int:
         """Metres a side of a map's cells or pixels."""
-        return self.options.stride if self.resolution is None else self.resolution
+        return self.stride if self.resolution is None else self.resolution
 
     @functools.cached_property
     def made_with(self) -> dict[str, Any]:
@@ -129,6 +136,15 @@ class Mapper:
                 lacks a band of theirs.
         """
         for model in self.models:
+            # of Sentinel-2 where the scene does not say
+            found = scene.facts.get("sensor", SENTINEL2.id)
+            if found != model.net.sensor.id:
+                raise ProductError(
+                    scene.path,
+                    found=f"a scene of the sensor {found}",
+                    expected=f"{model.net.sensor.id}, which {model.name} was trained on",
+                    remedy="Map a scene of that sensor, or use another model.",
+                )
             if not can_see(model, scene):
                 raise ProductError(
                     scene.path,
@@ -192,7 +208,8 @@ def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | Non
                 _PIXELS,
                 f"Leave --resolution out for {PIXEL_SIZES[0]} m.",
             )
-        if options.stride != PATCH_SIZE or options.overlap != "exact" or _changed(options):
+        usual = options.stride in (None, first.net.patch_size) and options.overlap == "exact"
+        if not usual or _changed(options):
             raise ParameterError(
                 f"model {first.name}",
                 found=f"stride {options.stride}, overlap {options.overlap}, "

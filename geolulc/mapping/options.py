@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import ALIGNMENT, LOCATED_CELLS, PATCH_SIZE, PIXEL_SIZES
+from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES
 
 #: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
 #: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.
@@ -46,7 +46,7 @@ class MapOptions:
         tta: average over the eight flips and quarter turns: eight times the inference.
     """
 
-    stride: int = PATCH_SIZE
+    stride: int | None = None
     resolution: int | None = None
     min_valid: float = 0.5
     min_clear: float = 0.5
@@ -68,12 +68,12 @@ class MapOptions:
         return [] if self.aoi is None else [self.aoi]
 
     def __post_init__(self) -> None:
-        if not 0 < self.stride <= PATCH_SIZE or self.stride % ALIGNMENT:
+        if self.stride is not None and self.stride < 1:
             raise ParameterError(
                 "stride",
                 found=f"{self.stride} m",
-                expected=f"a multiple of {ALIGNMENT} m, up to {PATCH_SIZE}",
-                remedy=f"Use {PATCH_SIZE}, {PATCH_SIZE // 2} or {PATCH_SIZE // 4}, say.",
+                expected="metres between patches, up to the size of one",
+                remedy="Leave it out for patches side by side.",
             )
         if self.resolution not in (None, *PIXEL_SIZES, *LOCATED_CELLS):
             raise ParameterError(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.bands import GROUPS
+from geolulc.bands import GROUPS, SENTINEL2, Sensor
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.backbones import PATCH_PIXELS, enlarges
@@ -42,6 +42,7 @@ def build_net(
     nomenclature: Nomenclature | str,
     normalisation: Normalisation,
     bands: Mapping[int, tuple[str, ...]] = GROUPS,
+    sensor: Sensor = SENTINEL2,
     patch_size: int = PATCH_SIZE,
     level: str = "L2A",
     cooccurrence: NDArray[np.float64] | None = None,
@@ -56,6 +57,7 @@ def build_net(
         nomenclature: the classes of these names, or the ``id`` of a built-in nomenclature.
         normalisation: mean and std of each band, of the train split.
         bands: resolution → names of the bands that the network sees.
+        sensor: whose bands they are.
         patch_size: side of a patch on the ground, in metres.
         level: processing level of the products that it is trained on: "L1C" or "L2A".
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
@@ -84,6 +86,7 @@ def build_net(
         nomenclature=nomenclature,
         normalisation=normalisation,
         bands=bands,
+        sensor=sensor,
         patch_size=patch_size,
         level=level,
         label_correlation=correlation,

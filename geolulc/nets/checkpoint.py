@@ -224,6 +224,7 @@ def _build(settings: Settings) -> LandCoverNet:
         patch_size=settings.patch_size,
         level=settings.level,
         bands=settings.bands,
+        sensor=settings.seen_by,
         label_correlation=build_label_correlation(config, len(settings.classes)),
         initialisation=settings.initialisation,
     )

@@ -19,11 +19,10 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, from_json
 from typing_extensions import TypedDict
 
-from geolulc.bands import GROUPS
+from geolulc.bands import SENTINEL2, Sensor, sensor_of
 from geolulc.datasets.ground import Ground
 from geolulc.domain import domain_of
 from geolulc.errors import CheckpointError
-from geolulc.grid import PATCH_SIZE
 from geolulc.nets.calibration import Calibration
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
@@ -39,6 +38,7 @@ FORMAT_VERSION: Final = 2
 #: Characters of the text; those of a network of 43 classes have 20,000.
 _LONGEST_TEXT: Final = 1_000_000
 _DEEPEST: Final = 8
+_LARGEST_PATCH: Final = 12_000
 #: Whole numbers beyond are not those of all readers of JSON.
 _LARGEST: Final = 2**53
 
@@ -83,7 +83,7 @@ class Settings:
     name: Annotated[str, Field(max_length=255)]
     config: NetConfig
     bands: dict[int, tuple[str, ...]]
-    patch_size: Annotated[int, Field(ge=PATCH_SIZE, le=PATCH_SIZE)]
+    patch_size: Annotated[int, Field(gt=0, le=_LARGEST_PATCH)]
     nomenclature: str | dict[str, Any]
     classes: tuple[str, ...]
     normalisation: Normalisation
@@ -97,19 +97,23 @@ class Settings:
     shifts: dict[str, float] = Field(default_factory=dict)
     training_ground: dict[str, str] = Field(default_factory=dict)
     level: Literal["L1C", "L2A"] = "L2A"
+    sensor: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _require_network(self) -> Self:
+        groups = self.seen_by.groups
         for resolution, names in self.bands.items():
-            allowed = GROUPS.get(resolution, ())
+            allowed = groups.get(resolution, ())
             if len(set(names)) != len(names) or not set(names) <= set(allowed):
-                expected = ", ".join(allowed) or f"those of {', '.join(map(str, GROUPS))} m"
+                expected = ", ".join(allowed) or f"those of {', '.join(map(str, groups))} m"
                 raise _unsound(f"bands of {resolution} m", names, expected)
         if not any(self.bands.values()):
             raise _unsound("bands", "none", "at least one band")
         # files of before have all resolutions, also those without bands
         kept = {r: self.bands[r] for r in sorted(self.bands) if self.bands[r]}
         object.__setattr__(self, "bands", kept)
+        if self.patch_size % max(kept):
+            raise _unsound("patch_size", self.patch_size, f"a multiple of {max(kept)}")
         self.normalisation.require(name for names in self.bands.values() for name in names)
         known = self.land_cover
         if not self.classes or len(set(self.classes)) != len(self.classes):
@@ -126,6 +130,11 @@ class Settings:
         except ValueError as error:
             raise _unsound("training_ground", str(error), "the positions of patches") from None
         return self
+
+    @property
+    def seen_by(self) -> Sensor:
+        """The sensor whose bands the network sees."""
+        return sensor_of(self.sensor)
 
     @property
     def ground(self) -> Ground:
@@ -173,6 +182,8 @@ def settings_of(model: Model) -> dict[str, Any]:
         "provenance": dict(model.provenance),
         "initialisation": dict(net.initialisation),
         "level": net.level,
+        # said of others than Sentinel-2
+        **({} if net.sensor == SENTINEL2 else {"sensor": net.sensor.as_mapping()}),
     }
 
 

@@ -11,7 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from geolulc.bands import GROUPS
+from geolulc.bands import GROUPS, SENTINEL2, Sensor
+from geolulc.datasets.patch import PatchLayout
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
 from geolulc.nets.normalisation import Normalisation
@@ -29,6 +30,7 @@ class LandCoverNet(nn.Module):
         normalisation: mean and std by band.
         bands: resolution in metres → names of the bands that the network uses, in its order; the
             finest first, and only resolutions that have any.
+        sensor: whose bands they are.
         patch_size: side of a patch on the ground, in metres.
         level: processing level of the products that it was trained on: "L1C" or "L2A".
         initialisation: which weights the encoders started from (JSON-able); empty for none.
@@ -45,6 +47,7 @@ class LandCoverNet(nn.Module):
         patch_size: int = PATCH_SIZE,
         level: str = "L2A",
         bands: Mapping[int, tuple[str, ...]] = GROUPS,
+        sensor: Sensor = SENTINEL2,
         label_correlation: nn.Module | None = None,
         initialisation: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
@@ -56,6 +59,7 @@ class LandCoverNet(nn.Module):
         self.bands: Mapping[int, tuple[str, ...]] = MappingProxyType(
             {r: tuple(bands[r]) for r in sorted(bands) if bands[r]}
         )
+        self.sensor = sensor
         self.patch_size = patch_size
         self.level = level
         self.fusion = fusion
@@ -87,6 +91,11 @@ class LandCoverNet(nn.Module):
         class in two thousand (``benchmarks/pixel_margin.py`` measures it).
         """
         return int(getattr(self.fusion, "margin", 0))
+
+    @property
+    def layout(self) -> PatchLayout:
+        """The patches that it was trained on: whose and how large."""
+        return PatchLayout(self.sensor, self.patch_size)
 
     @property
     def band_names(self) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError
 
 _LARGEST: Final = 1e6
@@ -22,7 +21,7 @@ class Normalisation:
         std: band name → standard deviation, above 0, for the same bands.
 
     Raises:
-        ParameterError: an unknown band, a band in one of the two only, or a value that digital
+        ParameterError: a band in one of the two only, or a value that digital
             numbers, which are below 65,536, cannot have: a mean beyond ±10^6, a standard
             deviation outside 10^-6 to 10^6.
     """
@@ -31,12 +30,11 @@ class Normalisation:
     std: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.mean) - set(BAND_NAMES))
-        if unknown or set(self.mean) != set(self.std):
+        if set(self.mean) != set(self.std):
             raise ParameterError(
                 "normalisation",
                 found=f"mean of {', '.join(self.mean)} and std of {', '.join(self.std)}",
-                expected=f"the same bands in both, of {', '.join(BAND_NAMES)}",
+                expected="the same bands in both",
                 remedy="Give mean and std of each band by name.",
             )
         for name in self.mean:

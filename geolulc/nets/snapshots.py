@@ -22,7 +22,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from geolulc.bands import select_bands
+from geolulc.bands import SENTINEL2
 from geolulc.errors import CheckpointError, GeolulcError
 from geolulc.nets.backbones import require_backbone
 from geolulc.nets.config import NetConfig
@@ -62,7 +62,7 @@ NORMALISATION: Final = Normalisation(
     {band: mean for band, (mean, _) in _STATISTICS.items()},
     {band: std for band, (_, std) in _STATISTICS.items()},
 )
-_BANDS: Final = select_bands(_STATISTICS)
+_BANDS: Final = SENTINEL2.select(_STATISTICS)
 #: ConfigILM sorts the class names.
 CLASS_ORDER: Final = tuple(sorted(BEN19.names))
 

@@ -14,6 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import CRSError
 
+from geolulc.bands import SENTINEL2, Sensor
 from geolulc.errors import ParameterError, ProductError, require_one_of
 from geolulc.grid import TileGrid
 from geolulc.products.refusals import PRODUCT_XML
@@ -128,6 +129,7 @@ def array_scene(
     transform: Any = None,
     nodata: float | None = 0,
     level: str = "L2A",
+    sensor: Sensor = SENTINEL2,
     sun_zenith: float | None = None,
     name: str = "arrays",
     facts: Mapping[str, str] = MappingProxyType({}),
@@ -148,6 +150,7 @@ def array_scene(
         nodata: the value that means "no data"; so does NaN. Where it is another value than 0, a
             measurement of 0 becomes 1.
         level: "L2A" or "L1C".
+        sensor: whose bands they are.
         sun_zenith: mean angle in degrees, which a model of Level-1C needs for Level-2A.
         name: for messages.
         facts: where the map comes from: platform, sensing_time, tile…
@@ -187,7 +190,13 @@ def array_scene(
         images=MappingProxyType(images),
         offsets=MappingProxyType({band: int(by_band[band]) for band in bands}),
         sun_zenith=sun_zenith,
-        facts={"name": name, **({} if level == "L2A" else {"level": level}), **facts},
+        facts={
+            "name": name,
+            # said of those that are not the usual ones
+            **({} if level == "L2A" else {"level": level}),
+            **({} if sensor == SENTINEL2 else {"sensor": sensor.id}),
+            **facts,
+        },
     )
 
 

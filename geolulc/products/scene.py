@@ -131,7 +131,8 @@ class Scene(Protocol):
     def facts(self) -> Mapping[str, str]:
         """Where a map comes from, for ``MapHeader.scene``.
 
-        name, platform, sensing_time (ISO 8601), baseline, tile; level where it is not L2A.
+        name, platform, sensing_time (ISO 8601), baseline, tile; level where it is not L2A; sensor,
+        the ``id`` of a ``bands.Sensor``, where it is not Sentinel-2's.
         """
 
     def opened(

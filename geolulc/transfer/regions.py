@@ -16,7 +16,6 @@ from pyproj import CRS, Transformer
 
 from geolulc.datasets import SPLITS, Store
 from geolulc.errors import DatasetError, ParameterError, require_one_of
-from geolulc.grid import PATCH_SIZE
 from geolulc.polygons.placement import full_turn, wrap
 from geolulc.polygons.reading import read_layers, require_polygons
 
@@ -94,8 +93,8 @@ def _polygon_of(store: Store, path: Path, column: str | None) -> NDArray[np.obje
     """The name of the polygon around each patch's centre; "" where there is none."""
     names = np.full(len(store), "", dtype=object)
     crs = np.array(store.column("crs"))
-    left = np.array(store.column("left")) + PATCH_SIZE / 2
-    top = np.array(store.column("top")) - PATCH_SIZE / 2
+    left = np.array(store.column("left")) + store.layout.size / 2
+    top = np.array(store.column("top")) - store.layout.size / 2
     for polygons, labels, own in _read_polygons(path, column):
         tree = shapely.STRtree(polygons)
         for code in sorted(set(crs.tolist())):

@@ -16,7 +16,7 @@ from made_archives import coded_dn, make_store
 from geolulc.datasets import Store, open_store
 from geolulc.datasets import pixels as pixels_module
 from geolulc.datasets.loader import PatchLoader
-from geolulc.datasets.patch import GROUP_SHAPES
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.errors import DatasetError, ParameterError
 
 COUNT = 37
@@ -218,7 +218,7 @@ def test_parameters(store: Store) -> None:
 def test_forked_readers_do_not_disturb_each_other(store: Store) -> None:
     """Four forks of a reader that has its files open already read different patches at once."""
     with pixels_module.PixelReader(store) as reader:
-        groups = {r: np.empty((1, *s), np.uint16) for r, s in GROUP_SHAPES.items()}
+        groups = {r: np.empty((1, *s), np.uint16) for r, s in BIGEARTHNET.shapes.items()}
         reader.read_into(np.array([0]), groups)
         children = []
         for start in range(4):

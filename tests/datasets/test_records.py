@@ -13,8 +13,8 @@ import pytest
 from datadings.tools.msgpack import unpackb
 from made_archives import coded_dn, make_patch
 
-from geolulc.datasets.patch import Patch
-from geolulc.datasets.records import PIXEL_PARTS, PIXELS_END, pack_record, pixel_hash, unpack_record
+from geolulc.datasets.patch import BIGEARTHNET, Patch
+from geolulc.datasets.records import pack_record, pixel_hash, pixel_parts, pixels_end, unpack_record
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def test_pixels_lie_at_constant_places(patch: Patch) -> None:
     for other in (patch, replace(make_patch(40), key="x" * 200, labels=("a",) * 40)):
         record = pack_record(other)
         place = 0
-        for (head, size), group in zip(PIXEL_PARTS, other.dn.values(), strict=True):
+        for (head, size), group in zip(pixel_parts(BIGEARTHNET), other.dn.values(), strict=True):
             assert record[place : place + len(head)] == head
             place += len(head)
             assert record[place : place + size] == group.tobytes()
             place += size
-        assert place == PIXELS_END
+        assert place == pixels_end(BIGEARTHNET)
 
 
 def test_plain_datadings_gives_arrays(patch: Patch) -> None:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geolulc.bands import BAND_NAMES, GROUPS
-from geolulc.datasets.patch import GROUP_SHAPES
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.datasets.statistics import PERCENTILES, BandHistograms, BandStatistics
 
 
 def random_dn(rng: np.random.Generator, high: int) -> dict[int, np.ndarray]:
-    return {r: rng.integers(0, high, s).astype(np.uint16) for r, s in GROUP_SHAPES.items()}
+    return {r: rng.integers(0, high, s).astype(np.uint16) for r, s in BIGEARTHNET.shapes.items()}
 
 
 @settings(max_examples=8, deadline=None)
@@ -65,7 +65,7 @@ def test_large_counts_do_not_overflow() -> None:
 
 def test_nothing_but_nodata_is_nan_and_survives_json() -> None:
     histograms = BandHistograms()
-    histograms.add({r: np.zeros(s, np.uint16) for r, s in GROUP_SHAPES.items()})
+    histograms.add({r: np.zeros(s, np.uint16) for r, s in BIGEARTHNET.shapes.items()})
     found = histograms.statistics()["B01"]
     assert math.isnan(found.mean)
     assert found.nodata_pixels == 400

@@ -16,7 +16,7 @@ from made_pixels import make_pixel_store
 from made_product import make_product, random_bands
 
 import geolulc
-from geolulc.bands import BAND_NAMES, GROUPS, select_bands
+from geolulc.bands import BAND_NAMES, GROUPS, SENTINEL2
 from geolulc.cli import cli
 from geolulc.errors import ParameterError, ProductError
 from geolulc.learning.config import TrainConfig
@@ -37,7 +37,7 @@ def model_of(names: tuple[str, ...], **options) -> Model:
         classes=BEN19.names,
         nomenclature=BEN19,
         normalisation=NORMALISATION,
-        bands=select_bands(names),
+        bands=SENTINEL2.select(names),
         seed=0,
     )
     return Model(net.eval(), name=f"of {len(names)} bands")
@@ -78,7 +78,7 @@ def test_only_the_models_bands_are_decoded(tmp_path, decoded, names, options) ->
     found = predict_scene(make_product(tmp_path, bands), model_of(names, **options), **CPU)
     # 426 × 366, 213 × 183 and 71 × 61 pixels in tiles of 250, 130 and 50
     tiles = {10: 4, 20: 4, 60: 4}
-    expected = {n: tiles[r] for r, group in select_bands(names).items() for n in group}
+    expected = {n: tiles[r] for r, group in SENTINEL2.select(names).items() for n in group}
     assert decoded == expected
     assert not np.isnan(found.block.probabilities).any()
 
@@ -157,7 +157,7 @@ def test_train_evaluate_and_map(tmp_path, task) -> None:
 
 
 def test_settings(tmp_path: Path) -> None:
-    assert TrainConfig(bands="B8A,B02").groups == {10: ("B02",), 20: ("B8A",)}
-    assert TrainConfig().groups == dict(GROUPS)
+    assert TrainConfig(bands="B8A, b2").names(SENTINEL2) == ("B8A", "B02")
+    assert TrainConfig().names(SENTINEL2) == BAND_NAMES
     with pytest.raises(ParameterError, match="band 'B10': found no such band"):
-        TrainConfig(bands="B02,B10")
+        TrainConfig(bands="B02,B10").names(SENTINEL2)

@@ -335,9 +335,7 @@ def test_threads_are_given_back(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stride": 1000}, "multiple of 60"),
-        ({"stride": 0}, "multiple of 60"),
-        ({"stride": 2400}, "up to 1200"),
+        ({"stride": 0}, "metres between patches, up to the size of one"),
         ({"min_valid": 1.5}, "a share in 0..1"),
         ({"mask_scl": (12,)}, r"codes of the scene classification, 0\.\.11"),
         ({"overlap": "some"}, "exact or shared"),
