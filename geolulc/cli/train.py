@@ -35,6 +35,9 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("pretrained", str, "File of weights to start from; “geolulc models” lists some.")
 @_flag("bands", str, "Bands that the network sees, as B02,B03,B04,B08; all without it.")
 @_flag("teacher", str, "Learn what this model of pixels says, in place of labels.")
+@_flag(
+    "teacher_store", str, "Let the teacher see this store where it has a patch on the same ground."
+)
 @_flag("epochs", int, "Passes over the train split.")
 @_flag("batch_size", int, "Patches in a batch.")
 @_flag("learning_rate", float, "The highest rate, after the warm-up.")

@@ -42,7 +42,7 @@ class Archive:
     ``origin`` says where split, snow, cloud, country and season come from. ``unknown`` is the
     number of patches that the metadata of v2 do not know: those with snow and cloud have a file
     of their own, which not everybody has. ``absent`` says which patches the lists of v1 name that
-    are not here (``PatchLists.without``).
+    are not here (``PatchLists.without``). ``level``: of processing, "L1C" or "L2A".
     """
 
     root: Path
@@ -51,6 +51,7 @@ class Archive:
     origin: dict[str, str]
     unknown: int = 0
     absent: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    level: str = "L2A"
 
     @property
     def is_tar(self) -> bool:
@@ -67,7 +68,8 @@ def open_source(path: Path, split: str) -> Archive:
         DatasetError, ProductError: it cannot be used.
     """
     how = f"blocks of {BLOCK_SIZE // 1000} km" if split == BLOCKS else f"all to {split}"
-    return Archive(path, UNLABELLED_DATASET, list_patches(path, split), {"splits": how})
+    level, entries = list_patches(path, split)
+    return Archive(path, UNLABELLED_DATASET, entries, {"splits": how}, level=level)
 
 
 def open_archive(path: Path, lists: Lists, listing: Progress | None = None) -> Archive:

@@ -115,9 +115,9 @@ def prepare_store(
         nomenclature_id: "ben19" or "clc43": the classes of the store's targets.
         reference_maps: store the CORINE maps of v2 too, from ``Reference_Maps`` beside the
             archive (a folder, or a tar archive in any of the compressions).
-        unlabelled: ``archives`` may be scenes (Level-2A) and stacks of GeoTIFFs too, whose patches
-            have no labels. Their splits are by blocks, as those of archives with ``lists.blocks``;
-            beside an archive with lists of splits, they are for training.
+        unlabelled: ``archives`` may be scenes and stacks of GeoTIFFs too, all of one level, whose
+            patches have no labels. Their splits are by blocks, as those of archives with
+            ``lists.blocks``; beside an archive with lists of splits, they are for training.
         workers: processes. With more than one, a script that calls this needs the usual
             ``if __name__ == "__main__":``.
         shard_size: patches a shard, by default 64 to 2048, growing with the archive.
@@ -147,6 +147,14 @@ def prepare_store(
     with reading(paths):
         require_free([out], overwrite=overwrite, kind="store")
     plan = _plan(_open(paths, lists, unlabelled, listing), selection, shard_size)
+    if len({archive.level for archive in plan.archives}) > 1:
+        other = next(a for a in plan.archives if a.level != plan.archives[0].level)
+        raise DatasetError(
+            other.root,
+            found=f"Level-{other.level[1:]}",
+            expected=f"Level-{plan.archives[0].level[1:]}, as {plan.archives[0].root.name}",
+            remedy="Prepare a store of each level.",
+        )
     if classes.id == "clc43" and any(a.dataset == V2 for a in plan.archives):
         raise ParameterError(
             "nomenclature clc43",
@@ -161,6 +169,7 @@ def prepare_store(
             folder,
             len(plan.shards()),
             Legend.of_corine(classes.id),
+            level=plan.archives[0].level,
             archives=[
                 {
                     "dataset": a.dataset,

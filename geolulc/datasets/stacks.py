@@ -1,4 +1,4 @@
-"""Stacks of GeoTIFFs: the twelve bands of Level-2A as one file, or as a folder of one file a band.
+"""Stacks of GeoTIFFs: the twelve bands of a store as one file, or as a folder of one file a band.
 
 Bands are found by name: by the descriptions of one file's bands ("B02"), or by the ends of file
 names ("…_B02.tif", "…_B02_10m.tif"). They are brought to the grids of 10, 20 and 60 m of the UTM
@@ -30,6 +30,8 @@ from geolulc.bands import BAND_NAMES, GROUPS, band
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.grid import ALIGNMENT, PATCH_SIZE
 
+#: The band of Level-1C that stores leave out.
+_CIRRUS: Final = "B10"
 _SUFFIXES: Final = (".tif", ".tiff")
 _NAMED: Final = re.compile(r"(?:.*[_.-])?(B\d{1,2}A?)(?:_\d\dm)?\.tiff?", re.IGNORECASE)
 _UTM: Final = re.compile(r"EPSG:32[67]\d\d")
@@ -49,6 +51,7 @@ class Stack:
 
     Attributes:
         name: of its file or folder, without suffix.
+        level: "L1C" where there is a band B10, which Level-2A has not; else "L2A".
         date: ISO 8601, UTC, of the tag ``TIFFTAG_DATETIME`` or ``ACQUISITION_TIME``; "" without.
         crs: "EPSG:326…" or "EPSG:327…".
         left, top: projected coordinates of its corner in metres.
@@ -58,6 +61,7 @@ class Stack:
     """
 
     name: str
+    level: str
     date: str
     crs: str
     left: float
@@ -92,8 +96,8 @@ def open_stack(path: Path, *, pixels: bool = True) -> Stack:
         with _opened(path) as bands:
             first, _ = bands["B02"]
             crs, left, top, size = _ground(path, first)
-            tags = first.tags()
-            stack = Stack(path.stem, _date(tags), crs, left, top, size)
+            level = "L1C" if _CIRRUS in bands else "L2A"
+            stack = Stack(path.stem, level, _date(first.tags()), crs, left, top, size)
             if pixels:
                 stack.dn.update({n: _read(*bands[n], stack, n) for n in BAND_NAMES})
             return stack
@@ -105,12 +109,18 @@ def _files(folder: Path) -> dict[str, Path]:
     """Band → file, of the GeoTIFFs in a folder."""
     found = {}
     for file in sorted(folder.iterdir()):
-        if named := _NAMED.fullmatch(file.name):
-            try:
-                found[band(named[1]).name] = file
-            except ParameterError:
-                continue
+        named = _NAMED.fullmatch(file.name)
+        if named and (name := _band_name(named[1])) is not None:
+            found[name] = file
     return found
+
+
+def _band_name(text: str) -> str | None:
+    """The name of the band that is called ``text``, that of cirrus among them; None for others."""
+    try:
+        return _CIRRUS if text.upper() == _CIRRUS else band(text).name
+    except ParameterError:
+        return None
 
 
 @contextmanager
@@ -126,10 +136,8 @@ def _opened(path: Path) -> Iterator[dict[str, tuple[Any, int]]]:
         else:
             opened.append(rasterio.open(path, driver="GTiff"))
             for number, text in enumerate(opened[0].descriptions, start=1):
-                try:
-                    bands[band(text or "").name] = opened[0], number
-                except ParameterError:
-                    continue
+                if (described := _band_name(text or "")) is not None:
+                    bands[described] = opened[0], number
         if missing := [name for name in BAND_NAMES if name not in bands]:
             raise _unusable(path, f"no band {', '.join(missing)}")
         yield bands
@@ -208,7 +216,7 @@ def _unusable(path: Path, found: str) -> DatasetError:
     return DatasetError(
         path,
         found=found,
-        expected="the twelve bands of Level-2A: a GeoTIFF whose bands are described as B01 … B12, "
+        expected="the twelve bands of a store: a GeoTIFF whose bands are described as B01 … B12, "
         "or a folder of one a band (…_B02.tif)",
         remedy="Name the bands (rio edit-info, gdal_edit), or give other files.",
     )

@@ -28,7 +28,6 @@ from geolulc.products.radiometry import reflectance_dn
 
 #: ``Patch.dataset`` of such patches.
 UNLABELLED_DATASET: Final = "unlabelled"
-_LEVEL: Final = "L2A"
 
 
 class _Source(Protocol):
@@ -43,11 +42,11 @@ def is_source(path: Path) -> bool:
     return is_stack(path) or find_door(path) is not None
 
 
-def list_patches(path: Path, split: str) -> tuple[Entry, ...]:
-    """The patches of a scene or stack; ``split`` is of all of them, or "blocks".
+def list_patches(path: Path, split: str) -> tuple[str, tuple[Entry, ...]]:
+    """Processing level and patches of a scene or stack; ``split`` is of all of them, or "blocks".
 
     Raises:
-        DatasetError: it is smaller than a patch, or not of Level-2A.
+        DatasetError: it is smaller than a patch.
         ProductError: a scene that cannot be used.
     """
     place = _place(path)
@@ -58,7 +57,7 @@ def list_patches(path: Path, split: str) -> tuple[Entry, ...]:
             expected=f"at least a patch of {PATCH_SIZE} m",
             remedy="Give a larger image.",
         )
-    return tuple(
+    return place.level, tuple(
         Entry(
             name=f"{place.name}_{row:02d}_{column:02d}",
             dataset=UNLABELLED_DATASET,
@@ -121,6 +120,7 @@ def _starts(side: int) -> list[int]:
 @dataclass(frozen=True)
 class _Place:
     name: str
+    level: str
     date: str
     tile: str | None
     crs: str
@@ -133,20 +133,14 @@ class _Place:
 def _place(path: Path) -> _Place:
     if is_stack(path):
         stack: Stack = open_stack(path, pixels=False)
-        return _Place(stack.name, stack.date, None, stack.crs, stack.left, stack.top, *stack.size)
-    scene = open_scene(path)
-    if scene.level != _LEVEL:
-        raise DatasetError(
-            path,
-            found=f"a product of Level-{scene.level[1:]}",
-            expected="Level-2A, which networks are trained on",
-            remedy="Give the Level-2A product of the same scene.",
+        return _Place(
+            stack.name, stack.level, stack.date, None, stack.crs, stack.left, stack.top, *stack.size
         )
+    scene = open_scene(path)
     grid, facts = scene.grid, scene.facts
     date = facts["sensing_time"][:19]
-    return _Place(
-        scene.name, date, facts["tile"], grid.crs, grid.left, grid.top, grid.width, grid.height
-    )
+    ground = grid.crs, grid.left, grid.top, grid.width, grid.height
+    return _Place(scene.name, scene.level, date, facts["tile"], *ground)
 
 
 class _SceneSource:

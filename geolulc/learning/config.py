@@ -28,7 +28,7 @@ _FILES: Final = TextFiles(
 # settings without a meaning for the other task
 _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "patch": ("loss", "label_correlation", "image_size", "mixup", "threshold_beta"),
-    "pixel": ("pixel_loss", "patch_loss", "ignore_border", "crop", "teacher"),
+    "pixel": ("pixel_loss", "patch_loss", "ignore_border", "crop", "teacher", "teacher_store"),
 }
 # what a teacher's probabilities leave no place for
 _NOT_TAUGHT: Final = (
@@ -82,6 +82,8 @@ class TrainConfig(NetConfig):
     Teacher:
         teacher: a model of pixels (a checkpoint, or a name that ``geolulc models`` lists) whose
             probabilities are the targets, in place of labels; its classes are learned. "" for none.
+        teacher_store: a store whose patches the teacher sees in place of those of the same ground:
+            of Level-1C beside Level-2A, say; "" for none.
         teacher_views: changes of light in which the teacher sees each patch, the first of which is
             none: what it says of all of them is learned.
 
@@ -111,6 +113,7 @@ class TrainConfig(NetConfig):
     pretrained: str = ""
     bands: str = ""
     teacher: str = ""
+    teacher_store: str = ""
     teacher_views: Annotated[int, Field(ge=1, le=256)] = 8
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from geolulc.datasets import Store
+from geolulc.datasets import Store, open_store
 from geolulc.datasets.ground import Ground
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.config import TrainConfig
@@ -155,6 +155,7 @@ def _patches(
         TaughtPatches,
         store,
         teacher=load_checkpoint(config.teacher),
+        sight=open_store(config.teacher_store) if config.teacher_store else None,
         seed=config.seed,
         device=device,
         progress=progress,

@@ -22,6 +22,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geolulc.bands import GROUPS
 from geolulc.cache import cache_folder
 from geolulc.datasets import Store
 from geolulc.datasets.domain import centres
@@ -70,21 +71,28 @@ class TaughtPatches(SplitPatches):
         indices: NDArray[np.int64] | None = None,
         *,
         teacher: Model,
+        sight: Store | None = None,
         views: int = 1,
         seed: int = 0,
         device: torch.device,
         progress: Progress | None = None,
     ) -> None:
-        """Ask the teacher, or find in the cache what it said."""
+        """Ask the teacher, or find in the cache what it said.
+
+        ``sight``: a store whose patches it sees in place of those of the same ground.
+        """
         super().__init__(store, split, indices)
         require_teacher(teacher, store)
         self.teacher = teacher
+        self._sight = store if sight is None else sight
+        self._twins = np.full(len(self), -1) if sight is None else _twins(self, sight, teacher)
         self.seed = seed
         self.views = [self._view(number) for number in range(views)]
         self.soft = self._taught(device, progress)
-        own = self.truths(np.arange(len(self)))
-        classes = np.arange(len(teacher.net.classes))
-        self.targets = (own.reshape(len(own), -1, 1) == classes).any(axis=1).astype(np.float32)
+        self.targets = np.zeros((len(self), len(teacher.net.classes)), np.float32)
+        for place in range(len(self)):
+            found = self.truths(np.array([place]))
+            self.targets[place, np.unique(found[found != IGNORED])] = 1
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -150,6 +158,7 @@ class TaughtPatches(SplitPatches):
         digest = hashlib.sha256(f"{self.teacher.sha256} {len(self.views)} {self.seed} 1".encode())
         digest.update(self.store.pixel_hashes[self.indices].tobytes())
         digest.update(np.array(self._zeniths).tobytes())
+        digest.update(self._sight.pixel_hashes[self._twins[self._twins >= 0]].tobytes())
         return digest.hexdigest()
 
     def _view(self, number: int) -> Light:
@@ -203,7 +212,9 @@ class TaughtPatches(SplitPatches):
         for batch in self.loader(_AT_ONCE, device=device, bands=net.bands):
             places = self.places(batch)
             own = [group.to(torch.int32) for group in batch.groups_on(device)]
-            seen, known = net.preprocess(*own), valid_pixels(own, tuple(net.bands))[0]
+            shown = self._shown(own, places)
+            seen, resolutions = net.preprocess(*shown), tuple(net.bands)
+            known = valid_pixels(own, resolutions)[0] & valid_pixels(shown, resolutions)[0]
             for number, view in enumerate(self.views):
                 # another of the eight turns a view: what is learned is near their mean
                 turn = number % 8
@@ -221,11 +232,28 @@ class TaughtPatches(SplitPatches):
         net = self.teacher.net
         if net.level == self.store.level:
             return groups
-        airs = [air_of(net.band_names, self._zeniths[place]) for place in places]
+        airs = [
+            None if self._twins[place] >= 0 else air_of(net.band_names, self._zeniths[place])
+            for place in places
+        ]
         return net.with_reflectance(
             groups,
-            lambda name, x: torch.stack([a[name].seen(y) for a, y in zip(airs, x, strict=True)]),
+            lambda name, x: torch.stack(
+                [y if a is None else a[name].seen(y) for a, y in zip(airs, x, strict=True)]
+            ),
         )
+
+    def _shown(self, own: list[Tensor], places: NDArray[np.int64]) -> list[Tensor]:
+        """The pixels of a batch, int32, or those of its twins."""
+        shown, bands = [group.clone() for group in own], self.teacher.net.bands
+        for row, twin in enumerate(self._twins[places].tolist()):
+            if twin < 0:
+                continue
+            dn = self._sight.read(twin).dn
+            for group, (resolution, names) in zip(shown, bands.items(), strict=True):
+                order = [GROUPS[resolution].index(name) for name in names]
+                group[row] = torch.from_numpy(dn[resolution][order].astype(np.int32))
+        return shown
 
 
 def require_teacher(teacher: Model, store: Store) -> None:
@@ -251,6 +279,36 @@ def require_teacher(teacher: Model, store: Store) -> None:
             expected="one of the same level; of Level-1C it may see Level-2A",
             remedy="Take another teacher, or a store of Level-2A.",
         )
+
+
+def _twins(patches: SplitPatches, sight: Store, teacher: Model) -> NDArray[np.int64]:
+    """The position in ``sight`` of the patch on each one's ground, (n,); -1 without.
+
+    Raises:
+        ParameterError: it is of another level than the teacher, or has no such patch.
+    """
+
+    def corners(store: Store, indices: NDArray[np.int64]) -> list[tuple[Any, ...]]:
+        columns = [store.column(name) for name in ("crs", "left", "top")]
+        return [tuple(column[i] for column in columns) for i in indices]
+
+    at = {corner: i for i, corner in enumerate(corners(sight, np.arange(len(sight))))}
+    found = np.array([at.get(c, -1) for c in corners(patches.store, patches.indices)], np.int64)
+    if sight.level != teacher.net.level:
+        raise ParameterError(
+            f"teacher_store {sight.path}",
+            found=f"Level-{sight.level[1:]}",
+            expected=f"Level-{teacher.net.level[1:]}, which {teacher.name} was trained on",
+            remedy="Prepare one from products of that level.",
+        )
+    if len(found) and patches.split == "train" and (found < 0).all():
+        raise ParameterError(
+            f"teacher_store {sight.path}",
+            found="no patch on the ground of a train patch",
+            expected="patches cut from the same corners",
+            remedy="Prepare both stores from products of the same tiles.",
+        )
+    return found
 
 
 def _suns(store: Store, indices: NDArray[np.int64]) -> Iterator[float]:

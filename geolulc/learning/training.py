@@ -96,7 +96,8 @@ def train(
         with ExitStack() as ended:
             if processes.leads:
                 ended.enter_context(reading([store]))
-                ended.enter_context(reading([p for p in (config.pretrained, config.teacher) if p]))
+                read = config.pretrained, config.teacher, config.teacher_store
+                ended.enter_context(reading([path for path in read if path]))
                 ended.enter_context(claimed(run.path))
                 require_free_run(run, config, resume=resume, overwrite=overwrite)
             opened = open_store(store)

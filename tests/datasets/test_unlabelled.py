@@ -161,7 +161,6 @@ def _folder_without(tmp_path: Path, *missing: str) -> Path:
     ("make", "found"),
     [
         (lambda p: _folder_without(p, "B05", "B11"), "no band B05, B11"),
-        (lambda p: make_product(p, random_bands(), level="L1C", baseline="02.06"), "Level-1C"),
         (
             lambda p: write_tif(p / "a.tif", np.ones((12, 60, 240), np.uint16), names=BAND_NAMES),
             "found 2400 m × 600 m",
@@ -181,6 +180,18 @@ def test_what_cannot_be_cut_is_refused_in_one_line(make, found, tmp_path: Path) 
         prepare_store(source, tmp_path / "s", unlabelled=True)
     assert source.name in str(raised.value)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_store_has_one_level_and_says_it(tmp_path: Path) -> None:
+    bands = random_bands()
+    product = make_product(tmp_path / "c", bands, level="L1C", baseline="02.06")
+    assert prepared(tmp_path / "one", product).level == "L1C"
+    layers, names = [*at_10m(bands), at_10m(bands)[0]], (*BAND_NAMES, "B10")
+    stack = write_tif(tmp_path / "a.tif", layers, names=names)
+    assert prepared(tmp_path / "both", product, stack).level == "L1C"
+    other = write_tif(tmp_path / "b.tif", layers[:-1], names=BAND_NAMES)
+    with pytest.raises(DatasetError, match="found Level-1C; expected Level-2A, as b"):
+        prepared(tmp_path / "s", other, stack)
 
 
 def test_without_the_flag_a_scene_is_no_archive(tmp_path: Path) -> None:

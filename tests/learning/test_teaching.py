@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,23 @@ def test_what_has_no_data_is_not_learned(tmp_path) -> None:
     unknown = patches.truths(np.arange(len(patches))) == IGNORED
     assert unknown[:, 7, 9].all()
     assert unknown.sum() == len(patches)
+
+
+def test_a_teacher_is_shown_another_store_where_that_has_the_ground(tmp_path) -> None:
+    def brighter(index: int) -> Patch:
+        patch = make_patch(index + 2)
+        return replace(patch, dn={r: np.full_like(v, 20_000) for r, v in patch.dn.items()})
+
+    store = open_store(make_store(tmp_path / "own.store", 6, patch=make_patch))
+    sight = open_store(make_store(tmp_path / "other.store", 4, patch=brighter))
+    model = make_pixel_model(Itself())
+    patches = TaughtPatches(store, "train", teacher=model, sight=sight, device=CPU)
+    shown = patches._twins >= 0
+    assert 0 < shown.sum() < len(patches)
+    np.testing.assert_allclose(patches.soft[0][shown, 1] / FULL, 20_000 / 32768, atol=0.51 / FULL)
+    alone = TaughtPatches(store, "train", teacher=model, device=CPU)
+    np.testing.assert_array_equal(patches.soft[0][~shown], alone.soft[0][~shown])
+    assert patches.identity() != alone.identity()
 
 
 def test_a_student_has_the_classes_of_its_teacher(store, teacher, tmp_path) -> None:
