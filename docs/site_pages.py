@@ -33,7 +33,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links between docs/ and the rest of the repository, as the site has them."""
     if page.file.src_uri.startswith("repository/"):
-        return re.sub(r"\]\(docs/", "](../", markdown)
+        return re.sub(r"\]\((\.\./)?docs/", r"](../\1", markdown)
     up = "../" * page.file.src_uri.count("/")
     return re.sub(rf"\]\({up}\.\./(?!docs/)", f"]({up}repository/", markdown)
 
