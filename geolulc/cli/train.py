@@ -32,7 +32,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
 @_flag("attention", str, "Attention after the encoders: none or cbam.")
 @_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
-@_flag("pretrained", str, "File of weights to start from; “geolulc models” lists some.")
+@_flag("pretrained", str, "File or shipped model to start from; “geolulc models” lists them.")
 @_flag("bands", str, "Bands that the network sees, as B02,B03,B04,B08; all without it.")
 @_flag("teacher", str, "Learn what this model of pixels says, in place of labels.")
 @_flag(

@@ -45,7 +45,8 @@ class TrainConfig(NetConfig):
         task, fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate,
             upsampling, trunk, image_size: as in ``geolulc.nets.NetConfig``; the task "pixel" needs
             a store with reference maps.
-        pretrained: a local file of weights to start the encoders from; "" for none.
+        pretrained: what to start the encoders from: a local file of weights, the name of a shipped
+            model, or "torchgeo:NAME"; "" for none.
         bands: names of the bands that the network sees, separated by commas; "" for all.
 
     Optimisation:

@@ -28,6 +28,7 @@ from geolulc.nets.published_encoders import (
     fetch_encoder,
 )
 from geolulc.nets.safetensors_files import read_header
+from geolulc.nets.shipped import find_shipped
 from geolulc.nets.weight_files import read_weights
 from geolulc.staging import file_sha256
 
@@ -90,7 +91,8 @@ def start_from(
 
     Args:
         encoders: of one fusion.
-        source: a local file of timm or TorchGeo weights, or "torchgeo:NAME" for a published one.
+        source: a local file of geolulc's, timm's or TorchGeo's weights, the name of a shipped
+            model, or "torchgeo:NAME" for a published one.
         normalisation: of the network that the encoders are in.
 
     Returns:
@@ -101,7 +103,11 @@ def start_from(
             are not known.
     """
     name = str(source)
-    file = fetch_encoder(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(source)
+    if name.startswith(PREFIX):
+        file = fetch_encoder(name.removeprefix(PREFIX))
+    else:
+        shipped = None if Path(name).exists() else find_shipped(name)
+        file = shipped or Path(name)
     state = read_weights(file)
     own = _own_encoders(file)
     records = []

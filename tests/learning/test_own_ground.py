@@ -18,6 +18,7 @@ from geolulc.errors import DatasetError
 from geolulc.learning.baseline import Baseline, features, score_forest
 from geolulc.learning.cross_validation import spread
 from geolulc.learning.patches import SplitPatches
+from geolulc.nets import load_checkpoint
 from geolulc.nomenclature import BEN19, IGNORED
 
 FOLDS = 3
@@ -94,6 +95,14 @@ def test_a_store_without_folds_is_refused(tmp_path: Path) -> None:
     assert isinstance(result.exception, DatasetError)
     assert "patches without folds; expected a store of own labels" in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_shipped_model_is_a_start(store: Path, tmp_path: Path) -> None:
+    shallow = ("--backbone", "resnet10t", "--set", "trunk=shallow")
+    train(store, tmp_path / "run", *shallow, "--pretrained", "dynamicworld-student")
+    model = load_checkpoint(tmp_path / "run")
+    assert model.net.initialisation["file"] == "dynamicworld-student.safetensors"
+    assert model.net.nomenclature == BEN19
 
 
 class TestForest:
