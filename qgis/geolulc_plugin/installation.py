@@ -36,8 +36,8 @@ class Install(Algorithm):
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
         self.ask(
-            QgsProcessingParameterString("PACKAGE", "Package", "geolulc[hub]"),
-            "What pip installs: a name, or the path of a wheel or of a folder with the source.",
+            QgsProcessingParameterString("PACKAGE", "Wheel, folder with the source, or name"),
+            "What pip installs. A path may have extras: /home/me/geolulc[hub].",
         )
         self.ask(
             QgsProcessingParameterFile("PYTHON", "Python 3.11 or newer", optional=True),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from shutil import which
@@ -74,7 +76,8 @@ def test_pinned_versions_are_allowed(project: dict[str, Any]) -> None:
 
 
 def test_the_containers_file_is_sound() -> None:
-    hadolint = which("hadolint") or pytest.skip("no hadolint here")
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    hadolint = which("hadolint", path=places) or pytest.skip("no hadolint here")
     done = subprocess.run(
         [hadolint, "--failure-threshold", "info", str(REPOSITORY / "Dockerfile")],
         capture_output=True,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,30 +162,43 @@ def test_a_broken_command_has_no_models(write: Write, tmp_path: Path) -> None:
     assert not (tmp_path / "models.json").exists()
 
 
+def make_wheel(folder: Path, *, version: str, command: bool = True) -> Path:
+    """A wheel without dependencies, whose command geolulc says its version."""
+    path = folder / f"tiny-{version}-py3-none-any.whl"
+    info = f"tiny-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny.py", f"def main():\n    print({version!r})\n")
+        wheel.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        if command:
+            wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\ngeolulc = tiny:main\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
 def test_an_environment_is_made_and_updated(tmp_path: Path) -> None:
-    package = tmp_path / "package"
-    (package / "src").mkdir(parents=True)
-    (package / "src" / "tiny.py").write_text("def main():\n    print('tiny')\n")
-    (package / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-        '[project]\nname = "tiny"\nversion = "1"\n[project.scripts]\ngeolulc = "tiny:main"\n'
-        '[tool.hatch.build.targets.wheel]\nsources = ["src"]\ninclude = ["src/tiny.py"]\n'
-    )
-    lines: list[str] = []
+    own = tmp_path / "environment"
     steps: list[tuple[int, int]] = []
 
-    def make() -> str:
+    def make(package: str) -> str:
         return environment.make(
-            tmp_path / "environment", str(package), ["--no-build-isolation", "--no-index"],
-            sys.executable, on_line=lines.append, on_step=lambda *step: steps.append(step),
-            is_stopped=lambda: False,
+            own, package, ["--no-index"], sys.executable, on_line=lambda _: None,
+            on_step=lambda *step: steps.append(step), is_stopped=lambda: False,
         )  # fmt: skip
 
-    # without hatchling in it yet, pip cannot build: its own words, and no command
-    with pytest.raises(program.Failed, match="hatchling"):
-        make()
+    with pytest.raises(program.Failed, match="No matching distribution found for no-such"):
+        make("no-such-package")
     assert steps == [(0, 2), (1, 2)]
-    assert program.find_program("/no/such", tmp_path / "environment") is None
+    assert program.find_program("/no/such", own) is None
+    with pytest.raises(program.Failed, match="found no command geolulc in it"):
+        make(str(make_wheel(tmp_path, version="0", command=False)))
+    for version in ("1", "2"):
+        made = make(str(make_wheel(tmp_path, version=version)))
+        assert program.run([made]) == f"{version}\n"
 
 
 def test_a_python_that_is_too_old_is_told(write: Write) -> None:
