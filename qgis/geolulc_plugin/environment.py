@@ -6,11 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import program
 
+#: Seconds that the list of models is waited for: QGIS is starting meanwhile.
+_PATIENCE = 30.0
 #: geolulc needs it.
 LEAST_PYTHON = (3, 11)
 _PYTHONS = ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "python")
@@ -29,7 +32,9 @@ def list_models(command: str, cache: Path) -> list[dict]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     try:
-        models = json.loads(program.run([command, "models", "--json"]))
+        deadline = time.monotonic() + _PATIENCE
+        late = lambda: time.monotonic() > deadline  # noqa: E731
+        models = json.loads(program.run([command, "models", "--json"], is_stopped=late))
     except (program.Failed, program.Stopped, ValueError):
         return []
     try:

@@ -22,6 +22,9 @@ def own_folder() -> Path:
 class Provider(QgsProcessingProvider):
     """The algorithms of geolulc."""
 
+    #: The command, and its models; None before they are asked for.
+    _models: tuple[str, list[dict]] | None = None
+
     def id(self):
         """In the names of algorithms: geolulc:mapcells."""
         return "geolulc"
@@ -91,10 +94,14 @@ class Provider(QgsProcessingProvider):
         return own_folder() / "environment"
 
     def models(self) -> list[dict]:
-        """Rows of ``geolulc models --json`` that scenes can be mapped with."""
+        """Rows of ``geolulc models --json`` that scenes can be mapped with; asked for once."""
         command = self.command()
-        rows = environment.list_models(command, own_folder() / "models.json") if command else []
-        return [row for row in rows if row.get("task")]
+        if command is None:
+            return []
+        if self._models is None or self._models[0] != command:
+            rows = environment.list_models(command, own_folder() / "models.json")
+            self._models = command, [row for row in rows if row.get("task")]
+        return self._models[1]
 
 
 MISSING = (

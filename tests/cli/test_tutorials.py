@@ -35,7 +35,7 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["first-map", "accuracy", "training"])
+@pytest.mark.parametrize("page", ["first-map", "accuracy", "own-labels", "training"])
 def test_a_tutorial_works(page: str, workplace: Path) -> None:
     text = (REPOSITORY / "docs" / "tutorials" / f"{page}.md").read_text(encoding="utf-8")
     for code, place in re.findall(r"^```python\n(.*?)^```\n+Save it as `(\S+)`", text, re.M | re.S):

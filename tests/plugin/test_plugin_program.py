@@ -180,6 +180,14 @@ def make_wheel(folder: Path, *, version: str, command: bool = True) -> Path:
     return path
 
 
+def test_a_command_that_does_not_answer_keeps_nobody(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_PATIENCE", 0.0)
+    command = write("import signal\nwhile True: signal.pause()")
+    assert environment.list_models(command, tmp_path / "models.json") == []
+
+
 def test_an_environment_is_made_and_updated(tmp_path: Path) -> None:
     own = tmp_path / "environment"
     steps: list[tuple[int, int]] = []
