@@ -17,7 +17,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import KDTree
 
 from geolulc.grid import PATCH_SIZE
 
@@ -60,6 +59,8 @@ class Ground:
 
     def touched(self, crs: Sequence[str], left: ArrayLike, top: ArrayLike) -> NDArray[np.bool_]:
         """Whether each patch lies on this ground or shares an edge or corner with it, (n,)."""
+        from scipy.spatial import KDTree  # 15 MB, which mapping has no use for
+
         zones, corners = np.asarray(crs, np.str_), _corners(left, top)
         found = np.zeros(len(zones), np.bool_)
         for name, own in self.zones.items():

@@ -35,7 +35,6 @@ from geolulc.outputs.layers import (
 )
 from geolulc.outputs.model_item import write_model_item
 from geolulc.outputs.options import OutputOptions
-from geolulc.outputs.picture import write_picture
 from geolulc.outputs.rasters import (
     ROWS,
     Band,
@@ -46,7 +45,6 @@ from geolulc.outputs.rasters import (
     without_side_files,
     write_block,
 )
-from geolulc.outputs.report import write_report
 from geolulc.outputs.run_record import run_tag
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.story import Story
@@ -179,6 +177,10 @@ class _Writing:
     def write_pages(self, totals: MapTotals, targets: Mapping[str, Path], folder: Path) -> None:
         """Write picture, report and STAC Items, as far as they are among ``targets``."""
         story = self._story
+        # they bring matplotlib's figures, which would lie beside the blocks: 20 MB
+        from geolulc.outputs.picture import write_picture
+        from geolulc.outputs.report import write_report
+
         if "picture" in targets:
             write_picture(targets["picture"], totals, story.backdrop, self._cautions)
         if "report" in targets:

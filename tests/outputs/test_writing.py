@@ -138,14 +138,20 @@ def test_existing_output_is_refused_before_anything_is_written(tmp_path: Path, k
 
 
 @kinds
-@pytest.mark.parametrize("step", ["write_vectors", "write_picture", "write_item", "map_tags"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *("writing.write_vectors", "picture.write_picture"),
+        *("writing.write_item", "writing.map_tags"),
+    ],
+)
 def test_a_failure_in_the_middle_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, kind: str
 ) -> None:
     def fail(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"geolulc.outputs.writing.{step}", fail)
+    monkeypatch.setattr(f"geolulc.outputs.{step}", fail)
     with pytest.raises(OutputError, match=r"map\.tif.*No space left"):
         save_map(MADE[kind](), tmp_path / "map.tif")
     assert list(tmp_path.iterdir()) == []
