@@ -35,6 +35,9 @@ _PATIENCE_SECONDS: Final = 10.0
 _SLOTS_SECONDS: Final = 2.0
 #: Submitted more often than that, an item was lost before it could be counted.
 _MOST_SUBMISSIONS: Final = 20
+#: Processes that a worker of this machine may have lost before they began an item: it has no room
+#: for them, or ends them as they load.
+_MOST_UNBEGUN: Final = 3
 
 
 def run_items(
@@ -79,7 +82,7 @@ class _Dispatch:
             try:
                 future = self._done.get(timeout=1.0)
             except queue.Empty:
-                watch.look()
+                watch.look(self._begun)
                 self._overlooked()
                 continue
             number = self._under_way.pop(future, None)
@@ -92,6 +95,7 @@ class _Dispatch:
                 continue
             self._submissions.pop(number, None)
             self._forget(number)
+            watch.advanced()
             if answer.unfit and answer.error is not None:
                 raise answer.error
             for text in answer.warnings:
@@ -164,22 +168,60 @@ class _Dispatch:
             ) from error
         return answer
 
+    def _begun(self) -> set[int]:
+        """The processes of this machine that began an item of which there is no answer yet."""
+        entries = (
+            self._client.get_metadata([LEDGERS, self._run, str(number)], None) or {}
+            for number in self._under_way.values()
+        )
+        return {int(p.rpartition("-")[2]) for e in entries for p in e.get("attempts", ())}
+
     def _forget(self, number: int) -> None:
         self._client.set_metadata([LEDGERS, self._run, str(number)], None)
 
 
 class _WorkerWatch:
-    """Logs once that there are no workers, so that nobody wonders."""
+    """Logs once that there are no workers, so that nobody wonders.
+
+    Workers of this machine are started again as often as they end; that has an end here.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client, self._since, self._warned = client, time.monotonic(), False
+        self._seen: set[int] = set()
 
-    def look(self) -> None:
+    def advanced(self) -> None:
+        """An item was answered: processes that were lost before do not count any more."""
+        self._seen = self._processes()
+
+    def look(self, begun: Callable[[], set[int]]) -> None:
+        """Look at the workers; ``begun`` tells the processes that began an item.
+
+        Raises:
+            ClusterError: those of this machine end again and again, or are started no more.
+        """
+        now = self._processes()
+        gone, self._seen = self._seen - now, self._seen | now
         if _slots(self._client):
             self._since, self._warned = time.monotonic(), False
-        elif not self._warned and time.monotonic() - self._since > _PATIENCE_SECONDS:
+        impatient = time.monotonic() - self._since > _PATIENCE_SECONDS
+        most = _MOST_UNBEGUN * max(1, len(getattr(self._client.cluster, "worker_spec", ())))
+        unbegun = gone - begun() if len(gone) >= most else set()
+        if len(unbegun) >= most or (gone and not now and impatient):
+            raise ClusterError(
+                "workers on this machine",
+                found=f"{len(gone)} that ended, and nothing done meanwhile",
+                expected="workers that stay",
+                remedy="Look at the memory of this machine, or give fewer --workers.",
+            )
+        if impatient and not self._warned:
             self._warned = True
             _LOG.warning("%s has no workers: waiting", self._client.scheduler.address)
+
+    def _processes(self) -> set[int]:
+        """The processes of the workers that this program started."""
+        started = getattr(self._client.cluster, "workers", {})
+        return {pid for worker in list(started.values()) if (pid := getattr(worker, "pid", None))}
 
 
 def _by_value() -> Callable[..., Answer[Any]]:

@@ -219,6 +219,31 @@ def test_a_running_cluster(tmp_path):
             losing.join()
 
 
+def test_workers_that_end_before_they_begin_are_one_line(tmp_path):
+    """Of this machine they are started again each time: that is told, and not waited for."""
+    over = threading.Event()
+
+    def end_all(client) -> None:
+        while not over.wait(0.1):
+            for nanny in list(client.cluster.workers.values()):
+                if nanny.pid:
+                    with suppress(ProcessLookupError):
+                        os.kill(nanny.pid, signal.SIGKILL)
+
+    with local_cluster(1) as client:
+        ending = threading.Thread(target=end_all, args=(client,))
+        wait_for(lambda: client.cluster.workers)
+        ending.start()
+        try:
+            wait_for(lambda: not client.nthreads())
+            with pytest.raises(ClusterError, match=r"this machine: found \d+ that ended"):
+                list(run_items(client, Noting(tmp_path), ["item0"]))
+        finally:
+            over.set()
+            ending.join()
+    assert not Noting(tmp_path).noted("ITEM0")
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "abacus://x:1", "127.0.0.1"])
 def test_no_scheduler(address, caplog):
     began = time.monotonic()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 from pathlib import Path
 
 from execution import CLEAR, FINE, WRONG, Outcome, run_command
 from kinds import KINDS, damage_one
+from mutations import ARGUMENTS
 
 
 class Bench:
@@ -28,10 +30,16 @@ class Bench:
         rng = random.Random(f"{self.name} {seed}")
         command = rng.choice(self.kind.commands)
         case = self._copy(self.case)
-        damaged = damage_one(self.kind, case, rng).relative_to(case)
-        (case / "how.txt").write_text(f"{self.name} {seed}: {damaged}\ngeolulc {command}\n")
+        arguments, damaged = command.split(), "nothing"
+        if self.kind.options and (not self.kind.damaged or rng.random() < 0.5):
+            option, value = rng.choice(self.kind.options), rng.choice(ARGUMENTS)
+            arguments += [part.replace("{}", value) for part in option.split()]
+        else:
+            damaged = str(damage_one(self.kind, case, rng).relative_to(case))
+        how = f"{self.name} {seed}: {damaged}\ngeolulc {shlex.join(arguments)}\n"
+        (case / "how.txt").write_text(how, encoding="utf-8", errors="surrogateescape")
         before = {path.name for path in case.iterdir()}
-        outcome = run_command(command.split(), case)
+        outcome = run_command(arguments, case)
         if outcome.name == FINE:
             wrong = self.kind.wrong(self.sound(command), case, command)
             return Outcome(WRONG, wrong) if wrong else outcome

@@ -24,9 +24,13 @@ from mutations import (
     spoil_stream,
 )
 from sound_inputs import (
+    write_areas,
+    write_classes,
     write_encoder,
     write_eopf,
     write_map,
+    write_points,
+    write_regions,
     write_scene,
     write_settings,
     write_stac,
@@ -46,6 +50,8 @@ ZIP = (bytes_of(change_zip), bytes_of(spoil_stream), *BYTES)
 
 _MAP = "map {} --model model.safetensors --out {} --outputs probabilities --device cpu --threads 1"
 _TRAIN = "train made.store out-run --config train.toml --device cpu -q"
+_TRANSFER = "transfer made.store --out out --sources Austria --targets Finland,Kosovo"
+_LEARNING = "--config train.toml --device cpu -q"
 _ZONES = "summarize map.tif --zones {} --out out.csv -q"
 
 
@@ -57,6 +63,8 @@ class Kind:
         make: writes the whole input, and what the commands need beside it, into a folder.
         damaged: pattern of files of which one is damaged → mutations of which one is drawn.
         commands: of which one is drawn; what they write is called ``out…``.
+        options: of which one is drawn in half of the cases, in place of damage, or in all where
+            nothing is damaged; "{}" in it becomes one of ``ARGUMENTS``.
         wrong: what is wrong with a success, from (folder of the sound input's results, folder of
             the damaged ones', the command); None where it is right.
     """
@@ -65,6 +73,7 @@ class Kind:
     damaged: Mapping[str, tuple[Mutation, ...]]
     commands: tuple[str, ...]
     wrong: Callable[[Path, Path, str], str | None] = field(default=lambda *_: None)
+    options: tuple[str, ...] = ()
 
 
 def damage_one(kind: Kind, folder: Path, rng: random.Random) -> Path:
@@ -180,7 +189,36 @@ KINDS: Mapping[str, Kind] = {
         ),
         damage_missed,
     ),
-    "settings": Kind(write_settings, {"train.toml": TEXT}, (_TRAIN,)),
+    "settings": Kind(
+        write_settings,
+        {"train.toml": TEXT},
+        (_TRAIN,),
+        options=(
+            *("--set backbone={}", "--set image_size={}", "--set batch_size={}", "--set seed={}"),
+            *("--set loss={}", "--set learning_rate={}", "--set drop_rate={}", "--set {}=1"),
+            *("--set workers={}", "--device {}", "--pretrained {}", "--config {}", "--set {}"),
+        ),
+    ),
+    "transfer": Kind(
+        write_regions,
+        {
+            "train.toml": TEXT,
+            "made.store/manifest.json": JSON,
+            "made.store/index.parquet": (change_table, change_table, *BYTES),
+            "regions.geojson": (*JSON, change_geometry),
+        },
+        (
+            f"{_TRANSFER} {_LEARNING}",
+            f"{_TRANSFER} --dry-run {_LEARNING}",
+            f"{_TRANSFER} --dry-run --regions regions.geojson {_LEARNING}",
+        ),
+        options=(
+            *("--by {}", "--regions {}", "--region-name {}", "--target-sizes {}", "--subsets {}"),
+            *("--fine-tuning {}", "--validate-on {}", "--remedies {}", "--pooled {}", "--seeds {}"),
+            *("--fine-tune-steps {}", "--fine-tune-rate {}", "--encoder {}", "--out {}"),
+            *("--sources {}", "--targets {}", "--set {}", "--config {}", "--device {}"),
+        ),
+    ),
     "encoder": Kind(
         write_encoder,
         write_eopf,
@@ -210,8 +248,70 @@ KINDS: Mapping[str, Kind] = {
             ("flatgeobuf", ("fgb",), (change_geometry, *BYTES)),
             ("shapefile", ("shp", "shx", "dbf", "prj"), BYTES),
             ("kml", ("kml",), TEXT),
+            ("geoparquet", ("parquet",), (change_table, change_table, *BYTES)),
         )
     },
+    "area": Kind(
+        write_areas,
+        {
+            "aoi.gpkg": (change_sqlite, change_geometry, *BYTES),
+            "aoi.geojson": (*JSON, change_geometry),
+        },
+        tuple(_MAP.format(f"scene.SAFE --aoi aoi.{e}", "out.tif") for e in ("gpkg", "geojson")),
+    ),
+    "options": Kind(
+        write_areas,
+        {},
+        (_MAP.format("scene.SAFE", "out.tif"),),
+        options=(
+            *("--stride {}", "--resolution {}", "--min-valid {}", "--min-clear {}", "--aoi {}"),
+            *("--mask-scl {}", "--batch-size {}", "--threads {}", "--workers {}", "--out {}"),
+            *("--model {}", "--band-order {}", "--outputs {}", "--dtype {}", "--device {}"),
+            *("--outputs vectors --min-area {}", "--outputs vectors --max-polygons {}", "{}"),
+            *("--precision {}", "--vector-format {}", "--retries {}", "--runtime {}"),
+        ),
+    ),
+    "options-of-maps": Kind(
+        write_zones,
+        {},
+        ("mosaic map.tif other.tif --out out.tif --outputs probabilities -q",),
+        options=(
+            *("--crs {}", "--cell-size {}", "--min-weight {}", "--combine {}", "--group-by {}"),
+            *("--out {}", "--outputs {}", "--outputs vectors --min-area {}", "{}"),
+        ),
+    ),
+    "options-of-zones": Kind(
+        write_zones,
+        {},
+        (_ZONES.format("zones.gpkg"),),
+        options=("--zones {}", "--layer {}", "--out {}", "{}"),
+    ),
+    "reference": Kind(
+        write_points,
+        {
+            "points.gpkg": (change_sqlite, change_sqlite, change_geometry, *BYTES),
+            "points.csv": (bytes_of(change_rows), *TEXT),
+            "classes.tif": BYTES,
+        },
+        tuple(f"assess classes.tif --reference points.{e} --out out -q" for e in ("gpkg", "csv")),
+        options=("--reference {}", "--classes {}", "--field {}", "--alternative {}", "--out {}"),
+    ),
+    "sample": Kind(
+        write_points,
+        {"classes.tif": BYTES},
+        ("sample classes.tif --out out.gpkg --size 20 --least 5 -q",),
+        options=(
+            *("--size {}", "--design {}", "--strata {}", "--least {}", "--distance {}"),
+            *("--seed {}", "--expected {}", "--allocation {}", "--standard-error {}", "--out {}"),
+            *("--design cluster --cluster-side {}", "--design cluster --cluster-points {}"),
+        ),
+    ),
+    "nomenclature": Kind(
+        write_classes,
+        {"mine.toml": TEXT, "mine.qml": TEXT},
+        ("classes mine.toml --out out.toml", "classes mine.qml --out out.toml"),
+        options=("--out {}", "{}"),
+    ),
     "map": Kind(
         write_map,
         {"map.tif": (change_tags, change_tags, *BYTES)},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas
 import pyarrow as pa
 import rasterio
 import shapely
@@ -19,10 +20,15 @@ from made_archives import make_store, make_v1, make_v2
 from made_map import TILE
 from made_nets import make_net
 from made_product import make_product, random_bands
+from made_reference import write_class_file
+from made_reference import write_classes as write_raster
+from made_reference import write_points as write_table
+from made_regions import CLASSES, SIGNALS, MadeRegion, make_region_store
 from made_zarr import write_zarr
 from written_map import write_made
 
 from geolulc.bands import BAND_NAMES
+from geolulc.grid import PATCH_SIZE
 from geolulc.nets import Model, save_checkpoint
 
 
@@ -138,6 +144,7 @@ def write_zones(folder: Path) -> None:
     zones = geopandas.GeoDataFrame({"name": ["a", "b"]}, geometry=squares, crs=TILE.crs)
     for ending, driver in ((".gpkg", "GPKG"), (".fgb", "FlatGeobuf"), (".shp", None)):
         zones.to_file(folder / f"zones{ending}", driver=driver)
+    zones.to_parquet(folder / "zones.parquet")
     geographic = zones.to_crs("EPSG:4326")
     geographic.to_file(folder / "zones.geojson", driver="GeoJSON")
     places = "".join(
@@ -148,4 +155,53 @@ def write_zones(folder: Path) -> None:
     )
     (folder / "zones.kml").write_text(
         f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n{places}</Document></kml>'
+    )
+
+
+def write_areas(folder: Path) -> None:
+    """A scene, and the western half of it as an area."""
+    write_scene(folder)
+    area = geopandas.GeoDataFrame(
+        {"name": ["west"]}, geometry=[shapely.box(600000, 5098800, 600600, 5100000)], crs=TILE.crs
+    )
+    area.to_file(folder / "aoi.gpkg", driver="GPKG")
+    area.to_crs("EPSG:4326").to_file(folder / "aoi.geojson", driver="GeoJSON")
+
+
+def write_regions(folder: Path) -> None:
+    """A store of three countries, their polygons, and settings that train in a second."""
+    names = ("Austria", "Finland", "Kosovo")
+    made = [MadeRegion(name, dict.fromkeys(CLASSES, 0.5), SIGNALS) for name in names]
+    make_region_store(folder / "made.store", made, 16)
+    (folder / "train.toml").write_text(
+        'backbone = "test_resnet"\nimage_size = 32\nepochs = 1\nbatch_size = 8\nworkers = 0\n'
+    )
+    # the patches lie one below the other
+    tops = [5_400_000 - i * 16 * PATCH_SIZE for i in range(3)]
+    boxes = [shapely.box(299_000, top - 16 * PATCH_SIZE, 302_000, top) for top in tops]
+    regions = geopandas.GeoDataFrame({"name": names}, geometry=boxes, crs="EPSG:32633")
+    regions.to_crs("EPSG:4326").to_file(folder / "regions.geojson", driver="GeoJSON")
+
+
+def write_points(folder: Path) -> None:
+    """A stranger's raster of two classes, and points in each."""
+    codes = np.repeat([[1], [2]], 200).reshape(20, 20).astype(np.uint8)
+    raster = write_raster(folder / "classes.tif", codes)
+    points = [(200 * k + 7 * i, k + 1) for k in range(2) for i in range(10)]
+    table = pandas.read_csv(write_table(folder / "points.csv", raster, points))
+    places = geopandas.points_from_xy(table.pop("x"), table.pop("y"))
+    frame = geopandas.GeoDataFrame(table, geometry=places, crs="EPSG:3035")
+    frame.to_file(folder / "points.gpkg", layer="points", driver="GPKG")
+
+
+def write_classes(folder: Path) -> None:
+    """A nomenclature as TOML and as a style of QGIS."""
+    write_class_file(folder / "mine.toml")
+    entries = "".join(
+        f'<paletteEntry value="{code}" color="#0000{code:02x}" label="Class {code}"/>\n'
+        for code in (1, 2, 5)
+    )
+    (folder / "mine.qml").write_text(
+        f"<qgis><pipe><rasterrenderer><colorPalette>\n{entries}</colorPalette></rasterrenderer>"
+        "</pipe></qgis>"
     )
