@@ -229,11 +229,12 @@ def _write_raster(
     with RasterWriter(path, values.plan) as writer:
         walk = list(first.windows())
         for i, window in enumerate(walk, start=1):
-            codes = [map_file.codes(window) for map_file in pair]
-            exclusive = first.header.exclusive
-            shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
-            sums.add(window, codes, shares)
-            writer.write(window.row_off, window.col_off, values.bands(*codes))
+            if not all(map_file.is_gap(window) for map_file in pair):
+                codes = [map_file.codes(window) for map_file in pair]
+                exclusive = first.header.exclusive
+                shares = [] if exclusive else [map_file.shares(window) for map_file in pair]
+                sums.add(window, codes, shares)
+                writer.write(window.row_off, window.col_off, values.bands(*codes))
             if progress is not None:
                 progress(i, len(walk))
         writer.finish({**_tags(first, second, sums), TAG: cautions_tag(told)})

@@ -87,13 +87,40 @@ class MapFile:
         size = size or (_WINDOW if self.dataset.count == 1 else _WINDOW_OF_ALL)
         return windows(self.header.grid.shape, size)
 
+    @property
+    def _fine(self) -> MapHeader:
+        """The header with the file's own classes."""
+        return self.header if self.coarser is None else self.coarser.fine
+
+    def is_gap(self, window: Window) -> bool:
+        """Whether the file has no block there: no cell has data, and none need be read.
+
+        Mosaics of places far apart have many such windows.
+        """
+        nodata, (high, wide) = self.dataset.nodata, self.dataset.block_shapes[0]
+        encoded = self.content == "probabilities"
+        own = ENCODINGS[self.dataset.dtypes[0]].nodata if encoded else self._fine.no_class
+        if nodata is None or not (nodata == own or (np.isnan(nodata) and np.isnan(own))):
+            return False  # a gap reads as something else
+        rows, columns = window.toslices()
+        names = (
+            f"BLOCK_OFFSET_{column}_{row}"
+            for row in range(rows.start // high, (rows.stop - 1) // high + 1)
+            for column in range(columns.start // wide, (columns.stop - 1) // wide + 1)
+        )
+        return not any(
+            self.dataset.get_tag_item(name, "TIFF", bidx=band)
+            for name in names
+            for band in self.dataset.indexes
+        )
+
     def codes(self, window: Window, shape: tuple[int, int] | None = None) -> Codes:
         """(rows, columns): code of the most probable class; ``header.no_class`` for no data.
 
         Of a raster of classes, or of one of probabilities. A code that is none of the map's
         classes counts as no data. With a smaller ``shape`` than the window's, by the overviews.
         """
-        header = self.header if self.coarser is None else self.coarser.fine
+        header = self._fine
         if self.content == "classes":
             values = self.values(window, shape=shape)[0]
             values[header.positions[values] < 0] = header.no_class

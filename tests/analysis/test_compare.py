@@ -9,10 +9,12 @@ import pytest
 import rasterio
 from made_map import SOUTHERN_TILE
 from made_pixel_map import made_header
+from rasterio.windows import Window
 from written_map import KINDS, WrittenMap, write_made
 
 from geolulc.analysis import compare_files, describe_map
 from geolulc.analysis.compare import Transitions
+from geolulc.analysis.map_file import MapFile
 from geolulc.errors import OutputError, ParameterError
 from geolulc.maps.header import MapHeader
 from geolulc.nomenclature import BEN19, nomenclature_of
@@ -105,6 +107,49 @@ def test_change_files_read_back(
     assert description["before"]["scene"] == dict(before.header.scene)
     assert description["agreement"] == pytest.approx(figures["agreement"], abs=1e-6)
     assert description["compared_area_ha"] == figures["compared_ha"]
+
+
+def rewrite(path: Path, target: Path, *, sparse: bool) -> Path:
+    """A copy with data in its upper-left 32 × 32 cells alone, in blocks of 16 × 16."""
+    with rasterio.open(path) as dataset:
+        values, tags, profile = dataset.read(), dataset.tags(), dataset.profile
+        kept = np.full_like(values, dataset.nodata)
+        kept[:, :32, :32] = values[:, :32, :32]
+        profile |= {"driver": "GTiff", "tiled": True, "blockxsize": 16, "blockysize": 16}
+        with rasterio.open(target, "w", **profile, sparse_ok=sparse) as copy:
+            copy.update_tags(**tags)
+            copy.descriptions, copy.scales = dataset.descriptions, dataset.scales
+            rows = slice(0, 32 if sparse else None)
+            copy.write(kept[:, rows, rows], window=Window(0, 0, *kept[0, rows, rows].shape[::-1]))
+    return target
+
+
+@both_kinds
+def test_blocks_that_neither_map_has_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    changes: dict[str, Any] = {"stride": 60} if kind == "cells" else {}
+    made = [write_made(kind, tmp_path / f"{n}.tif", seed=n, **changes) for n in (1, 2)]
+    for name in ("_WINDOW", "_WINDOW_OF_ALL"):
+        monkeypatch.setattr(f"geolulc.analysis.map_file.{name}", 16)
+    read, codes = [], MapFile.codes
+    monkeypatch.setattr(
+        MapFile, "codes", lambda self, window: read.append(window) or codes(self, window)
+    )
+    found = []
+    for sparse in (True, False):
+        read.clear()
+        pair = [
+            rewrite(m.path, tmp_path / f"{m.path.stem}-{sparse}.tif", sparse=sparse) for m in made
+        ]
+        out = tmp_path / f"change-{sparse}.tif"
+        _, figures = compare_files(*pair, out)
+        with rasterio.open(out) as dataset:
+            statistics = {k: v for k, v in dataset.tags(1).items() if k.startswith("STATISTICS")}
+            found.append((figures, dataset.read().tolist(), statistics))
+        assert (len(read) == 2 * 4) is sparse
+    assert found[0] == found[1]
+    assert found[0][0]["compared_ha"] > 0
 
 
 @both_kinds

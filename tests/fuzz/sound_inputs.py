@@ -162,7 +162,9 @@ def write_areas(folder: Path) -> None:
     """A scene, and the western half of it as an area."""
     write_scene(folder)
     area = geopandas.GeoDataFrame(
-        {"name": ["west"]}, geometry=[shapely.box(600000, 5098800, 600600, 5100000)], crs=TILE.crs
+        {"name": ["west"]},
+        geometry=[shapely.box(600000, 5198820, 600600, 5200020)],
+        crs="EPSG:32632",
     )
     area.to_file(folder / "aoi.gpkg", driver="GPKG")
     area.to_crs("EPSG:4326").to_file(folder / "aoi.geojson", driver="GeoJSON")
