@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,8 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from made_archives import make_store
+from made_nets import make_net
+from made_product import make_product, random_bands
+from written_map import write_made
 
 from geolulc.cli import main
+from geolulc.nets import Model, save_checkpoint
 
 VRT = """<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">
 <SimpleSource><SourceFilename>{}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>
@@ -22,6 +28,8 @@ RASTERS = {
     "vsicurl.vrt": VRT.format("/vsicurl/{url}/vsicurl.tif"),
     "streamed.vrt": VRT.format("/vsicurl_streaming/{url}/streamed.tif"),
     "plain.vrt": VRT.format("{url}/plain.tif"),
+    "netcdf.vrt": VRT.format("NETCDF:{url}/dap.nc:x"),
+    "hdf.vrt": VRT.format("HDF5:{url}/hdf.h5://x"),
     "wms.xml": """<GDAL_WMS><Service name="WMS"><ServerUrl>{url}/wms?</ServerUrl><Layers>x</Layers>
 </Service><DataWindow><UpperLeftX>0</UpperLeftX><UpperLeftY>9</UpperLeftY><LowerRightX>9</LowerRightX>
 <LowerRightY>0</LowerRightY><SizeX>64</SizeX><SizeY>64</SizeY></DataWindow></GDAL_WMS>""",
@@ -41,6 +49,13 @@ VECTORS = {
             "features": [POINT],
         }
     ),
+    "linked.kml": """<kml xmlns="http://www.opengis.net/kml/2.2"><Document><NetworkLink><Link>
+<href>{url}/linked.kml</href></Link></NetworkLink></Document></kml>""",
+    "schema.gml": """<a:FeatureCollection xmlns:a="http://www.opengis.net/gml"
+xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="{url}/x {url}/x.xsd">
+</a:FeatureCollection>""",
+    "entity.qml": """<!DOCTYPE qgis SYSTEM "{url}/x.dtd" [<!ENTITY x SYSTEM "{url}/x">]>
+<qgis>&x;</qgis>""",
     "pipeline.gdalg.json": json.dumps({"type": "gdal_streamed_alg", "command_line": PIPELINE}),
 }
 OPEN = """
@@ -59,10 +74,14 @@ for path in sys.argv[1:]:
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, set[str]]]:
-    """Its address, and the paths that it was asked for."""
+    """Its address, and what it noticed: a connection, and the paths that it was asked for."""
     asked: set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
+        def setup(self) -> None:
+            asked.add("a connection")
+            super().setup()
+
         def do_GET(self) -> None:
             asked.add(self.path.partition("?")[0])
             self.send_error(404)
@@ -116,4 +135,59 @@ def test_a_file_named_like_a_map(name, tmp_path, server, monkeypatch, capsys):
         main()
     assert done.value.code == 1
     assert capsys.readouterr().err.startswith(f"geolulc: {tmp_path / 'map.tif'}: found ")
+    assert asked == set()
+
+
+#: Every command and option that takes a file of strangers, which is "{}".
+COMMANDS = (
+    *("info {}", "classes {}", "compare {} map.tif --out o.tif", "mosaic {} --out o.tif"),
+    *("compare map.tif {} --out o.tif", "summarize map.tif --zones {} --out o.csv"),
+    *("summarize {} --zones a.gpkg --out o.csv", "assess map.tif --reference {} --out o"),
+    *("assess {} --reference points.csv --out o", "sample {} --out o.gpkg"),
+    *("assess map.tif --reference points.csv --classes {} --out o",),
+    *("sample map.tif --strata {} --out o.gpkg", "map {} --model model.safetensors --out o.tif"),
+    *("map scene.SAFE --model model.safetensors --aoi {} --out o.tif --device cpu",),
+    *("map scene.SAFE --model {} --out o.tif", "evaluate model.safetensors {}"),
+    *("transfer made.store --sources all --targets all --regions {} --dry-run --out o",),
+    *("train made.store o --config {}", "train made.store o --pretrained {}"),
+    *("prepare {} o.store", "prepare --unlabelled {} o.store", "stac {} --out o.json"),
+)
+RUN = """
+import sys
+from geolulc.cli import main
+for line in sys.stdin:
+    sys.argv = ["geolulc", *line.split()]
+    try:
+        main()
+    except SystemExit as stop:
+        print(stop.code, line, file=sys.__stdout__, end="")
+"""
+
+
+def test_no_command_reaches_a_server(tmp_path: Path, server: tuple[str, set[str]]) -> None:
+    """Whichever kind of file is given, wherever a command takes one."""
+    url, asked = server
+    write(tmp_path, url)
+    write_made("cells", tmp_path / "map.tif")
+    make_store(tmp_path / "made.store", 4)
+    make_product(tmp_path, random_bands(1200, 1200)).rename(tmp_path / "scene.SAFE")
+    save_checkpoint(tmp_path / "model.safetensors", Model(make_net().eval()))
+    (tmp_path / "points.csv").write_text("x,y,reference\n600100,5099000,1\n")
+    shutil.copy(tmp_path / "plain.vrt", tmp_path / "plain.tif")
+    lines = [c.replace("{}", n) for c in COMMANDS for n in ("plain.tif", *RASTERS, *VECTORS)]
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN],
+        input="\n".join(lines),
+        env=os.environ | {"no_proxy": "127.0.0.1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Traceback" not in ran.stderr
+    codes = [line.partition(" ") for line in ran.stdout.splitlines() if line[:2] in ("1 ", "2 ")]
+    # a KML of nothing but links has no zones, and no table of them is wrong
+    assert sorted(set(lines) - {line for _, _, line in codes}) == [
+        "summarize map.tif --zones linked.kml --out o.csv"
+    ]
     assert asked == set()
