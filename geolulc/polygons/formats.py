@@ -21,10 +21,22 @@ from typing import Final
 import pyogrio
 
 #: The formats in words, for messages.
-FORMATS: Final = "GeoPackage, Shapefile, GeoJSON, FlatGeobuf, KML or GeoParquet, or a zip of these"
+FORMATS: Final = (
+    "GeoPackage, Shapefile, GeoJSON, FlatGeobuf, KML, GeoParquet or FileGDB, "
+    "or a zip or folder of these"
+)
 #: Drivers of GDAL that may take a file.
 DRIVERS: Final = frozenset(
-    {"GPKG", "ESRI Shapefile", "GeoJSON", "GeoJSONSeq", "FlatGeobuf", "KML", "LIBKML"}
+    {
+        "GPKG",
+        "ESRI Shapefile",
+        "GeoJSON",
+        "GeoJSONSeq",
+        "FlatGeobuf",
+        "KML",
+        "LIBKML",
+        "OpenFileGDB",
+    }
 )
 PARQUET: Final = "GeoParquet"
 #: A file has at most so many bytes, and the members of a zip together.
@@ -48,6 +60,8 @@ _FETCHED: Final = re.compile(
     rb'"crs"\s*:\s*\{[^}]*"type"\s*:\s*"(?:link|url)"|\\u00[4-7][0-9a-fA-F]', re.IGNORECASE
 )
 _MEMBERS: Final = (".shp", ".gpkg", ".geojson", ".kml", ".fgb", ".parquet")
+#: A geodatabase of ESRI is a folder of this ending, with tables of that one.
+_DATABASE, _TABLE = ".gdb", ".gdbtable"
 _BESIDE_SHP: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 #: GDAL reaches no server with these, and looks into no other file beside those of a shapefile.
 _OFFLINE: Final = {
@@ -73,11 +87,13 @@ def identify(path: Path) -> str:
         NotAllowedError: another one, or a file that names other sources.
     """
     if path.is_dir():
-        raise NotAllowedError("a folder")
+        if not _is_database(path):
+            raise NotAllowedError("a folder")
+        _require_small(sum(file.stat().st_size for file in path.iterdir()))
+        return "FileGDB"
     if not path.is_file():
         raise NotAllowedError("something that is no file" if path.exists() else "no such file")
-    if path.stat().st_size > MOST_BYTES:
-        raise NotAllowedError(f"{path.stat().st_size / 2**30:.1f} GiB")
+    _require_small(path.stat().st_size)
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if not head:
@@ -96,6 +112,15 @@ def identify(path: Path) -> str:
     if text.startswith(b"<") and re.search(rb"<(\w+:)?kml[\s>]", text):
         return "KML"
     raise NotAllowedError("a file of another format")
+
+
+def _is_database(path: Path) -> bool:
+    return path.suffix.lower() == _DATABASE and any(path.glob(f"*{_TABLE}"))
+
+
+def _require_small(size: int) -> None:
+    if size > MOST_BYTES:
+        raise NotAllowedError(f"{size / 2**30:.1f} GiB")
 
 
 def _require_own_crs(path: Path) -> None:
@@ -157,13 +182,19 @@ def offline() -> Iterator[None]:
 
 @contextmanager
 def vector_files(path: Path) -> Iterator[dict[str, tuple[Path, str]]]:
-    """The vector files that ``path`` is or, as a zip, holds: name → file and format.
+    """The vector files that ``path`` is or, as a zip or folder, holds: name → file and format.
 
     Members of a zip lie in a temporary folder as long as the context is open.
 
     Raises:
-        NotAllowedError: as ``identify``, or a zip of none.
+        NotAllowedError: as ``identify``, or a zip or folder of none.
     """
+    if path.is_dir() and not _is_database(path):
+        inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in (*_MEMBERS, _DATABASE)]
+        if not inside:
+            raise NotAllowedError("a folder without a vector file")
+        yield {member.name: (member, identify(member)) for member in inside}
+        return
     kind = identify(path)
     if kind != "zip":
         yield {path.name: (path, kind)}
@@ -179,28 +210,39 @@ def _unpack(path: Path, folder: Path) -> dict[str, Path]:
             for info in archive.infolist()
             if not info.is_dir() and not info.filename.startswith("__MACOSX/")
         }
-        wanted = sorted(n for n in members if PurePosixPath(n).suffix.lower() in _MEMBERS)
+        found = {n for n in members if PurePosixPath(n).suffix.lower() in _MEMBERS}
+        wanted = sorted(found | {str(d) for n in members if (d := _database_of(n))})
         if not wanted:
             raise NotAllowedError("a zip without a vector file")
-        found, left = {}, MOST_BYTES
+        unpacked, left = {}, MOST_BYTES
         for number, name in enumerate(wanted):
             pure = PurePosixPath(name)
             own = folder / str(number)
             own.mkdir()
             for member, info in members.items():
                 other = PurePosixPath(member)
+                target = own / (pure.stem + other.suffix.lower())
+                inside = str(other.parent) == name and pure.suffix.lower() == _DATABASE
+                if inside:
+                    target = own / (pure.stem + _DATABASE) / other.name
+                    target.parent.mkdir(exist_ok=True)
                 beside = pure.suffix.lower() == ".shp" and (
                     (other.parent, other.stem) == (pure.parent, pure.stem)
                     and other.suffix.lower() in _BESIDE_SHP
                 )
-                if member != name and not beside:
+                if member != name and not beside and not inside:
                     continue
-                target = own / (pure.stem + other.suffix.lower())
                 left -= info.file_size
                 if left < 0:
                     raise NotAllowedError(f"more than {MOST_BYTES // 2**30} GiB in a zip")
                 # zipfile reads no more than the size that it states
                 with archive.open(info) as source, target.open("wb") as copy:
                     shutil.copyfileobj(source, copy)
-            found[name] = own / (pure.stem + pure.suffix.lower())
-        return found
+            unpacked[name] = own / (pure.stem + pure.suffix.lower())
+        return unpacked
+
+
+def _database_of(name: str) -> PurePosixPath | None:
+    """The geodatabase that a member of a zip lies in."""
+    parent = PurePosixPath(name).parent
+    return parent if parent.suffix.lower() == _DATABASE else None

@@ -251,6 +251,12 @@ KINDS: Mapping[str, Kind] = {
             ("geoparquet", ("parquet",), (change_table, change_table, *BYTES)),
         )
     },
+    "filegdb": Kind(
+        write_zones,
+        dict.fromkeys(("zones.gdb/*.gdbtable", "zones.gdb/*.gdbtablx", "zones.gdb/gdb"), BYTES),
+        (_ZONES.format("zones.gdb"),),
+        wild_areas,
+    ),
     "area": Kind(
         write_areas,
         {

@@ -145,6 +145,7 @@ def write_zones(folder: Path) -> None:
     for ending, driver in ((".gpkg", "GPKG"), (".fgb", "FlatGeobuf"), (".shp", None)):
         zones.to_file(folder / f"zones{ending}", driver=driver)
     zones.to_parquet(folder / "zones.parquet")
+    zones.to_file(folder / "zones.gdb", driver="OpenFileGDB")
     geographic = zones.to_crs("EPSG:4326")
     geographic.to_file(folder / "zones.geojson", driver="GeoJSON")
     places = "".join(

@@ -26,6 +26,7 @@ from geolulc.polygons.reading import read_layers, require_places, require_polygo
 SQUARE = box(9, 45, 10, 46)
 #: pyogrio warns where such a file is made.
 without_crs = pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
+without_wide_numbers = pytest.mark.filterwarnings("ignore:Field n of type Integer64:RuntimeWarning")
 FORMATS = ["fields.gpkg", "fields.geojson", "fields.fgb", "fields.shp", "fields.parquet"]
 
 
@@ -219,6 +220,49 @@ def test_files_that_name_servers_reach_none(
     with pytest.raises(ParameterError, match=found):
         read_layers(tmp_path / name, "aoi")
     assert asked == []
+
+
+def geodatabase(path: Path) -> Path:
+    return write(path, SQUARE, crs=32632, driver="OpenFileGDB", layer="fields")
+
+
+@without_wide_numbers
+def test_a_geodatabase_is_read_also_zipped(tmp_path: Path) -> None:
+    path = geodatabase(tmp_path / "mine.gdb")
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for file in path.iterdir():
+            archive.write(file, f"deep/down/mine.gdb/{file.name}")
+    for given in (path, tmp_path / "mine.zip"):
+        (frame,) = read_layers(given, "zones", layer="fields").values()
+        assert frame.crs == "EPSG:32632"
+        assert frame.geometry.iloc[0].equals(SQUARE)
+        assert list(frame["n"]) == [0]
+
+
+def test_all_vector_files_of_a_folder_are_its_layers(tmp_path: Path) -> None:
+    (tmp_path / "fields").mkdir()
+    for name in ("one.shp", "two.shp", "three.gpkg"):
+        write(tmp_path / "fields" / name, SQUARE)
+    (tmp_path / "fields" / "notes.txt").write_text("x")
+    assert set(read_layers(tmp_path / "fields", "aoi")) == {"one", "two", "three"}
+    with pytest.raises(ParameterError, match=r"layers one, three, two.*--layer"):
+        read_layers(tmp_path / "fields", "zones", single=True)
+
+
+@pytest.mark.parametrize("name", ["fields", "fields.gdb"])
+def test_a_folder_without_a_vector_file_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "a.xml").write_text("<OGRWFSDataSource><URL>x</URL></OGRWFSDataSource>")
+    with pytest.raises(ParameterError, match="a folder without a vector file"):
+        read_layers(tmp_path / name, "aoi")
+
+
+@without_wide_numbers
+def test_a_geodatabase_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = geodatabase(tmp_path / "mine.gdb")
+    monkeypatch.setattr(formats, "MOST_BYTES", 1000)
+    with pytest.raises(ParameterError, match="GiB"):
+        read_layers(path, "aoi")
 
 
 @pytest.fixture
