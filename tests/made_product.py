@@ -107,6 +107,7 @@ def make_model(
     mean: float = 0.0,
     std: float = 1.0,
     name: str = "probe",
+    task: str = "patch",
     **options,
 ) -> Model:
     """A model around any module; by default it sees DN as they are."""
@@ -115,7 +116,7 @@ def make_model(
     )
     net = LandCoverNet(
         fusion,
-        config=NetConfig(),
+        config=NetConfig(task=task),
         classes=classes,
         nomenclature="ben19",
         normalisation=normalisation,

@@ -21,6 +21,7 @@ from geolulc.accuracy.estimators import (
 )
 from geolulc.accuracy.looking import Seen, look
 from geolulc.accuracy.pictures import disagreements, overview
+from geolulc.accuracy.published import publish
 from geolulc.accuracy.reference import ReferencePoints, read_points
 from geolulc.accuracy.report import write_files
 from geolulc.accuracy.restored import restore
@@ -112,7 +113,7 @@ def assess_map(
 
     The design of the sample is taken from the points' columns (``columns``). Points without one
     are taken as a sample stratified by the map's classes. The figures are also written beside a
-    map of geolulc, where ``geolulc info`` finds them.
+    map of geolulc, where ``geolulc info`` finds them, and into its page and STAC Item.
 
     Args:
         map_path: a map of geolulc, a change.tif, or any raster of one band of classes.
@@ -127,12 +128,13 @@ def assess_map(
         progress: called with (done, total) windows of the map.
 
     Returns:
-        The files ("json", "markdown", "html", "estimates", "matrix", "matrix_area"), and what
-        accuracy.json holds: ``overall``, and by class name ``users``, ``producers``, ``f1`` and
-        ``area_ha`` in hectares, each with ``estimate``, ``standard_error`` and ``ci95`` (half
-        width), None where the sample does not tell; ``matrix``, with the map's classes in rows;
-        ``design``, ``points``, ``remarks``; of several classes a cell also ``false_alarm``, and a
-        matrix of presence and absence for each class; of a change.tif also ``change_ha``.
+        The files ("json", "markdown", "html", "estimates", "matrix", "matrix_area"; beside the map
+        "record", "page" and "stac"), and what accuracy.json holds: ``overall``, and by class name
+        ``users``, ``producers``, ``f1`` and ``area_ha`` in hectares, each with ``estimate``,
+        ``standard_error`` and ``ci95`` (half width), None where the sample does not tell;
+        ``matrix``, with the map's classes in rows; ``design``, ``points``, ``remarks``; of several
+        classes a cell also ``false_alarm``, and a matrix of presence and absence for each class; of
+        a change.tif also ``change_ha``.
 
     Raises:
         OutputError: ``map_path`` is no map, or ``out`` exists or cannot be written.
@@ -167,6 +169,7 @@ def assess_map(
             try:
                 kept = {name: result[name] for name in RECORDED if name in result}
                 paths["record"] = write_record(classified.path, kept)
+                paths |= publish(classified.path, result, kept)
             except OutputError as error:
                 result["remarks"].append(f"The figures were not written beside the map: {error}")
     return paths, result

@@ -56,6 +56,7 @@ class ClassifiedMap:
         dataset: the rasterio dataset.
         unit: "pixel" or "cell".
         header: of a map of geolulc.
+        strata_words: what its strata are, without others.
         several: whether several classes can be present in a cell, as ``presence`` tells.
         unchanged: position of what did not change, in a comparison.
     """
@@ -64,6 +65,7 @@ class ClassifiedMap:
     unchanged: int | None = None
     header: MapHeader | None = None
     unit = "pixel"
+    strata_words = "the map's classes"
 
     def __init__(self, path: Path, dataset: Any, classes: tuple[LandCoverClass, ...]) -> None:
         self.path, self.dataset, self.classes = Path(path), dataset, classes
@@ -155,7 +157,7 @@ class _OwnMap(ClassifiedMap):
         self.header = found.header
         self._file = found
         self.unit = found.header.unit.one
-        self.several = found.content == "probabilities" and not found.header.exclusive
+        self.several = found.content == "probabilities" and not found.header.adds_up
 
     def hectares(self, window: Window) -> NDArray[np.float64]:
         return _own_hectares(self._file.header, window)
@@ -170,13 +172,15 @@ class _OwnMap(ClassifiedMap):
         return codes, codes != self._file.header.no_class
 
 
-class _Change(ClassifiedMap):
+class ChangeMap(ClassifiedMap):
     """The first band of a comparison's change.tif: unchanged, or the class that it became."""
 
     unchanged = 0
+    strata_words = "changes from one class to another"
 
     def __init__(self, path: Path, dataset: Any, after: MapHeader) -> None:
-        unchanged = Transitions.of(after).unchanged
+        transitions = Transitions.of(after)
+        self._factor, unchanged = transitions.factor, transitions.unchanged
         classes = [LandCoverClass("Unchanged", unchanged, "#d9d9d9")]
         classes += [
             LandCoverClass(f"Now {c.name}", c.code, c.color, f"Now {c.short}")
@@ -185,6 +189,20 @@ class _Change(ClassifiedMap):
         super().__init__(path, dataset, tuple(classes))
         self._after = after
         self.unit = after.unit.one
+
+    def transitions(self, window: Window) -> NDArray[np.int64]:
+        """int64 (rows, columns): code before × ``factor`` + code after; ``NOWHERE`` without data.
+
+        Cells that did not change have the transition from a class to itself.
+        """
+        values = self.dataset.read(2, window=window).astype(np.int64)
+        return np.where(self.positions(window) == NOWHERE, NOWHERE, values)
+
+    def ends(self, transition: int) -> tuple[LandCoverClass, LandCoverClass]:
+        """The class before and the class after of a transition."""
+        by_code = {c.code: c for c in self._after.land_cover}
+        before, after = divmod(transition, self._factor)
+        return by_code[before], by_code[after]
 
     def hectares(self, window: Window) -> NDArray[np.float64]:
         return _own_hectares(self._after, window)
@@ -266,7 +284,7 @@ def _open_own(path: Path) -> ClassifiedMap:
             after = {k.removeprefix("AFTER_"): v for k, v in tags.items() if k[:6] == "AFTER_"}
             header = header_of(after, dataset.crs.to_string())
             require_ground(path, header, after)
-            return _Change(path, dataset, header)
+            return ChangeMap(path, dataset, header)
         dataset.close()
         found = open_map(path)
         if found.content not in ("classes", "probabilities"):

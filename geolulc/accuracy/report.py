@@ -50,6 +50,7 @@ def write_files(
         "html": fill(
             "report.html",
             room="accuracy",
+            version=result["geolulc_version"],
             result=result,
             tables=_tables(result),
             notes=_notes(result),
@@ -77,8 +78,8 @@ def interval(estimate: Mapping[str, Any], number: str = "{:.3f}") -> str:
     return f"{number.format(value)} ± {'?' if half is None else number.format(half)}"
 
 
-def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tables of a report: title, header and rows."""
+def estimate_tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tables of accuracy and area by class: title, header and rows."""
     several = result["several_classes"]
     measures = {k: titles[several] for k, titles in _MEASURES.items() if k in result}
     counted = "Counted on the map where it is the most probable class (ha)" if several else (
@@ -88,7 +89,7 @@ def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         [name, interval(values, "{:,.1f}"), values.get("counted", values.get("counted_dominant"))]
         for name, values in result["area_ha"].items()
     ]
-    tables: list[dict[str, Any]] = [
+    return [
         {
             "title": "Accuracy by class",
             "header": ["Class", *measures.values()],
@@ -103,6 +104,11 @@ def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "rows": [[name, estimated, f"{found:,.1f}"] for name, estimated, found in area],
         },
     ]
+
+
+def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All tables of a report: those of estimates, and the error matrices."""
+    tables = estimate_tables(result)
     for key, title in (
         ("counts", "Error matrix: points (rows: map, columns: reference)"),
         ("area_proportions", "Error matrix: shares of the ground (rows: map, columns: reference)"),

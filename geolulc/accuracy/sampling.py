@@ -165,7 +165,7 @@ def _design(
         "map": classified.path.name,
         "geolulc_version": __version__,
         "design": options.as_mapping(),
-        "strata_from": str(strata) if strata else "the map's classes",
+        "strata_from": str(strata) if strata else classified.strata_words,
         "points": len(drawn.row),
         "clusters": None if drawn.cluster is None else len(np.unique(drawn.cluster)),
         "standard_error": (

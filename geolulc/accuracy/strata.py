@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,17 @@ from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window, bounds, transform
 
-from geolulc.accuracy.classified import NOWHERE, ClassifiedMap, Layer
+from geolulc.accuracy.classified import NOWHERE, ChangeMap, ClassifiedMap, Layer
 from geolulc.accuracy.foreign import legend_of, open_single_band, values_of
 from geolulc.analysis.zone_files import read_zones
 from geolulc.errors import ParameterError
 from geolulc.outputs.rasters import windows
 from geolulc.polygons.reading import require_polygons
 
+#: A change from one class to another is a stratum of its own from so many pixels on, and from this
+#: share of all that changed: with fewer, points that serve it are missed elsewhere.
+_LEAST_PIXELS: Final = 20
+_LEAST_SHARE: Final = 0.02
 _RASTERS: Final = (".tif", ".tiff", ".vrt", ".img")
 
 
@@ -35,7 +40,7 @@ def open_strata(
     Args:
         classified: the map.
         path: a raster of one band of whole numbers, in any grid and CRS, or polygons; None for
-            the map's classes.
+            the map's classes, and of a change.tif the changes from one class to another.
         field: column of the polygons with the name of their stratum; of two polygons on one
             pixel the later counts.
 
@@ -44,7 +49,7 @@ def open_strata(
         ParameterError: polygons cannot be used, or no such column is there.
     """
     if path is None:
-        yield classified
+        yield _ChangeStrata(classified) if isinstance(classified, ChangeMap) else classified
     elif path.suffix.lower() in _RASTERS:
         with open_single_band(path) as dataset:
             found = values_of(dataset, windows(dataset.shape, 1024))
@@ -57,6 +62,38 @@ def open_strata(
                 yield _RasterStrata(classified, warped, {c.code: c.name for c in classes})
     else:
         yield _PolygonStrata(classified, path, field)
+
+
+class _ChangeStrata:
+    """What did not change, each change from one class to another that is large, and the others."""
+
+    def __init__(self, change: ChangeMap) -> None:
+        pixels: Counter[int] = Counter()
+        for window in change.windows():
+            values, counts = np.unique(change.transitions(window), return_counts=True)
+            pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        pixels.pop(NOWHERE, None)
+        ends = {value: change.ends(value) for value in pixels}
+        changes = {v: n for v, n in pixels.items() if ends[v][0] != ends[v][1]}
+        enough = max(_LEAST_PIXELS, _LEAST_SHARE * sum(changes.values()))
+        large = sorted((v for v, n in changes.items() if n >= enough), key=lambda v: -changes[v])
+        self.names = (
+            change.names[0],
+            *(f"{before.name} → {after.name}" for before, after in map(ends.__getitem__, large)),
+            *(["Other changes"] if len(large) < len(changes) else []),
+        )
+        self._map = change
+        self._values = np.array(sorted(pixels), np.int64)
+        places = {value: i for i, value in enumerate(large, start=1)}
+        others = len(large) + 1
+        self._places = np.array(
+            [places.get(v, others if v in changes else 0) for v in self._values.tolist()], np.int32
+        )
+
+    def positions(self, window: Window) -> NDArray[np.int32]:
+        values = self._map.transitions(window)
+        place = self._places[np.searchsorted(self._values, values) % len(self._values)]
+        return np.where(values == NOWHERE, NOWHERE, place).astype(np.int32)
 
 
 class _RasterStrata:

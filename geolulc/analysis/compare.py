@@ -122,7 +122,9 @@ def compare_files(
         - ``classes``: for each class ``before_ha``, ``after_ha``, ``both_ha``; ``agreement``: the
             area where both have the class as a share of the area where either has it (intersection
             over union), None where neither has; ``probability_change``: the mean of after less
-            before, weighted by area, None for maps of pixels and where nothing is compared;
+            before, weighted by area, None for maps of pixels and where nothing is compared. Of
+            maps of cover fractions these areas are sums of fraction × area of the cell, and
+            ``both_ha`` of the smaller fraction; transitions are those of the most extensive class;
         - ``transitions``: changes of class, the largest first.
 
     Raises:
@@ -174,6 +176,7 @@ class _ChangeSums:
         self._position = header.positions + 1
         self.areas = np.zeros((self._count, self._count))
         self._change: NDArray[np.float64] = np.zeros(self._count - 1)
+        self._covers: NDArray[np.float64] = np.zeros((3, self._count - 1))
 
     def add(
         self,
@@ -190,13 +193,24 @@ class _ChangeSums:
         self.areas += areas.reshape(self.areas.shape)
         if shares:
             both = (self._position[old] > 0) & (self._position[new] > 0)
-            change = (shares[1].astype(np.float64) - shares[0])[:, both]
-            self._change += change @ weights[both]
+            old_shares, new_shares = (part[:, both].astype(np.float64) for part in shares)
+            self._change += (new_shares - old_shares) @ weights[both]
+            if self._header.fractions:
+                parts = old_shares, new_shares, np.minimum(old_shares, new_shares)
+                self._covers += [part @ weights[both] for part in parts]
 
     @property
     def matrix(self) -> NDArray[np.float64]:
         """float64 (class before, class after): hectares of the cells that both maps have."""
         return self.areas[1:, 1:]
+
+    def of_class(self, position: int) -> tuple[float, float, float]:
+        """Hectares of a class before, after and in both, of the cells that both maps have."""
+        if self._header.fractions:
+            before, after, both = self._covers[:, position].tolist()
+            return before, after, both
+        i, matrix = position, self.matrix
+        return float(matrix[i].sum()), float(matrix[:, i].sum()), float(matrix[i, i])
 
     @property
     def compared(self) -> float:
@@ -266,7 +280,7 @@ def _figures(
     names, matrix = before.classes, sums.matrix
     classes = []
     for i, name in enumerate(names):
-        old, new, both = (float(x) for x in (matrix[i].sum(), matrix[:, i].sum(), matrix[i, i]))
+        old, new, both = sums.of_class(i)
         either = old + new - both
         classes.append(
             {
@@ -300,6 +314,7 @@ def _figures(
 def _require_comparable(before: MapHeader, after: MapHeader) -> None:
     for what, a, b in (
         ("unit", before.unit.many, after.unit.many),
+        ("values", before.unit.values, after.unit.values),
         ("coordinate reference system", before.grid.extent.crs, after.grid.extent.crs),
         (f"{before.unit.one} size in metres", before.grid.cell, after.grid.cell),
         ("extent", before.grid.extent, after.grid.extent),

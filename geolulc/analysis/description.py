@@ -14,7 +14,7 @@ from geolulc.maps.header import MapHeader
 from geolulc.nomenclature import Nomenclature
 from geolulc.outputs.cautions import Caution, cautions_of
 from geolulc.outputs.run_record import run_of
-from geolulc.outputs.tags import PIXEL_SIZE_TAG, model_of, mosaic_of, scene_of
+from geolulc.outputs.tags import PIXEL_SIZE_TAG, VALUES_TAG, model_of, mosaic_of, scene_of
 
 
 def describe_map(path: Path, coarser: Nomenclature | None = None) -> dict[str, Any]:
@@ -126,7 +126,9 @@ def _figures(tags: Mapping[str, str]) -> dict[str, Any]:
             **areas,
         }
     names = [c["name"] for c in json.loads(tags["CLASSES"])]
+    values = {"values": tags[VALUES_TAG]} if VALUES_TAG in tags else {}
     return {
+        **values,
         "stride_m": int(tags["STRIDE_M"]),
         "patch_size_m": int(tags["PATCH_SIZE_M"]),
         **place,

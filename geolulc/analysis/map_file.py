@@ -39,6 +39,8 @@ _WINDOW_OF_ALL: Final = 512
 _MOST_VALUES: Final = 2**28
 #: A probability or share of 1, in steps of 0.004 or 0.0001 can pass it by rounding.
 HIGHEST: Final = 1.0001
+#: Fractions that float32 holds add up to 1 within this.
+_TOTAL: Final = 1e-3
 #: Errors that tags which geolulc did not write lead to.
 _MALFORMED: Final = (
     ArithmeticError, AttributeError, LookupError, ProjError, RecursionError, TypeError, ValueError,
@@ -153,7 +155,18 @@ class MapFile:
         given = values if values.dtype.kind == "f" else shares
         if (given < 0).any() or (given > HIGHEST).any():
             raise self.damaged("probabilities outside 0 to 1")
+        if self.header.fractions:
+            shares /= self._totals(shares)
         return values if self.header.exclusive else shares
+
+    def _totals(self, fractions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The sums of fractions over the classes, which are 1 but for rounding in the file."""
+        totals = fractions.sum(axis=0)
+        dtype = self.dataset.dtypes[0]
+        step = 0.0 if dtype == "float32" else ENCODINGS[dtype].scale
+        if (np.abs(totals - 1) > _TOTAL + len(fractions) * step / 2).any():
+            raise self.damaged("cover fractions that do not add up to 1")
+        return np.asarray(totals, np.float32)
 
     def values(
         self,

@@ -105,13 +105,14 @@ def summarize_zones(
           mapped; ``mapped_share``: their ratio;
         - ``dominant``: the class with the largest area, None without any;
         - ``ha_…`` for each class: area of the cells, or parts of cells, where it is the most
-          probable class;
+          probable class; of a map of cover fractions the sum of fraction × area;
         - ``share_…`` for each class: ``ha_…`` as a share of ``mapped_ha``, NaN without any;
         - ``p_…`` for each class of a map of cells: its mean probability over ``mapped_ha``, NaN
-          without any; of a coarser class that of the most probable of its classes;
+          without any; of a coarser class that of the most probable of its classes; of cover
+          fractions it would be ``share_…``;
         - ``mean_probability``: the mean over ``mapped_ha`` of the probability of each cell's most
-          probable class; of a map of pixels where map_confidence.tif lies beside map.tif, and the
-          classes are the map's own.
+          probable class, or of the fraction of the most extensive one; of a map of pixels where
+          map_confidence.tif lies beside map.tif, and the classes are the map's own.
 
         Areas are hectares on the ground (``maps.areas``); the ``ha_…`` add up to ``mapped_ha``.
         Its ``attrs`` are the map's tags (product, model, …).
@@ -153,6 +154,8 @@ class _ZoneSums:
         classes = map_file.header.land_cover
         self.areas = np.zeros((len(parts), len(classes)))
         self.expected = np.zeros((len(parts), len(classes)))
+        if map_file.header.fractions:
+            self.areas = self.expected
         self.confident = np.zeros(len(parts))
         self._position = map_file.header.positions
         self._tree = shapely.STRtree(parts)
@@ -181,13 +184,14 @@ class _ZoneSums:
             mapped = position[inside] >= 0
             inside, coverage = inside[mapped], coverage[mapped]
             hectares = coverage * areas[inside]
-            self.areas[zone] += np.bincount(
-                position[inside], weights=hectares, minlength=len(header.classes)
-            )
             if confidence is not None:
                 self.confident[zone] += float(hectares @ confidence[inside])
             if shares is not None:
                 self.expected[zone] += shares[:, inside].astype(np.float64) @ hectares
+            if not header.fractions:
+                self.areas[zone] += np.bincount(
+                    position[inside], weights=hectares, minlength=len(header.classes)
+                )
 
 
 def _coverage(
@@ -233,7 +237,7 @@ def _columns(zones: Any, sums: _ZoneSums, map_file: MapFile, *, confident: bool)
     }
     columns |= {class_column("ha_", c): sums.areas[:, i] for i, c in enumerate(classes)}
     columns |= {class_column("share_", c): shares[:, i] for i, c in enumerate(classes)}
-    if not map_file.header.exclusive:
+    if not map_file.header.adds_up:
         columns |= {class_column("p_", c): means[:, i] for i, c in enumerate(classes)}
     if confident:
         columns["mean_probability"] = certain

@@ -13,7 +13,7 @@ from geolulc.cli.results import print_result, progress_bar
 from geolulc.safe_texts import one_line
 
 if TYPE_CHECKING:
-    from geolulc.learning.evaluation import SplitFigures
+    from geolulc.learning.split_figures import SplitFigures
 
 
 @click.command("evaluate")
@@ -58,7 +58,8 @@ def command(
     Of two models of patches, compare the figures on the same patches: the difference with its
     interval of 95 %, by resampling whole tiles.
 
-    A model of pixels is compared with the reference maps of STORE: CORINE, or own labels.
+    Models of fractions and pixels are compared with the reference maps of STORE: CORINE, or own
+    labels.
 
     \b
     Examples:
@@ -85,9 +86,25 @@ def command(
     from geolulc.nets import load_checkpoint
 
     loaded, opened = load_checkpoint(models[0]), open_store(store)
+    if loaded.net.task != "patch" and (seed_compat or predictions is not None):
+        raise click.UsageError("--seed-compat and --predictions are for models of patches.")
+    if loaded.net.task == "fraction":
+        if baseline is not None:
+            raise click.UsageError("--baseline is for models of pixels.")
+        from geolulc.learning.fraction_evaluation import (
+            evaluate_fractions,
+            predict_fractions,
+            write_fraction_report,
+        )
+
+        with progress_bar("evaluate", "patches", quiet=quiet) as progress:
+            found = predict_fractions(loaded, opened, split, device=device, progress=progress)
+        fractions = evaluate_fractions(found)
+        if report is not None:
+            write_fraction_report(found, fractions, report, overwrite=overwrite)
+        print_result(fractions.as_json(), _text(fractions), as_json=as_json)
+        return
     if loaded.net.task == "pixel":
-        if seed_compat or predictions is not None:
-            raise click.UsageError("--seed-compat and --predictions are for models of patches.")
         from geolulc.learning.pixel_evaluation import evaluate_pixels
         from geolulc.learning.pixel_report import write_pixel_report
 

@@ -27,7 +27,11 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @click.command("train")
 @click.argument("store", type=PATH)
 @click.argument("run", type=OUTPUT)
-@_flag("task", str, "patch (classes present) or pixel (the class of every pixel).")
+@_flag(
+    "task",
+    str,
+    "patch (classes present), fraction (share of the ground by class) or pixel (class of each).",
+)
 @_flag("fusion", str, "Where the resolutions meet: early, intermediate or late.")
 @_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
 @_flag("attention", str, "Attention after the encoders: none or cbam.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,16 +67,17 @@ def _fit_lines(z: Array, y: Array, start: Array, slope: float = 1.0) -> NDArray[
 
 
 def fit_softmax_calibration(
-    logits: Array, truth: NDArray[np.int64], shifts: Array | None = None
+    logits: Array, truth: NDArray[Any], shifts: Array | None = None
 ) -> Calibration:
-    """Temperature, and a shift of each class, that minimise the cross-entropy of one class each.
+    """Temperature, and a shift of each class, that minimise the cross-entropy of exclusive classes.
 
     Vector scaling without slopes (Guo et al. 2017, section 4.2); with a Gaussian penalty on how
     far the shifts lie from the given ones, which few pixels of a class leave where they are.
 
     Args:
         logits: (n, C), finite.
-        truth: (n,), positions of the classes.
+        truth: int (n,), positions of the classes, or float (n, C), the share of each; shares of
+            less than 1 in all weigh less.
         shifts: (C,), known before anything was seen: ``-log(weight)`` of weighted classes; None
             for 0.
     """
@@ -84,14 +85,14 @@ def fit_softmax_calibration(
     if not logits.size:
         return Calibration(shifts=tuple(known.tolist()))
     z = logits.astype(np.float64)
-    rows = np.arange(len(z))
+    shares = truth if truth.ndim == 2 else np.eye(z.shape[1])[truth]
+    weights = shares.sum(axis=1, keepdims=True)
 
     def loss(values: Array) -> tuple[float, Array]:
         at = z * values[0] + values[1:]
         off = (values[1:] - known) / _SHIFTS_APART
-        wrong = softmax(at, axis=1)
-        value = -log_softmax(at, axis=1)[rows, truth].sum() + 0.5 * np.sum(off**2)
-        wrong[rows, truth] -= 1
+        value = -np.sum(shares * log_softmax(at, axis=1)) + 0.5 * np.sum(off**2)
+        wrong = weights * softmax(at, axis=1) - shares
         slopes = np.einsum("nc,nc->", wrong, z)
         return float(value), np.array([slopes, *(wrong.sum(axis=0) + off / _SHIFTS_APART)])
 

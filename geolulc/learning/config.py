@@ -25,10 +25,22 @@ _FILES: Final = TextFiles(
     "Correct the file, or give another one; examples/ has some.",
     most=1 << 20,
 )
-# settings without a meaning for the other task
+# settings without a meaning for other tasks
 _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "patch": ("loss", "label_correlation", "image_size", "mixup", "threshold_beta"),
-    "pixel": ("pixel_loss", "patch_loss", "ignore_border", "crop", "teacher", "teacher_store"),
+    "loss": ("patch",),
+    "label_correlation": ("patch",),
+    "mixup": ("patch",),
+    "image_size": ("patch", "fraction"),
+    "threshold_beta": ("patch", "fraction"),
+    # fractions that are trained towards other shares than the reference's are no areas
+    "class_weights": ("patch", "pixel"),
+    "label_smoothing": ("patch", "pixel"),
+    "pixel_loss": ("pixel",),
+    "patch_loss": ("pixel",),
+    "ignore_border": ("pixel",),
+    "crop": ("pixel",),
+    "teacher": ("pixel",),
+    "teacher_store": ("pixel",),
 }
 # what a teacher's probabilities leave no place for
 _NOT_TAUGHT: Final = (
@@ -43,8 +55,8 @@ class TrainConfig(NetConfig):
 
     Network:
         task, fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate,
-            upsampling, trunk, image_size: as in ``geolulc.nets.NetConfig``; the task "pixel" needs
-            a store with reference maps.
+            upsampling, trunk, image_size: as in ``geolulc.nets.NetConfig``; the tasks
+            "fraction" and "pixel" need a store with reference maps.
         pretrained: what to start the encoders from: a local file of weights, the name of a shipped
             model, or "torchgeo:NAME"; "" for none.
         bands: names of the bands that the network sees, separated by commas; "" for all.
@@ -65,8 +77,8 @@ class TrainConfig(NetConfig):
             the average is what is validated and kept.
         patience: stop after this many epochs without a better validation score.
         select: keep the "best" epoch by validation macro average precision (of pixels: mean
-            intersection over union), or the "last" one (where the validation split is too small
-            to choose by).
+            intersection over union, of fractions: overlap with the reference), or the "last" one
+            (where the validation split is too small to choose by).
 
     Loss:
         loss: "bce", "focal" (Lin et al. 2017) or "asl" (asymmetric, Ridnik et al. 2021).
@@ -151,13 +163,13 @@ class TrainConfig(NetConfig):
 
     @model_validator(mode="after")
     def _require_run(self) -> Self:
-        for name in _ONLY_OF["patch" if self.task == "pixel" else "pixel"]:
-            if getattr(self, name) != getattr(TrainConfig, name):
+        for name, tasks in _ONLY_OF.items():
+            if self.task not in tasks and getattr(self, name) != getattr(TrainConfig, name):
                 raise ParameterError(
                     name,
                     found=f"{getattr(self, name)!r} with the task {self.task}",
                     expected=f"{getattr(TrainConfig, name)!r}: it has no meaning there",
-                    remedy="Leave it out, or choose the other task.",
+                    remedy=f"Leave it out, or choose the task {' or '.join(tasks)}.",
                 )
         for name in _NOT_TAUGHT if self.teacher else ():
             if getattr(self, name) != getattr(TrainConfig, name):
@@ -180,6 +192,11 @@ class TrainConfig(NetConfig):
         """Names of the bands that the network sees; ``ParameterError`` for one of no band."""
         names = [name.strip() for name in self.bands.split(",") if name.strip()]
         return tuple(sensor.band(name).name for name in names) or sensor.names
+
+    @property
+    def masks(self) -> bool:
+        """Whether it is learned from reference maps, not from labels."""
+        return self.task != "patch"
 
     def changed(self, values: Mapping[str, Any]) -> TrainConfig:
         """A copy with other ``values``; ``ParameterError`` for a wrong one."""

@@ -13,7 +13,8 @@ from shapely import box
 
 from geolulc import __version__
 from geolulc.errors import OutputError
-from geolulc.learning.evaluation import Predictions, names_where, patch_losses
+from geolulc.learning.evaluation import Predictions, patch_losses
+from geolulc.learning.split_figures import names_where
 from geolulc.outputs.tables import class_column
 from geolulc.staging import staged
 

@@ -36,8 +36,9 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         seed=config.seed,
         level=patches.store.level,
     )
-    if config.task == "pixel":
-        start_at(net, nn.Conv2d, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))
+    if config.masks:
+        kind = nn.Conv2d if config.task == "pixel" else nn.Linear
+        start_at(net, kind, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))
     else:
         start_at(net, nn.Linear, logit(np.clip(patches.targets.mean(axis=0), 0.01, 0.99)))
     # two steps: together, mypy knows no such overload
@@ -50,8 +51,9 @@ def start_at(
 ) -> None:
     """Set the last bias of a fresh network to ``bias``, float32 (C,): its first logits.
 
-    At the log-odds of the classes (Lin et al. 2017, section 3.3), or of pixels at the logarithm of
-    their shares: otherwise the first hundred steps only learn that most classes are rare.
+    At the log-odds of the classes (Lin et al. 2017, section 3.3), or of pixels and fractions at the
+    logarithm of their shares: otherwise the first hundred steps only learn that most classes are
+    rare.
     """
     last = output_layer(net, kind)
     if last is not None and last.bias is not None:

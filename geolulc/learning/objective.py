@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 from torch import Tensor
 
 from geolulc import __version__
@@ -25,11 +25,12 @@ from geolulc.learning.calibration import (
     fit_softmax_calibration,
 )
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.fractions import FractionFigures, cover_losses, fraction_loss
 from geolulc.learning.losses import make_loss
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import make_pixel_loss, taught_loss, weight_shifts
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
-from geolulc.learning.scoring import score, score_pixels
+from geolulc.learning.scoring import score, score_fractions, score_pixels
 from geolulc.nets import Calibration, LandCoverNet, Model
 
 #: Calibration and thresholds that were fitted on validation; no thresholds for pixels.
@@ -57,7 +58,8 @@ class Objective:
 
     Attributes:
         loss: (logits, targets) of a batch → loss of each patch, (N,). Targets are labels (N, C),
-            or of pixels: classes, uint8 (N, rows, columns), or a teacher's probabilities.
+            or of pixels: classes, uint8 (N, rows, columns), of fractions too, or a teacher's
+            probabilities.
         validate: network → its figures on the held-out patches; keywords are as for ``score``.
     """
 
@@ -84,6 +86,8 @@ def make_objective(
         return Objective(
             make_pixel_loss(config, shares), partial(_validate_pixels, held_out, shifts)
         )
+    if config.task == "fraction":
+        return Objective(fraction_loss, partial(_validate_fractions, held_out, config))
     frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)
     counted = None if classes is None else torch.from_numpy(classes).to(device)
     return Objective(
@@ -134,6 +138,28 @@ def _validate_taught(held_out: SplitPatches, net: LandCoverNet, **scoring: Any) 
     unweighted = np.zeros(len(net.classes), np.float32)
     found = _validate_pixels(held_out, unweighted, net, **scoring)
     return replace(found, calibrate=lambda: (Calibration(), ()))
+
+
+def _validate_fractions(
+    held_out: SplitPatches, config: TrainConfig, net: LandCoverNet, **scoring: Any
+) -> Validation:
+    """Loss, overlap with the reference, and mean absolute error by class; NaN without patches."""
+    logits, covers = score_fractions(net, held_out, **scoring)
+    figures = FractionFigures(covers, softmax(logits, axis=1), held_out.clusters)
+    whole = figures.whole
+
+    def calibrate() -> Fitted:
+        fitted = fit_softmax_calibration(logits, covers)
+        there = (covers > 0).astype(np.float32)
+        fractions = softmax(fitted.logits(logits), axis=1)
+        return fitted, choose_thresholds(there, fractions, config.threshold_beta)
+
+    shown = {f"val_{name}": whole[name] for name in ("overlap", "mae", "area_error")}
+    return Validation(
+        {"val_loss": cover_losses(covers, logits), **shown},
+        _named(net, figures.of_class("mae", whole)),
+        calibrate,
+    )
 
 
 def _named(net: LandCoverNet, figures: NDArray[np.float64]) -> dict[str, float | None]:

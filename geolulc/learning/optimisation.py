@@ -44,7 +44,7 @@ def _trunk(net: LandCoverNet) -> set[nn.Parameter]:
     """The weights of the encoders, without the layer that gives the logits."""
     fusion: Any = net.fusion
     found = {p for encoder in fusion.encoders() for p in encoder.backbone.parameters()}
-    last = output_layer(net, nn.Linear if net.task == "patch" else nn.Conv2d)
+    last = output_layer(net, nn.Conv2d if net.task == "pixel" else nn.Linear)
     return found - set(last.parameters() if last is not None else ())
 
 

@@ -5,8 +5,9 @@ other days. What is smaller is not in it, and its borders are not exact to the p
 are agreement with that map, not accuracy on the ground; near its borders they are given apart.
 Own labels are as good as whoever drew them, and lie where they were drawn: no probability sample.
 
-It shares its frame with ``evaluation``, but not its way to the figures: the predictions of all
-pixels would not fit into memory, so that each batch is counted into confusion matrices.
+It shares its frame (``split_figures``) with ``evaluation``, but not its way to the figures: the
+predictions of all pixels would not fit into memory, so that each batch is counted into confusion
+matrices.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,15 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolulc.datasets import Store
-from geolulc.datasets.legend import ReferenceCodes
 from geolulc.learning.baseline import Baseline, score_forest
-from geolulc.learning.evaluation import (
-    SplitFigures,
-    class_order,
-    patches_of_split,
-    rows_by_class,
-    subject_of,
-)
 from geolulc.learning.intervals import intervals
 from geolulc.learning.metrics import (
     CALIBRATION_BINS,
@@ -43,19 +36,19 @@ from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import near_borders
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import classify_patches, confusion_of
+from geolulc.learning.split_figures import (
+    REFERENCE_CAUTIONS,
+    SplitFigures,
+    class_order,
+    patches_of_split,
+    rows_by_class,
+    subject_of,
+)
 from geolulc.learning.task_figures import BORDERS
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.nomenclature import IGNORED
 from geolulc.progress import Progress
-
-#: Codes of reference maps → what is said wherever the figures are.
-_CAUTIONS: Final[Mapping[ReferenceCodes, str]] = {
-    "corine": "Agreement with CORINE, not accuracy: its smallest unit is 25 ha, and its borders "
-    "are not exact to the pixel.",
-    "nomenclature": "Agreement with the labels, where there are labels: the accuracy of a map "
-    "needs a sample drawn at random (geolulc sample, geolulc assess).",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +243,7 @@ class _Tally:
             **subject_of(model, patches),
             pixels=pixels,
             ignored=1 - pixels / (len(patches) * 120 * 120),
-            caution=_CAUTIONS[patches.store.legend.codes],
+            caution=REFERENCE_CAUTIONS[patches.store.legend.codes],
             figures={
                 **overall_figures(confusion),
                 **self._border_figures(confusion),

@@ -134,6 +134,33 @@ def plot_precision_recall(
     return figure
 
 
+def plot_fractions(
+    covers: NDArray[Any], fractions: NDArray[Any], nomenclature: Nomenclature, names: Sequence[str]
+) -> Figure:
+    """Fractions of the model over those of the reference, (n, C) each: a panel a class there is."""
+    there = np.flatnonzero(covers.any(axis=0))
+    columns = max(min(len(there), 5), 1)
+    rows = max(-(-len(there) // columns), 1)
+    figure = new_figure(2.3 * columns, 2.4 * rows)
+    panels: Any = figure.subplots(rows, columns, squeeze=False)
+    labelled = np.maximum(covers.sum(axis=1), 1e-9)
+    for axes in panels.flat[len(there) :]:
+        axes.axis("off")
+    for axes, c in zip(panels.flat, there.tolist(), strict=False):
+        look = nomenclature[names[c]]
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        axes.scatter(
+            covers[:, c] / labelled, fractions[:, c], s=6, color=look.color, edgecolor="0.4",
+            linewidth=0.3,
+        )  # fmt: skip
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set_title(look.short, fontsize=7, loc="left")
+        axes.tick_params(labelsize=6)
+    figure.supxlabel("Reference", fontsize=8)
+    figure.supylabel("Model", fontsize=8)
+    return figure
+
+
 def plot_reliability(targets: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) -> Figure:
     """Frequency over probability, before and after calibration."""
     figure = new_figure(8, 4)

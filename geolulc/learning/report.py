@@ -19,8 +19,6 @@ from geolulc.datasets import Patch, Store
 from geolulc.learning.evaluation import (
     Evaluation,
     Predictions,
-    SplitFigures,
-    names_where,
     patch_losses,
 )
 from geolulc.learning.intervals import Interval
@@ -33,6 +31,7 @@ from geolulc.learning.plots import (
     plot_precision_recall,
     plot_reliability,
 )
+from geolulc.learning.split_figures import SplitFigures, names_where
 from geolulc.learning.task_figures import COUNTS, FEW, FEWEST_PATCHES
 from geolulc.safe_texts import code, for_markdown
 from geolulc.staging import staged

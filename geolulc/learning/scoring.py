@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from geolulc.learning.fractions import covers_of
 from geolulc.learning.networks import memory_format
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.processes import ALONE, Processes
@@ -59,7 +60,6 @@ def classify_patches(
         net.train(training)
 
 
-@torch.inference_mode()
 def score(
     net: LandCoverNet,
     patches: SplitPatches,
@@ -74,16 +74,40 @@ def score(
     Several processes share the work, and each has the whole result. ``loading`` is as for
     ``classify_patches``.
     """
-    logits = torch.zeros(len(patches), len(net.classes), device=device)
+    return score_fractions(
+        net, patches, device=device, processes=processes, progress=progress, **loading
+    )[0]
+
+
+@torch.inference_mode()
+def score_fractions(
+    net: LandCoverNet,
+    patches: SplitPatches,
+    *,
+    device: torch.device,
+    processes: Processes = ALONE,
+    progress: Progress | None = None,
+    **loading: Any,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``score``, and of patches with masks ``covers_of`` these, float32 (n, classes) each.
+
+    Logits are in the order of the network's classes, covers in the store's; of patches without
+    masks they are 0.
+    """
+    logits, covers = (torch.zeros(len(patches), len(net.classes), device=device) for _ in range(2))
     done = 0
-    for places, _, found in classify_patches(
+    for places, truth, found in classify_patches(
         net, patches, device=device, processes=processes, **loading
     ):
-        logits[torch.from_numpy(places).to(device)] = found.float()
+        at = torch.from_numpy(places).to(device)
+        logits[at] = found.float()
+        if patches.masks:
+            covers[at] = covers_of(truth, len(net.classes))
         done += len(places)
         if progress is not None:
             progress(done * processes.count, len(patches))
-    return np.asarray(processes.sum(logits).cpu().numpy(), np.float32)
+    whole = [processes.sum(values).cpu().numpy() for values in (logits, covers)]
+    return whole[0], whole[1]
 
 
 @dataclass(frozen=True)

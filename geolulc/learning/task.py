@@ -146,10 +146,9 @@ def _patches(
 ) -> tuple[SplitPatches, SplitPatches]:
     train, val = indices
     if not config.teacher:
-        masks = config.task == "pixel"
         return (
-            SplitPatches(store, "train", train, masks=masks),
-            SplitPatches(store, "val", val, masks=masks),
+            SplitPatches(store, "train", train, masks=config.masks),
+            SplitPatches(store, "val", val, masks=config.masks),
         )
     taught = partial(
         TaughtPatches,

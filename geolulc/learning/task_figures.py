@@ -102,6 +102,32 @@ TASK_FIGURES: Final[Mapping[str, TaskFigures]] = MappingProxyType(
             }
             | {"lrap": "LRAP", "ece": "ECE"},
         ),
+        "fraction": TaskFigures(
+            score="val_overlap",
+            shown={"val_overlap": "overlap", "val_mae": "MAE", "val_area_error": "area error"},
+            by_class="class_mae",
+            class_title="Mean absolute error of the fraction",
+            absent="absent",
+            missing="absent, out of the mean",
+            titles={
+                "overlap": "Overlap with the reference, mean over the ground (best: 1)",
+                "mae": "Mean absolute error of a fraction, mean over classes (best: 0)",
+                "area_error": "Share of the ground in the wrong class's area (best: 0)",
+                "area_error_largest": "The same, if each patch is all of its most extensive class",
+            },
+            columns={
+                "support": "patches",
+                "cover": "cover",
+                "mapped": "mapped",
+                "bias": "bias",
+                "bias_low": "from",
+                "bias_high": "to",
+                "mae": "MAE",
+                "mae_low": "from",
+                "mae_high": "to",
+            },
+            groups={"overlap": "overlap", "mae": "MAE", "area_error": "area error"},
+        ),
         "pixel": TaskFigures(
             score="val_miou",
             shown={"val_miou": "mIoU", "val_agreement": "agreement", "val_f1_macro": "F1 macro"},

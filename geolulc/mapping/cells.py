@@ -98,6 +98,7 @@ class PatchCells:
             grid=grid,
             classes=ensemble.classes,
             nomenclature=ensemble.nomenclature,
+            fractions=ensemble.fractions,
             patch_size=ensemble.patch_size,
             thresholds=ensemble.thresholds,
             scene=scene.facts,

@@ -113,9 +113,19 @@ class Ensemble:
         give_back_memory()
 
     @property
+    def fractions(self) -> bool:
+        """Whether probabilities are fractions of cover, which add up to 1."""
+        return self._models[0].net.task == "fraction"
+
+    @property
     def frequencies(self) -> tuple[float, ...]:
-        """Share of the training patches that have each class, the models' mean; () if unknown."""
-        found = []
+        """Share of the training patches that have each class, the models' mean.
+
+        () where it is not known, and of fractions, whose doubt it does not measure.
+        """
+        found: list[list[float]] = []
+        if self.fractions:
+            return ()
         for model in self._models:
             patches = model.provenance.get("train_patches", 0)
             positives = model.provenance.get("train_positives", {})

@@ -225,6 +225,13 @@ def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | Non
             _CELLS,
             f"Use --resolution {LOCATED_CELLS[0]}, or a model trained with --task pixel.",
         )
+    if asked is not None and first.net.task == "fraction":
+        raise _refusal(
+            asked,
+            f"{first.name}, a model of fractions",
+            "none: its fractions are of a patch as a whole",
+            "Use --stride for cells that are finer than a patch.",
+        )
     if asked is not None and (options.overlap != "exact" or _changed(options) or options.tta):
         raise ParameterError(
             f"resolution {asked} m",

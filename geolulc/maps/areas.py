@@ -11,7 +11,7 @@ way.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -49,6 +49,13 @@ CELL_AREAS: Final = AreaMethod(
     2.0**-20,
     "hectares on the ground, counted on the map, not estimated: projected area divided by the "
     "projection's areal scale at the cell's centre; cells cut to the tile",
+)
+#: Of a class: the sum over all cells of its fraction × area.
+FRACTION_AREAS: Final = replace(
+    CELL_AREAS,
+    words="hectares on the ground, from the model's cover fractions (sum of fraction × area of the "
+    "cell), not estimated from a sample: projected area divided by the projection's areal scale at "
+    "the cell's centre; cells cut to the tile",
 )
 #: Multiples of 2.3 mm²: sums are exact over a tile and more (2^21 ha).
 PIXEL_AREAS: Final = AreaMethod(

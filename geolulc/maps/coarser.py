@@ -55,14 +55,14 @@ class Coarser:
     def probabilities(self, fine: NDArray[Any]) -> NDArray[Any]:
         """(class, rows, columns) in any encoding → the same of the coarser classes.
 
-        Of classes that exclude each other the sum. Of others the highest: at least one of them is
-        present at least as probably.
+        Of classes that exclude each other, or share a cell, the sum. Of others the highest: at
+        least one of them is present at least as probably.
         """
         found = np.zeros((len(self.header.classes), *fine.shape[1:]), fine.dtype)
         steps = fine.dtype.kind == "u"
         nodata = np.iinfo(fine.dtype).max if steps else np.nan
         for group, values in zip(self.groups, fine, strict=True):
-            if group >= 0 and self.header.exclusive:
+            if group >= 0 and self.header.adds_up:
                 # rounded steps of one pixel can add up to more than all of them
                 found[group] = np.minimum(found[group] + values, FULL if steps else 1)
             elif group >= 0:

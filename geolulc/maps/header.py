@@ -2,7 +2,8 @@
 
 A map of cells and a map of pixels are the same thing. They differ in ``MapHeader.exclusive``: the
 classes of a pixel exclude each other, so that its probabilities add up to 1, while several classes
-can be present in a cell.
+can be present in a cell. In a map of cover fractions (``MapHeader.fractions``) the classes share
+the ground of a cell: what is called probabilities are the shares, which add up to 1.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from geolulc.grid import Extent, Grid
 from geolulc.maps.encoding import ENCODINGS
-from geolulc.maps.unit import CELLS, PIXELS, MapUnit
+from geolulc.maps.unit import CELLS, FRACTIONS, PIXELS, MapUnit
 from geolulc.nomenclature import Codes, LandCoverClass, Nomenclature
 
 #: Presence threshold of a map whose model brings none.
@@ -34,10 +35,12 @@ class MapHeader:
         nomenclature: the classes, with codes and colours.
         exclusive: a cell has one class, and its probabilities add up to 1; False: each class may
             be present or not.
+        fractions: of cells: ``probabilities`` are the shares of a cell's ground that the classes
+            cover; they add up to 1, and times the areas of the cells they are areas.
         patch_size: side in metres of the ground that a network saw of a cell; None for pixels,
             of which it saw all surroundings.
-        thresholds: a class is present in a cell where its probability reaches this; () for
-            ``DEFAULT_THRESHOLD``.
+        thresholds: a class is present in a cell where its probability (or fraction) reaches
+            this; () for ``DEFAULT_THRESHOLD``.
         scene: the source of the map: "name", "sensing_time", "baseline", "platform", "tile"…
         model: the model that made it: "name", "sha256"…
         masked_scl: codes of the scene classification that were made nodata; () for none.
@@ -50,6 +53,7 @@ class MapHeader:
     classes: tuple[str, ...]
     nomenclature: Nomenclature
     exclusive: bool = False
+    fractions: bool = False
     patch_size: int | None = None
     thresholds: tuple[float, ...] = ()
     scene: Mapping[str, str] = field(default_factory=dict)
@@ -63,11 +67,20 @@ class MapHeader:
             count = len(getattr(self, name))
             if count not in (0, len(self.classes)):
                 raise ValueError(f"{count} {name} for {len(self.classes)} classes")
+        if self.exclusive and self.fractions:
+            raise ValueError("a pixel has one class, and no fractions")
 
     @property
     def unit(self) -> MapUnit:
-        """Cells or pixels, in words."""
-        return PIXELS if self.exclusive else CELLS
+        """Cells, cover fractions or pixels, in words."""
+        if self.exclusive:
+            return PIXELS
+        return FRACTIONS if self.fractions else CELLS
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the values of a cell add up to 1, so that areas of classes add up to the map."""
+        return self.exclusive or self.fractions
 
     @property
     def land_cover(self) -> tuple[LandCoverClass, ...]:

@@ -133,8 +133,9 @@ def doubt(header: MapHeader, shares: NDArray[np.float32]) -> NDArray[np.float32]
     training are known, relative to the entropy of these. 0: every class is surely there or surely
     not; 1: as unsure as somebody who knows nothing but how frequent the classes are; more than 1:
     even less sure. Where they are not known, in bits; of pixels, a share of the highest possible.
+    Of cover fractions, which share a cell, it is that share too: how mixed the cell is, not doubt.
     """
-    found = entropy(shares, exclusive=header.exclusive)
+    found = entropy(shares, exclusive=header.adds_up)
     scale = frequency_entropy(header)
     return found if scale is None else found / np.float32(scale)
 
@@ -144,7 +145,7 @@ def frequency_entropy(header: MapHeader) -> float | None:
 
     None where they are not known or leave nothing open, and of maps of pixels.
     """
-    if header.exclusive or not header.frequencies:
+    if header.adds_up or not header.frequencies:
         return None
     shares = np.array(header.frequencies, np.float32)[:, None, None]
     return float(entropy(shares, exclusive=False)[0, 0]) or None

@@ -27,12 +27,15 @@ class ClassSummary:
     Attributes:
         land_cover: the class.
         cells: number of cells in which it is the most probable class.
-        area_ha: area of these cells.
+        area_ha: area of these cells; in a map of cover fractions the sum over all cells of
+            fraction × area, the area that the class covers.
         share: ``area_ha`` as a share of the mapped area.
         expected_area_ha: sum over all mapped cells of probability × area, of a class that excludes
             the others; these add up to the mapped area. None where several classes can be present
-            in one cell: the sum would count the whole cell for each of them.
-        mean_probability: mean over the mapped area; NaN without any.
+            in one cell: the sum would count the whole cell for each of them, and of cover
+            fractions, where it is ``area_ha``.
+        mean_probability: mean probability, or cover fraction, over the mapped area; NaN without
+            any.
         dominant_probability: mean over the area where it is the most probable; NaN without any.
         present_cells: number of cells in which it reaches its threshold; of a class that excludes
             the others, in which it is the most probable.
@@ -260,12 +263,13 @@ class Tally:
     def summaries(self) -> tuple[ClassSummary, ...]:
         """A ``ClassSummary`` for each class, in the map's order, those without a cell included."""
         total = float(self._areas.sum())
+        areas = self._expected if self.header.fractions else self._areas
         return tuple(
             ClassSummary(
                 land_cover=land_cover,
                 cells=int(self._cells[i]),
-                area_ha=float(self._areas[i]),
-                share=float(self._areas[i] / total) if total else 0.0,
+                area_ha=float(areas[i]),
+                share=float(areas[i] / total) if total else 0.0,
                 expected_area_ha=float(self._expected[i]) if self.header.exclusive else None,
                 mean_probability=float(self._expected[i] / total) if total else math.nan,
                 dominant_probability=(

@@ -1,11 +1,11 @@
-"""The words for cells and for pixels in pages, STAC Items and messages."""
+"""The words for cells, cover fractions and pixels in pages, STAC Items and messages."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from geolulc.maps.areas import CELL_AREAS, PIXEL_AREAS, AreaMethod
+from geolulc.maps.areas import CELL_AREAS, FRACTION_AREAS, PIXEL_AREAS, AreaMethod
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,11 @@ class MapUnit:
         one, many: its name.
         missing: why some units have no data.
         doubt: the name of the highest entropy, where class frequencies are not known.
+        certain: the name of the lowest entropy, 0.
+        value, values: the name of the number that each class has.
+        first: the class with the highest one is the … class.
+        title: of a picture of these classes.
+        share: title of the list of their areas.
         areas: how the units are measured.
     """
 
@@ -23,6 +28,12 @@ class MapUnit:
     many: str
     missing: str
     doubt: str
+    certain: str
+    value: str
+    values: str
+    first: str
+    title: str
+    share: str
     areas: AreaMethod
 
 
@@ -32,6 +43,12 @@ CELLS: Final = MapUnit(
     "cells",
     missing="too few valid pixels, or not asked for",
     doubt="1 bit: each class as likely there as not",
+    certain="sure",
+    value="probability",
+    values="probabilities",
+    first="most probable",
+    title="Most probable class",
+    share="Most probable in … of the cells' area",
     areas=CELL_AREAS,
 )
 #: Pixels of one class each.
@@ -40,5 +57,23 @@ PIXELS: Final = MapUnit(
     "pixels",
     missing="none in the scene, masked by the scene classification, or not asked for",
     doubt="100 %: all classes alike",
+    certain="sure",
+    value="probability",
+    values="probabilities",
+    first="most probable",
+    title="Land cover",
+    share="Share of the mapped area",
     areas=PIXEL_AREAS,
+)
+#: Cells, each shared by its classes.
+FRACTIONS: Final = replace(
+    CELLS,
+    doubt="100 %: all classes cover the same share",
+    certain="one class covers all",
+    value="cover fraction",
+    values="cover fractions",
+    first="most extensive",
+    title="Most extensive class",
+    share="Share of the mapped area, from cover fractions",
+    areas=FRACTION_AREAS,
 )

@@ -126,5 +126,8 @@ class Mosaic:
         if self.header.exclusive:
             return combine_pixels(options.combine, strip, classes, shape)
         block = combine_cells(options.combine, strip, options.least_weight, classes, shape)
+        if self.header.fractions:  # medians and maxima of fractions do not add up to 1
+            p = block.shares
+            block = replace(block, probabilities=p / p.sum(axis=0))
         # in all blocks or in none: they are those of one map
         return block if self._shares else replace(block, clear=None)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from geolulc.analysis.map_file import MapFile, open_map, sibling
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.maps.header import MapHeader
+from geolulc.maps.unit import CELLS, PIXELS, MapUnit
 from geolulc.outputs.cautions import Caution
 from geolulc.outputs.tags import MOSAIC
 from geolulc.text_files import TextFiles
@@ -111,13 +112,12 @@ def read_sources(paths: Iterable[Path]) -> list[MapSource]:
     """
     sources: list[MapSource] = []
     others = 0
-    exclusive: bool | None = None
+    unit: MapUnit | None = None
     for path in paths:
         with open_map(path) as raster:
-            kind = raster.header.exclusive
-            exclusive = kind if exclusive is None else exclusive
-            if kind != exclusive:
-                raise _mixed(raster)
+            unit = unit or raster.header.unit
+            if raster.header.unit != unit:
+                raise _mixed(raster, unit)
             source = _read_source(raster)
         if source is None:
             others += 1
@@ -240,9 +240,9 @@ def _different(source: MapSource, first: MapSource, found: str) -> GeolulcError:
     )
 
 
-def _mixed(raster: MapFile) -> GeolulcError:
-    """The error that names the first map of another kind."""
-    kinds = ("pixels", "cells") if raster.header.exclusive else ("cells", "pixels")
+def _mixed(raster: MapFile, unit: MapUnit) -> GeolulcError:
+    """The error that names the first map of another kind than ``unit``."""
+    kinds = [u.many if u in (CELLS, PIXELS) else u.values for u in (raster.header.unit, unit)]
     return OutputError(
         raster.path,
         found=f"a map of {kinds[0]} among maps of {kinds[1]}",

@@ -78,6 +78,7 @@ class MosaicStory(Story):
             classes=first.classes,
             nomenclature=first.nomenclature,
             exclusive=first.exclusive,
+            fractions=first.fractions,
             patch_size=max((h.patch_size for h in headers if h.patch_size), default=None),
             thresholds=_mean_thresholds(first.classes, self._by_model),
             scene=self._scene,

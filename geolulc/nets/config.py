@@ -18,8 +18,9 @@ class NetConfig(Validated):
     """Architecture of a network.
 
     Attributes:
-        task: "patch" (which classes are present) or "pixel" (one class for every pixel of 10 m:
-            a decoder follows the trunk).
+        task: "patch" (which classes are present), "fraction" (how much of the patch each class
+            covers; the fractions add up to 1) or "pixel" (one class for every pixel of 10 m: a
+            decoder follows the trunk).
         fusion: how the three resolutions meet: "early" (all bands at 120 × 120 from the start),
             "intermediate" (20 m and 60 m bands join inside the trunk) or "late" (one encoder a
             resolution); "dynamicworld" is the published network, which is not trained here.
@@ -41,7 +42,7 @@ class NetConfig(Validated):
             options exclude each other.
     """
 
-    task: Literal["patch", "pixel"] = "patch"
+    task: Literal["patch", "fraction", "pixel"] = "patch"
 
     fusion: Literal["early", "intermediate", "late", "dynamicworld"] = "early"
     backbone: str = "resnet18"
@@ -69,11 +70,18 @@ class NetConfig(Validated):
                 expected="0, or pixels from 32 to 256",
                 remedy="0 takes the size that suits the backbone.",
             )
-        if self.task == "pixel" and (self.image_size or self.label_correlation == "on"):
+        if self.task != "patch" and self.label_correlation == "on":
+            raise ParameterError(
+                f"task {self.task}",
+                found="label_correlation on",
+                expected="off: it refines the labels of a patch, which several classes can have",
+                remedy="Leave it out.",
+            )
+        if self.task == "pixel" and self.image_size:
             raise ParameterError(
                 "task pixel",
-                found="an image_size" if self.image_size else "label_correlation on",
-                expected="neither: pixels keep their size, and have one class each",
+                found="an image_size",
+                expected="none: pixels keep their size",
                 remedy="Leave it out.",
             )
         return self

@@ -22,7 +22,8 @@ class Model:
     Attributes:
         net: the network, in evaluation mode when it was loaded.
         thresholds: a class is present where its probability reaches this; one a class, 0..1;
-            without meaning for pixels, which have the most probable class.
+            without meaning for pixels, which have the most probable class. Of fractions it is the
+            fraction from which on the class is taken to be there.
         calibration: of the logits, before they become probabilities.
         provenance: how it came about (JSON-able): data, options, scores, licence.
         name: a short name for people.
@@ -52,11 +53,13 @@ class Model:
         self.calibration.require(self.name, count)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities, float32, of logits.
+        """Calibrated probabilities, or fractions of cover, float32, of logits.
 
         Patches, (…, classes): the sigmoid of calibrated logits, as classes do not exclude one
-        another. Pixels, (N, classes, rows, columns): their softmax over the classes.
+        another; for the task "fraction" their softmax. Pixels, (N, classes, rows, columns): their
+        softmax over the classes.
         """
-        if self.net.task == "pixel":
-            return torch.softmax(self.calibration.logits(logits.float(), axis=1), dim=1)
-        return torch.sigmoid(self.calibration.logits(logits.float()))
+        if self.net.task == "patch":
+            return torch.sigmoid(self.calibration.logits(logits.float()))
+        axis = 1 if self.net.task == "pixel" else -1
+        return torch.softmax(self.calibration.logits(logits.float(), axis=axis), dim=axis)

@@ -75,7 +75,7 @@ class LandCoverNet(nn.Module):
 
     @property
     def task(self) -> str:
-        """ "patch": logits (N, classes); "pixel": logits (N, classes, rows, columns)."""
+        """ "patch", "fraction": logits (N, classes); "pixel": (N, classes, rows, columns)."""
         return self.config.task
 
     @property

@@ -164,6 +164,8 @@ def _of_clouds(header: MapHeader, figures: MapFigures) -> list[Caution]:
 
 
 def _of_doubt(header: MapHeader, figures: MapFigures) -> list[Caution]:
+    if header.fractions:  # a mixed cell is no doubt
+        return []
     mean = figures.mean_entropy
     relative = frequency_entropy(header) is not None
     if mean < (_UNINFORMED if relative else _UNSURE):

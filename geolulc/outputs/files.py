@@ -41,7 +41,13 @@ _ALL: Final = _CELLS | PIXEL_KINDS
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file in a STAC Item: its title, the title in a map of pixels if it differs, its roles."""
+    """A file in a STAC Item.
+
+    Attributes:
+        title: of any map; ``{value}``, ``{values}`` and ``{first}`` in it are words of its unit.
+        pixel_title: the title in a map of pixels, if it differs.
+        roles: of the asset.
+    """
 
     title: str
     pixel_title: str | None = None
@@ -103,10 +109,10 @@ _UNSURE: Final = ("data", "uncertainty")
 #: All outputs, in the order in which they are shown.
 OUTPUTS: Final[tuple[Output, ...]] = (
     # all probabilities of a tile at 10 m are 2.3 GB before compression: only when asked for
-    _raster("probabilities", Asset("Probability of each class"), default=_CELLS, main=_CELLS),
+    _raster("probabilities", Asset("{value} of each class"), default=_CELLS, main=_CELLS),
     _raster(
         "classes",
-        Asset("Most probable class", "Class of each pixel"),
+        Asset("{first} class", "Class of each pixel"),
         main=PIXEL_KINDS,
         attributes=".tif.aux.xml",
     ),
@@ -135,8 +141,8 @@ OUTPUTS: Final[tuple[Output, ...]] = (
         "vectors",
         parts={},  # by format, see ``vector_parts``
         assets={
-            "vectors": Asset("Regions of one most probable class", "Regions of one class"),
-            "vectors.cells": Asset("Cells with all probabilities"),
+            "vectors": Asset("Regions of one {first} class", "Regions of one class"),
+            "vectors.cells": Asset("Cells with all {values}"),
             "vectors.summary": Asset("Cells by most probable class", "Areas by class"),
         },
     ),

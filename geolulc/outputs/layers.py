@@ -38,11 +38,15 @@ DEPTH: Final = 3
 COUNT_BAND: Final = "Number of classes present"
 #: Cells along a block of the files: mosaics read maps in such blocks, cells of many maps at once.
 _CELL_BLOCK, _PIXEL_BLOCK = 256, 512
+_BINARY: Final = (
+    "mean binary entropy of the classes in bits: 0 sure, 1 each class as likely there as not"
+)
+_MIXTURE: Final = (
+    "entropy of the cover fractions, as a share of the highest possible: 0 one class covers the "
+    "cell, 1 all cover the same share; how mixed the cell is, not how unsure the model"
+)
 _MEANINGS: Final = {
-    "Entropy": "mean binary entropy of the classes in bits: 0 sure, 1 each class as likely there "
-    "as not",
-    "Margin": "highest less second highest probability: near 0 the most probable class is a close "
-    "call",
+    "Margin": "highest less second highest {}: near 0 the {} class is a close call",
     "Valid share": "share of the cell's patch in which all bands have data",
     "Clear share": "share of the cell's patch that no masked class of the scene classification "
     "covers",
@@ -178,10 +182,13 @@ def _uncertainty(cells: RankedBlock) -> NDArray[np.float32]:
 
 
 def _uncertainty_bands(cells: RankedBlock) -> list[Band]:
-    meanings, alone = dict(_MEANINGS), frequency_entropy(cells.header)
+    header, alone = cells.header, frequency_entropy(cells.header)
+    entropy = _MIXTURE if header.fractions else _BINARY
     if alone is not None:
-        meanings["Entropy"] = _RELATIVE.format(alone)
-    bands = [Band(name, {"MEANING": meaning}) for name, meaning in meanings.items()]
+        entropy = _RELATIVE.format(alone)
+    meanings = {"Entropy": entropy, **_MEANINGS}
+    words = header.unit.value, header.unit.first
+    bands = [Band(name, {"MEANING": text.format(*words)}) for name, text in meanings.items()]
     return bands if cells.block.clear is not None else bands[:-1]
 
 
@@ -235,7 +242,7 @@ def _probability_style(totals: MapTotals) -> str:
 
 
 def _entropy_style(totals: MapTotals) -> str:
-    return ramp_style(entropy_entries(relative=frequency_entropy(totals.header) is not None))
+    return ramp_style(entropy_entries(totals.header))
 
 
 def _coded(cells: RankedBlock) -> Encoding:
@@ -253,7 +260,7 @@ _FRACTIONS: Final = ENCODINGS["float32"]
 PROBABILITIES: Final = Layer(probabilities, _probability_bands, _probability_style)
 CLASSES: Final = Layer(
     codes,
-    lambda cells: [Band("Land cover" if cells.header.exclusive else "Most probable class")],
+    lambda cells: [Band(cells.header.unit.title)],
     _class_style,
     _coded,
     "MODE",

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from geolulc.maps.header import MapHeader
+from geolulc.maps.ranking import frequency_entropy
 from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.qgis_styles import Entry
 
@@ -25,11 +27,13 @@ def probability_entries() -> list[Entry]:
     return [Entry(x, f"{x:.0%}".replace("%", " %"), color) for x, color in _ramp("viridis")]
 
 
-def entropy_entries(*, relative: bool) -> list[Entry]:
-    """0 … 1 in steps of a tenth: ``relative`` to class frequencies, or bits."""
+def entropy_entries(header: MapHeader) -> list[Entry]:
+    """0 … 1 in steps of a tenth: bits, or relative to class frequencies or the highest."""
+    relative = frequency_entropy(header) is not None or header.adds_up
     unit = "" if relative else " bit"
     highest = "no surer than class frequencies" if relative else "each class as likely there as not"
-    meaning = {0.0: ": sure", 1.0: f": {highest}"}
+    highest = header.unit.doubt if header.adds_up else highest
+    meaning = {0.0: f": {header.unit.certain}", 1.0: f": {highest}"}
     return [Entry(x, f"{x:.1f}{unit}{meaning.get(x, '')}", color) for x, color in _ramp("magma")]
 
 

@@ -22,6 +22,24 @@ EXTENSIONS: Final = tuple(
 #: A model is not of a moment: MLM's best practice for Items of models.
 _START: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+#: Task → words for the land cover, for the logits, and MLM's name of the task.
+_WORDS: Final = {
+    "patch": (
+        "Multi-label land cover",
+        "One logit a class; several classes can be present in a patch",
+        "classification",
+    ),
+    "fraction": (
+        "Cover fractions of land cover",
+        "One logit a class; their softmax is the share of the patch that each class covers",
+        "regression",
+    ),
+    "pixel": (
+        "Land cover of every pixel of 10 m",
+        "One logit a class for every pixel of 10 m, which has one class",
+        "semantic-segmentation",
+    ),
+}
 
 
 def write_model_item(path: Path, model: Mapping[str, Any], folder: Path) -> None:
@@ -59,8 +77,7 @@ def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: int = 0) 
 
 
 def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
-    of_pixels = model.get("task") == "pixel"
-    what = "Land cover of every pixel of 10 m" if of_pixels else "Multi-label land cover"
+    what = _WORDS[str(model.get("task", "patch"))][0]
     properties: dict[str, Any] = {
         "title": str(model.get("name", name)),
         "description": f"{what} of Sentinel-2 L2A patches of "
@@ -117,11 +134,10 @@ def _input(resolution: str, bands: list[str], model: Mapping[str, Any]) -> dict[
 def _output(model: Mapping[str, Any]) -> dict[str, Any]:
     names = nomenclature_of(model["land_cover"])
     shape, dimensions = [-1, len(model["classes"])], ["batch", "class"]
-    said = "One logit a class; several classes can be present in a patch"
+    said = _WORDS[str(model.get("task", "patch"))][1]
     if model.get("task") == "pixel":
         shape += [int(model["patch_size"]) // 10] * 2
         dimensions += ["height", "width"]
-        said = "One logit a class for every pixel of 10 m, which has one class"
     return {
         "name": "logits",
         "description": said,
@@ -138,7 +154,7 @@ def _output(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tasks(model: Mapping[str, Any]) -> list[str]:
-    return ["semantic-segmentation" if model.get("task") == "pixel" else "classification"]
+    return [_WORDS[str(model.get("task", "patch"))][2]]
 
 
 def _checkpoint(model: Mapping[str, Any], folder: Path) -> pystac.Asset:

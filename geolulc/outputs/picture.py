@@ -78,9 +78,7 @@ def write_picture(
         extent=_edges(sample.header.grid.transform, sample.header.grid.shape),
         interpolation="nearest",
     )
-    axes[-1].set_title(
-        "Land cover" if header.exclusive else "Most probable class", fontsize=10, loc="left"
-    )
+    axes[-1].set_title(header.unit.title, fontsize=10, loc="left")
     for ax in axes:
         left, bottom, right, top = extent.bounds
         ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], facecolor=_NO_DATA)
@@ -92,9 +90,7 @@ def write_picture(
         bbox_to_anchor=((panels * (wide + 0.25) + 0.2) / width, (height - _HEAD + 0.3) / height),
         frameon=False,
         fontsize=9,
-        title="Share of the mapped area"
-        if header.exclusive
-        else "Most probable in … of the cells' area",
+        title=header.unit.share,
         title_fontsize=10,
         alignment="left",
     )

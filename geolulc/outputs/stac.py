@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -163,10 +164,11 @@ def _add_assets(
         if part not in files:
             continue
         path = files[part]
-        title = described.pixel_title if header.exclusive else None
+        title = (header.exclusive and described.pixel_title) or described.title
+        title = title.format(**asdict(header.unit))
         asset = pystac.Asset(
             f"./{path.name}",
-            title or described.title,
+            title[0].upper() + title[1:],
             media_type=_MEDIA_TYPES[path.suffix.lower()],
             roles=list(described.roles),
         )

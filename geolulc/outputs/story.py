@@ -165,7 +165,7 @@ class SceneStory(Story):
         """The scene's sensing time, and links to the product and to the model's Item."""
         scene, model, cell = header.scene, header.model, header.grid.cell
         name = scene.get("name", "a scene")
-        many = "Probabilities and most probable class"
+        many = f"{header.unit.values.capitalize()} and {header.unit.first} class"
         what = "Class and probabilities" if header.exclusive else many
         product = f"{scene.get('name', 'unknown')}.SAFE"
         origins = [

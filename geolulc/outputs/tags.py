@@ -22,6 +22,8 @@ CRS_TAG: Final = "CRS"
 MOSAIC: Final = "MOSAIC_MAPS"
 #: Side of a pixel in metres; only maps of pixels have it.
 PIXEL_SIZE_TAG: Final = "PIXEL_SIZE_M"
+#: What the values of a cell are; only maps of cover fractions have it.
+VALUES_TAG: Final = "VALUES"
 _CELL_SIZE: Final = "STRIDE_M"
 _FREQUENCIES: Final = "CLASS_FREQUENCIES"
 _MOSAIC: Final = "MOSAIC_"
@@ -66,6 +68,7 @@ def _cell_tags(header: MapHeader) -> dict[str, str]:
         "THRESHOLDS": _json([round(float(t), 6) for t in header.presence_thresholds]),
         _CELL_SIZE: str(header.grid.cell),
         "PATCH_SIZE_M": str(header.patch_size or header.grid.cell),
+        **({VALUES_TAG: header.unit.values} if header.fractions else {}),
         **({_FREQUENCIES: _json(list(header.frequencies))} if header.frequencies else {}),
         **({"MIN_CLEAR": f"{header.min_clear:.6g}"} if header.min_clear else {}),
     }
@@ -92,6 +95,7 @@ def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
         classes=tuple(c["name"] for c in json.loads(tags["CLASSES"])),
         nomenclature=_nomenclature(tags),
         exclusive=exclusive,
+        fractions=VALUES_TAG in tags,
         patch_size=None if exclusive else int(tags["PATCH_SIZE_M"]),
         thresholds=() if exclusive else tuple(json.loads(tags["THRESHOLDS"])),
         scene=scene_of(tags),

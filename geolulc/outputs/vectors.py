@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,19 +38,19 @@ _TITLES: Final = {
     "area_ha": "Area on the ground (ha)",
     "share": "Share of the mapped area",
     "expected_area_ha": "Expected area (ha)",
-    "mean_probability": "Mean probability",
-    "dominant_probability": "Mean probability where most probable",
+    "mean_probability": "Mean {value}",
+    "dominant_probability": "Mean {value} where {first}",
     "present_cells": "Cells where present",
-    "probability": "Probability of the most probable class",
+    "probability": "{value} of the {first} class",
     "labels": "Classes present",
-    "entropy": "Entropy (0 sure; see MEANING in map_uncertainty.tif)",
+    "entropy": "Entropy (0 {certain}; see MEANING in map_uncertainty.tif)",
     "margin": "Margin to the second class",
     "valid_share": "Valid share",
     "clear_share": "Clear share",
 }
 _DESCRIPTIONS: Final = {
-    "classes": "Regions of one most probable class; areas are hectares on the ground",
-    "cells": "Every cell with the probabilities of all classes; code 0 = no data",
+    "classes": "Regions of one {first} class; areas are hectares on the ground",
+    "cells": "Every cell with the {values} of all classes; code 0 = no data",
     "summary": "A row for each class; areas are hectares on the ground",
 }
 
@@ -112,7 +112,7 @@ def write_vectors(
     summary = summary_table(summaries)
     styles["summary"] = layer_style("summary", summary, header)
     if path.suffix == ".gpkg":
-        _append_layer(path, "summary", summary, tags)
+        _append_layer(path, "summary", summary, header, tags)
         embed_styles(path, styles)
     else:
         targets["vectors.summary"].write_text(for_csv(summary), encoding="utf-8")
@@ -160,7 +160,7 @@ def _write_layer(
     for table in tables:
         style = style or layer_style(name, table, header)
         if path.suffix == ".gpkg":
-            _append_layer(path, name, table, tags)
+            _append_layer(path, name, table, header, tags)
         else:
             gathered.append(table)
     if path.suffix != ".gpkg":
@@ -170,7 +170,9 @@ def _write_layer(
     return style
 
 
-def _append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) -> None:
+def _append_layer(
+    path: Path, name: str, table: Any, header: MapHeader, tags: Mapping[str, str]
+) -> None:
     """Add the rows of ``table`` to the layer ``name`` of a GeoPackage; both can be new."""
     pyogrio.write_dataframe(
         table,
@@ -180,7 +182,7 @@ def _append_layer(path: Path, name: str, table: Any, tags: Mapping[str, str]) ->
         append=path.exists(),
         geometry_type="Polygon" if "geometry" in table else None,
         dataset_options=None if path.exists() else {"VERSION": _GEOPACKAGE_VERSION},
-        layer_options={"IDENTIFIER": name, "DESCRIPTION": _DESCRIPTIONS[name]},
+        layer_options={"IDENTIFIER": name, "DESCRIPTION": _worded(_DESCRIPTIONS[name], header)},
         layer_metadata=dict(tags),
     )
 
@@ -195,10 +197,18 @@ def _write_file(path: Path, table: Any, tags: Mapping[str, str]) -> None:
         )
 
 
+def _worded(text: str, header: MapHeader) -> str:
+    """A text of a table above, with the words of the map's unit."""
+    unit = header.unit
+    words = text.format(**asdict(unit))
+    return words[0].upper() + words[1:]
+
+
 def layer_style(name: str, table: Any, header: MapHeader) -> str:
     """The QGIS style of a layer with the columns of ``table``."""
     classes = header.land_cover
-    titles = _TITLES | {class_column("p_", c): c.name for c in classes}
+    titles = {k: _worded(v, header) for k, v in _TITLES.items()}
+    titles |= {class_column("p_", c): c.name for c in classes}
     aliases = {c: titles[c] for c in table.columns if c != "geometry"}
     if name == "summary":
         return table_style(aliases)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -308,8 +309,24 @@ def test_area_of_change_between_two_maps(tmp_path: Path) -> None:
     assert found["change_ha"]["ci95"] == found["area_ha"]["Unchanged"]["ci95"] > 0
     _, design = draw_sample(paths["change"], tmp_path / "drawn.gpkg", SampleOptions(least=5))
     changes = {c["name"]: c for c in design["strata"]}
+    assert design["strata_from"] == "changes from one class to another"
     assert changes["Unchanged"]["pixels"] == (both & ~changed).sum()
     assert sum(c["hectares"] for c in changes.values()) == pytest.approx(compared["compared_ha"])
+    short = {c.code: c.name for c in after.header.land_cover}
+    pairs = Counter(zip(before.codes[both].tolist(), after.codes[both].tolist(), strict=True))
+    least = max(20, 0.02 * (both & changed).sum())
+    large = {f"{short[a]} → {short[b]}": n for (a, b), n in pairs.items() if a != b and n >= least}
+    assert {n: c["pixels"] for n, c in changes.items() if "→" in n} == large
+    rest = (both & changed).sum() - sum(large.values())
+    assert (changes["Other changes"]["pixels"] if rest else 0) == rest
+
+    # a sample by these strata is assessed by its own design: classes stay those of the map
+    drawn = geopandas.read_file(tmp_path / "drawn.gpkg", layer="points")
+    drawn["reference"] = "Unchanged"
+    drawn.to_file(tmp_path / "filled.gpkg", layer="points")
+    _, found = assess_map(paths["change"], tmp_path / "filled.gpkg", tmp_path / "again")
+    assert found["change_ha"]["estimate"] == pytest.approx(0, abs=1e-6)
+    assert found["users"]["Unchanged"]["estimate"] == 1
 
 
 def test_names_and_colours_of_a_stranger_come_from_gdal(tmp_path: Path, small: Path) -> None:
@@ -336,3 +353,55 @@ def test_a_built_in_nomenclature_goes_by_its_name(tmp_path: Path) -> None:
     negative = write_classes(tmp_path / "n.tif", np.full((4, 4), -3, np.int16))
     with pytest.raises(OutputError, match="values from -3 to -3"):
         assess_map(negative, reference, tmp_path / "again")
+
+
+class TestFilesOfTheMap:
+    """After an assessment the page and the STAC Item of a map carry its estimates."""
+
+    @pytest.fixture
+    def assessed(self, tmp_path: Path) -> Path:
+        path = tmp_path / "map.tif"
+        made = write_made("cells", path, outputs=("classes", "stac", "report"))
+        drawn, _ = draw_sample(path, tmp_path / "points.csv", SampleOptions(size=60, least=2))
+        table = pandas.read_csv(drawn["points"])
+        table["reference"] = made.header.classes[0]
+        table.to_csv(tmp_path / "filled.csv", index=False)
+        assess_map(path, tmp_path / "filled.csv", tmp_path / "accuracy")
+        return path
+
+    def test_they_say_what_the_estimates_are(self, assessed: Path) -> None:
+        record = describe_map(assessed)["accuracy"]
+        item = json.loads(assessed.with_suffix(".json").read_text())
+        told = item["properties"]["geolulc:accuracy"]
+        assert told["overall"] == record["overall"]
+        assert told["area_ha"] == record["area_ha"]
+        assert f"estimated from a sample of {record['points']['used']} points" in told["words"]
+        page = assessed.with_suffix(".html").read_text()
+        assert f"estimated from a sample of {record['points']['used']} points" in page
+        assert page.count('<section id="estimates"') == 1
+        asset = item["assets"]["report"]
+        assert asset["file:size"] == assessed.with_suffix(".html").stat().st_size
+
+    def test_a_second_assessment_replaces_the_first(self, assessed: Path) -> None:
+        folder = assessed.parent
+        table = pandas.read_csv(folder / "filled.csv").iloc[:20]
+        table.to_csv(folder / "fewer.csv", index=False)
+        assess_map(assessed, folder / "fewer.csv", folder / "again")
+        page = assessed.with_suffix(".html").read_text()
+        assert page.count('<section id="estimates"') == 1
+        assert "a sample of 20 points" in page
+
+    def test_files_of_others_stay(self, tmp_path: Path) -> None:
+        path = tmp_path / "map.tif"
+        write_made("cells", path)
+        others = {".json": '{"mine": 1}', ".html": "<p>mine</p>"}
+        for ending, text in others.items():
+            path.with_suffix(ending).write_text(text)
+        drawn, _ = draw_sample(path, tmp_path / "points.csv", SampleOptions(size=60, least=2))
+        table = pandas.read_csv(drawn["points"])
+        table["reference"] = "Pastures"
+        table.to_csv(tmp_path / "filled.csv", index=False)
+        paths, _ = assess_map(path, tmp_path / "filled.csv", tmp_path / "accuracy")
+        assert not {"page", "stac"} & paths.keys()
+        for ending, text in others.items():
+            assert path.with_suffix(ending).read_text() == text

@@ -27,6 +27,7 @@ _FOOT = "cautions stand at the foot of the picture"
 _AREAS = (
     "the sum of presence probability × area is no area, and a cell's class is the most probable"
 )
+_FRACTIONS = "the words of a page come from the kind of map: there are maps of cover fractions"
 _ENTROPY_SCALE = "entropy of 1 bit does not mean that nothing is known"
 
 #: Tags that maps have since → why. They are not compared.
@@ -65,6 +66,10 @@ INTENDED: dict[str, dict[str, str]] = {
         "*/json/properties/description": _AREAS,
         "*/tags/MEANING": _ENTROPY_SCALE,
         "/map.html/data/doubt": _ENTROPY_SCALE,
+        **{
+            f"/map.html/data/{key}": _FRACTIONS
+            for key in ("certain", "fractions", "title", "value")
+        },
     },
     "cells-*": {
         "/map.gpkg/*/tags:*": _LAYERS,
