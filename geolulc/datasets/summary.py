@@ -35,6 +35,8 @@ def describe_store(path: str | Path, verify: bool = False) -> dict[str, Any]:
         "path": str(path),
         "nomenclature": store.nomenclature.id,
         "level": store.level,
+        "sensor": store.layout.sensor.id,
+        "patch_size": store.layout.size,
         **{key: manifest[key] for key in _AS_IN_MANIFEST},
         "classes": dict(zip(classes["names"], classes["frequencies"]["train"], strict=True)),
         "touching_training_ground": dict(store.touching_training),

@@ -61,6 +61,7 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
         "bands": {f"{r} m": list(names) for r, names in net.bands.items()},
         "patch_size": net.patch_size,
         "level": net.level,
+        "sensor": net.sensor.id,
         **(windows if net.task == "pixel" else {}),
         "nomenclature": net.nomenclature.id,
         "land_cover": net.nomenclature.as_mapping(),

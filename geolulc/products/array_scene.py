@@ -9,14 +9,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-import rasterio
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import CRSError
 
 from geolulc.bands import SENTINEL2, Sensor
-from geolulc.errors import ParameterError, ProductError, require_one_of
+from geolulc.errors import ProductError, require_one_of
 from geolulc.grid import TileGrid
+from geolulc.products.array_places import common_grid, flat, of_coordinates, of_transform, unplaced
 from geolulc.products.refusals import PRODUCT_XML
 from geolulc.products.scene import CLASSIFICATION, Image, Tiling, require_images
 
@@ -24,8 +22,6 @@ from geolulc.products.scene import CLASSIFICATION, Image, Tiling, require_images
 _TILE: Final = 1024
 #: Reflectance itself, and not 1/10000 of it, is below.
 _LARGEST_REFLECTANCE: Final = 10
-#: Share of a pixel that coordinates may be off.
-_SLACK: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -161,26 +157,26 @@ def array_scene(
     """
     require_one_of("level", level, PRODUCT_XML)
     if not arrays:
-        raise _unplaced("arrays", "none", "at least one band", "Give arrays by name of band.")
+        raise unplaced("arrays", "none", "at least one band", "Give arrays by name of band.")
     finest = max(np.shape(array)[-1] for array in arrays.values())
     places = {
-        band: _of_coordinates(band, array)
+        band: of_coordinates(band, array)
         if hasattr(array, "dims")
-        else _of_transform(band, array, crs, transform, finest)
+        else of_transform(band, array, crs, transform, finest)
         for band, array in arrays.items()
     }
-    grid = _common_grid(places)
+    grid = common_grid(places)
     images = {}
     for band, array in arrays.items():
-        flat = _flat(band, getattr(array, "data", array) if hasattr(array, "dims") else array)
-        chunks = getattr(flat, "chunksize", (_TILE, _TILE))
-        size = tuple(min(most, own) for most, own in zip(chunks, flat.shape, strict=True))
-        tiling = Tiling(flat.shape, (size[0], size[1]))
-        images[band] = ArrayImage(band, flat, round(places[band].transform.a), tiling, nodata)
+        pixels = flat(band, getattr(array, "data", array) if hasattr(array, "dims") else array)
+        chunks = getattr(pixels, "chunksize", (_TILE, _TILE))
+        size = tuple(min(most, own) for most, own in zip(chunks, pixels.shape, strict=True))
+        tiling = Tiling(pixels.shape, (size[0], size[1]))
+        images[band] = ArrayImage(band, pixels, round(places[band].transform.a), tiling, nodata)
     bands = [band for band in arrays if band != CLASSIFICATION]
     by_band = offset if isinstance(offset, Mapping) else dict.fromkeys(bands, offset)
     if missing := [band for band in bands if band not in by_band]:
-        raise _unplaced(
+        raise unplaced(
             "offset", f"none for {', '.join(missing)}", "one a band", "0 where there is none."
         )
     return ArrayScene(
@@ -198,113 +194,3 @@ def array_scene(
             **facts,
         },
     )
-
-
-@dataclass(frozen=True)
-class _Place:
-    crs: str
-    transform: Affine
-    shape: tuple[int, int]
-
-    @property
-    def extent(self) -> tuple[str, float, float, int, int]:
-        """CRS, left, top, width and height in metres."""
-        size = self.transform.a
-        rows, columns = self.shape
-        return (
-            self.crs,
-            self.transform.c,
-            self.transform.f,
-            round(columns * size),
-            round(rows * size),
-        )
-
-
-def _flat(name: str, array: Any) -> Any:
-    """The two dimensions of an array; others may have the size 1."""
-    shape = np.shape(array)
-    if len(shape) < 2 or set(shape[:-2]) - {1} or min(shape[-2:]) < 2:
-        raise _unplaced(f"array {name}", f"the shape {shape}", "rows and columns", "Give one band.")
-    return array[(0,) * (len(shape) - 2)] if len(shape) > 2 else array
-
-
-def _of_coordinates(name: str, array: Any) -> _Place:
-    """The place of a ``DataArray``."""
-    import rioxarray  # noqa: F401  registers the accessor ``.rio``
-
-    shape = _flat(name, array.data).shape
-    starts, steps = [], []
-    for dim, count in zip(array.dims[-2:], shape, strict=True):
-        if dim not in array.coords:
-            raise _unplaced(
-                f"array {name}", f"no coordinates {dim}", "centres of its pixels", "Add them."
-            )
-        centres = np.asarray(array.coords[dim], np.float64)
-        step = (centres[-1] - centres[0]) / (count - 1)
-        if not np.allclose(centres, centres[0] + step * np.arange(count), atol=abs(step) * _SLACK):
-            raise _unplaced(
-                f"array {name}", f"coordinates {dim} of uneven steps", "a regular grid", _RESAMPLE
-            )
-        starts.append(centres[0] - step / 2)
-        steps.append(step)
-    transform = Affine(steps[1], 0.0, starts[1], 0.0, steps[0], starts[0])
-    return _place(name, array.rio.crs, transform, shape)
-
-
-def _of_transform(name: str, array: Any, crs: Any, transform: Any, finest: int) -> _Place:
-    """The place of a numpy array; its pixels are larger where it has fewer than ``finest``."""
-    if transform is None:
-        raise _unplaced("transform", "none", "that of the smallest pixels", "Give transform=….")
-    shape = _flat(name, array).shape
-    transform = transform if isinstance(transform, Affine) else Affine(*tuple(transform)[:6])
-    return _place(name, crs, transform @ Affine.scale(finest / shape[1]), shape)
-
-
-def _place(name: str, crs: Any, transform: Affine, shape: tuple[int, int]) -> _Place:
-    subject = f"array {name}"
-    try:
-        found = rasterio.CRS.from_user_input(crs)
-    except CRSError:
-        raise _unplaced(subject, f"CRS {crs}", "a CRS", "Give crs=…, or .rio.write_crs.") from None
-    code = found.to_epsg()
-    if code is None or not found.is_projected or found.linear_units_factor[1] != 1:
-        raise _unplaced(
-            subject, f"CRS {found.to_string()[:60]}", "a projected CRS in metres, with a code", _UTM
-        )
-    size = transform.a
-    square = (transform.b, transform.d, transform.e) == (0, 0, -size)
-    if not square and not np.allclose([transform.b, transform.d, transform.e], [0, 0, -size]):
-        raise _unplaced(
-            subject,
-            f"the transform {tuple(transform)[:6]}",
-            "squares, north up, from the upper-left corner",
-            _RESAMPLE,
-        )
-    if round(size) < 1 or abs(size - round(size)) > _SLACK:
-        raise _unplaced(subject, f"pixels of {size:g} m", "whole metres", _RESAMPLE)
-    transform = Affine(round(size), 0, transform.c, 0, -round(size), transform.f)
-    return _Place(f"EPSG:{code}", transform, shape)
-
-
-def _common_grid(places: Mapping[str, _Place]) -> TileGrid:
-    first, place = next(iter(places.items()))
-    for name, other in places.items():
-        same_crs = other.crs == place.crs
-        if not same_crs or not np.allclose(other.extent[1:], place.extent[1:], rtol=0, atol=_SLACK):
-            raise ProductError(
-                f"array {name}",
-                found="{}, left {:.2f}, top {:.2f}, {} m × {} m".format(*other.extent),
-                expected="{}, left {:.2f}, top {:.2f}, {} m × {} m, as {} has".format(
-                    *place.extent, first
-                ),
-                remedy="Cut all arrays to the same ground.",
-            )
-    return TileGrid(*place.extent)
-
-
-_RESAMPLE: Final = "Give arrays on the grid of the product."
-_UTM: Final = "Reproject them to UTM."
-
-
-def _unplaced(subject: str, found: str, expected: str, remedy: str) -> ParameterError:
-    return ParameterError(subject, found=found, expected=expected, remedy=remedy)
