@@ -29,9 +29,12 @@ import shapely
 from numpy.typing import NDArray
 
 from geolulc.bands import BANDS
+from geolulc.datasets import open_store
 from geolulc.labelling import LabelOptions, label_scenes, read_features
 from geolulc.learning import TrainConfig
-from geolulc.learning.cross_validation import cross_validate
+from geolulc.learning.baseline import score_forest
+from geolulc.learning.cross_validation import cross_validate, spread
+from geolulc.learning.patches import SplitPatches
 from geolulc.nomenclature import nomenclature_of
 from geolulc.products import array_scene, open_scene
 
@@ -53,6 +56,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=tuple(GROUND))
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--forest", action="store_true", help="only forests: seconds")
     parser.add_argument("--all", action="store_true", help="five runs of Brandenburg too")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +65,9 @@ def main() -> None:
         store = options.folder / f"{name}.store"
         if not store.exists():
             make(options.data, options.folder, store)
+        if options.forest:
+            show_forests(name, store)
+            continue
         if options.epochs:
             config = config | {"epochs": options.epochs}
         settings = TrainConfig.from_mapping(RECIPE | config)
@@ -78,6 +85,23 @@ RECIPE = {"task": "pixel", "backbone": "resnet10t", "trunk": "shallow", "select"
           "learning_rate": 2e-3, "workers": 0}  # fmt: skip
 
 
+def show_forests(name: str, store: Path) -> None:
+    """Print the figures of a forest for each fold, which learned from all others."""
+    opened = open_store(store)
+    folds = np.array(opened.column("fold"))
+    found = []
+    for fold in range(folds.max() + 1):
+        parts = (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+        own, other = (SplitPatches(opened, "train", part, masks=True) for part in parts)
+        found.append(score_forest(own, other))
+    print(name)
+    for figure, v in spread([one.figures for one in found]).items():
+        print(f"  forest {figure:10} {v['mean']:.3f} ± {v['sd']:.3f}"
+              f"  ({v['min']:.3f} … {v['max']:.3f})")  # fmt: skip
+    for c in opened.nomenclature.names:
+        print(f"    IoU {c:18} {_mean([one.iou[c] for one in found])}")
+
+
 def show(name: str, store: Path, found: Mapping[str, Any]) -> None:
     """Print figures and their spread."""
     labelling = json.loads((store / "manifest.json").read_text())["labelling"]
@@ -87,9 +111,9 @@ def show(name: str, store: Path, found: Mapping[str, Any]) -> None:
     for what, title in (("figures", "network"), ("baseline", "forest")):
         for figure in ("miou", "f1_macro", "agreement"):
             v = found[what][figure]
-            spread = "" if v["sd"] is None else f" ± {v['sd']:.3f}"
-            spread += f"  ({v['min']:.3f} … {v['max']:.3f})" if spread else ""
-            print(f"  {title:8} {figure:10} {v['mean']:.3f}{spread}")
+            around = "" if v["sd"] is None else f" ± {v['sd']:.3f}"
+            around += f"  ({v['min']:.3f} … {v['max']:.3f})" if around else ""
+            print(f"  {title:8} {figure:10} {v['mean']:.3f}{around}")
     for at, row in enumerate(found["folds"][0]["classes"]):
         ious = [f["classes"][at]["iou"] for f in found["folds"]]
         forest = [f["baseline"]["iou"][row["name"]] for f in found["folds"]]
