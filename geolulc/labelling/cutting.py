@@ -28,6 +28,8 @@ from geolulc.progress import Progress
 #: ``dataset`` of such patches.
 DATASET: Final = "labels"
 _PIXELS: Final = PATCH_SIZE // PIXEL
+#: UTM zones of the south, where the names of the seasons are others.
+_SOUTHERN: Final = "EPSG:327"
 
 
 @dataclass
@@ -176,6 +178,7 @@ class Cutter:
         of_pixels = np.where(known, self._folds[burnt.places[:, window]], -1)
         dn = _reflecting_dn(scene, strip, bands, left)
         date = scene.facts.get("sensing_time", "")
+        southern = scene.grid.crs.startswith(_SOUTHERN)
         for fold in np.unique(of_pixels[known]).tolist():
             mine = np.where(of_pixels == fold, positions, -1)
             present, counts = np.unique(mine[mine >= 0], return_counts=True)
@@ -190,7 +193,7 @@ class Cutter:
                 ben19=(),
                 clc43=None,
                 country=None,
-                season=season_of(date) if date else None,
+                season=season_of(date) if date and not southern else None,
                 date=date,
                 tile=scene.facts.get("tile"),
                 crs=scene.grid.crs,
