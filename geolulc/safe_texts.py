@@ -15,8 +15,9 @@ _LONGEST_LINE: Final = 500
 _MARKDOWN: Final = re.compile(r"[\\`\[\]<>&|]")
 #: A cell that begins so is a formula to a spreadsheet (owasp.org, "CSV Injection").
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_URL: Final = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|]+")
-_USER: Final = re.compile(r"(?<=://)[^/?#]*@")
+#: A URL; one that went through a path has one slash.
+_URL: Final = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]+:/{1,2}(?=[^\s/])[^\s'\"<>|]+")
+_USER: Final = re.compile(r"(?<=:/)(/?)[^/?#]*@")
 #: A value in the query of a URL; what follows its # is for browsers.
 _VALUE: Final = re.compile(r"([?&;][^=&;#]*=)[^&;#]*|#.*")
 _TOKEN: Final = re.compile(r"\b(bearer|basic|token)(:? +)[\w.~+/=-]{6,}", re.IGNORECASE)
@@ -38,7 +39,7 @@ def without_secrets(text: object) -> str:
 
 
 def _public(url: str) -> str:
-    return _VALUE.sub(lambda found: f"{found[1]}…" if found[1] else "", _USER.sub("", url))
+    return _VALUE.sub(lambda found: f"{found[1]}…" if found[1] else "", _USER.sub(r"\1", url))
 
 
 def for_terminal(text: object) -> str:

@@ -11,6 +11,7 @@ import click
 from geolulc.cli.options import PATH, PATH_OR_TEXT, out_option, shared_options, whole_numbers
 from geolulc.cli.output_options import OutputOptions, output_options
 from geolulc.cli.results import exit_with_errors, print_cautions, print_result, progress_bar
+from geolulc.safe_texts import without_secrets
 
 
 def _batch_size(text: str) -> int | None:
@@ -128,6 +129,17 @@ def _codes(text: str) -> tuple[int, ...]:
     help="Compare the images with the checksums that came with them, or not.",
 )
 @click.option(
+    "--offset",
+    type=int,
+    metavar="DN",
+    help="Of STAC Items whose radiometric offset is not known: -1000, or 0 for harmonised images.",
+)
+@click.option(
+    "--allow-internal",
+    is_flag=True,
+    help="Also read images of Items from servers of this machine and its network.",
+)
+@click.option(
     "--tta",
     is_flag=True,
     help="Average over the flipped and turned scene: eight times the work of the network.",
@@ -181,8 +193,9 @@ def command(
 ) -> None:
     """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
 
-    A .txt lists scenes, a path a line; a .json or .geojson is a STAC ItemCollection of local
-    products.
+    So are products in EOPF Zarr, and STAC Items of images of bands: files, folders that hold one,
+    or URLs; of images on servers only what is needed is read. A .txt lists scenes, a path a line; a
+    .json or .geojson is a STAC Item or ItemCollection.
 
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.
@@ -192,6 +205,8 @@ def command(
         geolulc map S2B_MSIL2A_….SAFE --out map.tif
         geolulc map S2B_MSIL2A_….zip --out fine.tif --stride 240 --aoi area.gpkg
         geolulc map S2A_MSIL1C_….SAFE --out map.tif --model dynamicworld
+        geolulc map S2B_MSIL2A_….zarr --out map.tif
+        geolulc map https://earth-search.…/items/S2A_33TWN_… --out map.tif --aoi 15.1,46.2,15.3,46.3
         geolulc map scenes/*.SAFE --out maps/ --workers 2
     """
     from geolulc.analysis import read_cautions
@@ -228,9 +243,7 @@ def command(
             **writing,
         )
     lines = [
-        "\n  ".join([f"{r.scene}: {'already ' * r.skipped}mapped", *map(str, r.files.values())])
-        for r in results
-        if r.error is None
+        "\n  ".join([_said(r), *map(str, r.files.values())]) for r in results if r.error is None
     ]
     told = [read_cautions(result.files.values()) for result in results]
     print_cautions([cautions for cautions, r in zip(told, results, strict=True) if not r.error])
@@ -241,9 +254,15 @@ def command(
 
 def _json(result: Any, cautions: Sequence[Any]) -> dict[str, Any]:
     return {
-        "scene": str(result.scene),
+        "scene": without_secrets(result.scene),
         "skipped": result.skipped,
         "error": None if result.error is None else str(result.error),
         "cautions": [caution.text for caution in cautions],
+        **({"bytes_received": result.received} if result.received else {}),
         "files": {name: str(path) for name, path in result.files.items()},
     }
+
+
+def _said(result: Any) -> str:
+    received = f", {result.received / 1e6:,.1f} MB received" if result.received else ""
+    return without_secrets(f"{result.scene}: {'already ' * result.skipped}mapped{received}")

@@ -23,7 +23,7 @@ from geolulc.mapping.scenes import Writing, map_scene, open_target
 from geolulc.outputs.options import OutputOptions
 from geolulc.ownership import being_read, reading
 from geolulc.process import available_cores, confine_gdal, tune_memory
-from geolulc.products import describe_scene
+from geolulc.products import describe_scene, remote_url
 from geolulc.progress import Progress
 from geolulc.staging import remove_leftovers, this_process
 
@@ -164,7 +164,7 @@ def map_scenes_on(
     with _marked(out.parent if single else out) as marker:
         inputs = (*being_read(), *(Path(path).absolute() for path in options.files))
         work = SceneWork(tuple(models), out, options, writing, single, marker, inputs)
-        items = [scenes[number].absolute() for number in numbers]
+        items = [s if remote_url(s) else s.absolute() for s in (scenes[n] for n in numbers)]
         targets: dict[Path, Path] = {}
         if progress is not None:
             progress(len(results), len(scenes))

@@ -31,7 +31,7 @@ from geolulc.products import Scene, require_images
 
 _PIXELS: Final = "10, 20 or 60 m"
 #: Options that a map does not depend on.
-_UNSHAPING: Final = ("device", "threads", "batch_size", "verify")
+_UNSHAPING: Final = ("device", "threads", "batch_size", "verify", "allow_internal")
 _CELLS: Final = "320, 160 or 80 m, placed by the model's own evidence"
 
 

@@ -44,6 +44,8 @@ class MapOptions:
         batch_size: patches in a batch; None: by device and threads.
         verify: compare images with the checksums that came with them, before they are decoded.
         tta: average over the eight flips and quarter turns: eight times the inference.
+        offset: what to add to digital numbers of STAC Items where it is not known; None: refuse.
+        allow_internal: servers of this machine and its network may be asked for images of Items.
     """
 
     stride: int | None = None
@@ -61,6 +63,8 @@ class MapOptions:
     batch_size: int | None = None
     verify: bool = True
     tta: bool = False
+    offset: int | None = None
+    allow_internal: bool = False
 
     @property
     def files(self) -> list[Path | str]:

@@ -35,12 +35,16 @@ _FIRST: Final = -1
 
 @dataclass(frozen=True)
 class SceneResult:
-    """What became of a scene: its files; ``skipped`` if they were there; or its ``error``."""
+    """What became of a scene: its files; ``skipped`` if they were there; or its ``error``.
+
+    ``received``: bytes that servers sent for it.
+    """
 
     scene: Path
     files: Mapping[str, Path] = field(default_factory=dict)
     skipped: bool = False
     error: GeolulcError | None = None
+    received: int = 0
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,8 @@ class _Batch:
     def _open(self, mapper: Mapper, path: Path) -> _Opened:
         opened = _Opened(SceneResult(path))
         try:
-            scene = open_scene(path)
+            asking = mapper.options.offset, mapper.options.allow_internal
+            scene = open_scene(path, offset=asking[0], allow_internal=asking[1])
             target = self._out if self._single else self._target(path, scene)
             opened.stack.enter_context(claimed(target))
             if not self._single and target.exists() and not self._writing.overwrite:
@@ -246,7 +251,7 @@ class _Batch:
                 if self._single:
                     raise
                 return SceneResult(scene, error=error)
-        return SceneResult(scene, files)
+        return SceneResult(scene, files, received=getattr(run.scene, "received", 0))
 
     @property
     def _overwrite(self) -> int:

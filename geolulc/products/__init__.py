@@ -4,6 +4,7 @@ from geolulc.products.array_scene import ArrayScene, array_scene
 from geolulc.products.decoding import Jp2Image
 from geolulc.products.doors import DOORS, Door, describe_scene, find_door, open_scene
 from geolulc.products.images import image_settings, open_image
+from geolulc.products.item_scene import remote_url
 from geolulc.products.listing import list_products
 from geolulc.products.metadata import Metadata, read_metadata
 from geolulc.products.product import Product, describe_product, open_product, verify_product
@@ -39,6 +40,7 @@ __all__ = [
     "open_product",
     "open_scene",
     "read_metadata",
+    "remote_url",
     "require_images",
     "true_colour",
     "verify_product",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +49,7 @@ class Jp2Image:
         """
         window = _window(self.tiling.rows(row), self.tiling.columns(column))
         part = f"JP2 tile ({row}, {column}): "
-        with image_settings(), decoding(self.path, part), open_image(self.path) as image:
+        with self._opened(part) as image:
             image.read(1, window=window, out=out)
 
     def shrunk(
@@ -59,9 +61,15 @@ class Jp2Image:
             ProductError: they cannot be decoded.
         """
         window = _window(rows, columns)
-        with image_settings(), decoding(self.path), open_image(self.path) as image:
+        with self._opened() as image:
             layers: NDArray[Any] = image.read(window=window, out_shape=(image.count, *shape))
             return layers
+
+    @contextlib.contextmanager
+    def _opened(self, part: str = "") -> Iterator[Any]:
+        """The rasterio dataset; ``part`` says what is read of it, for messages."""
+        with image_settings(), decoding(self.path, part), open_image(self.path) as image:
+            yield image
 
     def __str__(self) -> str:
         return self.path

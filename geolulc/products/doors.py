@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from geolulc.errors import ParameterError
 from geolulc.products.eopf import describe_eopf, eopf_within, is_eopf, open_eopf
+from geolulc.products.item_scene import describe_item, is_item, open_item
 from geolulc.products.product import describe_product, open_product
 from geolulc.products.refusals import PRODUCT_XML
 from geolulc.products.scene import Scene
@@ -38,17 +40,20 @@ class Door:
         kind: its name in messages.
         recognises: whether a path looks like one, by its name and by the names of what lies in
             it; it need not be there.
-        open: the scene at a path; ``ProductError`` with the reason and the remedy.
+        open: the scene at a path; ``ProductError`` with the reason and the remedy. One that
+            ``asks`` takes the keywords of ``open_scene`` too.
         describe: says what lies at a path.
         within: the product that a path to it, or to one of its files, means, by names alone;
             None for none.
+        asks: whether it may ask servers, and whether its offset can be unknown.
     """
 
     kind: str
     recognises: Callable[[Path], bool]
-    open: Callable[[Path], Scene]
+    open: Callable[..., Scene]
     describe: Description
     within: Callable[[Path], Path | None]
+    asks: bool = False
 
 
 def _is_safe(path: Path) -> bool:
@@ -67,6 +72,7 @@ def _safe_within(path: Path) -> Path | None:
 #: What no other recognises is for the last, which says why it is no product.
 DOORS: Final = (
     Door("EOPF Zarr", is_eopf, open_eopf, describe_eopf, eopf_within),
+    Door("STAC Item", is_item, open_item, describe_item, lambda _: None, asks=True),
     Door("Sentinel-2 product", _is_safe, open_product, describe_product, _safe_within),
 )
 
@@ -76,14 +82,33 @@ def find_door(path: Path) -> Door | None:
     return next((door for door in DOORS if door.recognises(path)), None)
 
 
-def open_scene(path: Path | str) -> Scene:
-    """The scene at ``path``: Sentinel-2, Level-2A or Level-1C, as ``.SAFE``, EOPF Zarr, or a zip.
+def open_scene(
+    path: Path | str, *, offset: int | None = None, allow_internal: bool = False
+) -> Scene:
+    """The scene at ``path``: Sentinel-2, Level-2A or Level-1C.
+
+    Args:
+        path: a ``.SAFE`` folder, a product in EOPF Zarr, a zip of either, or a STAC Item of images
+            of bands (a file, the folder that holds it, or its URL).
+        offset: of an Item: what to add to its digital numbers, where that is not known.
+        allow_internal: of an Item: whether servers of this machine and its network may be asked.
 
     Raises:
         ProductError: with the path, what was found, what was expected and the remedy.
+        RemoteError: a server does not answer as it should.
     """
     path = Path(path)
-    return (find_door(path) or DOORS[-1]).open(path)
+    door = find_door(path) or DOORS[-1]
+    if door.asks:
+        return door.open(path, offset=offset, allow_internal=allow_internal)
+    if offset is not None:
+        raise ParameterError(
+            f"offset {offset}",
+            found=f"a {door.kind}, {path}, which says its own",
+            expected="an Item of a collection whose offset is not known",
+            remedy="Leave --offset out.",
+        )
+    return door.open(path)
 
 
 def describe_scene(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Opens the product's images, as JPEG 2000 and as nothing else.
+"""Opens the product's images, as JPEG 2000 or GeoTIFF, whichever is expected, and as nothing else.
 
 A product comes from a stranger: a file called ``.jp2`` may be of another format, one that names
-further files or addresses (VRT). Only JPEG 2000 drivers are let in, and no side files.
+further files or addresses (VRT). Only these drivers are let in, and no side files.
 """
 
 from __future__ import annotations
@@ -52,17 +52,27 @@ def image_settings() -> Iterator[None]:
         yield
 
 
-def open_image(path: str, *, georeference: bool = False) -> Any:
+def open_image(
+    path: str, *, georeference: bool = False, tiff: bool = False, opener: Any = None
+) -> Any:
     """The rasterio dataset of a GDAL path, without its ``georeference`` unless that is asked for.
 
     The XML has it too; wrap this in ``decoding``.
+
+    Args:
+        path: of the image.
+        georeference: whether to read it, from the image itself alone.
+        tiff: whether it is a GeoTIFF, in place of JPEG 2000.
+        opener: opens ``path`` as a file, where it lies elsewhere than on this file system.
     """
     # filters of warnings, and the hook, are one for all threads
     with _OPENING, warnings.catch_warnings(), _messages_shown(path):
         # before baseline 02.07 images may lack one
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        options = {} if georeference else {"GEOREF_SOURCES": "NONE"}
-        return rasterio.open(path, driver=_driver(), **options)
+        sources = ("INTERNAL" if tiff else None) if georeference else "NONE"
+        options = {} if sources is None else {"GEOREF_SOURCES": sources}
+        driver = "GTiff" if tiff else _driver()
+        return rasterio.open(path, driver=driver, opener=opener, **options)
 
 
 @contextlib.contextmanager

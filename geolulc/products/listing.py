@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from geolulc.errors import ProductError
 from geolulc.products.doors import scene_within
+from geolulc.products.item_scene import has_images, remote_url
 from geolulc.text_files import TextFiles
 
 #: Assets that are looked at first, as CDSE, stactools and others name them; then all others.
@@ -31,16 +32,18 @@ def list_products(paths: Sequence[Path]) -> list[Path]:
     """``paths`` with the lists among them replaced by what they list, in order.
 
     A ``.txt`` has a path a line, relative to its own folder; blank lines and lines that begin
-    with # say nothing. A ``.json`` or ``.geojson`` is a STAC ItemCollection (or one Item) whose
-    items lie in local files; ``find_product`` says where. Whether the products are there is asked
-    when they are opened.
+    with # say nothing. A ``.json`` or ``.geojson`` is a STAC ItemCollection (or one Item) of images
+    of bands, anywhere, or of local products; ``find_product`` says where. Whether the products are
+    there is asked when they are opened.
 
     Raises:
         ProductError: a list that cannot be read, lists nothing, or lists what is not local.
     """
     products: list[Path] = []
     for path in paths:
-        if path.suffix.lower() == ".txt" and not path.is_dir():
+        if remote_url(path) is not None:
+            products.append(path)
+        elif path.suffix.lower() == ".txt" and not path.is_dir():
             products.extend(_read_lines(path))
         elif path.suffix.lower() in _STAC and not path.is_dir():
             products.extend(_read_items(path))
@@ -52,9 +55,9 @@ def list_products(paths: Sequence[Path]) -> list[Path]:
 def _read_lines(path: Path) -> list[Path]:
     listed = _LISTS.paths(path)
     for line in listed:
-        if "://" in line:
+        if "://" in line and remote_url(line) is None:
             raise _LISTS.unusable(path, line, "a path of a product a line")
-    return [path.parent / line for line in listed]
+    return [Path(line) if remote_url(line) else path.parent / line for line in listed]
 
 
 def _read_items(path: Path) -> list[Path]:
@@ -76,7 +79,10 @@ def _read_items(path: Path) -> list[Path]:
             raise _LISTS.unusable(
                 path, f"feature {number} is a {type(item).__name__}", "a STAC Item"
             )
-        products.append(find_product(item, path))
+        if has_images(item):  # read where they lie: products/item_scene.py
+            products.append(path if items == [content] else path / str(number))
+        else:
+            products.append(find_product(item, path))
     return products
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -66,6 +68,7 @@ class Client:
             backoff: seconds before a request is repeated for the first time.
         """
         self.allow_internal, self.received = allow_internal, 0
+        logging.getLogger("urllib3.connectionpool").addFilter(_QUERIES)
         self._timeouts, self._backoff, self._lock = timeouts, backoff, threading.Lock()
         self.session = _Session()
         retries = _Retry(
@@ -233,6 +236,17 @@ class Client:
                 if end is not None and time.monotonic() > end:
                     raise _garbage(url, f"an answer that takes longer than {seconds:g} s")
                 yield part
+
+
+class _WithoutQueries(logging.Filter):
+    """Takes the queries of addresses, where signatures are, out of what urllib3 logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = re.sub(r"\?[^\s'\"]+", "?…", record.getMessage()), ()
+        return True
+
+
+_QUERIES: Final = _WithoutQueries()
 
 
 class _CutError(RemoteError):

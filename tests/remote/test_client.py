@@ -64,6 +64,14 @@ def test_what_stays_is_one_line(fault, found, tries, server, client):
     assert len(server.asked) == tries
 
 
+def test_logs_hold_no_secrets(server, client, caplog):
+    server.faults["/data"] = ["drop", 500]
+    with caplog.at_level("DEBUG"):
+        assert client.read(f"{server.url}/data?sig=SECRET") == DATA
+    assert "/data" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
 def test_no_server_there(client):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -236,6 +244,7 @@ def test_netrc_is_not_sent_unasked(server, client, monkeypatch, tmp_path):
     ("text", "shown"),
     [
         ("https://me:pw@host/a?sig=abc&x=1#k=v", "https://host/a?sig=…&x=…"),
+        ("https:/me:pw@host/a?sig=abc", "https:/host/a?sig=…"),
         ("read s3://key:secret@bucket/x, then", "read s3://bucket/x, then"),
         ("Authorization: Bearer eyJhbGciOi.abc", "Authorization: Bearer …"),
         ("scenes/a?b.tif: found 3 = 4", "scenes/a?b.tif: found 3 = 4"),
