@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
-from geolulc.products.metadata import QUANTIFICATION, UTM
+from geolulc.products.metadata import LARGEST_TILE, QUANTIFICATION, UTM
 from geolulc.products.scene import AEROSOL, CLASSIFICATION, Image, Tiling, require_images
 from geolulc.products.zarr_arrays import MARKS, Store, ZarrArray
 
@@ -282,6 +282,10 @@ class _Reader:
         left, top = places[0]
         if left != int(left) or top != int(top) or max(abs(left), abs(top)) > 1e7:
             raise self._error(f"the corner ({left}, {top}) of {path}", "whole metres of UTM")
+        if max(rows, columns) * size > LARGEST_TILE:
+            raise self._error(
+                f"{rows:,} × {columns:,} pixels in {path}", f"at most a tile of {LARGEST_TILE:,} m"
+            )
         return int(left), int(top), columns * size, rows * size
 
     def _axis(self, path: str) -> NDArray[Any] | None:

@@ -21,7 +21,7 @@ from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.cog import CogImage
 from geolulc.products.item_offsets import baseline_of, offset_of_pixels, rule_of
-from geolulc.products.metadata import UTM
+from geolulc.products.metadata import LARGEST_TILE, UTM
 from geolulc.products.scene import AEROSOL, CLASSIFICATION, TRUE_COLOUR, Image, require_images
 from geolulc.remote.client import Client
 from geolulc.remote.files import RemoteFile
@@ -150,9 +150,7 @@ def open_item(
         facts=MappingProxyType(
             {
                 "name": name,
-                "platform": str(properties.get("platform", ""))
-                .capitalize()
-                .replace("-2", "-2")[:20],
+                "platform": str(properties.get("platform", "")).title()[:20],
                 "sensing_time": _time(properties, path),
                 **({} if baseline is None else {"baseline": baseline}),
                 **({} if tile is None else {"tile": tile[1].rjust(5, "0")}),
@@ -288,6 +286,11 @@ def _grid(red: CogImage, item: Mapping[str, Any], path: Path | str) -> TileGrid:
     left, top = red.transform.c, red.transform.f
     if left != int(left) or top != int(top):
         raise _error(path, f"the corner ({left}, {top})", "whole metres", "Give another Item.")
+    if max(rows, columns) * 10 > LARGEST_TILE:
+        raise _error(
+            path, f"{rows:,} × {columns:,} pixels", f"at most a tile of {LARGEST_TILE:,} m",
+            "Give the Item of one tile.",
+        )  # fmt: skip
     return TileGrid(crs, int(left), int(top), columns * 10, rows * 10)
 
 

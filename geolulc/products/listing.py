@@ -55,9 +55,9 @@ def list_products(paths: Sequence[Path]) -> list[Path]:
 def _read_lines(path: Path) -> list[Path]:
     listed = _LISTS.paths(path)
     for line in listed:
-        if "://" in line and remote_url(line) is None:
+        if "://" in line:
             raise _LISTS.unusable(path, line, "a path of a product a line")
-    return [Path(line) if remote_url(line) else path.parent / line for line in listed]
+    return [path.parent / line for line in listed]
 
 
 def _read_items(path: Path) -> list[Path]:

@@ -31,7 +31,7 @@ _LARGEST_XML: Final = 32_000_000
 #: Reflectance × this = DN + offset. Networks work in this unit (products/radiometry.py).
 QUANTIFICATION: Final = 10_000
 #: Edge of a Sentinel-2 tile in metres: 10,980 pixels of 10 m.
-_LARGEST_TILE: Final = 109_800
+LARGEST_TILE: Final = 109_800
 #: UTM and polar northings end before 10,000 km.
 _FARTHEST: Final = 10_000_000
 _LONGEST_TEXT: Final = 300
@@ -267,10 +267,10 @@ def _grid(tile: Document) -> TileGrid:
             "Use an unmodified product.",
         )
     left, top, width, height = places.pop()
-    if max(width, height) > _LARGEST_TILE or max(abs(left), abs(top)) > _FARTHEST:
+    if max(width, height) > LARGEST_TILE or max(abs(left), abs(top)) > _FARTHEST:
         raise tile.error(
             f"an extent of {width:,} m × {height:,} m at ({left:,}, {top:,})",
-            f"at most a tile of {_LARGEST_TILE:,} m, at a place on the Earth",
+            f"at most a tile of {LARGEST_TILE:,} m, at a place on the Earth",
         )
     try:
         return TileGrid(crs, left, top, width, height)

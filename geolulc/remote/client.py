@@ -68,7 +68,8 @@ class Client:
             backoff: seconds before a request is repeated for the first time.
         """
         self.allow_internal, self.received = allow_internal, 0
-        logging.getLogger("urllib3.connectionpool").addFilter(_QUERIES)
+        for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+            logging.getLogger(name).addFilter(_QUERIES)
         self._timeouts, self._backoff, self._lock = timeouts, backoff, threading.Lock()
         self.session = _Session()
         retries = _Retry(

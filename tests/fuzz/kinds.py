@@ -26,6 +26,7 @@ from mutations import (
 from sound_inputs import (
     write_areas,
     write_classes,
+    write_cogs,
     write_encoder,
     write_eopf,
     write_map,
@@ -138,6 +139,12 @@ KINDS: Mapping[str, Kind] = {
         partial(write_eopf, zipped=True),
         {"scene.zarr.zip": ZIP},
         (_MAP.format("scene.zarr.zip", "out.tif"), "info scene.zarr.zip --verify"),
+        partial(another_map, values=False),
+    ),
+    "cogs": Kind(
+        write_cogs,
+        {"cogs/item.json": JSON, "cogs/*.tif": (change_tags, *BYTES)},
+        (_MAP.format("cogs/item.json", "out.tif"), "info cogs/item.json --verify"),
         partial(another_map, values=False),
     ),
     "stac": Kind(write_stac, {"list.json": JSON}, (_MAP.format("list.json", "out"),)),

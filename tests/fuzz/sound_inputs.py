@@ -17,6 +17,7 @@ import shapely
 import timm
 import torch
 from made_archives import make_store, make_v1, make_v2
+from made_items import write_item
 from made_map import TILE
 from made_nets import make_net
 from made_product import make_product, random_bands
@@ -80,6 +81,12 @@ def write_eopf(folder: Path, *, version: int = 2, zipped: bool = False) -> None:
     write_scene(folder)
     path = folder / f"scene.zarr{'.zip' * zipped}"
     write_zarr(folder / "scene.SAFE", path, version=version, consolidated=version == 2)
+
+
+def write_cogs(folder: Path) -> None:
+    """``cogs/item.json`` with a COG of each band of a scene."""
+    write_scene(folder)
+    write_item(folder / "scene.SAFE", folder / "cogs")
 
 
 def write_tars(folder: Path) -> None:
