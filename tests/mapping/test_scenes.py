@@ -256,7 +256,7 @@ def test_images_are_compared_unless_that_is_declined(tmp_path, monkeypatch):
 def test_a_file_cut_while_it_is_mapped_leaves_nothing(tmp_path, monkeypatch, kind):
     scene = make_product(tmp_path / "in", random_bands(6000, 6000))
 
-    def opened_then_cut(scene):
+    def opened_then_cut(scene, **_):
         product = open_product(scene)
         path = Path(product.band_files["B12"])
         os.truncate(path, path.stat().st_size // 2)
