@@ -66,7 +66,7 @@ class LabelOptions:
             if not low <= value <= high:
                 raise ParameterError(
                     name,
-                    found=f"{value:g}",
+                    found=value,
                     expected=f"{low:g} to {high:g}",
                     remedy="Give another value.",
                 )

@@ -137,7 +137,7 @@ def change_tensors(path: Path, rng: random.Random) -> None:
     weights[name] = rng.choice(
         (
             torch.zeros(1).expand(10**6, 10**5),
-            torch.zeros(64).as_strided(shape, (1,) * len(shape)) if len(shape) == 1 else 0,
+            torch.zeros(shape.numel()).as_strided(shape, (1,) * len(shape)),
             torch.empty(shape, device="meta"),
             torch.zeros(shape, dtype=torch.complex64),
             torch.zeros(shape, dtype=torch.int8),

@@ -29,6 +29,7 @@ from sound_inputs import (
     write_cogs,
     write_encoder,
     write_eopf,
+    write_labels,
     write_map,
     write_points,
     write_regions,
@@ -51,6 +52,7 @@ ZIP = (bytes_of(change_zip), bytes_of(spoil_stream), *BYTES)
 
 _MAP = "map {} --model model.safetensors --out {} --outputs probabilities --device cpu --threads 1"
 _TRAIN = "train made.store out-run --config train.toml --device cpu -q"
+_LABEL = "label scene.SAFE --block-size 1200 --folds 3 --out out.store -q"
 _TRANSFER = "transfer made.store --out out --sources Austria --targets Finland,Kosovo"
 _LEARNING = "--config train.toml --device cpu -q"
 _ZONES = "summarize map.tif --zones {} --out out.csv -q"
@@ -228,7 +230,6 @@ KINDS: Mapping[str, Kind] = {
     ),
     "encoder": Kind(
         write_encoder,
-        write_eopf,
         {"encoder.pth": (*(change_tensors,) * 4, *ZIP)},
         (f"{_TRAIN} --pretrained encoder.pth",),
     ),
@@ -317,6 +318,19 @@ KINDS: Mapping[str, Kind] = {
             *("--size {}", "--design {}", "--strata {}", "--least {}", "--distance {}"),
             *("--seed {}", "--expected {}", "--allocation {}", "--standard-error {}", "--out {}"),
             *("--design cluster --cluster-side {}", "--design cluster --cluster-points {}"),
+        ),
+    ),
+    "labels": Kind(
+        write_labels,
+        {
+            "fields.gpkg": (change_sqlite, change_sqlite, change_geometry, *BYTES),
+            "fields.tif": BYTES,
+        },
+        (f"{_LABEL} --polygons fields.gpkg --field crop", f"{_LABEL} --reference fields.tif"),
+        options=(
+            *("--polygons {}", "--reference {}", "--field {}", "--classes {}", "--buffer {}"),
+            *("--mask-scl {}", "--split-by {}", "--block-size {}", "--folds {}", "--seed {}"),
+            *("--least-places {}", "--threads {}", "--overlaps {}", "--layer {}", "--out {}"),
         ),
     ),
     "nomenclature": Kind(

@@ -178,6 +178,21 @@ def write_areas(folder: Path) -> None:
     area.to_crs("EPSG:4326").to_file(folder / "aoi.geojson", driver="GeoJSON")
 
 
+def write_labels(folder: Path) -> None:
+    """A scene of nine patches, sixteen fields of two crops on it, and a raster of these."""
+    scl = np.full((180, 180), 4, np.uint8)
+    make_product(folder / "made", random_bands(3600, 3600), scl=scl).rename(folder / "scene.SAFE")
+    left, top = 600_000, 5_200_020
+    fields = [(900 * (i % 4), 900 * (i // 4)) for i in range(16)]
+    boxes = [shapely.box(left + x, top - y - 200, left + x + 200, top - y) for x, y in fields]
+    crops = ["Wheat" if i % 2 else "Maize" for i in range(16)]
+    frame = geopandas.GeoDataFrame({"crop": crops}, geometry=boxes, crs="EPSG:32632")
+    frame.to_file(folder / "fields.gpkg", driver="GPKG")
+    codes = np.kron(np.arange(16).reshape(4, 4) % 2 + 1, np.ones((90, 90)))
+    place = rasterio.Affine(10, 0, left, 0, -10, top)
+    write_raster(folder / "fields.tif", codes.astype(np.uint8), crs="EPSG:32632", transform=place)
+
+
 def write_regions(folder: Path) -> None:
     """A store of three countries, their polygons, and settings that train in a second."""
     names = ("Austria", "Finland", "Kosovo")

@@ -441,3 +441,9 @@ def test_a_scene_may_lack_bands(tmp_path: Path) -> None:
     )
     with pytest.raises(ProductError, match="no band of 10 m"):
         label_scenes([only_20], labels, tmp_path / "t", FINE)
+
+
+@pytest.mark.parametrize("name", ["threads", "seed", "folds", "block_size", "buffer"])
+def test_numbers_of_many_digits_are_one_line(name: str) -> None:
+    with pytest.raises(ParameterError, match=r"found 10{200,}.*expected "):
+        LabelOptions(**{name: 10**400})
