@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from geolulc.cli.options import PATH_OR_TEXT, remote_options, shared_options
+from geolulc.cli.options import OUTPUT, PATH_OR_TEXT, remote_options, shared_options
 from geolulc.cli.results import print_result
 
 
@@ -39,19 +41,28 @@ from geolulc.cli.results import print_result
     show_default=True,
     help="More products than these are an error.",
 )
+@click.option("--stac", metavar="URL", help="Search this STAC API in place of Copernicus.")
+@click.option("--collection", metavar="ID", help="Of --stac: sentinel-2-c1-l2a, say.")
+@click.option("--out", "-o", type=OUTPUT, help="Of --stac: new .json of Items, for geolulc map.")
 @remote_options
-@shared_options("json")
+@shared_options("overwrite", "json")
 def command(
     aoi: str,
     dates: str,
     max_cloud: float,
     level: str,
     limit: int,
+    stac: str | None,
+    collection: str | None,
+    out: Path | None,
+    overwrite: int,
     service: str | None,
     allow_internal: bool,
     as_json: bool,
 ) -> None:
-    """List Sentinel-2 products of the Copernicus Data Space; no account is needed.
+    """List Sentinel-2 products of the Copernicus Data Space, or Items of a STAC API.
+
+    No account is needed.
 
     A line begins with the name of a product. Of a datatake that was processed again, the newest
     is listed.
@@ -60,7 +71,11 @@ def command(
     Examples:
         geolulc search --aoi 11.2,46.4,11.5,46.6 --dates 2024-06-01/2024-08-31 --max-cloud 10
         geolulc search --aoi field.gpkg --dates 2024-07-01/2024-07-31 > found.txt
+        geolulc search --stac https://earth-search.aws.element84.com/v1 \\
+            --collection sentinel-2-c1-l2a --aoi field.gpkg --dates 2024-07-01 --out items.json
     """
+    if (stac is None) != (collection is None) or (stac is None) != (out is None):
+        raise click.UsageError("--stac, --collection and --out belong together")
     from geolulc.remote.client import Client
     from geolulc.remote.copernicus import Service, parse_dates, search_products
 
@@ -68,6 +83,16 @@ def command(
     from geolulc.polygons.area import area_in_degrees
 
     area = area_in_degrees(aoi)
+    if stac is not None and collection is not None and out is not None:
+        from geolulc.remote.stac import save_items, search_items
+
+        with Client(allow_internal=allow_internal) as client:
+            items = search_items(
+                client, stac, collection, area, days, max_cloud=max_cloud, most=limit
+            )
+        save_items(items, out, overwrite=overwrite)
+        print_result({"items": len(items["features"]), "path": str(out)}, str(out), as_json=as_json)
+        return
     with Client(allow_internal=allow_internal) as client:
         found = search_products(
             client,

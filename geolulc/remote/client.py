@@ -97,18 +97,19 @@ class Client:
         url: str,
         *,
         most: int = _LARGEST,
-        data: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> bytes:
-        """The answer of ``url``; with ``data``, a form is posted.
+        """The answer of ``url``; with ``data`` or ``json``, that is posted.
+
+        ``options``: of ``requests``: data, json, params, headers.
 
         Raises:
             RemoteError: no answer, not a good one, or more than ``most`` bytes.
         """
-        method = "GET" if data is None else "POST"
+        method = "POST" if {"data", "json"} & options.keys() else "GET"
         for last in [False] * _RETRIES + [True]:
             body = bytearray()
-            with self._answer(method, url, data=data, headers=headers) as answer:
+            with self._answer(method, url, **options) as answer:
                 try:
                     for part in self._parts(answer, url, most, _SLOWEST):
                         body += part

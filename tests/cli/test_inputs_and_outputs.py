@@ -31,6 +31,7 @@ OUTPUTS = {
     "assess": {"out"},
     "classes": {"out"},
     "fetch": {"out"},
+    "search": {"out"},
     "models": set(),
 }
 
