@@ -33,8 +33,10 @@ from geolulc.validated import explain
 #: Key of the text in the metadata of a safetensors file.
 METADATA_KEY: Final = "geolulc"
 #: Version of the format; a reader refuses a higher one. Version 2 calibrates by class, and
-#: enlarges images for strides that do not pad.
-FORMAT_VERSION: Final = 2
+#: enlarges images for strides that do not pad; version 3 makes images smaller with antialiasing.
+FORMAT_VERSION: Final = 3
+#: Before this version, images of fewer pixels a side were made of every second or third pixel.
+_THINNED: Final = (3, 60)
 #: Characters of the text; those of a network of 43 classes have 20,000.
 _LONGEST_TEXT: Final = 1_000_000
 _DEEPEST: Final = 8
@@ -102,6 +104,14 @@ class Settings:
     @model_validator(mode="after")
     def _require_network(self) -> Self:
         groups = self.seen_by.groups
+        before, size = _THINNED
+        if self.version < before and 0 < self.config.image_size < size:
+            raise CheckpointError(
+                "image_size",
+                found=f"{self.config.image_size} pixels, in format version {self.version}",
+                expected=f"{size} or more: smaller images were made without antialiasing",
+                remedy="Train again with this version of geolulc.",
+            )
         for resolution, names in self.bands.items():
             allowed = groups.get(resolution, ())
             if len(set(names)) != len(names) or not set(names) <= set(allowed):

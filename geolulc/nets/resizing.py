@@ -12,13 +12,17 @@ from torch.nn import functional
 def resize(x: Tensor, size: Sequence[int], upsampling: str = "bilinear") -> Tensor:
     """``x`` (N, channels, rows, columns) at ``size`` (rows, columns), "bilinear" or "nearest".
 
-    Bilinear halving is the mean of 2 × 2 pixels.
+    Bilinear halving is the mean of 2 × 2 pixels. To less than half the size, bilinear is
+    antialiased: it would leave out pixels between those that it takes.
     """
     if tuple(x.shape[-2:]) == tuple(size):
         return x
     if upsampling == "nearest":
         return functional.interpolate(x, tuple(size), mode="nearest")
-    return functional.interpolate(x, tuple(size), mode=upsampling, align_corners=False)
+    thinned = any(2 * n < m for n, m in zip(size, x.shape[-2:], strict=True))
+    return functional.interpolate(
+        x, tuple(size), mode=upsampling, align_corners=False, antialias=thinned
+    )
 
 
 def join_bands(groups: Sequence[Tensor], size: Sequence[int], upsampling: str) -> Tensor:

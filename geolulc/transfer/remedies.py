@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from geolulc.errors import ParameterError
+from geolulc.learning.calibration import choose_thresholds
 from geolulc.learning.task import head_layer
 from geolulc.nets import Model
 from geolulc.transfer.settings import REMEDIES, refuse_prior
@@ -96,6 +97,21 @@ def prior_shift(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDA
 def _frequencies(targets: NDArray[np.float32]) -> NDArray[np.float64]:
     # half a patch with and half a patch without each class: never 0 or 1 (Jeffreys)
     return np.asarray((targets.sum(axis=0, dtype=np.float64) + 0.5) / (len(targets) + 1.0))
+
+
+def expected_thresholds(logits: NDArray[np.floating], model: Model) -> tuple[float, ...]:
+    """Thresholds that maximise the F1 that calibrated probabilities themselves expect; no labels.
+
+    Under other class frequencies the F1 that can be reached is another one, and with it the best
+    threshold, half of it (Lipton et al. 2014, "Optimal thresholding of classifiers to maximize F1
+    measure", theorem 1): those of the source are right for the source.
+
+    Args:
+        logits: (n, C) of ``model``, of patches of the target.
+        model: corrected to the target's priors.
+    """
+    p = expit(model.calibration.logits(logits.astype(np.float64)))
+    return choose_thresholds(p, p)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.transfer.job_folders import Claim, JobFolder
 from geolulc.transfer.plan import Job, training_positions, validation_positions
 from geolulc.transfer.regions import Region
-from geolulc.transfer.remedies import Remedy, correct_prior, prior_shift
+from geolulc.transfer.remedies import Remedy, correct_prior, expected_thresholds, prior_shift
 from geolulc.transfer.scores import score_target
 from geolulc.transfer.settings import TransferConfig
 
@@ -151,6 +151,10 @@ def _phases(
     return phases
 
 
+#: Patches of the target's train split, at most, whose probabilities thresholds are chosen by.
+_THRESHOLD_PATCHES: Final = 2000
+
+
 def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
     """The source model corrected to the target's priors."""
     # what the source model saw, patches as often as it saw them
@@ -165,6 +169,15 @@ def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
     return correct_prior(model, shift)
 
 
+def _with_thresholds(experiment: Experiment, job: Job, model: Model, claim: Claim) -> Model:
+    """A corrected model with thresholds for the target; ``claim`` is renewed on the way."""
+    target = experiment.regions[job.target]["train"]
+    every = -(-len(target) // _THRESHOLD_PATCHES)
+    patches = SplitPatches(experiment.store, "train", target[::every])
+    logits = _logits(experiment, model, patches, claim)
+    return replace(model, thresholds=expected_thresholds(logits, model))
+
+
 def _test(experiment: Experiment, job: Job, claim: Claim) -> list[dict[str, Any]]:
     if job.needs is None:
         raise ValueError(f"the job {job.id} has no model to test")
@@ -172,7 +185,8 @@ def _test(experiment: Experiment, job: Job, claim: Claim) -> list[dict[str, Any]
     for remedy in job.remedies:
         model = load_checkpoint(JobFolder(experiment.folder, job.needs).model)
         if Remedy.parse(remedy).prior:
-            model = _corrected(experiment, job, model)
+            corrected = _corrected(experiment, job, model)
+            model = _with_thresholds(experiment, job, corrected, claim)
         rows.append(_row(experiment, job, model, remedy, claim))
     return rows
 
@@ -180,17 +194,8 @@ def _test(experiment: Experiment, job: Job, claim: Claim) -> list[dict[str, Any]
 def _row(
     experiment: Experiment, job: Job, model: Model, remedy: str, claim: Claim
 ) -> dict[str, Any]:
-    device = choose_device(experiment.device)
     patches = SplitPatches(experiment.store, "test", experiment.regions[job.target]["test"])
-    logits = score(
-        model.net.to(device),
-        patches,
-        device=device,
-        dtype=autocast_type(experiment.config.training.precision, device),
-        batch_size=min(experiment.config.training.batch_size, 512),
-        workers=experiment.config.training.workers,
-        progress=claim.renew,
-    )
+    logits = _logits(experiment, model, patches, claim)
     return {
         "source": job.source,
         "members": list(job.members),
@@ -204,6 +209,21 @@ def _row(
         "temperature": model.calibration.temperature,
         **_scored(experiment, job, remedy, patches, logits, model),
     }
+
+
+def _logits(
+    experiment: Experiment, model: Model, patches: SplitPatches, claim: Claim
+) -> NDArray[np.float32]:
+    device, training = choose_device(experiment.device), experiment.config.training
+    return score(
+        model.net.to(device),
+        patches,
+        device=device,
+        dtype=autocast_type(training.precision, device),
+        batch_size=min(training.batch_size, 512),
+        workers=training.workers,
+        progress=claim.renew,
+    )
 
 
 def _scored(

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from geolulc.learning.intervals import Interval
 from geolulc.safe_texts import for_csv
 from geolulc.staging import write_text
 from geolulc.transfer.plan import POOLED, SCRATCH
@@ -46,13 +47,23 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure over seeds; ``deviation`` is None with one seed."""
+    """A figure over seeds.
+
+    Attributes:
+        mean: over seeds.
+        deviation: between them; None with one.
+        interval: (low, high) of 95 % by resampling tiles, the mean of each end over seeds; None
+            where tiles are too few.
+    """
 
     mean: float
     deviation: float | None
+    interval: Interval | None = None
 
     def __str__(self) -> str:
         more = "" if self.deviation is None else f" ± {self.deviation:.3f}"
+        if self.interval is not None:
+            more += f" ({self.interval[0]:.3f} … {self.interval[1]:.3f})"
         return f"{self.mean:.3f}{more}"
 
 
@@ -62,16 +73,28 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
 
 
 def measure(rows: Sequence[Mapping[str, Any]], figure: str) -> dict[Cell, Measured]:
-    """Mean and standard deviation over seeds of ``figure`` by cell; not where there is none."""
+    """``figure`` over seeds by cell; not where there is none."""
     values: dict[Cell, list[float]] = {}
+    ends: dict[Cell, list[Interval]] = {}
     for row in rows:
-        value = row["figures"][figure]
+        value, interval = row["figures"][figure], row.get("intervals", {}).get(figure)
         if value is not None:
             values.setdefault(cell_of(row), []).append(value)
+            if interval is not None and None not in interval:
+                ends.setdefault(cell_of(row), []).append(interval)
     return {
-        cell: Measured(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
+        cell: Measured(
+            statistics.fmean(found),
+            statistics.stdev(found) if len(found) > 1 else None,
+            _mean_interval(ends.get(cell, ())) if len(ends.get(cell, ())) == len(found) else None,
+        )
         for cell, found in values.items()
     }
+
+
+def _mean_interval(intervals: Sequence[Interval]) -> Interval:
+    low, high = (statistics.fmean(ends) for ends in zip(*intervals, strict=True))
+    return low, high
 
 
 def source_order(sources: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from geolulc.bands import GROUPS
 from geolulc.errors import ParameterError
 from geolulc.nets import Model, describe_net, load_checkpoint, save_checkpoint
 from geolulc.nets.backbones import open_backbone
+from geolulc.nets.resizing import resize
 from geolulc.nets.stages import open_stages, run_modules
 
 FUSIONS = ("early", "intermediate", "late")
@@ -272,3 +273,13 @@ def test_what_cannot_be_built_says_why(options: dict[str, Any], message: str) ->
 def test_an_image_size_that_the_backbone_takes() -> None:
     net = make_net(backbone="levit_128s", image_size=224).eval()
     assert net(*make_patches()).shape == (2, 19)
+
+
+@pytest.mark.parametrize(("size", "least"), [(40, 0.75), (59, 0.75), (60, 0.999)])
+def test_every_pixel_counts_in_a_smaller_image(size, least) -> None:
+    """Each pixel of the input has its share: at a size of 40 two columns of three had none."""
+    x = torch.ones(1, 1, 120, 120, requires_grad=True)
+    resize(x, (size, size)).sum().backward()
+    share = x.grad[0, 0, 6:-6, 6:-6]  # at the edge the kernel is cut
+    assert float(share.min() / share.mean()) > least
+    assert float(share.mean()) == pytest.approx((size / 120) ** 2, rel=0.02)

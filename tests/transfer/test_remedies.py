@@ -12,7 +12,13 @@ from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.task import Task, close_classes, head_layer
 from geolulc.learning.training import train
 from geolulc.nets import Calibration, Model, load_checkpoint
-from geolulc.transfer.remedies import Remedy, correct_prior, prior_shift, repeat_rare
+from geolulc.transfer.remedies import (
+    Remedy,
+    correct_prior,
+    expected_thresholds,
+    prior_shift,
+    repeat_rare,
+)
 
 
 @pytest.mark.parametrize("text", ["none", "mask", "prior", "balanced", "mask+prior"])
@@ -130,3 +136,27 @@ def test_a_start_of_another_network_is_refused(three, regions, quick, tmp_path) 
     task = Task(start=tmp_path / "start" / "model.safetensors")
     with pytest.raises(CheckpointError, match="Start from a checkpoint of the same settings"):
         train(three.path, tmp_path / "run", quick.changed({"drop_rate": 0.5}), task=task)
+
+
+def test_thresholds_follow_the_frequencies_of_the_target() -> None:
+    """Calibrated probabilities of another prior: F1 by their own thresholds, without labels."""
+    rng = np.random.default_rng(0)
+    n, rare = 20_000, 0.05
+    truth = rng.random(n) < rare
+    evidence = rng.normal(np.where(truth, 1.5, 0.0), 1.0)
+    # of a source where half of the patches have the class, then corrected to the target
+    source = 1.5 * evidence - 1.5**2 / 2
+    corrected = source + logit(rare) - logit(0.5)
+    model = Model(make_net())
+    many = np.repeat(corrected[:, None], 19, axis=1)
+    (threshold, *_) = expected_thresholds(many, model)
+    p = expit(corrected)
+
+    def f1(cut: float) -> float:
+        said = p >= cut
+        return 2 * (said & truth).sum() / (said.sum() + truth.sum())
+
+    best = max(f1(cut) for cut in np.linspace(0.02, 0.9, 89))
+    assert f1(threshold) > best - 0.01
+    # half of the best F1 (Lipton et al. 2014)
+    assert threshold == pytest.approx(best / 2, abs=0.05)
