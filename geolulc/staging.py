@@ -11,25 +11,24 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
-import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.ownership import ANY, mark, require_replaceable, require_unread
+from geolulc.publishing import already_there, publish, settle, sync
 
 _MARK: Final = ".partial-"
 #: "s3://bucket/maps", of which a path keeps one slash, and GDAL's "/vsis3/bucket/maps".
 _ELSEWHERE: Final = re.compile(r"[A-Za-z][\w+.-]+:/|/vsi\w+/")
-#: In the hidden folder: what is being published, what that replaces, and how files are made.
-_JOURNAL, _OLD, _PROBE = ".publishing", ".old", ".probe"
+#: In the hidden folder: how files are made.
+_PROBE: Final = ".probe"
 #: Libraries whose errors are no OSError where they cannot write.
 _WRITERS: Final = {"pyarrow", "pyogrio", "rasterio", "safetensors", "safetensors_rust", "sqlite3"}
 _NO_ROOM: Final = "Free some space or give another path; nothing incomplete was left behind."
@@ -41,7 +40,6 @@ _SAID: Final = re.compile(
 )
 #: Bytes that are written to see whether there is room.
 _TRIAL: Final = 1 << 20
-_NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def require_file_system(path: Path) -> None:
@@ -216,7 +214,7 @@ def staged(
             for target in targets if overwrite else ():
                 if target.is_file():  # others may have come since
                     require_replaceable(target, overwrite, kind, targets)
-            _publish(folder, targets, [*(targets if overwrite else ()), *superseded])
+            publish(folder, targets, [*(targets if overwrite else ()), *superseded])
     except OutputError as error:
         if not error.subject.startswith(f"{folder}{os.sep}"):
             raise
@@ -225,7 +223,7 @@ def staged(
             targets[-1], found=found, expected=expected, remedy=error.remedy
         ) from error
     finally:
-        _settle(folder)
+        settle(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -283,105 +281,11 @@ def _complete(folder: Path, targets: Sequence[Path], kind: str) -> None:
         if written.is_dir() and kind:
             mark(written, kind)
         if target.is_dir() and not written.is_dir():
-            raise _exists(target, "a folder where a file is to be written")
+            raise already_there(target, "a folder where a file is to be written")
         for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
             if path.is_file() and stat.S_IMODE(path.stat().st_mode) != usual:
                 path.chmod(usual)
             sync(path)
-
-
-def _publish(folder: Path, targets: Sequence[Path], replaced: Sequence[Path]) -> None:
-    """Give the files their names; ``replaced`` are moved into ``folder`` first, the last first."""
-    main = targets[-1]
-    written = folder / main.name
-    if len(targets) == 1 and written.is_file() and replaced == [main]:
-        written.replace(main)  # at once: the old one or the new one
-    else:
-        identities = {t.name: _identity(folder / t.name) for t in targets}
-        journal = folder / _JOURNAL
-        journal.write_text(json.dumps({"main": main.name, "new": identities}), encoding="utf-8")
-        sync(journal)
-        old = folder / _OLD
-        old.mkdir()
-        for path in sorted(set(replaced), key=lambda path: path != main):
-            if os.path.lexists(path):
-                path.rename(old / path.name)
-        for target in targets:
-            _name(folder / target.name, target)
-    sync(main.parent)
-
-
-def _name(written: Path, target: Path) -> None:
-    """Rename, but over nothing: a run that ended in between is not replaced in silence."""
-    try:
-        written.rename(target) if written.is_dir() else os.link(written, target)
-    except OSError as error:
-        if error.errno in _NO_LINKS and not os.path.lexists(target):
-            written.rename(target)
-        elif error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, *_NO_LINKS):
-            raise _exists(target, "it exists: it came while this run was at work") from error
-        else:
-            raise
-
-
-def _exists(target: Path, found: str) -> OutputError:
-    return OutputError(
-        target, found=found, expected="a new path", remedy="Give another path; nothing was changed."
-    )
-
-
-def _settle(folder: Path) -> None:
-    """Remove a hidden folder; take a publication back first that did not come to its end."""
-    try:
-        journal = json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        journal = {}  # it is on the disk before the first rename: nothing was published
-    if journal:
-        try:
-            _take_back(folder, journal["main"], journal["new"])
-        except OSError:
-            return  # old files may be in it: the next run tries again
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take_back(folder: Path, main: str, new: Mapping[str, object]) -> None:
-    """Remove new files that have their name, known by what they are, and bring the old ones back.
-
-    Not where the last one has its name, and over nobody's files.
-    """
-    parent = folder.parent
-    if not (folder / main).exists() or _identity(parent / main) == new[main]:
-        return
-    for name, identity in new.items():
-        if _identity(new_file := parent / name) == identity:
-            shutil.rmtree(new_file) if new_file.is_dir() else new_file.unlink()
-    if not os.path.lexists(parent / main):
-        for old in sorted((folder / _OLD).glob("*"), key=lambda path: path.name == main):
-            if not os.path.lexists(parent / old.name):
-                old.rename(parent / old.name)
-
-
-def _identity(path: Path) -> list[int] | None:
-    """What a file keeps when it is renamed, and shares with no other."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    whole = [found.st_ino, found.st_size, found.st_mtime_ns]
-    return whole[:1] if stat.S_ISDIR(found.st_mode) else whole
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk; some file systems sync no folders."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError:
-        if not path.is_dir():
-            raise
 
 
 def this_process() -> str:
@@ -409,7 +313,7 @@ def remove_leftovers(targets: Sequence[Path], gone: Sequence[str] = ()) -> None:
             continue  # another user's could name any file as one that it has published
         here = found[1] == socket.gethostname()
         if f"{found[1]}-{found[2]}" in gone or (here and not is_alive(int(found[2]))):
-            _settle(leftover)
+            settle(leftover)
 
 
 def is_alive(pid: int) -> bool:

@@ -32,7 +32,8 @@ from geolulc.domain import KEY
 from geolulc.errors import DatasetError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nomenclature import Nomenclature
-from geolulc.staging import file_sha256, sync
+from geolulc.publishing import sync
+from geolulc.staging import file_sha256
 
 #: Beside a store: where the old one lies until the new one has its name.
 REPLACED: Final = ".{}.replaced"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geolulc.datasets.geotiffs import BandFile
 from geolulc.datasets.tars import ForwardReader, is_plain_tar, is_tar, list_patches, read_members
 from geolulc.errors import DatasetError
-from geolulc.staging import sync
+from geolulc.publishing import sync
 
 _FOLDER: Final = "Reference_Maps"
 _ROLE: Final = "reference"

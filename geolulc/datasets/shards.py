@@ -23,7 +23,7 @@ from geolulc.datasets.layout import RECORDS_FILE, shard_name
 from geolulc.datasets.patch import BIGEARTHNET, Patch, PatchLayout
 from geolulc.datasets.records import pack_record, pixel_hash
 from geolulc.datasets.statistics import BandHistograms
-from geolulc.staging import sync
+from geolulc.publishing import sync
 
 #: Where, in the folder of a store in the making, shards leave their index and histograms.
 PARTS_FOLDER: Final = "parts"

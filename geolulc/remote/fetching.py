@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 
 from geolulc.errors import GeolulcError, OutputError, ParameterError, RemoteError
 from geolulc.progress import Progress
+from geolulc.publishing import sync
 from geolulc.remote.client import Client
 from geolulc.remote.copernicus import RemoteProduct, Service, find_by_name
-from geolulc.staging import claimed, explained, require_free, sync
+from geolulc.staging import claimed, explained, require_free
 from geolulc.text_files import TextFiles
 
 #: The names by which the tools of Copernicus call them.
