@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.results import print_result, progress_bar
+from geolulc.cli.results import print_files, progress_bar
 
 
 @click.command("assess")
@@ -67,8 +67,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
-    files = {name: str(path) for name, path in paths.items()}
-    print_result({**result, "files": files}, _text(result, files), as_json=as_json)
+    print_files(result, paths, _text, as_json=as_json)
 
 
 def _text(result: Mapping[str, Any], files: Mapping[str, str]) -> str:

@@ -7,7 +7,8 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -42,6 +43,21 @@ def print_result(result: Any, text: str, *, as_json: bool) -> None:
         click.echo(for_json(json.dumps(result, indent=2, ensure_ascii=not _is_unicode())))
     elif text:
         say(text)
+
+
+def print_files(
+    result: Mapping[str, Any],
+    paths: Mapping[str, Path],
+    text: Callable[[Mapping[str, Any], Mapping[str, str]], str],
+    *,
+    as_json: bool,
+) -> None:
+    """Print what a command found and the files that it wrote: ``files`` in JSON.
+
+    ``text``: result and files → the text without ``--json``.
+    """
+    files = {name: str(path) for name, path in paths.items()}
+    print_result({**result, "files": files}, text(result, files), as_json=as_json)
 
 
 def _is_unicode() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import PATH, out_option, shared_options
-from geolulc.cli.results import print_result, progress_bar
+from geolulc.cli.results import print_files, progress_bar
 
 
 @click.command("sample")
@@ -126,8 +126,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
-    files = {name: str(path) for name, path in paths.items()}
-    print_result({**design, "files": files}, _text(design, files), as_json=as_json)
+    print_files(design, paths, _text, as_json=as_json)
 
 
 def _expected(given: tuple[str, ...]) -> dict[str, Any]:
