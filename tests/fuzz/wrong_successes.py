@@ -45,7 +45,8 @@ def damage_missed(sound: Path, case: Path, command: str) -> str | None:
 def wild_areas(sound: Path, case: Path, command: str) -> str | None:
     """An area of a class that is no number, negative, larger than the map, or no part of a sum."""
     table = pd.read_csv(case / "out.csv")
-    areas, mapped = table.filter(regex="^ha_"), table["mapped_ha"]
+    # of a file without zones pandas knows no types
+    areas, mapped = table.filter(regex="^ha_").astype(float), table["mapped_ha"].astype(float)
     most = TILE.width * TILE.height / 10_000 * 1.01
     if not ((areas >= 0) & (areas <= most)).all(axis=None):
         return f"areas of {areas.max(axis=None)} ha"
