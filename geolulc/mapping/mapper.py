@@ -16,12 +16,13 @@ from geolulc.bands import SENTINEL2
 from geolulc.errors import ParameterError, ProductError
 from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES
 from geolulc.mapping.area import area_digest
-from geolulc.mapping.cells import Cells, PatchCells, PixelCells
+from geolulc.mapping.cells import PatchCells
 from geolulc.mapping.inference import Ensemble, inference_type
 from geolulc.mapping.inner_cells import InnerCells
 from geolulc.mapping.location import LocatedEnsemble
 from geolulc.mapping.options import MapOptions
-from geolulc.mapping.run import Run
+from geolulc.mapping.pixel_cells import PixelCells
+from geolulc.mapping.run import Cells, Run
 from geolulc.mapping.window_inference import WindowEnsemble
 from geolulc.mapping.workers import Workers
 from geolulc.nets import Model

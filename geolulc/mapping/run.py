@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from geolulc.errors import CheckpointError, ProductError
-from geolulc.mapping.cells import Cells, Task
+from geolulc.mapping.cells import PatchCells, Task
+from geolulc.mapping.pixel_cells import PixelCells
 from geolulc.mapping.strips import StripReader
 from geolulc.mapping.workers import Workers
 from geolulc.maps.encoding import NODATA
@@ -21,6 +22,9 @@ from geolulc.maps.header import MapBlock
 from geolulc.process import give_back_memory
 from geolulc.products import CLASSIFICATION, Scene
 from geolulc.progress import Progress
+
+#: The cells of a map of one scene, and the windows that say something of them.
+Cells = PatchCells | PixelCells
 
 _LOG: Final = logging.getLogger(__name__)
 #: Inference comes before decoding: it frees the memory that decoding ahead takes.
