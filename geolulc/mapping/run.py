@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from geolulc.products import CLASSIFICATION, Scene
 from geolulc.progress import Progress
 
 #: The cells of a map of one scene, and the windows that say something of them.
-Cells = PatchCells | PixelCells
+Cells: TypeAlias = PatchCells | PixelCells
 
 _LOG: Final = logging.getLogger(__name__)
 #: Inference comes before decoding: it frees the memory that decoding ahead takes.
