@@ -20,6 +20,7 @@ from geolulc.maps.header import MapHeader
 from geolulc.maps.ranking import frequency_entropy
 from geolulc.maps.tally import MapFigures
 from geolulc.maps.unit import MapUnit
+from geolulc.safe_texts import one_line
 
 #: The tag that holds the cautions of a map.
 TAG: Final = "CAUTIONS"
@@ -188,11 +189,7 @@ def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Cau
         found = [Caution("place", "Where and when the model learned is not recorded.")]
     patches = int(provenance["train_patches"])
     if patches < _FEW_PATCHES:
-        text = (
-            f"The model was trained on {patches:,} patches only, where BigEarthNet has some "
-            "270,000: expect errors, more so far from where these lie."
-        )
-        found.append(Caution("training", text))
+        found.append(Caution("training", _few(patches, provenance.get("teacher"))))
     positives = provenance.get("train_positives", {})
     if isinstance(positives, Mapping):
         unseen = [c for c in header.classes if positives.get(c) == 0]
@@ -200,6 +197,20 @@ def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Cau
             text = f"The model saw no example of: {', '.join(unseen)}."
             found.append(Caution("classes", text))
     return found
+
+
+def _few(patches: int, teacher: object) -> str:
+    """What follows from few patches, with labels or with the answers of a ``teacher``."""
+    expect = "expect errors, more so far from where these lie."
+    if isinstance(teacher, Mapping) and teacher.get("name"):
+        name = one_line(str(teacher["name"]))
+        return (
+            f"The model imitates {name}, errors included, as seen on {patches:,} patches: {expect}"
+        )
+    return (
+        f"The model was trained on {patches:,} patches only, where BigEarthNet has some 270,000: "
+        + expect
+    )
 
 
 def _of_place(header: MapHeader, domain: TrainingDomain) -> list[Caution]:

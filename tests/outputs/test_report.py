@@ -279,6 +279,12 @@ def test_cautions_are_those_that_apply() -> None:
         "errors, more so far from where these lie.",
         "The model saw no example of: Coastal wetlands.",
     ]
+    student = {"provenance": {**good["provenance"], "train_patches": 315}, "domain": good["domain"]}
+    student["provenance"]["teacher"] = {"name": "dynamic\x1b[31mworld"}
+    assert said_of(fine, student) == [
+        "The model imitates dynamic [31mworld, errors included, as seen on 315 patches: expect "
+        "errors, more so far from where these lie."
+    ]
     assert said_of(made_map(nodata=1.0), good)[0] == "No cell of this map has data."
     unsure = made_map(nodata=0, probabilities=np.full_like(p, 0.5))
     assert (
