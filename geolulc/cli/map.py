@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, PATH_OR_TEXT, out_option, shared_options, whole_numbers
+from geolulc.cli.options import (
+    PATH,
+    PATH_OR_TEXT,
+    out_option,
+    period_options,
+    shared_options,
+    stac_options,
+    whole_numbers,
+)
 from geolulc.cli.output_options import OutputOptions, output_options
 from geolulc.cli.results import exit_with_errors, print_cautions, print_result, progress_bar
 from geolulc.safe_texts import without_secrets
@@ -28,7 +36,7 @@ def _codes(text: str) -> tuple[int, ...]:
 
 
 @click.command("map")
-@click.argument("scenes", type=PATH, nargs=-1, required=True, metavar="SCENE…")
+@click.argument("scenes", type=PATH, nargs=-1, metavar="SCENE…")
 @out_option(
     "The map.tif to write; of several scenes, a folder. The other files are named after it."
 )
@@ -139,6 +147,8 @@ def _codes(text: str) -> tuple[int, ...]:
     is_flag=True,
     help="Also read images of Items from servers of this machine and its network.",
 )
+@stac_options
+@period_options(required=False)
 @click.option(
     "--tta",
     is_flag=True,
@@ -189,6 +199,10 @@ def command(
     workers: int | None,
     scheduler: str | None,
     retries: int,
+    stac: str | None,
+    collection: str | None,
+    dates: str | None,
+    max_cloud: float,
     **choices: Any,
 ) -> None:
     """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
@@ -208,6 +222,9 @@ def command(
         geolulc map S2B_MSIL2A_….zarr --out map.tif
         geolulc map https://earth-search.…/items/S2A_33TWN_… --out map.tif --aoi 15.1,46.2,15.3,46.3
         geolulc map scenes/*.SAFE --out maps/ --workers 2
+        geolulc map --stac https://earth-search.aws.element84.com/v1 \\
+            --collection sentinel-2-c1-l2a --aoi 15.1,46.2,15.3,46.3 \\
+            --dates 2024-06-01/2024-06-30 --max-cloud 10 --out maps/
     """
     from geolulc.analysis import read_cautions
     from geolulc.mapping import MapOptions, map_scenes
@@ -217,6 +234,10 @@ def command(
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers starts a cluster, --scheduler uses one: give one of them")
     options = MapOptions(**choices)  # said at once, before libraries are loaded
+    if (stac is None) == (not scenes) or (stac is None and (collection or dates)):
+        raise click.UsageError("Give SCENE…, or --stac with --collection, --aoi and --dates")
+    if stac is not None:
+        scenes = (_find(stac, collection, options.aoi, dates, max_cloud, options.allow_internal),)
     scenes = tuple(list_products(scenes))
 
     paths = models or (shipped_model(options.resolution),)
@@ -250,6 +271,30 @@ def command(
     described = [_json(result, found) for result, found in zip(results, told, strict=True)]
     print_result(described, "\n".join(lines), as_json=as_json)
     exit_with_errors([result.error for result in results], "scenes")
+
+
+def _find(
+    stac: str,
+    collection: str | None,
+    aoi: Path | str | None,
+    dates: str | None,
+    max_cloud: float,
+    internal: bool,
+) -> Path:
+    """The Items that a STAC API finds, as a file that is there until the command ends."""
+    if collection is None or aoi is None or dates is None:
+        raise click.UsageError("--stac takes --collection, --aoi and --dates")
+    from geolulc.polygons.area import area_in_degrees
+    from geolulc.remote.client import Client
+    from geolulc.remote.copernicus import parse_dates
+    from geolulc.remote.stac import found_items
+
+    days, area = parse_dates(dates), area_in_degrees(aoi)
+    context = click.get_current_context()
+    client = context.with_resource(Client(allow_internal=internal))
+    return context.with_resource(
+        found_items(client, stac, collection, area, days, max_cloud=max_cloud)
+    )
 
 
 def _json(result: Any, cautions: Sequence[Any]) -> dict[str, Any]:

@@ -213,3 +213,28 @@ def remote_options(command: F) -> F:
         help="Also ask servers of this machine and its network.",
     )
     return service(internal(command))
+
+
+def stac_options(command: F) -> F:
+    """``--stac`` and ``--collection``: a STAC API in place of files, or of Copernicus."""
+    api = click.option("--stac", metavar="URL", help="Search this STAC API.")
+    collection = click.option(
+        "--collection", metavar="ID", help="Of --stac: sentinel-2-c1-l2a, say."
+    )
+    return api(collection(command))
+
+
+def period_options(*, required: bool) -> Callable[[F], F]:
+    """``--dates`` and ``--max-cloud``: which products of a place."""
+    dates = click.option(
+        "--dates", required=required, metavar="FIRST/LAST", help="As 2024-06-01/2024-06-30."
+    )
+    cloud = click.option(
+        "--max-cloud",
+        type=click.FloatRange(0, 100),
+        default=100.0,
+        show_default=True,
+        metavar="PERCENT",
+        help="Cloud that a whole product has at most.",
+    )
+    return lambda command: dates(cloud(command))

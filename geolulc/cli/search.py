@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import OUTPUT, PATH_OR_TEXT, remote_options, shared_options
+from geolulc.cli.options import (
+    OUTPUT,
+    PATH_OR_TEXT,
+    period_options,
+    remote_options,
+    shared_options,
+    stac_options,
+)
 from geolulc.cli.results import print_result
 
 
@@ -18,15 +25,7 @@ from geolulc.cli.results import print_result
     metavar="FILE|W,S,E,N",
     help="A vector file, or a box in degrees.",
 )
-@click.option("--dates", required=True, metavar="FIRST/LAST", help="As 2024-06-01/2024-06-30.")
-@click.option(
-    "--max-cloud",
-    type=click.FloatRange(0, 100),
-    default=100.0,
-    show_default=True,
-    metavar="PERCENT",
-    help="Of the whole product.",
-)
+@period_options(required=True)
 @click.option(
     "--level",
     type=click.Choice(("L2A", "L1C")),
@@ -41,8 +40,7 @@ from geolulc.cli.results import print_result
     show_default=True,
     help="More products than these are an error.",
 )
-@click.option("--stac", metavar="URL", help="Search this STAC API in place of Copernicus.")
-@click.option("--collection", metavar="ID", help="Of --stac: sentinel-2-c1-l2a, say.")
+@stac_options
 @click.option("--out", "-o", type=OUTPUT, help="Of --stac: new .json of Items, for geolulc map.")
 @remote_options
 @shared_options("overwrite", "json")

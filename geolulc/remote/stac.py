@@ -6,8 +6,10 @@ https://api.stacspec.org/v1.0.0/item-search
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,7 @@ def search_items(
             for item in found.items_as_dicts():
                 cover = item["properties"].get("eo:cloud_cover")
                 if not isinstance(cover, int | float) or cover <= max_cloud:
-                    items.append(item)
+                    items.append({**item, "assets": _on_servers(item.get("assets", {}))})
                 if len(items) > most:
                     raise ParameterError(
                         "search", found=f"more than {most:,} Items", expected="a smaller number",
@@ -110,6 +112,36 @@ def search_items(
         "made_by": f"geolulc {__version__}",
         "features": items,
     }
+
+
+def _on_servers(assets: Mapping[str, Any]) -> dict[str, Any]:
+    """The assets that lie on web servers: an answer of a stranger names no file of ours."""
+    return {
+        name: asset
+        for name, asset in assets.items()
+        if str(asset.get("href")).lower().startswith(("https://", "http://"))
+    }
+
+
+@contextmanager
+def found_items(*search: Any, **limits: Any) -> Iterator[Path]:
+    """What ``search_items`` finds, as a temporary file that ``geolulc map`` reads.
+
+    Raises:
+        ParameterError: it finds nothing; and what ``search_items`` raises.
+    """
+    items = search_items(*search, **limits)
+    if not items["features"]:
+        raise ParameterError(
+            "search",
+            found="no Item",
+            expected="at least one",
+            remedy="Widen area or dates, or raise --max-cloud.",
+        )
+    with tempfile.TemporaryDirectory(prefix="geolulc-") as folder:
+        path = Path(folder) / "items.json"
+        save_items(items, path)
+        yield path
 
 
 def save_items(items: Mapping[str, Any], out: Path, *, overwrite: int = 0) -> None:

@@ -130,3 +130,39 @@ def test_the_command(api, tmp_path):
     run = CliRunner().invoke(cli, [*arguments, "--allow-internal", "--overwrite"])
     assert run.exit_code == 0
     assert CliRunner().invoke(cli, arguments[:3] + arguments[7:]).exit_code == 2
+
+
+def test_an_answer_names_no_file_of_ours(api):
+    api.routes["/search"] = lambda _: {
+        "type": "FeatureCollection",
+        "features": [
+            {**item(7), "assets": {"red": {"href": href}, "nir": {"href": "HTTPS://x.org/B08.tif"}}}
+            for href in ("file:///etc/passwd", "/etc/passwd", "../B04.tif", "/vsicurl/http://x")
+        ],
+        "links": [],
+    }
+    found = search_items(client(), f"{api.url}/", "c", AREA, DAYS)
+    assert [list(i["assets"]) for i in found["features"]] == [["nir"]] * 4
+
+
+def test_what_is_found_is_mapped(api, tmp_path):
+    arguments = ["map", "--stac", f"{api.url}/", "--collection", "c", "--max-cloud", "20",
+                 "--aoi", "11.2,46.4,11.5,46.6", "--out", str(tmp_path / "maps"),
+                 "--allow-internal"]  # fmt: skip
+    here = [
+        {**item(n, cloud), "assets": {"red": {"href": f"{api.url}/{n}/B04.tif"}}}
+        for n, cloud in ((0, 5.0), (1, 80.0), (2, None))
+    ]
+    api.routes["/search"] = lambda _: {"type": "FeatureCollection", "features": here, "links": []}
+    run = CliRunner().invoke(cli, [*arguments, "--dates", "2024-06-01/2024-06-30"])
+    # their images are not there: each that is asked for is named
+    assert run.exit_code == 1
+    told = [f"{api.url}/{n}/B04.tif" in run.output for n in range(3)]
+    assert told == [True, False, True]
+    assert "2 of 2 scenes failed" in run.output
+    api.routes["/search"] = lambda _: {"type": "FeatureCollection", "features": [], "links": []}
+    run = CliRunner().invoke(cli, [*arguments, "--dates", "2024-06-01"])
+    assert "no Item; expected at least one" in str(run.exception)
+    assert CliRunner().invoke(cli, arguments).exit_code == 2  # no dates
+    assert CliRunner().invoke(cli, [*arguments, "--dates", "2024-06-01", "x.SAFE"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["map", "--out", "x.tif"]).exit_code == 2
