@@ -59,7 +59,7 @@ def lines_of(page: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(*c, id=c[0]) for c in all_commands()])
 def test_every_help_has_an_example_that_is_real(name: str, command: click.Command) -> None:
-    text = CliRunner().invoke(cli, [*name.split(), "--help"]).output
+    text = CliRunner().invoke(cli, [*name.split(), "--help"]).output.replace("\\\n", " ")
     examples = re.findall(r"^ {6}(geolulc .*)$", text, re.MULTILINE)
     assert re.search(r"^  Examples?:$", text, re.MULTILINE)
     assert any(example.startswith(f"geolulc {name}") for example in examples)
