@@ -239,6 +239,7 @@ def test_the_page_is_complete_in_itself(tmp_path: Path) -> None:
     paths = save_map(made_map(), tmp_path / "map.tif", "report", "classes", story=SceneStory(MODEL))
     page = paths["report"].read_text()
     assert not re.search(r"https?://|//cdn|<link|@import|url\(", page)
+    page = re.sub("<!-- /?estimates -->", "", page)  # the place of estimates
     assert not re.search(r"<!--|\{[{%#]", page)
     assert "early &lt;b&gt;resnet18&lt;/b&gt;" in page
     assert "trained on 50 patches only" in page
