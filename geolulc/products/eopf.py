@@ -23,7 +23,14 @@ from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.metadata import LARGEST_TILE, QUANTIFICATION, UTM
-from geolulc.products.scene import AEROSOL, CLASSIFICATION, Image, Tiling, require_images
+from geolulc.products.scene import (
+    AEROSOL,
+    CLASSIFICATION,
+    Image,
+    Tiling,
+    require_images,
+    scene_description,
+)
 from geolulc.products.zarr_arrays import MARKS, Store, ZarrArray
 
 _REFLECTANCE: Final = "measurements/reflectance"
@@ -142,23 +149,8 @@ def describe_eopf(path: Path, *, verify: bool = False) -> dict[str, Any]:
             for column in range(image.tiling.counts[1])
         )
         counts = {"chunks_verified": there}
-    grid = product.grid
-    return {
-        "path": str(path),
-        **product.facts,
-        "crs": grid.crs,
-        "left": grid.left,
-        "top": grid.top,
-        "width_m": grid.width,
-        "height_m": grid.height,
-        "offsets": dict(product.offsets),
-        "quantification": QUANTIFICATION,
-        "bands": [b.name for b in BANDS if b.name in product.images],
-        "missing_bands": [b.name for b in BANDS if b.name not in product.images],
-        "scene_classification": CLASSIFICATION in product.images,
-        "true_colour": False,
-        **counts,
-    }
+    described = scene_description(product)
+    return {**described, "path": str(path), "quantification": QUANTIFICATION, **counts}
 
 
 class _Reader:

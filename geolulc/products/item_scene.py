@@ -22,7 +22,14 @@ from geolulc.grid import TileGrid
 from geolulc.products.cog import CogImage
 from geolulc.products.item_offsets import baseline_of, offset_of_pixels, rule_of
 from geolulc.products.metadata import LARGEST_TILE, UTM
-from geolulc.products.scene import AEROSOL, CLASSIFICATION, TRUE_COLOUR, Image, require_images
+from geolulc.products.scene import (
+    AEROSOL,
+    CLASSIFICATION,
+    TRUE_COLOUR,
+    Image,
+    require_images,
+    scene_description,
+)
 from geolulc.remote.client import Client
 from geolulc.remote.files import RemoteFile
 from geolulc.text_files import TextFiles
@@ -171,21 +178,7 @@ def describe_item(path: Path, *, verify: bool = False) -> dict[str, Any]:
     if verify:
         with scene.opened(list(scene.images)):
             pass
-    grid = scene.grid
-    return {
-        "path": str(path),
-        **scene.facts,
-        "crs": grid.crs,
-        "left": grid.left,
-        "top": grid.top,
-        "width_m": grid.width,
-        "height_m": grid.height,
-        "offsets": dict(scene.offsets),
-        "bands": [b.name for b in BANDS if b.name in scene.images],
-        "missing_bands": [b.name for b in BANDS if b.name not in scene.images],
-        "scene_classification": CLASSIFICATION in scene.images,
-        "true_colour": TRUE_COLOUR in scene.images,
-    }
+    return {**scene_description(scene), "path": str(path)}
 
 
 def _listed_in(path: Path) -> Path | None:

@@ -19,7 +19,14 @@ from geolulc.products.checksums import verify_members
 from geolulc.products.decoding import Jp2Image
 from geolulc.products.images import require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
-from geolulc.products.scene import AEROSOL, CLASSIFICATION, TRUE_COLOUR, Image, require_images
+from geolulc.products.scene import (
+    AEROSOL,
+    CLASSIFICATION,
+    TRUE_COLOUR,
+    Image,
+    require_images,
+    scene_description,
+)
 from geolulc.staging import explained
 
 _BLOCK: Final = 1 << 20
@@ -139,21 +146,10 @@ def describe_product(path: Path, *, verify: bool = False) -> dict[str, Any]:
     contents = list_contents(path)
     metadata = parse_metadata(contents)
     images = _find_images(contents, metadata)
-    grid = metadata.grid
+    product = Product(path=contents.path, **vars(metadata), images=images)
     return {
-        "path": str(contents.path),
-        **metadata.facts,
-        "crs": grid.crs,
-        "left": grid.left,
-        "top": grid.top,
-        "width_m": grid.width,
-        "height_m": grid.height,
-        "offsets": dict(metadata.offsets),
+        **scene_description(product),
         "quantification": metadata.quantification,
-        "bands": [b.name for b in BANDS if b.name in images],
-        "missing_bands": [b.name for b in BANDS if b.name not in images],
-        "scene_classification": CLASSIFICATION in images,
-        "true_colour": TRUE_COLOUR in images,
         "megabytes": round(sum(m.size for m in contents.members.values()) / 1e6, 1),
         **({"images_verified": verify_product(open_product(path))} if verify else {}),
     }

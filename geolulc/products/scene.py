@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.bands import BANDS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 
@@ -158,3 +159,22 @@ def require_images(scene: Scene, names: Collection[str], reader: str = "its read
             expected=f"{', '.join(names)}, which {reader} needs",
             remedy="Download the whole product, or use a model of other bands.",
         )
+
+
+def scene_description(scene: Scene) -> dict[str, Any]:
+    """What ``geolulc info`` says of any scene; JSON-able."""
+    grid = scene.grid
+    return {
+        "path": str(scene.path),
+        **scene.facts,
+        "crs": grid.crs,
+        "left": grid.left,
+        "top": grid.top,
+        "width_m": grid.width,
+        "height_m": grid.height,
+        "offsets": dict(scene.offsets),
+        "bands": [b.name for b in BANDS if b.name in scene.images],
+        "missing_bands": [b.name for b in BANDS if b.name not in scene.images],
+        "scene_classification": CLASSIFICATION in scene.images,
+        "true_colour": TRUE_COLOUR in scene.images,
+    }
