@@ -2,6 +2,7 @@
 
     python benchmarks/dynamic_world.py MODEL_FOLDER --pairs shared/data/pairs
     python benchmarks/dynamic_world.py MODEL_FOLDER --speed [--side 576]
+    python benchmarks/dynamic_world.py MODEL_FOLDER --tile S2B_MSIL2A_….SAFE
 
 ``--pairs``: for each place in both levels, the share of pixels with the class of the Level-1C map:
 from Level-2A as it is, and from the computed top of the atmosphere. Dates of the pairs are not
@@ -11,14 +12,23 @@ the computed top: its legend is inferred and its labels are another model's, so 
 and no accuracy. Grass and shrub count as its rangeland.
 ``--speed``: seconds of the forward pass of one window, best of five: a plain module (convolution,
 batch norm, Mish, the head at full resolution, channels last) and geolulc's, side by side.
+``--tile``: CPU and wall seconds of ``geolulc map`` of a product with classes alone, with its
+peak of memory, beside those of its parts: decoding the nine bands, and the forward pass of one
+window times their number.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -27,9 +37,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.bands import BAND_NAMES
+from geolulc.mapping.windows import WindowGrid
 from geolulc.nets import load_checkpoint
 from geolulc.nets.dynamic_world import SCALES, DynamicWorldFusion
 from geolulc.process import available_cores
+from geolulc.products import open_scene
 from geolulc.products.atmosphere import USUAL_AEROSOL, air_of
 
 ANGLES = (20, 30, 40, 50, 60, 65, 70, 75, 78, 80)
@@ -148,6 +160,60 @@ def measure_speed(folder: Path, side: int) -> None:
         print(f"{name:8} {taken:6.2f} s  {taken / seconds['plain']:.2f} ×")
 
 
+def measure_tile(folder: Path, product: Path) -> None:
+    """Print what a whole map takes, and its parts."""
+    scene, model = open_scene(product), load_checkpoint(folder)
+    bands = [b for names in model.net.bands.values() for b in names]
+
+    def decode() -> None:
+        with scene.opened(bands, verify=False) as images, ThreadPoolExecutor() as pool:
+            for image in images.values():
+                list(pool.map(lambda at, image=image: read(image, at), tiles(image)))
+
+    grid = WindowGrid.of_network(scene.grid, model.net.pixel_multiple, model.net.margin)
+    count, side = grid.shape[0] * grid.shape[1], grid.side // 10
+    window = (torch.rand(1, 9, side, side) * 3000).to(memory_format=torch.channels_last)
+    fusion = model.net.fusion.eval().to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        fusion.classify(window)
+        once = timed(lambda: [fusion.classify(window) for _ in range(10)])
+    parts = {"decoding": timed(decode), "forward": tuple(count * t / 10 for t in once)}
+    with tempfile.TemporaryDirectory() as made:
+        command = ["map", product, "--model", folder, "--out", f"{made}/map.tif", "-q"]
+        program = [sys.executable, "-m", "geolulc", *map(str, command), "--outputs", "classes"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        start = time.perf_counter()
+        subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
+        wall = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    for name, (used, taken) in parts.items():
+        print(f"{name:9} {used:7.0f} s CPU {taken:7.0f} s")
+    sums = [sum(values) for values in zip(*parts.values(), strict=True)]
+    print(f"map       {cpu:7.0f} s CPU {wall:7.0f} s, {after.ru_maxrss / 1e6:.2f} GB at most")
+    print(f"map / (decoding + forward of {count} windows): {cpu / sums[0]:.2f} × CPU")
+
+
+def tiles(image: Any) -> list[tuple[int, int]]:
+    """Rows and columns of the tiles of an image."""
+    rows, columns = image.tiling.counts
+    return [(row, column) for row in range(rows) for column in range(columns)]
+
+
+def read(image: Any, at: tuple[int, int]) -> None:
+    """Decode a tile and let go of it."""
+    rows, columns = image.tiling.rows(at[0]), image.tiling.columns(at[1])
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    image.read(*at, np.empty(shape, image.dtype))
+
+
+def timed(action: Callable[[], object]) -> tuple[float, float]:
+    """CPU seconds and wall seconds."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    action()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
 def best(action: Callable[[], object], times: int = 5) -> float:
     """Seconds of the fastest of some runs."""
     found = []
@@ -163,10 +229,13 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the published SavedModel, …/model/forward")
     parser.add_argument("--pairs", type=Path)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--tile", type=Path)
     parser.add_argument("--side", type=int, default=576)
     arguments = parser.parse_args()
     if arguments.pairs:
         measure_agreement(load_checkpoint(arguments.model).net.fusion, arguments.pairs)
+    if arguments.tile:
+        measure_tile(arguments.model, arguments.tile)
     if arguments.speed:
         measure_speed(arguments.model, arguments.side)
 

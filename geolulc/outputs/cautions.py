@@ -182,7 +182,11 @@ def _of_doubt(header: MapHeader, figures: MapFigures) -> list[Caution]:
 def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Caution]:
     provenance = (model or {}).get("provenance", {})
     if not isinstance(provenance, Mapping) or "train_patches" not in provenance:
-        return [Caution("training", "How the model was trained is not known.")]
+        text = "How the model was trained is not known."
+        if isinstance(provenance, Mapping) and provenance.get("trained_on"):
+            ground = one_line(str(provenance["trained_on"]))
+            text = f"Others trained the model, on {ground}: how good it is here is not known."
+        return [Caution("training", text)]
     domain = read_domain(model[KEY]) if model and model.get(KEY) else None
     found = [] if domain is None else [*_of_place(header, domain), *_of_season(header, domain)]
     if domain is None:

@@ -274,6 +274,9 @@ def test_cautions_are_those_that_apply() -> None:
     fine = replace(fine, block=replace(fine.block, clear=np.ones((5, 6), np.float32)))
     assert said_of(fine, good) == []
     assert said_of(fine, None) == ["How the model was trained is not known."]
+    assert said_of(fine, {"provenance": {"trained_on": "24,000 tiles"}}) == [
+        "Others trained the model, on 24,000 tiles: how good it is here is not known."
+    ]
     assert said_of(fine, MODEL) == [
         "Where and when the model learned is not recorded.",
         "The model was trained on 50 patches only, where BigEarthNet has some 270,000: expect "
