@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -210,7 +211,7 @@ def kept_model(
         ),
         KEY: patches.domain(net.band_names).as_mapping(),
         **patches.origin,
-        "config": config.as_mapping(),
+        "config": {key: _public(value) for key, value in config.as_mapping().items()},
         "epoch": int(figures["epoch"]),
         "validation": {
             k.removeprefix("val_"): v
@@ -226,3 +227,9 @@ def kept_model(
         name=name,
         ground=ground,
     )
+
+
+def _public(value: Any) -> Any:
+    """A setting as others may read it: of a file or folder of this machine its name alone."""
+    there = isinstance(value, str) and "/" in value and Path(value).exists()
+    return Path(value).name if there else value

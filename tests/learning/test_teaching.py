@@ -21,6 +21,7 @@ from geolulc.datasets.patch import Patch
 from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig, train
 from geolulc.learning.light import Light, in_light
+from geolulc.learning.objective import _public
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_losses import taught_loss
 from geolulc.learning.teaching import TaughtPatches
@@ -229,3 +230,12 @@ def test_a_teacher_of_patches_is_refused(store, tmp_path) -> None:
     with pytest.raises(ParameterError, match="expected a model of pixels"):
         train(store, tmp_path / "run", QUICK.changed({"teacher": "bigearthnet-few-patches"}))
     assert not (tmp_path / "run").exists()
+
+
+def test_settings_in_a_checkpoint_name_no_folder_of_this_machine(tmp_path) -> None:
+    weights = tmp_path / "some" / "weights.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"")
+    assert _public(str(weights)) == "weights.safetensors"
+    for value in ("dynamicworld", "BIFOLD-BigEarthNetv2-0/resnet50", "", 8, None):
+        assert _public(value) == value
