@@ -8,15 +8,15 @@ FROM python:${PYTHON} AS build
 ARG TORCH_INDEX=""
 ARG EXTRAS="hub,onnx"
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python -m venv /opt/geolulc
-COPY release/constraints.txt /tmp/constraints.txt
-# apart from geolulc itself: this layer, nearly all of the image, stays when the source changes
-RUN /opt/geolulc/bin/pip install -c /tmp/constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 WORKDIR /src
+RUN python -m venv /opt/geolulc
+COPY release/constraints.txt ./
+# apart from geolulc itself: this layer, nearly all of the image, stays when the source changes
+RUN /opt/geolulc/bin/pip install -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 COPY pyproject.toml README.md LICENSE ./
 COPY geolulc geolulc
 COPY models models
-RUN /opt/geolulc/bin/pip install -c /tmp/constraints.txt ".[${EXTRAS}]"
+RUN /opt/geolulc/bin/pip install -c constraints.txt ".[${EXTRAS}]"
 
 FROM python:${PYTHON}
 COPY --from=build /opt/geolulc /opt/geolulc

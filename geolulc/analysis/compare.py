@@ -104,8 +104,8 @@ def compare_files(
     estimated from a sample of change.tif (``geolulc.accuracy``). All files are written or none.
 
     Args:
-        before: two map.tif, both of cells or both of pixels.
-        after: likewise.
+        before: a map.tif, of cells or of pixels.
+        after: the map.tif that it is compared with, of the same kind and grid.
         out: path of change.tif; the other names derive from it.
         coarser: a nomenclature that holds the classes of both; its classes are compared.
         overwrite: 1 to replace what geolulc wrote, 2 for any file.
@@ -120,11 +120,11 @@ def compare_files(
         - ``compared_ha``; ``only_before_ha``, ``only_after_ha``: area that only one of them maps;
         - ``agreement``: share of the compared area with one class in both; None without any;
         - ``classes``: for each class ``before_ha``, ``after_ha``, ``both_ha``; ``agreement``: the
-            area where both have the class as a share of the area where either has it (intersection
-            over union), None where neither has; ``probability_change``: the mean of after less
-            before, weighted by area, None for maps of pixels and where nothing is compared. Of
-            maps of cover fractions these areas are sums of fraction × area of the cell, and
-            ``both_ha`` of the smaller fraction; transitions are those of the most extensive class;
+          area where both have the class as a share of the area where either has it (intersection
+          over union), None where neither has; ``probability_change``: the mean of after less
+          before, weighted by area, None for maps of pixels and where nothing is compared. Of
+          maps of cover fractions these areas are sums of fraction × area of the cell, and
+          ``both_ha`` of the smaller fraction; transitions are those of the most extensive class;
         - ``transitions``: changes of class, the largest first.
 
     Raises:

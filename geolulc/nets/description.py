@@ -20,7 +20,8 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
 
     Args:
         path: as for ``load_checkpoint``.
-        band_order: likewise.
+        band_order: of a published model whose name does not tell its version, as for
+            ``load_checkpoint``.
 
     Raises:
         CheckpointError: as ``load_checkpoint``.
