@@ -35,7 +35,7 @@ class ProgressLines:
         every: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Lines of the work ``stage``, counted in ``unit`` ("cells"), each given to ``write``."""
+        """Lines of the work ``stage``, counted in ``unit`` ("windows"), each given to ``write``."""
         self._named = {"stage": stage, "unit": unit}
         self._write, self._every, self._clock = write, every, clock
         self._first: tuple[float, int] | None = None

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from geolulc.grid import Extent, Grid
 from geolulc.maps.encoding import NODATA
 from geolulc.maps.header import MapHeader
-from geolulc.outputs.regions import RegionPolygons, region_polygons
+from geolulc.outputs.region_merging import RegionPolygons
+from geolulc.outputs.regions import region_polygons
 
 #: The kinds of maps.
 KINDS = ("cells", "pixels")

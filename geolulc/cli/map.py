@@ -260,7 +260,7 @@ def command(
             out,
             [load_checkpoint(path, band_order=band_order) for path in paths],
             options,
-            progress=lambda name: progress_bar(name, "cells", quiet=quiet),
+            progress=lambda name: progress_bar(name, "windows", quiet=quiet),
             **writing,
         )
     lines = [

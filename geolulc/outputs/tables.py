@@ -17,7 +17,7 @@ from geolulc.maps.ranking import Ranked, doubt, present_classes, rank_classes
 from geolulc.maps.tally import ClassSummary
 from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.polygons import cell_polygons
-from geolulc.outputs.regions import RegionPolygons
+from geolulc.outputs.region_merging import RegionPolygons
 
 #: Letters of a class's column, at most.
 _LONGEST: Final = 40

@@ -19,7 +19,8 @@ from geolulc.outputs.geopackage_styles import embed_styles
 from geolulc.outputs.legends import class_entries
 from geolulc.outputs.minimum_area import CoarseMap, coarse_map, hectares_of
 from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
-from geolulc.outputs.regions import NO_REGIONS, RegionPolygons, region_polygons
+from geolulc.outputs.region_merging import NO_REGIONS, RegionPolygons
+from geolulc.outputs.regions import region_polygons
 from geolulc.outputs.tables import cell_table, class_column, region_table, summary_table
 from geolulc.safe_texts import for_csv
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import rasterio
 
@@ -24,33 +23,17 @@ from geolulc.maps.ranking import rank_classes
 from geolulc.maps.tally import MapTotals, Tally
 from geolulc.outputs.cautions import TAG, Caution, cautions, cautions_tag
 from geolulc.outputs.files import MapKind
-from geolulc.outputs.layers import (
-    DEPTH,
-    Layer,
-    RankedBlock,
-    codes,
-    confidence,
-    everything,
-    map_layers,
-)
+from geolulc.outputs.layers import DEPTH, RankedBlock, map_layers
+from geolulc.outputs.map_rasters import MapRasters
 from geolulc.outputs.model_item import write_model_item
 from geolulc.outputs.options import OutputOptions
-from geolulc.outputs.rasters import (
-    ROWS,
-    Band,
-    RasterPlan,
-    RasterWriter,
-    raster_memory,
-    scratch_raster,
-    without_side_files,
-    write_block,
-)
+from geolulc.outputs.rasters import ROWS, raster_memory, without_side_files
 from geolulc.outputs.run_record import run_tag
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.story import Story
 from geolulc.outputs.tags import map_tags
 from geolulc.outputs.templates import fill
-from geolulc.outputs.vectors import VectorSources, write_vectors
+from geolulc.outputs.vectors import write_vectors
 from geolulc.ownership import is_own_file
 from geolulc.safe_texts import one_line
 from geolulc.staging import staged
@@ -140,7 +123,7 @@ class _Writing:
         # probabilities of pixels come in steps of 1/250
         encoding = ENCODINGS["uint8" if header.exclusive else self._options.dtype]
         layers = map_layers(self._kind, targets)
-        with _Rasters(header, layers, targets, cells=self.cells) as rasters:
+        with MapRasters(header, layers, targets, cells=self.cells) as rasters:
             for block in blocks:
                 ranked = rank_classes(block.probabilities, DEPTH)
                 tally.add(block, ranked)
@@ -191,104 +174,6 @@ class _Writing:
         if "stac" in targets:
             write_item(targets, self._header, totals.figures, story, folder, self._cautions)
         story.write_others(targets)
-
-
-class _Rasters:
-    """The rasters of a map, written together block by block. Use as a context.
-
-    Polygons are made from rasters too. Those that are no output are written into hidden files,
-    which vanish with the folder in which a map is staged.
-    """
-
-    def __init__(
-        self,
-        header: MapHeader,
-        layers: Mapping[str, Layer],
-        targets: Mapping[str, Path],
-        *,
-        cells: bool,
-    ) -> None:
-        """``layers``: output → raster; ``cells``: each cell gets a polygon."""
-        self._header, self._layers, self._targets = header, layers, targets
-        self._writers: dict[str, RasterWriter] = {}
-        self._scratch: dict[str, Any] = {}
-        self._values: dict[str, Any] = {}
-        if "vectors" in targets:
-            self._values = {"classes": codes, "confidence": confidence}
-            if cells:
-                self._values["cells"] = everything
-            for name in self._values.keys() & self._layers.keys():
-                # of a mosaic of cells the confidence is another quantity
-                if name == "classes" or header.exclusive:
-                    del self._values[name]
-        self._stack = ExitStack()
-
-    def __enter__(self) -> _Rasters:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def write(self, cells: RankedBlock) -> None:
-        """Write the next block into all rasters."""
-        if not self._writers and not self._scratch:
-            self._open(cells)
-        row, column = cells.block.row, cells.block.column
-        for name, writer in self._writers.items():
-            writer.write(row, column, self._layers[name].values(cells))
-        for name, scratch in self._scratch.items():
-            write_block(scratch, row, column, self._values[name](cells))
-
-    def _open(self, first: RankedBlock) -> None:
-        for name, layer in self._layers.items():
-            writer = RasterWriter(self._targets[name], layer.plan(first))
-            self._writers[name] = self._stack.enter_context(writer)
-        folder = next(iter(self._targets.values())).parent
-        for name, values in self._values.items():
-            made = values(first)
-            encoded = name != "classes"
-            nodata = ENCODINGS[made.dtype.name].nodata if encoded else self._header.no_class
-            plan = RasterPlan(self._header.grid, [Band("")] * len(made), made.dtype.name, nodata)
-            scratch = scratch_raster(folder / f".{name}.tif", plan)
-            self._scratch[name] = self._stack.enter_context(scratch)
-
-    @contextmanager
-    def finished(
-        self, tags: Mapping[str, str], thread: ThreadPoolExecutor
-    ) -> Iterator[VectorSources | None]:
-        """Make the files; meanwhile the context has the rasters that polygons are made from.
-
-        These are finished first, the others in ``thread``.
-
-        Raises:
-            ValueError: no block was written.
-        """
-        if (self._layers or self._values) and not (self._writers or self._scratch):
-            raise ValueError("a map without a block")
-        for scratch in self._scratch.values():
-            scratch.close()
-        vectors = "vectors" in self._targets
-        # without polygons to be made meanwhile a thread gains nothing, and takes memory of its own
-        first = (
-            self._writers.keys() & {"classes", "confidence"} if vectors else self._writers.keys()
-        )
-        for name in first:
-            self._finish(name, tags)
-        others = [thread.submit(self._finish, name, tags) for name in self._writers.keys() - first]
-        yield self._sources if vectors else None
-        for other in others:
-            other.result()
-
-    def _finish(self, name: str, tags: Mapping[str, str]) -> None:
-        self._writers[name].finish({**tags, "GEOLULC_FILE": name})
-
-    @property
-    def _sources(self) -> VectorSources:
-        paths = {name: Path(scratch.name) for name, scratch in self._scratch.items()}
-        classes = paths.get("classes") or self._targets["classes"]
-        return VectorSources(
-            classes, paths.get("confidence") or self._targets["confidence"], paths.get("cells")
-        )
 
 
 def whole_rows(header: MapHeader, blocks: Iterable[MapBlock]) -> Iterator[MapBlock]:

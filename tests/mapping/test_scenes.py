@@ -352,7 +352,7 @@ class TestCommand:
             assert dataset.descriptions[0] == "Urban fabric"
         assert "2.4" not in stdout
         # all of them, the rate, and the time left once there is a rate
-        assert re.search(r"100%\|.*\| 4/4 \[\d\d:\d\d<\d\d:\d\d, .*cells/s\]", stderr)
+        assert re.search(r"100%\|.*\| 4/4 \[\d\d:\d\d<\d\d:\d\d, .*windows/s\]", stderr)
         code, _, stderr = run(*arguments)
         assert code == 1
         assert "--overwrite" in stderr

@@ -15,7 +15,8 @@ from geolulc.maps.header import MapHeader
 from geolulc.maps.regions import find_regions
 from geolulc.maps.sieve import sieve
 from geolulc.outputs.minimum_area import LargestRegions, Sheets, cells_of, coarse_map
-from geolulc.outputs.regions import RegionPolygons, region_polygons
+from geolulc.outputs.region_merging import RegionPolygons
+from geolulc.outputs.regions import region_polygons
 
 #: 600 × 720 cells in 3 × 4 sheets.
 SMALL = Sheets(whole=100, side=200, halo=100)

@@ -27,7 +27,8 @@ from geolulc.maps.regions import find_regions
 from geolulc.maps.sieve import sieve
 from geolulc.outputs import regions as regions_module
 from geolulc.outputs.polygons import cell_polygons
-from geolulc.outputs.regions import RegionMerger, RegionPolygons, region_sizes
+from geolulc.outputs.region_merging import RegionMerger, RegionPolygons
+from geolulc.outputs.regions import region_sizes
 from geolulc.outputs.tables import region_table
 
 SHAPE = 7, 8
