@@ -131,10 +131,47 @@ def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}
 
 
-class PatchFigures:
-    """Average precision, F1, F2, precision and recall (macro, micro) of resampled patches.
+class DecisionFigures:
+    """F1, F2, precision and recall (macro, micro) of resampled patches.
 
-    Equal to those of ``metrics`` on the repeated patches; scores are sorted only once.
+    Equal to those of ``metrics`` on the repeated patches.
+
+    Args:
+        targets: (n, C), 0 or 1.
+        decisions: bool (n, C).
+        clusters: (n,), the name of each patch's cluster.
+    """
+
+    def __init__(
+        self,
+        targets: NDArray[np.floating],
+        decisions: NDArray[np.bool_],
+        clusters: NDArray[np.str_],
+    ) -> None:
+        names, self._of_patch = np.unique(clusters, return_inverse=True)
+        #: Number of clusters.
+        self.clusters = len(names)
+        truth = targets > 0.5
+        self._counts = [
+            _by_cluster(pairs, self._of_patch, self.clusters)
+            for pairs in (truth & decisions, truth, decisions)
+        ]
+
+    def __call__(self, weights: NDArray[np.float64]) -> dict[str, float]:
+        """The figures where each cluster counts ``weights`` times, (K,)."""
+        hits, support, predicted = (weights @ counts for counts in self._counts)
+        known = support > 0
+        macro = metrics.hit_ratios(hits[known], support[known], predicted[known])
+        micro = metrics.hit_ratios(hits.sum(), support.sum(), predicted.sum())
+        figures = {}
+        for name in macro:
+            figures[f"{name}_macro"] = metrics.macro(macro[name])
+            figures[f"{name}_micro"] = float(micro[name]) if known.any() else math.nan
+        return figures
+
+
+class PatchFigures(DecisionFigures):
+    """``DecisionFigures`` and average precision; scores are sorted only once.
 
     Args:
         targets: (n, C), 0 or 1.
@@ -150,34 +187,20 @@ class PatchFigures:
         decisions: NDArray[np.bool_],
         clusters: NDArray[np.str_],
     ) -> None:
-        names, self._of_patch = np.unique(clusters, return_inverse=True)
-        #: Number of clusters.
-        self.clusters = len(names)
+        super().__init__(targets, decisions, clusters)
         truth = targets > 0.5
         self._classes = [_Ranking(t, s) for t, s in zip(truth.T, scores.T, strict=True)]
         self._all = _Ranking(truth.ravel(), scores.ravel())
-        self._counts = [
-            _by_cluster(pairs, self._of_patch, self.clusters)
-            for pairs in (truth & decisions, truth, decisions)
-        ]
 
     def __call__(self, weights: NDArray[np.float64]) -> dict[str, float]:
         """The figures where each cluster counts ``weights`` times, (K,)."""
         of_patch = weights[self._of_patch]
         by_class = np.array([ranking.precision(of_patch) for ranking in self._classes])
-        repeated = np.repeat(of_patch, len(self._classes))
-        figures = {
+        return {
             "ap_macro": metrics.macro(by_class),
-            "ap_micro": self._all.precision(repeated),
+            "ap_micro": self._all.precision(np.repeat(of_patch, len(self._classes))),
+            **super().__call__(weights),
         }
-        hits, support, predicted = (weights @ counts for counts in self._counts)
-        known = support > 0
-        macro = metrics.hit_ratios(hits[known], support[known], predicted[known])
-        micro = metrics.hit_ratios(hits.sum(), support.sum(), predicted.sum())
-        for name in macro:
-            figures[f"{name}_macro"] = metrics.macro(macro[name])
-            figures[f"{name}_micro"] = float(micro[name]) if known.any() else math.nan
-        return figures
 
 
 def _by_cluster(

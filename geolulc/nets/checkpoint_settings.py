@@ -217,13 +217,15 @@ def parse_settings(text: str) -> Settings:
         return _READER.validate_json(text)
     except ValidationError as error:
         subject, found, expected = explain(error, Settings)
-        if subject == "version":
+        newer = type(error.errors()[0]["input"]) is int and error.errors()[0]["input"] > 0
+        if subject == "version" and newer:
             raise CheckpointError(
                 "format version",
                 found=found,
                 expected=f"1 to {FORMAT_VERSION}",
                 remedy="Update geolulc: the file is from a newer version.",
             ) from None
+        subject = "format version" if subject == "version" else subject
         raise _unsound(subject, found, expected) from None
 
 

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from geolulc.datasets.statistics import without_nan
 from geolulc.learning import metrics
-from geolulc.learning.intervals import Interval, PatchFigures, intervals
+from geolulc.learning.intervals import DecisionFigures, Interval, PatchFigures, intervals
 from geolulc.nets import Model
 
 
@@ -60,6 +60,8 @@ def score_target(
     if has.any():
         resampled = PatchFigures(truth, probabilities[:, has], decisions[:, has], clusters)
         spread = intervals(resampled, resampled.clusters)
+        of_all = intervals(DecisionFigures(targets, decisions, clusters), resampled.clusters)
+        spread |= {f"{name}_all": ends for name, ends in of_all.items()}
     return {
         "patches": len(targets),
         "figures": {k: v if math.isfinite(v) else None for k, v in figures.items()},

@@ -35,8 +35,9 @@ def test_figures_are_those_of_scikit_learn_over_the_targets_classes(model) -> No
     found = score_target(targets, logits, model, TILES)
     own, scores = targets[:, :5], 1 / (1 + np.exp(-logits / 2))
     figures = found["figures"]
-    low, high = found["intervals"]["ap_micro"]
-    assert low < figures["ap_micro"] < high
+    for name in ("ap_macro", "ap_micro", "f1_micro", "f1_micro_all"):
+        low, high = found["intervals"][name]
+        assert low < figures[name] < high
     assert figures["ap_macro"] == pytest.approx(
         np.mean([average_precision_score(own[:, c], scores[:, c]) for c in range(5)])
     )
