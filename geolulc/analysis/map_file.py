@@ -122,12 +122,11 @@ class MapFile:
         Of a raster of classes, or of one of probabilities. A code that is none of the map's
         classes counts as no data. With a smaller ``shape`` than the window's, by the overviews.
         """
+        if self.content != "classes":
+            return rank_classes(self._probabilities(window, shape), 1).dominant(self.header)
         header = self._fine
-        if self.content == "classes":
-            values = self.values(window, shape=shape)[0]
-            values[header.positions[values] < 0] = header.no_class
-        else:
-            values = rank_classes(self._probabilities(window, shape), 1).dominant(header)
+        values = self.values(window, shape=shape)[0]
+        values[header.positions[values] < 0] = header.no_class
         return values if self.coarser is None else self.coarser.codes(values)
 
     def shares(self, window: Window) -> NDArray[np.float32]:
@@ -140,13 +139,10 @@ class MapFile:
         Raises:
             OutputError: the raster holds something else, or is damaged.
         """
-        p = self._probabilities(window)
-        if self.coarser is not None:
-            p = self.coarser.probabilities(p)
-        return MapBlock(window.row_off, window.col_off, p)
+        return MapBlock(window.row_off, window.col_off, self._probabilities(window))
 
     def _probabilities(self, window: Window, shape: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Those of the file's own classes, as ``block`` has them."""
+        """Those of the classes of ``header``, as ``block`` has them."""
         if self.content != "probabilities":
             raise not_a_map(self.path, f"geolulc's {self.content} raster")
         values = self.values(window, shape=shape)
@@ -157,7 +153,8 @@ class MapFile:
             raise self.damaged("probabilities outside 0 to 1")
         if self.header.fractions:
             shares /= self._totals(shares)
-        return values if self.header.exclusive else shares
+        found = values if self.header.exclusive else shares
+        return found if self.coarser is None else self.coarser.probabilities(found)
 
     def _totals(self, fractions: NDArray[np.float32]) -> NDArray[np.float32]:
         """The sums of fractions over the classes, which are 1 but for rounding in the file."""
@@ -232,7 +229,7 @@ def open_main(path: Path, coarser: Nomenclature | None = None) -> MapFile:
 
     Raises:
         OutputError: as ``open_map``, or ``path`` is another raster of a map.
-        ParameterError: ``coarser`` does not hold a class of the map.
+        ParameterError: as of ``Coarser.of``.
     """
     found = open_map(path)
     main = "classes" if found.header.exclusive else "probabilities"

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.errors import ParameterError
 from geolulc.maps.encoding import FULL
 from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.nomenclature import Codes, Nomenclature
@@ -21,7 +22,7 @@ class Coarser:
     Attributes:
         fine, header: the map with its own classes, and with the coarser ones.
         groups: intp (class,): position in ``header.classes`` for each class of ``fine``; -1 where
-            none holds it: its cells have no data.
+            none holds it: the cells whose most probable class it is have no data.
     """
 
     fine: MapHeader
@@ -30,8 +31,20 @@ class Coarser:
 
     @classmethod
     def of(cls, fine: MapHeader, target: Nomenclature) -> Self:
-        """``ParameterError`` as of ``Nomenclature.holders``."""
+        """The conversion of a map to the classes of ``target``.
+
+        Raises:
+            ParameterError: as of ``Nomenclature.holders``, or no class holds one of a map of cover
+                fractions, of whose cells a part would be of no class.
+        """
         holders = target.holders(fine.land_cover)
+        if fine.fractions and None in holders:
+            raise ParameterError(
+                f"nomenclature {target.id}",
+                found=f"no class that holds {fine.classes[holders.index(None)]}",
+                expected="one for each class of a map of cover fractions, which add up to 1",
+                remedy="Give a TOML file whose classes list all: holds = [...].",
+            )
         classes = tuple(name for name in target.names if name in holders)
         groups = np.array([-1 if n is None else classes.index(n) for n in holders], np.intp)
         lowest = np.full(len(classes), np.inf)

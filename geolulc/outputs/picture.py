@@ -26,6 +26,8 @@ from geolulc.outputs.cautions import Caution
 from geolulc.outputs.story import Backdrop
 
 _FRAME: Final = "#444444"
+#: In the legend of a map of cover fractions is each class with a larger share.
+_SMALLEST_SHARE: Final = 0.005
 #: Drawn where a cell has no class.
 _NO_DATA: Final = "#ffffff"
 #: Inches: side of a panel, height of foot and head, width of the legend, height of its lines.
@@ -181,7 +183,7 @@ def _legend(totals: MapTotals) -> list[Patch]:
     labels = [
         (s.land_cover.color, f"{s.land_cover.short}  {_percent(s.share)}")
         for s in sorted(totals.summaries, key=lambda s: -s.share)
-        if s.cells
+        if s.cells or s.share > _SMALLEST_SHARE
     ]
     missing = 1 - figures.mapped / figures.cells
     if missing:

@@ -37,7 +37,7 @@ def map_tags(
     """The tags that every raster and layer of a map carries."""
     grid, unit = header.grid, header.unit.many.upper()
     own = _pixel_tags(header) if header.exclusive else _cell_tags(header)
-    areas = {s.land_cover.name: round(s.area_ha, 4) for s in summaries if s.cells}
+    areas = {s.land_cover.name: round(s.area_ha, 4) for s in summaries}
     shares = {"MEAN_VALID_SHARE": figures.mean_valid}
     if not header.exclusive:  # pixels that are not clear have no data
         shares["MEAN_CLEAR_SHARE"] = figures.mean_clear
@@ -55,7 +55,7 @@ def map_tags(
         f"NODATA_{unit}": str(figures.cells - figures.mapped),
         **overflown,
         "MAPPED_AREA_HA": repr(figures.area_ha),
-        "AREA_HA_BY_CLASS": _json(areas),
+        "AREA_HA_BY_CLASS": _json({name: hectares for name, hectares in areas.items() if hectares}),
         "AREA_METHOD": header.unit.areas.words,
         **{name: f"{share:.6g}" for name, share in shares.items() if share is not None},
         **{_SCENE + key.upper(): str(value) for key, value in header.scene.items()},

@@ -16,10 +16,12 @@ import torch
 from click.testing import CliRunner
 from made_map import TILE, made_map, save_map
 from made_product import make_model
+from rasterio.windows import Window
 from torch import Tensor, nn
 
 from geolulc.accuracy.classified import open_classified
 from geolulc.analysis import compare_files, describe_map, read_map, summarize_zones
+from geolulc.analysis.map_file import open_main
 from geolulc.bands import BANDS, GROUPS
 from geolulc.cli import cli
 from geolulc.errors import OutputError, ParameterError
@@ -29,10 +31,12 @@ from geolulc.mapping.mapper import Mapper
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.header import LandCoverMap
 from geolulc.mosaics import MosaicOptions, make_mosaic
+from geolulc.nomenclature import nomenclature
 from geolulc.outputs import OutputOptions
 from geolulc.products import array_scene
 
 CLASSES = ("Arable land", "Inland waters")
+CLC1 = nomenclature("clc1")
 CPU = {"device": "cpu", "mask_scl": ()}
 
 
@@ -135,7 +139,8 @@ class TestFiles:
         assert tags["VALUES"] == "cover fractions"
         assert "fraction × area" in tags["AREA_METHOD"]
         told = json.loads(tags["AREA_HA_BY_CLASS"])
-        assert told == pytest.approx({k: v for k, v in expected.items() if k in told}, abs=1e-3)
+        # also those that are nowhere the most extensive class
+        assert told == pytest.approx(expected, abs=1e-3)
         assert sum(areas) == pytest.approx(float(tags["MAPPED_AREA_HA"]), rel=1e-6)
         summary = pyogrio.read_dataframe(written.with_suffix(".gpkg"), layer="summary")
         assert summary["area_ha"].to_numpy() == pytest.approx(areas)
@@ -215,6 +220,54 @@ class TestReaders:
             assert row["both_ha"] == pytest.approx((both[i] * hectares).sum())
         change = sum(r["after_ha"] - r["before_ha"] for r in figures["classes"])
         assert change == pytest.approx(0, abs=1e-2)
+
+    def test_coarser_classes_share_the_ground(self, tmp_path) -> None:
+        made = fraction_map(nodata=0.0)
+        fine, shares = made.header, made.block.shares.astype(np.float64)
+        held = CLC1.holders(fine.land_cover)
+        names = [name for name in CLC1.names if name in held]
+        together = np.stack([shares[[h == name for h in held]].sum(axis=0) for name in names])
+        codes = np.array([CLC1[name].code for name in names])[together.argmax(axis=0)]
+        # that is not the class which holds the most extensive one of the map
+        largest = [CLC1[held[position]].code for position in shares.argmax(axis=0).ravel()]
+        assert (codes.ravel() != largest).any()
+        expected = (together * ground_areas(fine.grid, fine.unit.areas)).sum(axis=(1, 2))
+        path, coarse = tmp_path / "map.tif", tmp_path / "coarse.tif"
+        save_map(made, path, "probabilities")
+        save_map(made, coarse, "probabilities", "classes", coarser=CLC1)
+        with rasterio.open(tmp_path / "coarse_classes.tif") as dataset:
+            assert (dataset.read(1) == codes).all()
+        with open_main(path, CLC1) as opened:
+            assert (opened.codes(Window(0, 0, *reversed(fine.grid.shape))) == codes).all()
+        told = [describe_map(path, CLC1), describe_map(coarse)]
+        zones = geopandas.GeoDataFrame(geometry=[shapely.box(*TILE.bounds)], crs=TILE.crs)
+        found = summarize_zones(path, zones, coarser=CLC1)
+        assert found[[c for c in found if c.startswith("ha_")]].to_numpy()[0] == pytest.approx(
+            expected, rel=1e-5
+        )
+        _, figures = compare_files(path, path, tmp_path / "change.tif", coarser=CLC1)
+        told.append({"area_ha_by_class": {c["name"]: c["after_ha"] for c in figures["classes"]}})
+        for each in told:
+            areas = [each["area_ha_by_class"][name] for name in names]
+            assert areas == pytest.approx(expected, rel=1e-3)
+
+    def test_a_nomenclature_that_lacks_a_class_is_refused(self, tmp_path) -> None:
+        """Cells would be covered by no class in part."""
+        made = fraction_map()
+        save_map(made, tmp_path / "map.tif", "probabilities")
+        dry = CLC1.only([name for name in CLC1.names if name != "Water bodies"])
+        message = "nomenclature clc1: found no class that holds Inland waters"
+        with pytest.raises(ParameterError, match=message):
+            open_main(tmp_path / "map.tif", dry)
+        with pytest.raises(ParameterError, match=message):
+            save_map(made, tmp_path / "dry.tif", "probabilities", coarser=dry)
+        # areas by class alone are right, and the rest is told
+        told = describe_map(tmp_path / "map.tif", dry)
+        water = (
+            made.header.classes.index("Inland waters"),
+            made.header.classes.index("Marine waters"),
+        )
+        assert told["other_area_ha"] == pytest.approx(areas_of(made)[list(water)].sum(), rel=1e-3)
 
     def test_not_with_a_map_of_probabilities(self, tmp_path) -> None:
         made = fraction_map()
