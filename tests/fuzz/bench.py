@@ -39,7 +39,7 @@ class Bench:
         how = f"{self.name} {seed}: {damaged}\ngeolulc {shlex.join(arguments)}\n"
         (case / "how.txt").write_text(how, encoding="utf-8", errors="surrogateescape")
         before = {path.name for path in case.iterdir()}
-        outcome = run_command(arguments, case)
+        outcome = self._run(arguments, case)
         if outcome.name == FINE:
             wrong = self.kind.wrong(self.sound(command), case, command)
             return Outcome(WRONG, wrong) if wrong else outcome
@@ -52,10 +52,14 @@ class Bench:
         """The folder of the sound input's results; an error where there are none."""
         target = self._folder / f"sound-{self.kind.commands.index(command)}"
         if not target.is_dir():
-            outcome = run_command(command.split(), self._copy(target))
+            outcome = self._run(command.split(), self._copy(target))
             if outcome.name != FINE:
                 raise RuntimeError(f"{self.name}, undamaged: {outcome}")
         return target
+
+    def _run(self, arguments: list[str], case: Path) -> Outcome:
+        with self.kind.served(case) as url:
+            return run_command([part.replace("{url}", url) for part in arguments], case)
 
     def _copy(self, target: Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)

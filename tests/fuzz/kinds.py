@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from file_mutations import change_geometry, change_sqlite, change_table, change_tags, change_tensors
+from made_services import PRODUCT, serve_copernicus, serve_stac, write_copernicus, write_stac_api
 from mutations import (
     Mutation,
     bytes_of,
@@ -43,7 +45,13 @@ from sound_inputs import (
     write_v2,
     write_zones,
 )
-from wrong_successes import another_map, damage_missed, lost_patches, wild_areas
+from wrong_successes import (
+    another_download,
+    another_map,
+    damage_missed,
+    lost_patches,
+    wild_areas,
+)
 
 BYTES = (bytes_of(damage), bytes_of(flip_bits))
 TEXT = (bytes_of(change_words), bytes_of(change_words), *BYTES)
@@ -55,6 +63,10 @@ _TRAIN = "train made.store out-run --config train.toml --device cpu -q"
 _LABEL = "label scene.SAFE --block-size 1200 --folds 3 --out out.store -q"
 _TRANSFER = "transfer made.store --out out --sources Austria --targets Finland,Kosovo"
 _LEARNING = "--config train.toml --device cpu -q"
+_EVALUATE = "evaluate model.safetensors made.store --device cpu"
+_PREPARE = "prepare {} out.store --splits splits --workers 1 -q"
+_SEARCH = "search --aoi 11.2,46.4,11.5,46.6 --dates 2024-06-25 --allow-internal"
+_FETCH = f"fetch {PRODUCT} --out out --service {{url}} --allow-internal -q"
 _ZONES = "summarize map.tif --zones {} --out out.csv -q"
 
 
@@ -68,6 +80,8 @@ class Kind:
         commands: of which one is drawn; what they write is called ``out…``.
         options: of which one is drawn in half of the cases, in place of damage, or in all where
             nothing is damaged; "{}" in it becomes one of ``ARGUMENTS``.
+        served: answers from the files of a case until its context ends; "{url}" in commands
+            becomes its address.
         wrong: what is wrong with a success, from (folder of the sound input's results, folder of
             the damaged ones', the command); None where it is right.
     """
@@ -77,6 +91,7 @@ class Kind:
     commands: tuple[str, ...]
     wrong: Callable[[Path, Path, str], str | None] = field(default=lambda *_: None)
     options: tuple[str, ...] = ()
+    served: Callable[[Path], AbstractContextManager[str]] = lambda _: nullcontext("")
 
 
 def damage_one(kind: Kind, folder: Path, rng: random.Random) -> Path:
@@ -155,7 +170,7 @@ KINDS: Mapping[str, Kind] = {
         name: Kind(
             write_tars,
             {f"v1.{name}": mutations},
-            (f"prepare v1.{name} out.store --splits splits --workers 1 -q",),
+            (_PREPARE.format(f"v1.{name}"),),
             lost_patches,
         )
         for name, mutations in (
@@ -171,7 +186,12 @@ KINDS: Mapping[str, Kind] = {
             "v1/*/*.tif": BYTES,
             "splits/*.csv": (bytes_of(change_rows), *TEXT),
         },
-        ("prepare v1 out.store --splits splits --workers 1 -q",),
+        (_PREPARE.format("v1"),),
+        options=(
+            *("--splits {}", "--snow-list {}", "--cloud-list {}", "--metadata {}", "{}"),
+            *("--nomenclature {}", "--countries {}", "--seasons {}", "--limit {}", "--seed {}"),
+            *("--workers {}", "--limit 1 --seed {}", "--unlabelled {}"),
+        ),
     ),
     "stack": Kind(
         write_stack,
@@ -193,10 +213,19 @@ KINDS: Mapping[str, Kind] = {
         (
             "info made.store",
             "info made.store --verify",
-            "evaluate model.safetensors made.store --device cpu --json -q",
-            "evaluate model.safetensors made.store --predictions out.gpkg --device cpu -q",
+            f"{_EVALUATE} --json -q",
+            f"{_EVALUATE} --predictions out.gpkg -q",
         ),
         damage_missed,
+    ),
+    "options-of-evaluate": Kind(
+        write_store,
+        {},
+        (f"{_EVALUATE} -q",),
+        options=(
+            *("--split {}", "--report {}", "--predictions {}", "--baseline {}", "--device {}"),
+            *("--report out --overwrite {}", "--progress {}", "--seed-compat --split {}", "{}"),
+        ),
     ),
     "settings": Kind(
         write_settings,
@@ -338,6 +367,37 @@ KINDS: Mapping[str, Kind] = {
         {"mine.toml": TEXT, "mine.qml": TEXT},
         ("classes mine.toml --out out.toml", "classes mine.qml --out out.toml"),
         options=("--out {}", "{}"),
+    ),
+    "search": Kind(
+        write_copernicus,
+        {"answers/products.json": JSON},
+        (f"{_SEARCH} --service {{url}}", f"{_SEARCH} --service {{url}} --json"),
+        options=(
+            *("--aoi {}", "--dates {}", "--dates 2024-06-01/{}", "--max-cloud {}", "--level {}"),
+            *("--limit {}", "--service {}", "--service {url}/{}", "--out {}", "{}"),
+        ),
+        served=serve_copernicus,
+    ),
+    "stac-api": Kind(
+        write_stac_api,
+        {"answers/*.json": JSON},
+        (f"{_SEARCH} --stac {{url}}/ --collection c --out out.json",),
+        options=(
+            *("--stac {}", "--collection {}", "--out {}", "--limit {}", "--dates {}", "--aoi {}"),
+            *("--max-cloud {}", "--stac {url}/{}", "--service {}"),
+        ),
+        served=serve_stac,
+    ),
+    "fetch": Kind(
+        write_copernicus,
+        {"answers/*.json": JSON, "answers/*.zip": BYTES},
+        (_FETCH,),
+        another_download,
+        options=(
+            *("--level {}", "--out {}", "--parallel {}", "--service {}", "--service {url}/{}"),
+            "{}",
+        ),
+        served=serve_copernicus,
     ),
     "map": Kind(
         write_map,

@@ -42,6 +42,15 @@ def damage_missed(sound: Path, case: Path, command: str) -> str | None:
     return None
 
 
+def another_download(sound: Path, case: Path, command: str) -> str | None:
+    """A file under its final name that is not the product."""
+    whole = {path.name: path.read_bytes() for path in sound.glob("out/*.zip")}
+    for path in case.glob("out/*.zip"):
+        if path.read_bytes() != whole.get(path.name):
+            return f"{path.name} is another than what is served"
+    return None
+
+
 def wild_areas(sound: Path, case: Path, command: str) -> str | None:
     """An area of a class that is no number, negative, larger than the map, or no part of a sum."""
     table = pd.read_csv(case / "out.csv")
