@@ -22,7 +22,8 @@ from geolulc.accuracy.estimators import UNKNOWN
 from geolulc.errors import ParameterError
 from geolulc.nomenclature import LandCoverClass
 from geolulc.outputs.tables import class_column
-from geolulc.polygons.reading import read_layers, require_places
+from geolulc.polygons.checks import require_places
+from geolulc.polygons.reading import read_layers
 from geolulc.text_files import TextFiles
 
 #: Endings of tables of text.

@@ -22,7 +22,7 @@ from geolulc.accuracy.foreign import legend_of, open_single_band, values_of
 from geolulc.analysis.zone_files import read_zones
 from geolulc.errors import ParameterError
 from geolulc.outputs.rasters import windows
-from geolulc.polygons.reading import require_polygons
+from geolulc.polygons.checks import require_polygons
 
 #: A change from one class to another is a stratum of its own from so many pixels on, and from this
 #: share of all that changed: with fewer, points that serve it are missed elsewhere.

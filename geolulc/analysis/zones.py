@@ -25,8 +25,8 @@ from geolulc.nomenclature import Nomenclature
 from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
 from geolulc.ownership import reading
+from geolulc.polygons.checks import require_places, require_polygons
 from geolulc.polygons.placement import Placement, polygons_of, zone_areas
-from geolulc.polygons.reading import require_places, require_polygons
 from geolulc.progress import Progress
 from geolulc.staging import claimed, require_free
 

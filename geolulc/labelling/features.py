@@ -19,8 +19,9 @@ from geolulc.labelling.classes import NOTHING, made_nomenclature, positions_of, 
 from geolulc.labelling.options import BLOCKS, SCENE, TILE, LabelOptions
 from geolulc.nomenclature import Nomenclature
 from geolulc.ownership import reading
+from geolulc.polygons.checks import require_points, require_polygons
 from geolulc.polygons.placement import Placement
-from geolulc.polygons.reading import read_layers, require_points, require_polygons
+from geolulc.polygons.reading import read_layers
 
 #: Blocks are squares of this projection, of equal areas everywhere (EASE-Grid 2.0, Brodzik et al.
 #: 2012): those of the same ground are the same in every scene, tile and UTM zone.

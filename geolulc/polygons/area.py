@@ -25,17 +25,8 @@ def read_area(aoi: Path | str) -> list[Any]:
     numbers = _numbers(str(aoi))
     if numbers is not None:
         return [geopandas.GeoSeries(_boxes(aoi, *numbers), crs="EPSG:4326")]
-    layers = [
-        frame.geometry for frame in read_layers(Path(aoi), f"aoi {aoi}", attributes=False).values()
-    ]
-    if all((layer.isna() | layer.is_empty).all() for layer in layers):
-        raise ParameterError(
-            f"aoi {aoi}",
-            found="no geometry",
-            expected="a vector file with geometries, or west,south,east,north in degrees",
-            remedy="Give the file of the area.",
-        )
-    return layers
+    layers = read_layers(Path(aoi), f"aoi {aoi}", attributes=False)
+    return [frame.geometry for frame in layers.values()]
 
 
 def _boxes(

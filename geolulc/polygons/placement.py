@@ -13,7 +13,7 @@ from pyproj.exceptions import ProjError
 from geolulc.errors import ParameterError
 from geolulc.grid import Extent
 from geolulc.maps.areas import SQUARE_METRES_PER_HECTARE
-from geolulc.polygons.reading import POLYGON, unit_of
+from geolulc.polygons.checks import POLYGON, unit_of
 
 #: Straight edges are cut into this many parts across the map before they are projected: 110 m
 #: for a Sentinel-2 tile, so a projected edge is off by less than a millimetre.

@@ -16,8 +16,9 @@ from pyproj import CRS, Transformer
 
 from geolulc.datasets import SPLITS, Store
 from geolulc.errors import DatasetError, ParameterError, require_one_of
+from geolulc.polygons.checks import require_polygons
 from geolulc.polygons.placement import full_turn, wrap
-from geolulc.polygons.reading import read_layers, require_polygons
+from geolulc.polygons.reading import read_layers
 
 #: Columns of a store's index that can name regions, in place of polygons.
 REGION_COLUMNS: Final = ("country", "season", "tile")

@@ -11,8 +11,8 @@ from shapely.geometry import LineString, MultiPolygon, Point, box
 
 from geolulc.errors import ParameterError
 from geolulc.grid import Extent
+from geolulc.polygons.checks import require_places
 from geolulc.polygons.placement import Placement, full_turn, wrap, zone_areas
-from geolulc.polygons.reading import require_places
 
 #: Area of the ellipsoid of WGS 84 in hectares (NIMA TR8350.2: 510,065,621.724 km²).
 GLOBE = 51_006_562_172.4

@@ -16,12 +16,18 @@ import numpy as np
 import pyarrow
 import pyogrio
 import pytest
+from click.testing import CliRunner
+from made_archives import make_store
+from made_product import make_product, random_bands
 from pyarrow import parquet
 from shapely.geometry import LineString, Point, Polygon, box, mapping
+from written_map import write_made
 
+from geolulc.cli import cli
 from geolulc.errors import ParameterError
-from geolulc.polygons import formats, reading
-from geolulc.polygons.reading import read_layers, require_places, require_polygons
+from geolulc.polygons import checks, formats, reading
+from geolulc.polygons.checks import require_places, require_polygons
+from geolulc.polygons.reading import read_layers
 
 SQUARE = box(9, 45, 10, 46)
 #: pyogrio warns where such a file is made.
@@ -193,6 +199,53 @@ def test_missing_and_empty_geometries_pass_and_mixed_ones_are_counted(tmp_path: 
     require_polygons(frame[frame.geom_type != "Point"], "zones")
 
 
+NO_POLYGON = {
+    "a.kml": '<kml xmlns="http://www.opengis.net/kml/2.2"><Document><NetworkLink><Link><href>b.kml'
+    "</href></Link></NetworkLink></Document></kml>",
+    "a.geojson": '{"type": "FeatureCollection", "features": []}',
+    "b.geojson": '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {},'
+    ' "geometry": null}]}',
+}
+#: Commands that read users' polygons, which are "{}".
+COMMANDS = (
+    *("summarize map.tif --zones {} --out o.csv", "sample map.tif --strata {} --out o.gpkg"),
+    *("map scene.SAFE --aoi {} --out o.tif --device cpu", "search --aoi {} --dates 2024-06-25"),
+    "label scene.SAFE --polygons {} --field a --out o.store",
+    "transfer made.store --sources all --targets all --regions {} --dry-run --out o",
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_made("cells", folder / "map.tif")
+    make_store(folder / "made.store", 4)
+    make_product(folder, random_bands(1200, 1200)).rename(folder / "scene.SAFE")
+    return folder
+
+
+@pytest.mark.parametrize("name", NO_POLYGON)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_takes_a_file_without_polygons(
+    command: str, name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_text(NO_POLYGON[name])
+    monkeypatch.chdir(inputs)
+    arguments = command.replace("{}", str(tmp_path / name)).split()
+    with pytest.raises(ParameterError, match=f"{name}: found no geometry; expected at least one"):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert not list(inputs.glob("o*"))
+
+
+def test_one_polygon_has_an_area(tmp_path: Path) -> None:
+    """A bow tie has one, though its halves cancel out; a line there and back has none."""
+    flat, bow_tie = Polygon([(9, 45), (10, 46), (9, 45)]), Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
+    require_polygons(geopandas.GeoDataFrame(geometry=[flat, None, bow_tie], crs=4326), "zones")
+    for geometries in ([flat], [None, Polygon()]):
+        with pytest.raises(ParameterError, match="zones: found no polygon with an area"):
+            require_polygons(geopandas.GeoDataFrame(geometry=geometries, crs=4326), "zones")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
@@ -345,7 +398,7 @@ def test_sizes_are_bounded_before_reading(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ParameterError, match="5 features, more than the 4"):
         read_layers(path, "aoi")
     monkeypatch.undo()
-    monkeypatch.setattr(reading, "MOST_CORNERS", 24)
+    monkeypatch.setattr(checks, "MOST_CORNERS", 24)
     with pytest.raises(ParameterError, match="25 corners; expected at most 24"):
         read_layers(path, "aoi")
 
