@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 
 from geolulc.datasets import SPLITS, Patch, write_store
 from geolulc.errors import DatasetError, ParameterError
@@ -22,7 +20,7 @@ from geolulc.labelling.options import BLOCKS, TILE, LabelOptions
 from geolulc.mapping.workers import Workers
 from geolulc.ownership import reading
 from geolulc.process import available_cores
-from geolulc.products import Scene, open_scene
+from geolulc.products import Scene, open_scene, unplaced_images
 from geolulc.progress import NamedProgress, silent
 from geolulc.staging import require_free
 
@@ -61,9 +59,7 @@ def label_scenes(
     """
     require_free([out], overwrite=overwrite, kind="store")
     with ExitStack() as stack:
-        # threads that open images restore each other's filters: this one is of all of them
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        stack.enter_context(unplaced_images())
         stack.enter_context(reading([s for s in scenes if isinstance(s, (str, Path))]))
         opened = [open_scene(s) if isinstance(s, (str, Path)) else s for s in scenes]
         level = _common_level(opened)

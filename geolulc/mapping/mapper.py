@@ -28,7 +28,7 @@ from geolulc.mapping.workers import Workers
 from geolulc.nets import Model
 from geolulc.nets.devices import choose_device
 from geolulc.process import available_cores
-from geolulc.products import Scene, require_images
+from geolulc.products import Scene, require_images, unplaced_images
 
 _PIXELS: Final = "10, 20 or 60 m"
 #: Options that a map does not depend on.
@@ -69,6 +69,7 @@ class Mapper:
 
     def __enter__(self) -> Mapper:
         self._stack.callback(torch.set_num_threads, torch.get_num_threads())
+        self._stack.enter_context(unplaced_images())
         self.decoders = self._stack.enter_context(Workers(self._threads))
         if self.device.type == "cpu":
             # one thread a batch, as many batches as threads: no thread waits for another

@@ -3,7 +3,7 @@
 from geolulc.products.array_scene import ArrayScene, array_scene
 from geolulc.products.decoding import Jp2Image
 from geolulc.products.doors import DOORS, Door, describe_scene, find_door, open_scene
-from geolulc.products.images import image_settings, open_image
+from geolulc.products.images import image_settings, open_image, unplaced_images
 from geolulc.products.item_scene import remote_url
 from geolulc.products.listing import list_products
 from geolulc.products.metadata import Metadata, read_metadata
@@ -43,5 +43,6 @@ __all__ = [
     "remote_url",
     "require_images",
     "true_colour",
+    "unplaced_images",
     "verify_product",
 ]

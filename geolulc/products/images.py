@@ -52,6 +52,21 @@ def image_settings() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def unplaced_images() -> Iterator[None]:
+    """Images without georeference, as before baseline 02.07, are opened without a warning.
+
+    Filters of warnings are one for all threads, which would undo each other's: whoever starts
+    threads that open images enters this first, and within it they leave the filters alone.
+    """
+    kind = NotGeoreferencedWarning
+    first = next((action for action, _, each, *_ in warnings.filters if issubclass(kind, each)), "")
+    with contextlib.nullcontext() if first == "ignore" else warnings.catch_warnings():
+        if first != "ignore":
+            warnings.simplefilter("ignore", kind)
+        yield
+
+
 def open_image(
     path: str, *, georeference: bool = False, tiff: bool = False, opener: Any = None
 ) -> Any:
@@ -65,10 +80,8 @@ def open_image(
         tiff: whether it is a GeoTIFF, in place of JPEG 2000.
         opener: opens ``path`` as a file, where it lies elsewhere than on this file system.
     """
-    # filters of warnings, and the hook, are one for all threads
-    with _OPENING, warnings.catch_warnings(), _messages_shown(path):
-        # before baseline 02.07 images may lack one
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    # the hooks are one for all threads
+    with _OPENING, unplaced_images(), _messages_shown(path):
         sources = ("INTERNAL" if tiff else None) if georeference else "NONE"
         options = {} if sources is None else {"GEOREF_SOURCES": sources}
         driver = "GTiff" if tiff else _driver()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,15 @@ from make_scene import write_jp2
 from rasterio.errors import NotGeoreferencedWarning
 
 from geolulc.errors import ProductError
-from geolulc.products import Jp2Image, Tiling, open_product, true_colour
+from geolulc.products import (
+    Jp2Image,
+    Tiling,
+    image_settings,
+    open_image,
+    open_product,
+    true_colour,
+    unplaced_images,
+)
 
 ULX, ULY = 600_000, 5_200_020
 
@@ -163,6 +173,30 @@ def test_images_before_baseline_02_07_may_lack_a_georeference(product):
     ) as image:  # fmt: skip
         image.write(np.full((240, 240), 7, np.uint16), 1)
     assert open_product(product).band_files["B02"] == str(path)
+
+
+def test_threads_leave_the_filters_of_warnings_alone(product):
+    """They are one for all: what a thread puts back would undo what another has set."""
+    path = _band(product, "B02_10m")
+
+    def filters_while_it_opens():
+        seen = []
+
+        def opener(_, mode="rb", **__):
+            seen.append(warnings.filters)
+            return path.open("rb")
+
+        with image_settings(), open_image("image.jp2", opener=opener) as image:
+            assert image.crs is None  # which rasterio warns of
+        return seen[0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = warnings.filters
+        assert filters_while_it_opens() is not before
+        assert warnings.filters is before
+        with unplaced_images(), ThreadPoolExecutor(1) as thread:
+            assert thread.submit(filters_while_it_opens).result() is warnings.filters
 
 
 def test_side_files_are_not_believed(product):
