@@ -125,7 +125,7 @@ OUTPUTS: Final[tuple[Output, ...]] = (
     _raster(
         "domain",
         Asset("Distance from the spectra of the training", roles=_UNSURE),
-        frozenset({MapKind.CELLS}),
+        _ALL - _MOSAICS,
         default=frozenset(),
     ),
     _raster("observations", Asset("Number of observations"), _MOSAICS),

@@ -179,12 +179,23 @@ def test_pixels_are_compared_by_squares_as_large_as_patches(tmp_path, resolution
     bands = flat_bands(3660, 2400, dn=2000)
     for name in BAND_NAMES:
         bands[name][: len(bands[name]) // 2, : bands[name].shape[1] * 1200 // 3660] = 7000
+    bands["B04"][-60:, -60:] = 0
     model = make_pixel_model(Itself())
     model = replace(model, provenance={"domain": HOME.as_mapping()})
-    found = predict_scene(
-        make_product(tmp_path, bands), model, device="cpu", mask_scl=(), resolution=resolution
-    )
+    product = make_product(tmp_path, bands)
+    options = MapOptions(device="cpu", mask_scl=(), resolution=resolution)
+    found = predict_scene(product, model, options)
     expected = np.zeros((2400 // resolution, 3660 // resolution), bool)
     expected[: 1200 // resolution, : 1200 // resolution] = True
     np.testing.assert_array_equal(found.block.unlikeness > 1, expected)
     assert np.isfinite(found.block.unlikeness).all()
+    output = OutputOptions(("classes", "domain"))
+    map_scenes([product], tmp_path / "map.tif", [model], options, output=output)
+    with rasterio.open(tmp_path / "map_domain.tif") as dataset:
+        distance = dataset.read(1)
+    far, near = SPECTRA.unlikeness(np.array([[7000.0] * 12, [2000.0] * 12]))
+    values = np.where(expected, far, near)
+    values[-600 // resolution :, -600 // resolution :] = np.nan  # pixels without data
+    inside = np.s_[: 1200 // resolution]  # the others' means are without these pixels
+    np.testing.assert_allclose(distance[inside], values[inside], rtol=1e-5)
+    np.testing.assert_array_equal(np.isnan(distance), np.isnan(values))
