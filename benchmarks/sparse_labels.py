@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import rasterio
+import rasterio.features
 from numpy.typing import NDArray
-from shapely.geometry import box
+from scipy.ndimage import label
+from shapely.geometry import shape
 
 from geolulc.datasets import open_store
 from geolulc.labelling import LabelOptions, label_scenes, open_reference, read_features
@@ -36,8 +39,10 @@ from make_scene import COVERS, make_landscape, write_safe, write_truth
 
 #: Landscape → seed.
 SEEDS = {"own": 3, "unseen": 21}
-#: Side of a polygon in pixels: 0.36 ha.
+#: Side in pixels of the squares that polygons lie in: of 0.36 ha at most.
 SIDE = 6
+#: Polygons of a class at least, as docs/own-labels.md advises.
+LEAST = 10
 
 
 def main() -> None:
@@ -110,29 +115,53 @@ def full_store(out: Path, scene: Path, truth: Path, _: NDArray[np.uint8]) -> Pat
 def sparse_store(
     out: Path, scene: Path, truth: Path, cover: NDArray[np.uint8], *, share: float, seed: int
 ) -> Path:
-    """Squares of 60 m of one cover each, drawn at random, until they hold ``share`` of all."""
+    """Pieces of covers as polygons, drawn at random, until they hold ``share`` of the ground."""
     if out.exists():
         return out
     with rasterio.open(truth) as dataset:
-        left, top, crs = dataset.transform.c, dataset.transform.f, dataset.crs.to_string()
+        transform, crs = dataset.transform, dataset.crs.to_string()
     rng = np.random.default_rng(seed)
     taken = np.zeros(cover.shape, bool)
-    squares, names = [], []
-    while taken.sum() < share * cover.size:
-        row, column = rng.integers(0, np.array(cover.shape) - SIDE)
-        here = np.s_[row : row + SIDE, column : column + SIDE]
-        if taken[here].any() or len(np.unique(cover[here])) > 1:
-            continue
-        taken[here] = True
-        x, y = left + 10 * column, top - 10 * row
-        squares.append(box(x, y - 10 * SIDE, x + 10 * SIDE, y))
-        names.append(COVERS[cover[row, column]].name)
+    shapes, names = [], []
+    for drawn in _classes_to_draw(cover, share, rng):
+        piece = _piece(cover, drawn, taken, rng)
+        taken |= piece
+        outlines = rasterio.features.shapes(piece.astype(np.uint8), piece, transform=transform)
+        shapes += [shape(outline) for outline, _ in outlines]
+        names.append(COVERS[drawn].name)
+        if taken.sum() >= share * cover.size:
+            break
     path = out.with_suffix(".gpkg")
-    geopandas.GeoDataFrame({"cover": names}, geometry=squares, crs=crs).to_file(path)
+    geopandas.GeoDataFrame({"cover": names}, geometry=shapes, crs=crs).to_file(path)
     options = LabelOptions(block_size=1200, mask_scl=())
     labels = read_features(path, "cover", options, nomenclature=BEN19)
     label_scenes([scene], labels, out, options)
     return out
+
+
+def _classes_to_draw(
+    cover: NDArray[np.uint8], share: float, rng: np.random.Generator
+) -> Iterator[int]:
+    """The cover of one piece after the other: ``LEAST`` of each, then as often as it is there."""
+    there = np.unique(cover)
+    yield from rng.permutation(np.repeat(there, LEAST)).tolist()
+    while True:
+        yield int(cover[tuple(rng.integers(0, cover.shape))])
+
+
+def _piece(
+    cover: NDArray[np.uint8], drawn: int, taken: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """A connected piece of the cover ``drawn`` in a square of ``SIDE`` pixels, of none taken."""
+    free = np.argwhere((cover == drawn) & ~taken)
+    row, column = free[rng.integers(len(free))]
+    top, left = (int(np.clip(at - SIDE // 2, 0, n - SIDE))
+                 for at, n in zip((row, column), cover.shape, strict=True))  # fmt: skip
+    here = np.s_[top : top + SIDE, left : left + SIDE]
+    parts, _ = label((cover[here] == drawn) & ~taken[here])
+    piece = np.zeros(cover.shape, bool)
+    piece[here] = parts == parts[row - top, column - left]
+    return piece
 
 
 if __name__ == "__main__":

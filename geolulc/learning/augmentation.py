@@ -16,6 +16,7 @@ from torch import Tensor
 
 from geolulc.grid import PATCH_SIZE
 from geolulc.learning.config import TrainConfig
+from geolulc.nomenclature import IGNORED
 
 #: Side in metres of the steps in which crops lie: one pixel of 60 m.
 _STEP = 60
@@ -34,6 +35,8 @@ class Draws:
             dropped; None without either.
         corner: int64 (n, 2), row and column of the upper-left corner of the part that is learned
             from, in steps of 60 m; None for the whole patch.
+        anchor: float32 (n, 3), 0..1: which labelled pixel of a patch with others the part is to
+            hold, and where in it.
         crop: its side in pixels of 10 m.
     """
 
@@ -42,6 +45,7 @@ class Draws:
     gain: NDArray[np.float32] | None
     offset: NDArray[np.float32] | None
     corner: NDArray[np.int64] | None = None
+    anchor: NDArray[np.float32] | None = None
     crop: int = 0
 
     def of(self, places: NDArray[np.int64]) -> Draws:
@@ -65,11 +69,12 @@ def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
         gain, offset = (_jitter(random, config.spectral_jitter, patches, bands) for _ in range(2))
         kept = random.random((patches, bands), np.float32) >= config.band_dropout
         gain, offset = np.exp(gain) * kept, offset * kept
-    corner = None
+    corner = anchor = None
     if config.crop:
         places = (PATCH_SIZE - 10 * config.crop) // _STEP + 1
         corner = random.integers(0, places, (patches, 2))
-    return Draws(symmetry, blend, gain, offset, corner, config.crop)
+        anchor = random.random((patches, 3), np.float32)
+    return Draws(symmetry, blend, gain, offset, corner, anchor, config.crop)
 
 
 def _jitter(
@@ -102,6 +107,8 @@ def augment(inputs: Inputs, targets: Tensor, draws: Draws) -> tuple[Inputs, Tens
             for x, gain, offset in zip(groups, gains, offsets, strict=True)
         ]
     if draws.corner is not None:
+        if targets.ndim == 3:
+            draws = replace(draws, corner=_corners(targets, draws))
         groups = [_cropped(x, draws) for x in groups]
         if targets.ndim > 2:
             targets = _cropped(targets, draws)
@@ -124,6 +131,28 @@ def _turn(x: Tensor, transposed: Tensor, left_right: Tensor, top_bottom: Tensor)
     x = torch.where(transposed, x.transpose(-1, -2), x)
     x = torch.where(left_right, x.flip(-1), x)
     return torch.where(top_bottom, x.flip(-2), x)
+
+
+def _corners(truth: Tensor, draws: Draws) -> NDArray[np.int64]:
+    """Corners of parts that hold a labelled pixel where a patch has pixels without a label.
+
+    A part without one teaches nothing. Of a patch without both kinds the corner is that drawn.
+    """
+    corner = cast(NDArray[np.int64], draws.corner).copy()
+    anchor = cast(NDArray[np.float32], draws.anchor)
+    step = _STEP // 10
+    last = (truth.shape[-1] - draws.crop) // step
+    known = (truth != IGNORED).cpu().numpy()
+    for place, (mask, (which, *where)) in enumerate(zip(known, anchor, strict=True)):
+        labelled = np.argwhere(mask)
+        if not 0 < len(labelled) < mask.size:
+            continue
+        # a float32 just below 1 times many pixels can round up to their number
+        pixel = labelled[min(int(which * len(labelled)), len(labelled) - 1)]
+        least = np.maximum(0, -(-(pixel - draws.crop + 1) // step))
+        most = np.minimum(last, pixel // step)
+        corner[place] = np.minimum(least + np.array(where) * (most - least + 1), most)
+    return corner
 
 
 def _cropped(x: Tensor, draws: Draws) -> Tensor:

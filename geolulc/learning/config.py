@@ -63,6 +63,8 @@ class TrainConfig(NetConfig):
 
     Optimisation:
         epochs: passes over the train split.
+        steps: so many optimiser steps in place of ``epochs``, in whole passes: what a network
+            learns follows from its steps, and a small split has few in a pass. 0: ``epochs``.
         batch_size: patches an optimiser step, over all processes and accumulated parts.
         accumulate: parts a batch is computed in, where it does not fit the memory at once; batch
             statistics are then those of the parts.
@@ -70,6 +72,9 @@ class TrainConfig(NetConfig):
         learning_rate: the highest one; it warms up linearly and falls to 0 along a cosine.
         trunk_rate: learning rate of the encoders as a share of that of what is fresh, for
             ``pretrained`` ones: a high rate would undo them before the head knows anything.
+        frozen_trunk: share of the run, from its start and in whole epochs, in which the encoders
+            stay as they are, batch statistics included; 1 never trains them. What a fresh head
+            asks of ``pretrained`` ones at first distorts them (Kumar et al. 2022).
         weight_decay: on weights of convolutions and linear layers only.
         warmup_epochs: length of the warm-up, in epochs; parts of one are fine.
         clip_norm: the gradient is shortened to this length.
@@ -109,7 +114,8 @@ class TrainConfig(NetConfig):
             change bands together (``learning/light.py``); 1 is what separates clear days, and less
             is enough for what is to keep its target.
         crop: side in pixels of 10 m, a multiple of 6, of a random part of each patch that an epoch
-            learns from: the pixels of a patch are alike, and more patches are worth more.
+            learns from: the pixels of a patch are alike, and more patches are worth more. Of a
+            patch with few labels it holds one of them.
         band_dropout: share of the bands of a patch that are blanked (set to their mean), so that
             no class depends on one band alone.
 
@@ -130,11 +136,13 @@ class TrainConfig(NetConfig):
     teacher_views: Annotated[int, Field(ge=1, le=256)] = 8
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
     accumulate: Annotated[int, Field(ge=1, le=10_000)] = 1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(ge=1e-12, le=1e3)] = 1e-3
     trunk_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    frozen_trunk: Annotated[float, Field(ge=0, le=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05
     warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] = 1.0
     clip_norm: Annotated[float, Field(ge=0, le=1e9)] = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,6 +70,20 @@ def output_layer(
         if isinstance(module, kind) and len(module.weight) == len(net.classes):
             found = module
     return found
+
+
+def last_layer(net: LandCoverNet) -> nn.Linear | nn.Conv2d | None:
+    """The layer whose outputs are the logits; None for a backbone that ends otherwise."""
+    return output_layer(net, nn.Conv2d if net.task == "pixel" else nn.Linear)
+
+
+def freeze_trunk(net: LandCoverNet) -> None:
+    """Let the encoders of ``net`` stay as they are, batch statistics included; not its head."""
+    fusion: Any = net.fusion
+    for encoder in fusion.encoders():
+        encoder.backbone.eval().requires_grad_(False)
+    if (last := last_layer(net)) is not None:
+        last.train().requires_grad_(True)
 
 
 def net_config(config: TrainConfig) -> NetConfig:

@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.networks import output_layer
+from geolulc.learning.networks import last_layer
+from geolulc.learning.plan import Plan
 from geolulc.nets import LandCoverNet
 
 _MOMENTUM = 0.9
@@ -44,18 +45,17 @@ def _trunk(net: LandCoverNet) -> set[nn.Parameter]:
     """The weights of the encoders, without the layer that gives the logits."""
     fusion: Any = net.fusion
     found = {p for encoder in fusion.encoders() for p in encoder.backbone.parameters()}
-    last = output_layer(net, nn.Conv2d if net.task == "pixel" else nn.Linear)
+    last = last_layer(net)
     return found - set(last.parameters() if last is not None else ())
 
 
-def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+def learning_rate(config: TrainConfig, step: int, plan: Plan) -> float:
     """The rate of step ``step`` (from 0): linear warm-up, then a cosine to 0 at the last step."""
-    total = config.epochs * steps_per_epoch
     # a short run still has to learn something after its warm-up
-    warmup = min(round(config.warmup_epochs * steps_per_epoch), total // 2)
+    warmup = min(round(config.warmup_epochs * plan.steps), plan.total // 2)
     if step < warmup:
         return config.learning_rate * (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(total - warmup, 1)
+    progress = (step - warmup) / max(plan.total - warmup, 1)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 

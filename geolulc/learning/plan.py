@@ -1,4 +1,4 @@
-"""How the patches of an epoch fall into steps, parts and processes."""
+"""How the patches of a run fall into epochs, steps, parts and processes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from geolulc.learning.config import TrainConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of an epoch.
+    """The epochs of a run and the steps of each.
 
     Attributes:
         patches: in the train split.
+        epochs: passes over it.
+        frozen: so many of them come first, in which the encoders stay as they are.
         steps: optimiser steps an epoch; patches that fill no batch are left out of the epoch.
         parts: parts of a batch that are computed one after another.
         processes: that share a part.
@@ -23,6 +25,8 @@ class Plan:
     """
 
     patches: int
+    epochs: int
+    frozen: int
     steps: int
     parts: int
     processes: int
@@ -32,6 +36,11 @@ class Plan:
     def batch(self) -> int:
         """Patches an optimiser step."""
         return self.parts * self.processes * self.size
+
+    @property
+    def total(self) -> int:
+        """Optimiser steps of the run."""
+        return self.epochs * self.steps
 
 
 def make_plan(patches: int, config: TrainConfig, processes: int) -> Plan:
@@ -49,7 +58,12 @@ def make_plan(patches: int, config: TrainConfig, processes: int) -> Plan:
             expected=f"a patch for each of {config.accumulate} parts × {processes} processes",
             remedy="Prepare a store with a train split (--splits), or use a larger batch.",
         )
-    return Plan(patches, patches // (size * share), config.accumulate, processes, size)
+    steps = patches // (size * share)
+    epochs = -(-config.steps // steps) if config.steps else config.epochs
+    frozen = round(config.frozen_trunk * epochs)
+    if 0 < config.frozen_trunk < 1 and epochs > 1:
+        frozen = min(max(frozen, 1), epochs - 1)  # both parts are there
+    return Plan(patches, epochs, frozen, steps, config.accumulate, processes, size)
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -17,9 +17,15 @@ from geolulc.datasets import Store, open_store
 from geolulc.datasets.ground import Ground
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.networks import make_net, memory_format, net_config, output_layer
+from geolulc.learning.networks import (
+    freeze_trunk,
+    make_net,
+    memory_format,
+    net_config,
+    output_layer,
+)
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.processes import Processes
+from geolulc.learning.plan import Plan
 from geolulc.learning.teaching import TaughtPatches
 from geolulc.nets import LandCoverNet, load_checkpoint
 from geolulc.progress import Progress
@@ -114,27 +120,28 @@ class Task:
         digest = hashlib.sha256(start + (b"" if self.classes is None else self.classes.tobytes()))
         return {"task": f"{digest.hexdigest()[:12]}, head first {self.head_epochs}"}
 
-    def require_processes(self, processes: Processes) -> None:
+    def require_processes(self, plan: Plan) -> None:
         """Raise ``ParameterError`` for a frozen trunk over several processes."""
-        if self.head_epochs and processes.count > 1:
+        if (self.head_epochs or plan.frozen) and plan.processes > 1:
             raise ParameterError(
-                "head_epochs",
-                found=f"{self.head_epochs} with {processes.count} processes",
-                expected="one process where only the head learns",
+                "head_epochs" if self.head_epochs else "frozen_trunk",
+                found=f"{self.head_epochs or plan.frozen} epochs with {plan.processes} processes",
+                expected="one process where only a part of the network learns",
                 remedy="Start it without torchrun.",
             )
 
-    def set_learning(self, net: LandCoverNet, epoch: int) -> None:
-        """Put ``net`` into training mode for ``epoch`` (from 0): all of it, or its head."""
+    def set_learning(self, net: LandCoverNet, epoch: int, plan: Plan) -> None:
+        """Put ``net`` into training mode for ``epoch`` (from 0): the part of it that learns."""
         net.train()
-        if not self.head_epochs:
+        if not (self.head_epochs or plan.frozen):
             return
-        head_only = epoch < self.head_epochs
-        net.requires_grad_(not head_only)
-        if head_only:
-            net.eval()
+        net.requires_grad_(True)
+        if epoch < self.head_epochs:
+            net.eval().requires_grad_(False)
             for module in head_modules(net):
                 module.train().requires_grad_(True)
+        elif epoch < plan.frozen:
+            freeze_trunk(net)
 
 
 def _patches(

@@ -131,7 +131,7 @@ def _train(
     names = TASK_FIGURES[config.task]
     plan = make_plan(len(patches), config, processes.count)
     require_validation(held_out, config)
-    task.require_processes(processes)
+    task.require_processes(plan)
     dtype, layout = autocast_type(config.precision, device), memory_format(device)
     # the same seed: two networks of equal weights, one to learn, one to follow
     net, average = (task.net(patches, config, device) for _ in range(2))
@@ -164,7 +164,7 @@ def _train(
     at = RunState(data=data)
     if run.state.is_file():
         at = load_state(run, at.data, {"net": net, "average": average}, optimizer, scaler)
-    total, saved = config.epochs * plan.steps, time.monotonic()
+    total, saved = plan.total, time.monotonic()
 
     with noticed_signals() as signal_number:
         while at.step < total and not at.out_of_patience(config.patience):
@@ -175,10 +175,10 @@ def _train(
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)
             meter = LossMeter(patches=patches, processes=processes, total=at.loss_sum, steps=first)
-            task.set_learning(net, epoch)
+            task.set_learning(net, epoch, plan)
 
             for step in range(first, plan.steps):
-                rate = learning_rate(config, at.step, plan.steps)
+                rate = learning_rate(config, at.step, plan)
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group["share"]
                 # dropout draws from torch's own generator: make it depend on the step alone
@@ -264,7 +264,7 @@ def _train(
             if at.step < total and processes.any(bool(signal_number()), device):
                 raise TrainingInterrupted(signal_number(), epoch + 1, plan.steps)
 
-    summary = at.summary(config.epochs, names.by_class)
+    summary = at.summary(plan.epochs, names.by_class)
     if processes.leads:
         if task.plots:
             write_run_plots(

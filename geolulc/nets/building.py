@@ -63,8 +63,8 @@ def build_net(
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
             (diagonal: that carry ``i``), ``targets.T @ targets / len(targets)``; needed by label
             correlation.
-        pretrained: a local file of timm or TorchGeo weights to start the encoders from, or
-            "torchgeo:NAME" for a published one; the head starts fresh.
+        pretrained: a local file of timm, TorchGeo or geolulc weights to start the encoders (and
+            decoders) from, or "torchgeo:NAME" for a published one; the last layer starts fresh.
         seed: makes the weights repeatable; the global random state stays as it was.
 
     Raises:
@@ -75,7 +75,8 @@ def build_net(
         fusion = build_fusion(config, bands, len(classes))
     initialisation: dict[str, Any] = {}
     if pretrained is not None:
-        initialisation = start_from(fusion.encoders(), pretrained, normalisation)
+        head = fusion.head if isinstance(fusion, PixelFusion) else None
+        initialisation = start_from(fusion.encoders(), pretrained, normalisation, head)
     correlation = build_label_correlation(config, len(classes))
     if correlation is not None:
         correlation.set_cooccurrence(_required(cooccurrence, len(classes)))

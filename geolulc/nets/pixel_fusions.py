@@ -34,7 +34,7 @@ from geolulc.nets.pixel_decoder import (
     pad_to,
     whole,
 )
-from geolulc.nets.pretrained import EncoderAResolution, OneEncoder
+from geolulc.nets.pretrained import EncoderAResolution, EncoderInput, OneEncoder
 from geolulc.nets.resizing import join_bands, resize
 from geolulc.nets.stages import SHALLOW_STRIDE, is_small, run_modules
 
@@ -66,6 +66,10 @@ class _OnTrunk(OneEncoder):
     def backbone(self) -> nn.Module:
         """The timm model inside."""
         return cast(nn.Module, self.trunk.backbone)
+
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """The timm model inside, with its bands and the decoder."""
+        return (EncoderInput(self.backbone, self.bands, self.decoder),)
 
 
 class _OneTrunk(_OnTrunk):

@@ -1,4 +1,4 @@
-"""Starting the encoders from weights that others trained, bands matched by name.
+"""Starting a network from weights that others trained, bands matched by name.
 
 A file's first convolution has one slice a band, made for input scaled in its own way. Slices are
 taken by band name, and rescaled so that the network sees with our standardised input what the
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -43,14 +43,24 @@ _PREFIXES = (
     "model.",
     "model.vision_encoder.",
 )
+#: Of a network of pixels: its timm model, the decoder's first convolution of the bands, and the
+#: head's last layer.
+_TRUNK: Final = "trunk.backbone."
+_DETAIL: Final = "detail.0.weight"
+_LAST: Final = "classifier."
 
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """A timm model inside a fusion, and the names of the bands that it takes, in order."""
+    """A timm model inside a fusion, and the names of the bands that it takes, in order.
+
+    ``decoder``: of a network of pixels, what follows on it; its branch ``detail`` takes the same
+    bands.
+    """
 
     backbone: nn.Module
     bands: tuple[str, ...]
+    decoder: nn.Module | None = None
 
 
 class OneEncoder(nn.Module):
@@ -85,15 +95,22 @@ class EncoderAResolution(nn.Module):
 
 
 def start_from(
-    encoders: Sequence[EncoderInput], source: Path | str, normalisation: Normalisation
+    encoders: Sequence[EncoderInput],
+    source: Path | str,
+    normalisation: Normalisation,
+    head: nn.Module | None = None,
 ) -> dict[str, Any]:
     """Load weights of a file into each encoder.
+
+    Decoders, and the head but for its last layer, are taken too where the file is a network of
+    pixels with the same ones: what they have learned is in no encoder, and few labels teach little.
 
     Args:
         encoders: of one fusion.
         source: a local file of geolulc's, timm's or TorchGeo's weights, the name of a shipped
             model, or "torchgeo:NAME" for a published one.
         normalisation: of the network that the encoders are in.
+        head: of a network of pixels.
 
     Returns:
         JSON-able: what was taken from where, for the checkpoint.
@@ -110,12 +127,49 @@ def start_from(
         file = shipped or Path(name)
     state = read_weights(file)
     own = _own_encoders(file)
-    records = []
+    records, decoded = [], 0
     for encoder in encoders:
         prefix, convention = _most_alike(own, encoder.bands) if own else ("", None)
-        part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        part = _below(prefix, state)
         records.append(_start(encoder, file, part, convention, normalisation))
-    return {"file": file.name, "sha256": file_sha256(file), **records[0]}
+        if encoder.decoder is not None and convention is not None:
+            decoder = _below(f"{prefix.removesuffix(_TRUNK)}decoder.", state)
+            decoded += _continue(encoder.decoder, decoder, convention, encoder.bands, normalisation)
+    found = {"file": file.name, "sha256": file_sha256(file), **records[0]}
+    if head is None or decoded < len(encoders):
+        return found
+    _load_alike(head, _below("fusion.head.", state))
+    return found | {"decoder": "taken over, with the head but for its last layer"}
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _continue(
+    decoder: nn.Module,
+    state: Mapping[str, Tensor],
+    convention: InputConvention,
+    bands: Sequence[str],
+    normalisation: Normalisation,
+) -> bool:
+    """Load a decoder of the same shape, its branch on the bands converted; whether it was one."""
+    wanted = {k: v.shape for k, v in decoder.state_dict().items() if k != _DETAIL}
+    if {k: v.shape for k, v in state.items() if k != _DETAIL} != wanted or _DETAIL not in state:
+        return False
+    kernel, constant, _ = _adapt(state[_DETAIL], convention, bands, normalisation)
+    loaded = {**state, _DETAIL: kernel}
+    _place_constant(decoder, _DETAIL, constant, loaded)
+    decoder.load_state_dict(loaded)
+    return True
+
+
+def _load_alike(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load what has its name and shape in ``module``; of a head, all but the last layer."""
+    known = {k: v.shape for k, v in module.state_dict().items() if not k.startswith(_LAST)}
+    alike = {k: v for k, v in state.items() if known.get(k) == v.shape}
+    module.load_state_dict(alike, strict=False)
 
 
 def _own_encoders(file: Path) -> dict[str, InputConvention]:
@@ -127,11 +181,11 @@ def _own_encoders(file: Path) -> dict[str, InputConvention]:
         return {}
     settings = parse_settings(text)
     groups = settings.bands
-    trunk = "trunk." if settings.config.task == "pixel" else ""
+    trunk = _TRUNK if settings.config.task == "pixel" else "backbone."
     parts = {
-        "early": {f"fusion.{trunk}backbone.": tuple(b for names in groups.values() for b in names)},
-        "intermediate": {f"fusion.{trunk}backbone.": groups[min(groups)]},
-        "late": {f"fusion.encoder{r}.{trunk}backbone.": names for r, names in groups.items()},
+        "early": {f"fusion.{trunk}": tuple(b for names in groups.values() for b in names)},
+        "intermediate": {f"fusion.{trunk}": groups[min(groups)]},
+        "late": {f"fusion.encoder{r}.{trunk}": names for r, names in groups.items()},
     }[settings.config.fusion]
     mean, std = settings.normalisation.mean, settings.normalisation.std
     return {

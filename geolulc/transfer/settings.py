@@ -99,6 +99,13 @@ class TransferConfig(Validated):
         if self.training.task != "patch":
             remedy = "Transfer is measured on models of patches."
             raise ParameterError("task", found=self.training.task, expected="patch", remedy=remedy)
+        if self.training.steps:
+            raise ParameterError(
+                "steps",
+                found=self.training.steps,
+                expected="0: epochs are shared among the trainings of an experiment",
+                remedy="Set epochs, and fine_tune_steps.",
+            )
         if any("prior" in r for r in self.remedies) and self.training.label_correlation == "on":
             raise refuse_prior("label_correlation=on")
         return self

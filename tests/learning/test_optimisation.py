@@ -12,8 +12,9 @@ from geolulc.learning.plan import make_plan, step_seed
 
 
 def test_the_rate_warms_up_and_falls_to_nothing() -> None:
-    config = TrainConfig(epochs=10, learning_rate=0.1, warmup_epochs=2)
-    rates = [learning_rate(config, s, 5) for s in range(50)]
+    config = TrainConfig(epochs=10, learning_rate=0.1, warmup_epochs=2, batch_size=4)
+    plan = make_plan(20, config, 1)
+    rates = [learning_rate(config, s, plan) for s in range(50)]
     assert rates[:10] == pytest.approx([0.1 * (s + 1) / 11 for s in range(10)])
     assert max(rates) == rates[10] == 0.1
     assert rates[30] == pytest.approx(0.05)
@@ -22,8 +23,8 @@ def test_the_rate_warms_up_and_falls_to_nothing() -> None:
 
 
 def test_a_long_warm_up_leaves_half_of_a_short_run() -> None:
-    config = TrainConfig(epochs=3, learning_rate=0.1, warmup_epochs=5)
-    rates = [learning_rate(config, s, 2) for s in range(6)]
+    config = TrainConfig(epochs=3, learning_rate=0.1, warmup_epochs=5, batch_size=4)
+    rates = [learning_rate(config, s, make_plan(8, config, 1)) for s in range(6)]
     assert max(rates) == rates[3] == 0.1
 
 
@@ -74,6 +75,17 @@ def test_a_plan_uses_whole_batches() -> None:
     assert (plan.size, plan.batch, plan.steps) == (5, 10, 1)
     with pytest.raises(DatasetError, match="1 patches for a batch of 64"):
         make_plan(1, TrainConfig(), 2)
+
+
+def test_a_budget_of_steps_becomes_whole_epochs() -> None:
+    config = TrainConfig(batch_size=4, epochs=3, steps=100, frozen_trunk=0.2)
+    plan = make_plan(30, config, 1)
+    assert (plan.steps, plan.epochs, plan.total, plan.frozen) == (7, 15, 105, 3)
+    # as much is learned from few patches as from many
+    assert make_plan(5, config, 1).total == 100
+    assert make_plan(3000, config, 1).epochs == 1
+    for share, frozen in ((0.0, 0), (0.01, 1), (0.99, 14), (1.0, 15)):
+        assert make_plan(30, config.changed({"frozen_trunk": share}), 1).frozen == frozen
 
 
 def test_step_seeds_differ() -> None:

@@ -184,6 +184,7 @@ def test_the_work_is_counted_before_it_is_done(three, regions, quick) -> None:
         ({"validate_on": "moon"}, "validate_on: found 'moon'"),
         ({"remedies": ("garlic",)}, "remedy 'garlic': found no remedy 'garlic'"),
         ({"pooled": "some"}, "pooled: found 'some'"),
+        ({"training": TrainConfig(steps=9)}, "steps: found 9; expected 0: epochs are shared"),
     ],
 )
 def test_what_cannot_be_planned(three, regions, options, message) -> None:
