@@ -43,6 +43,7 @@ from geolulc.nets.dynamic_world import SCALES, DynamicWorldFusion
 from geolulc.process import available_cores
 from geolulc.products import open_scene
 from geolulc.products.atmosphere import USUAL_AEROSOL, air_of
+from geolulc.products.directions import Direction
 
 ANGLES = (20, 30, 40, 50, 60, 65, 70, 75, 78, 80)
 #: Places whose numbers still hold the offset of 1000, by level.
@@ -80,7 +81,7 @@ def measure_agreement(fusion: DynamicWorldFusion, folder: Path) -> None:
         expected = classes(above)
         found = {}
         for angle in ANGLES:
-            air = air_of(names, angle)
+            air = air_of(names, Direction(angle))
             seen = torch.stack([air[b].seen(ground[i]) for i, b in enumerate(names)])
             found[angle] = classes(seen)
         shares = {a: float((f == expected).float().mean()) for a, f in found.items()}

@@ -381,6 +381,12 @@ def _tile_xml(
         f"<XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>"
         for r in RESOLUTIONS
     )
+    views = "\n".join(
+        f'        <Mean_Viewing_Incidence_Angle bandId="{b.band_id}">'
+        f'<ZENITH_ANGLE unit="deg">{6 + b.band_id / 10:.1f}</ZENITH_ANGLE>'
+        '<AZIMUTH_ANGLE unit="deg">105.2</AZIMUTH_ANGLE></Mean_Viewing_Incidence_Angle>'
+        for b in BANDS
+    )
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <n1:Level-2A_Tile_ID xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-2A_Tile_Metadata.xsd">
   <n1:General_Info>
@@ -397,7 +403,11 @@ def _tile_xml(
     <Tile_Angles>
       <Mean_Sun_Angle>
         <ZENITH_ANGLE unit="deg">35.2</ZENITH_ANGLE>
+        <AZIMUTH_ANGLE unit="deg">155.1</AZIMUTH_ANGLE>
       </Mean_Sun_Angle>
+      <Mean_Viewing_Incidence_Angle_List>
+{views}
+      </Mean_Viewing_Incidence_Angle_List>
     </Tile_Angles>
   </n1:Geometric_Info>
 </n1:Level-2A_Tile_ID>

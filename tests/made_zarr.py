@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from geolulc.bands import BANDS
 from geolulc.products import Product, image_settings, open_image, open_product
 
+ANGLES = ("azimuth", "zenith")
 CHUNK = {10: 70, 20: 50, 60: 11}
 
 
@@ -58,7 +59,10 @@ def write_zarr(
     }
     other = {
         "horizontal_CRS_code": grid.crs,
-        "mean_sun_zenith_angle_in_deg_for_all_bands_all_detectors": product.sun_zenith,
+        **{
+            f"mean_sun_{name}_angle_in_deg_for_all_bands_all_detectors": getattr(product.sun, name)
+            for name in ANGLES
+        },
     }
     group.attrs.update(
         {
@@ -92,6 +96,7 @@ def write_zarr(
             if f"{where}/{axis}" not in group:
                 centres = start + step / 2 + step * np.arange(count)
                 _array(group, f"{where}/{axis}", centres.astype("i8"), count, version, compressor)
+    _write_views(group, product, version, compressor)
     if consolidated:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # version 3 has no words for it yet
@@ -100,6 +105,19 @@ def write_zarr(
         shutil.make_archive(str(folder), "zip", folder)
         shutil.rmtree(folder)
     return path
+
+
+def _write_views(group, product: Product, version: int, compressor: str) -> None:
+    angles = [[getattr(view, name) for name in ANGLES] for view in product.views.values()]
+    arrays = {
+        "band": np.array([name.lower() for name in product.views], "<U3"),
+        "angle": np.array(ANGLES, "<U7"),
+        "mean_viewing_incidence_angles": np.array(angles),
+    }
+    for name, data in arrays.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # labels are no data type of version 3 yet
+            _array(group, f"conditions/geometry/{name}", data, data.shape, version, compressor)
 
 
 def changed(said: dict[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -129,7 +147,7 @@ def _array(group, path, data, chunk, version, compressor):
     return group.create_array(
         path,
         data=data,
-        chunks=(chunk,) * data.ndim,
+        chunks=chunk if isinstance(chunk, tuple) else (chunk,) * data.ndim,
         compressors=compressors,
-        fill_value=float("nan") if data.dtype.kind == "f" else 0,
+        fill_value={"f": float("nan"), "U": ""}.get(data.dtype.kind, 0),
     )

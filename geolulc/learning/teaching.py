@@ -39,6 +39,7 @@ from geolulc.nets.turns import turned, turned_back
 from geolulc.nomenclature import IGNORED, Nomenclature
 from geolulc.ownership import ANY
 from geolulc.products.atmosphere import air_of
+from geolulc.products.directions import Direction
 from geolulc.products.sun import sun_zenith
 from geolulc.progress import Progress
 from geolulc.staging import explained, staged
@@ -155,7 +156,7 @@ class TaughtPatches(SplitPatches):
 
     @cached_property
     def _fingerprint(self) -> str:
-        digest = hashlib.sha256(f"{self.teacher.sha256} {len(self.views)} {self.seed} 1".encode())
+        digest = hashlib.sha256(f"{self.teacher.sha256} {len(self.views)} {self.seed} 2".encode())
         digest.update(self.store.pixel_hashes[self.indices].tobytes())
         digest.update(np.array(self._zeniths).tobytes())
         digest.update(self._sight.pixel_hashes[self._twins[self._twins >= 0]].tobytes())
@@ -232,10 +233,8 @@ class TaughtPatches(SplitPatches):
         net = self.teacher.net
         if net.level == self.store.level:
             return groups
-        airs = [
-            None if self._twins[place] >= 0 else air_of(net.band_names, self._zeniths[place])
-            for place in places
-        ]
+        suns = [None if self._twins[p] >= 0 else Direction(self._zeniths[p]) for p in places]
+        airs = [None if sun is None else air_of(net.band_names, sun) for sun in suns]
         return net.with_reflectance(
             groups,
             lambda name, x: torch.stack(

@@ -184,7 +184,7 @@ class Mapper:
 def can_see(model: Model, scene: Scene) -> bool:
     """Whether a model was trained on products of this level, or the difference can be computed."""
     levels = model.net.level, scene.level
-    computed = model.net.task == "pixel" and scene.sun_zenith is not None
+    computed = model.net.task == "pixel" and scene.sun is not None
     return levels[0] == levels[1] or (computed and levels == ("L1C", "L2A"))
 
 

@@ -53,7 +53,8 @@ class PixelCells:
         #: Metres a side of the squares whose spectra are compared: of the training's patches.
         self._square = ensemble.patch_size
         self.windows = ensemble.windows(scene.grid)
-        self._air = ensemble.air_over(scene)
+        atmosphere = ensemble.atmosphere_over(scene)
+        self._air = None if atmosphere is None else atmosphere.bands
         self._area = Area.of(scene.grid, options.aoi)
         self.selected = self._area.select(self.windows)
         grid = self._area.grid(options.resolution or _PIXEL)
@@ -62,8 +63,8 @@ class PixelCells:
             classes=ensemble.classes,
             nomenclature=ensemble.nomenclature,
             exclusive=True,
-            scene=scene.facts,
-            model=ensemble.origin if self._air is None else {**ensemble.origin, **_COMPUTED},
+            scene={**scene.facts, **({} if atmosphere is None else {"air": atmosphere.words})},
+            model=ensemble.origin if atmosphere is None else {**ensemble.origin, **_COMPUTED},
             masked_scl=options.mask_scl if CLASSIFICATION in scene.images else (),
         )
         self._offsets = ensemble.offsets(scene.offsets)

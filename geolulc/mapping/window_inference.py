@@ -20,7 +20,7 @@ from geolulc.maps.encoding import FULL
 from geolulc.nets import Model
 from geolulc.nets.turns import turned, turned_back
 from geolulc.products import Scene
-from geolulc.products.atmosphere import USUAL_AEROSOL, Air, aerosol_over, air_of
+from geolulc.products.atmosphere import Air, Atmosphere, atmosphere_over
 
 _LOG: Final = logging.getLogger(__name__)
 #: Steps of a probability while windows add up: whole numbers, so that their order does not show.
@@ -38,22 +38,20 @@ class WindowEnsemble(Ensemble):
         multiple = math.lcm(*(m.net.pixel_multiple for m in self._models))
         return WindowGrid.of_network(tile, multiple, max(m.net.margin for m in self._models))
 
-    def air_over(self, scene: Scene) -> Mapping[str, Air] | None:
+    def atmosphere_over(self, scene: Scene) -> Atmosphere | None:
         """The air between a Level-2A scene and models of Level-1C; None where none is needed."""
         net = self._models[0].net
-        if net.level == scene.level or scene.sun_zenith is None:
+        if net.level == scene.level:
             return None
-        aerosol = aerosol_over(scene)
-        _LOG.warning(
-            "%s was trained on Level-1C: the top of the atmosphere is computed from Level-2A "
-            "(sun %.0f° from the zenith, %s aerosol optical depth of %.2g)",
-            self.origin["name"],
-            scene.sun_zenith,
-            "an assumed" if aerosol is None else "the product's",
-            USUAL_AEROSOL if aerosol is None else aerosol,
-        )
-        depth = USUAL_AEROSOL if aerosol is None else aerosol
-        return air_of(net.band_names, scene.sun_zenith, depth)
+        atmosphere = atmosphere_over(scene, net.band_names)
+        if atmosphere is not None:
+            _LOG.warning(
+                "%s was trained on Level-1C: the top of the atmosphere is computed from Level-2A "
+                "(%s)",
+                self.origin["name"],
+                atmosphere.words,
+            )
+        return atmosphere
 
     @torch.inference_mode()
     def weighted(
@@ -72,7 +70,7 @@ class WindowEnsemble(Ensemble):
             offsets: what ``offsets`` gives.
             grid: where windows are.
             row, columns: of the windows.
-            air: what ``air_over`` gives.
+            air: of the bands, of what ``atmosphere_over`` gives.
 
         Returns:
             For each window uint16 (classes, rows, columns) of the pixels in its ``support``:

@@ -2,6 +2,7 @@
 
 from geolulc.products.array_scene import ArrayScene, array_scene
 from geolulc.products.decoding import Jp2Image
+from geolulc.products.directions import Direction
 from geolulc.products.doors import DOORS, Door, describe_scene, find_door, open_scene
 from geolulc.products.images import image_settings, open_image, unplaced_images
 from geolulc.products.item_scene import remote_url
@@ -23,6 +24,7 @@ __all__ = [
     "DOORS",
     "TRUE_COLOUR",
     "ArrayScene",
+    "Direction",
     "Door",
     "Image",
     "Jp2Image",

@@ -15,6 +15,7 @@ from geolulc.bands import SENTINEL2, Sensor
 from geolulc.errors import ProductError, require_one_of
 from geolulc.grid import TileGrid
 from geolulc.products.array_places import common_grid, flat, of_coordinates, of_transform, unplaced
+from geolulc.products.directions import Direction
 from geolulc.products.refusals import PRODUCT_XML
 from geolulc.products.scene import CLASSIFICATION, Image, Tiling, require_images
 
@@ -100,7 +101,8 @@ class ArrayScene:
     level: str
     images: Mapping[str, ArrayImage]
     offsets: Mapping[str, int]
-    sun_zenith: float | None
+    sun: Direction | None
+    views: Mapping[str, Direction]
     facts: Mapping[str, str]
 
     @property
@@ -126,7 +128,8 @@ def array_scene(
     nodata: float | None = 0,
     level: str = "L2A",
     sensor: Sensor = SENTINEL2,
-    sun_zenith: float | None = None,
+    sun: Direction | None = None,
+    views: Mapping[str, Direction] = MappingProxyType({}),
     name: str = "arrays",
     facts: Mapping[str, str] = MappingProxyType({}),
 ) -> ArrayScene:
@@ -147,7 +150,9 @@ def array_scene(
             measurement of 0 becomes 1.
         level: "L2A" or "L1C".
         sensor: whose bands they are.
-        sun_zenith: mean angle in degrees, which a model of Level-1C needs for Level-2A.
+        sun: where it stands, which a model of Level-1C needs for Level-2A.
+        views: where the sensor is seen from the ground, by band; such a model takes the usual
+            place of Sentinel-2 for bands of which it is not said.
         name: for messages.
         facts: where the map comes from: platform, sensing_time, tile…
 
@@ -185,7 +190,8 @@ def array_scene(
         level=level,
         images=MappingProxyType(images),
         offsets=MappingProxyType({band: int(by_band[band]) for band in bands}),
-        sun_zenith=sun_zenith,
+        sun=sun,
+        views=views,
         facts={
             "name": name,
             # said of those that are not the usual ones

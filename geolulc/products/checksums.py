@@ -17,7 +17,7 @@ from typing import Final
 
 from geolulc.errors import ProductError
 from geolulc.products.archive import MANIFEST, Contents, Member, damaged, open_member
-from geolulc.products.metadata import Document
+from geolulc.products.documents import Document
 
 _BLOCK: Final = 1 << 20
 #: What a manifest calls an algorithm, and what hashlib does.

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
+from geolulc.products.directions import Direction
+from geolulc.products.eopf_directions import sun_of, views_of
 from geolulc.products.metadata import LARGEST_TILE, QUANTIFICATION, UTM
 from geolulc.products.scene import (
     AEROSOL,
@@ -95,7 +97,8 @@ class EopfProduct:
     level: str
     images: Mapping[str, ZarrImage] = field(repr=False)
     offsets: Mapping[str, int]
-    sun_zenith: float | None
+    sun: Direction | None
+    views: Mapping[str, Direction]
     facts: Mapping[str, str]
 
     @contextlib.contextmanager
@@ -210,7 +213,8 @@ class _Reader:
             level=level,
             images=MappingProxyType(images),
             offsets=MappingProxyType(offsets),
-            sun_zenith=self._sun_zenith(),
+            sun=sun_of(self._other),
+            views=MappingProxyType(views_of(self._store, bands)),
             facts=MappingProxyType(
                 {
                     "name": name,
@@ -337,12 +341,6 @@ class _Reader:
             return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
         except (ValueError, OverflowError):
             raise self._error(f"start_datetime {text!r}", "a time") from None
-
-    def _sun_zenith(self) -> float | None:
-        angle = self._other.get("mean_sun_zenith_angle_in_deg_for_all_bands_all_detectors")
-        if isinstance(angle, int | float) and 0 <= angle <= 180:
-            return float(angle)
-        return None
 
     def _error(self, found: str, expected: str, remedy: str = _REMEDY) -> ProductError:
         return ProductError(self._path, found=found, expected=expected, remedy=remedy)

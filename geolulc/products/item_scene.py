@@ -20,6 +20,7 @@ from geolulc.bands import BANDS, band
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.cog import CogImage
+from geolulc.products.directions import Direction, direction
 from geolulc.products.item_offsets import baseline_of, offset_of_pixels, rule_of
 from geolulc.products.metadata import LARGEST_TILE, UTM
 from geolulc.products.scene import (
@@ -84,7 +85,8 @@ class ItemScene:
     level: str
     images: Mapping[str, str] = field(repr=False)
     offsets: Mapping[str, int]
-    sun_zenith: float | None
+    sun: Direction | None
+    views: Mapping[str, Direction]
     facts: Mapping[str, str]
     client: Client = field(repr=False)
 
@@ -143,17 +145,18 @@ def open_item(
     level = "L1C" if "MSIL1C" in name or "l1c" in str(item.get("collection")).lower() else "L2A"
     found = offset if offset is not None else _offset(client, item, hrefs, red, path)
     baseline = baseline_of(item)
+    bands = [b.name for b in BANDS if b.name in hrefs]
+    sun, view = _directions(properties)
     tile = _TILE.search(name) or _TILE.search(str(properties.get("grid:code", "")))
-    elevation = properties.get("view:sun_elevation")
-    zenith = properties.get("s2:mean_solar_zenith", 90 - elevation if _number(elevation) else None)
     return ItemScene(
         path=path,
         name=re.sub(r"[^\w.-]", "_", name)[:200] or "item",
         grid=grid,
         level=level,
         images=MappingProxyType(hrefs),
-        offsets=MappingProxyType({b.name: found for b in BANDS if b.name in hrefs}),
-        sun_zenith=float(zenith) if _number(zenith) and 0 <= zenith <= 180 else None,
+        offsets=MappingProxyType(dict.fromkeys(bands, found)),
+        sun=sun,
+        views=MappingProxyType({} if view is None else dict.fromkeys(bands, view)),
         facts=MappingProxyType(
             {
                 "name": name,
@@ -347,8 +350,16 @@ def _time(properties: Mapping[str, Any], path: Path | str) -> str:
         raise _error(path, f"datetime {text!r}", "a time", "Correct the Item.") from None
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _directions(properties: Mapping[str, Any]) -> tuple[Direction | None, Direction | None]:
+    """To the sun and to the satellite: of the Planetary Computer's fields, or of STAC's."""
+    high = properties.get("view:sun_elevation")
+    zenith = 90 - high if isinstance(high, int | float) else None
+    sun = (
+        properties.get(f"s2:mean_solar_{name}", other)
+        for name, other in (("zenith", zenith), ("azimuth", properties.get("view:sun_azimuth")))
+    )
+    view = (properties.get(f"view:{name}") for name in ("incidence_angle", "azimuth"))
+    return direction(*sun), direction(*view)
 
 
 def _error(subject: Any, found: str, expected: str, remedy: str) -> ProductError:

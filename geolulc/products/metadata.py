@@ -1,40 +1,34 @@
-"""The metadata in a product's two XML files: name, time, grid, offsets. No pixels are read.
+"""The metadata in a product's two XML files: name, time, grid, offsets, angles. No pixels are read.
 
-Elements are matched by local name: the namespace changes with the format's version, and
-comparing versions has cost others the radiometric offset. Level-2Ap, the pilot of 2017 and early
-2018 (baselines 02.05 and 02.06), adds ``_2A`` to some names and puts ``L2A_`` before others.
-The XML comes from a stranger: no entities, no document types, bounded sizes.
+Level-2Ap, the pilot of 2017 and early 2018 (baselines 02.05 and 02.06), adds ``_2A`` to some names
+and puts ``L2A_`` before others.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from geolulc.bands import BANDS, RESOLUTIONS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Contents, list_contents
+from geolulc.products.directions import Direction, direction
+from geolulc.products.documents import Document
 from geolulc.products.refusals import PRODUCT_XML
 
-_LARGEST_XML: Final = 32_000_000
 #: Reflectance × this = DN + offset. Networks work in this unit (products/radiometry.py).
 QUANTIFICATION: Final = 10_000
 #: Edge of a Sentinel-2 tile in metres: 10,980 pixels of 10 m.
 LARGEST_TILE: Final = 109_800
 #: UTM and polar northings end before 10,000 km.
 _FARTHEST: Final = 10_000_000
-_LONGEST_TEXT: Final = 300
 _TILE_XML: Final = re.compile(r"GRANULE/([^/.][^/]*)/MTD_TL\.xml")
 #: Zones of UTM on WGS 84.
 UTM: Final = re.compile(r"EPSG:32[67](0[1-9]|[1-5]\d|60)")
@@ -59,7 +53,9 @@ class Metadata:
         quantification: 10000: (DN + offset) / quantification is reflectance.
         listed: ``IMAGE_FILE`` entries, relative to the product, without suffix.
         granule: the folder of the one granule.
-        sun_zenith: mean zenith angle of the sun in degrees; None where it is not said.
+        sun: where it stands, the mean over the tile; None where it is not said.
+        views: where the satellite is seen from the ground, the mean over the tile, by band; of
+            those alone of which it is said.
     """
 
     name: str
@@ -73,7 +69,8 @@ class Metadata:
     quantification: int
     listed: tuple[str, ...]
     granule: str
-    sun_zenith: float | None
+    sun: Direction | None
+    views: Mapping[str, Direction]
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -140,57 +137,9 @@ def parse_metadata(contents: Contents) -> Metadata:
             for element in product.all(kind)
         ),
         granule=granule,
-        sun_zenith=_sun_zenith(tile),
+        sun=_sun(tile),
+        views=MappingProxyType(_views(tile)),
     )
-
-
-class Document:
-    """One XML file, asked by local names."""
-
-    def __init__(self, contents: Contents, name: str) -> None:
-        self._subject = str(contents.members[name])
-        data = contents.read(name, _LARGEST_XML)
-        try:
-            self._root: Element = fromstring(data, forbid_dtd=True)
-        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-            raise self.error(
-                f"damaged XML ({type(error).__name__}: {error})",
-                "well-formed metadata of Sentinel-2",
-                "Download the product again.",
-            ) from error
-
-    def error(
-        self, found: str, expected: str, remedy: str = "Use the original XML."
-    ) -> ProductError:
-        return ProductError(self._subject, found=found, expected=expected, remedy=remedy)
-
-    def all(self, *names: str, within: Element | None = None) -> Iterator[Element]:
-        """Elements of these local names, in document order."""
-        for element in (self._root if within is None else within).iter():
-            if isinstance(element.tag, str) and element.tag.rpartition("}")[2] in names:
-                yield element
-
-    def text(self, *names: str, within: Element | None = None) -> str:
-        """The text of the first such element; ``ProductError`` where it is absent or empty."""
-        for element in self.all(*names, within=within):
-            if text := (element.text or "").strip():
-                if len(text) > _LONGEST_TEXT:
-                    raise self.error(f"{names[0]} {text}", "a short text")
-                return text
-        raise self.error(f"no {names[0]}", "the metadata of Sentinel-2")
-
-    def number(self, name: str, within: Element | None = None) -> int:
-        return self.integer(name, self.text(name, within=within))
-
-    def integer(self, name: str, text: str) -> int:
-        """A whole number, also as Sentinel-2 writes some of them: "10000.0"."""
-        try:
-            value = float(text)
-            if value != int(value):
-                raise ValueError
-        except (ValueError, OverflowError):
-            raise self.error(f"{name} {text!r}", "a whole number") from None
-        return int(value)
 
 
 def _time(product: Document) -> datetime:
@@ -278,17 +227,33 @@ def _grid(tile: Document) -> TileGrid:
         raise tile.error(error.found, error.expected, error.remedy) from error
 
 
-def _sun_zenith(tile: Document) -> float | None:
+def _sun(tile: Document) -> Direction | None:
     for element in tile.all("Mean_Sun_Angle"):
-        text = tile.text("ZENITH_ANGLE", within=element)
-        try:
-            angle = float(text)
-        except ValueError:
-            angle = math.nan
-        if not 0 <= angle <= 180:
+        found = _direction(tile, element)
+        if found is None:
+            text = tile.text("ZENITH_ANGLE", within=element)
             raise tile.error(f"ZENITH_ANGLE {text!r}", "degrees from 0 to 180")
-        return angle
+        return found
     return None
+
+
+def _views(tile: Document) -> dict[str, Direction]:
+    """Angles of NaN, which products have of bands that saw nothing, are left out."""
+    names = {str(band.band_id): band.name for band in BANDS}
+    found = {}
+    for element in tile.all("Mean_Viewing_Incidence_Angle"):
+        name, view = names.get(element.get("bandId", "")), _direction(tile, element)
+        if name is not None and view is not None:
+            found[name] = view
+    return {name: found[name] for name in names.values() if name in found}
+
+
+def _direction(tile: Document, element: Element) -> Direction | None:
+    said = {
+        e.tag.rpartition("}")[2]: (e.text or "").strip()
+        for e in tile.all("ZENITH_ANGLE", "AZIMUTH_ANGLE", within=element)
+    }
+    return direction(said.get("ZENITH_ANGLE"), said.get("AZIMUTH_ANGLE"))
 
 
 def _at(tile: Document, name: str, resolution: int) -> Element:

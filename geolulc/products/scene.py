@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from geolulc.bands import BANDS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
+from geolulc.products.directions import Direction
 
 #: Image of the scene classification, codes 0..11 of Sen2Cor as uint8.
 CLASSIFICATION: Final = "SCL"
@@ -125,8 +126,12 @@ class Scene(Protocol):
         """What to add to the DN of each band."""
 
     @property
-    def sun_zenith(self) -> float | None:
-        """Mean zenith angle of the sun in degrees; None where it is not known."""
+    def sun(self) -> Direction | None:
+        """Where the sun stands, the mean over the scene; None where it is not known."""
+
+    @property
+    def views(self) -> Mapping[str, Direction]:
+        """Where the sensor is seen from the ground, by band; of those of which it is known."""
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -173,6 +178,8 @@ def scene_description(scene: Scene) -> dict[str, Any]:
         "width_m": grid.width,
         "height_m": grid.height,
         "offsets": dict(scene.offsets),
+        "sun": None if scene.sun is None else asdict(scene.sun),
+        "views": {name: asdict(view) for name, view in scene.views.items()},
         "bands": [b.name for b in BANDS if b.name in scene.images],
         "missing_bands": [b.name for b in BANDS if b.name not in scene.images],
         "scene_classification": CLASSIFICATION in scene.images,

@@ -32,8 +32,14 @@ _LARGEST_CHUNK: Final = 2 * 10_980**2
 _MOST_CHUNKS: Final = 20_000
 #: What packing may add to a chunk that cannot be packed.
 _ADDED: Final = 1 << 16
-_KINDS: Final = {"<u2": "<u2", ">u2": ">u2", "|u1": "|u1", "<i8": "<i8", "<f4": "<f4", "<f8": "<f8"}
-_KINDS_3: Final = {"uint16": "u2", "uint8": "u1", "int64": "i8", "float32": "f4", "float64": "f8"}
+_LABELS: Final = tuple(f"U{length}" for length in range(1, 33))
+_KINDS: Final = {kind: kind for kind in ("<u2", ">u2", "|u1", "<i8", "<f4", "<f8")} | {
+    f"<{label}": f"<{label}" for label in _LABELS
+}
+_KINDS_3: Final = {
+    "uint16": "u2", "uint8": "u1", "int64": "i8", "float32": "f4", "float64": "f8",
+    **{label: label for label in _LABELS},
+}  # fmt: skip
 _REMEDY: Final = "Get the product again, or its SAFE."
 
 
@@ -167,7 +173,7 @@ class Store:
             count = math.prod(-(-n // m) for n, m in zip(shape, chunk, strict=True))
             if size > _LARGEST_CHUNK or count > _MOST_CHUNKS:
                 raise ValueError(f"{count:,} chunks of {size:,} bytes")
-            if fill not in (0, None, 0.0) and not (isinstance(fill, str) and dtype.kind == "f"):
+            if fill not in (0, None, 0.0) and not (isinstance(fill, str) and dtype.kind in "fU"):
                 raise ValueError(f"fill_value {fill!r}")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ProductError(
@@ -288,11 +294,18 @@ def _of_3(node: Mapping[str, Any]) -> tuple[Any, ...]:
         raise ValueError(f"codecs {', '.join(str(codec['name']) for codec in node['codecs'])}")
     order = ">" if first.get("configuration", {}).get("endian", "little") == "big" else "<"
     codec = _let_in(str(others[0]["name"]) if others else "")
-    kind = order + _known(_KINDS_3, node["data_type"])
+    kind = order + _known(_KINDS_3, _named(node["data_type"]))
     return (
         node["shape"], grid["configuration"]["chunk_shape"], kind, node["fill_value"],
         codec, _separator(separator), f"c{separator}" if plain else "",
     )  # fmt: skip
+
+
+def _named(kind: Any) -> Any:
+    """A data type of version 3 by name; that of labels is an object with their length."""
+    if isinstance(kind, dict) and kind.get("name") == "fixed_length_utf32":
+        return f"U{kind['configuration']['length_bytes'] // 4}"
+    return kind
 
 
 def _known(kinds: Mapping[str, str], name: Any) -> str:

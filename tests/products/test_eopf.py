@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from made_product import make_product, random_bands
 from made_zarr import CHUNK, write_zarr
 
+from geolulc.bands import BAND_NAMES
 from geolulc.cli import cli
 from geolulc.errors import ProductError
 from geolulc.products import describe_scene, open_scene, true_colour
@@ -68,13 +69,33 @@ def test_every_pixel_and_fact_of_the_safe(version, compressor, consolidated, saf
         consolidated=consolidated,
     )
     there, twin = open_scene(safe), open_scene(path)
-    assert (twin.name, twin.grid, twin.level, twin.offsets, twin.facts, twin.sun_zenith) == (
-        there.name, there.grid, there.level, there.offsets, there.facts, there.sun_zenith,
-    )  # fmt: skip
+    for fact in ("name", "grid", "level", "offsets", "facts", "sun", "views"):
+        assert getattr(twin, fact) == getattr(there, fact), fact
+    assert list(twin.views) == list(BAND_NAMES)
     assert twin.offsets["B02"] == -1000
     assert set(there.images) - set(twin.images) <= {"TCI", "AOT"}
     for name in twin.images:
         assert np.array_equal(pixels(path, name), pixels(safe, name)), name
+
+
+def test_angles_without_labels_are_not_known(safe, tmp_path):
+    path = write_zarr(safe, tmp_path / "x.zarr", consolidated=False)
+    geometry = path / "conditions/geometry"
+    views = open_scene(path).views
+    assert views["B12"].zenith == pytest.approx(7.2)
+    assert views["B12"].azimuth == 105.2
+    head = geometry / "angle/.zarray"
+    for text, said in (("<U7", "<U6"), ("<U7", "|S7")):  # a chunk too short, no kind of ours
+        kept = head.read_text()
+        head.write_text(kept.replace(text, said))
+        if said == "|S7":
+            assert open_scene(path).views == {}
+        else:
+            with pytest.raises(ProductError, match="angle"):
+                open_scene(path)
+        head.write_text(kept)
+    shutil.rmtree(geometry / "angle")
+    assert open_scene(path).views == {}
 
 
 @pytest.mark.parametrize("chunks", [CHUNK, {10: 240, 20: 120, 60: 40}, {10: 500, 20: 500, 60: 500}])

@@ -16,6 +16,7 @@ from made_server import Server, send, serving
 from geolulc.cli import cli
 from geolulc.errors import GeolulcError, ParameterError, ProductError, RemoteError
 from geolulc.products import list_products, open_scene
+from geolulc.products.directions import Direction
 from geolulc.products.item_offsets import offset_of_pixels, rule_of
 from geolulc.products.item_scene import _assets, remote_url
 
@@ -55,6 +56,24 @@ def real_items(shared: Path) -> dict[str, dict]:
         for path in sorted((shared / "data/stac").glob("*/*.json"))
         if (item := json.loads(path.read_text())).get("type") == "Feature"
     }
+
+
+def test_the_angles_of_the_safe(safe, kept):
+    there, found = open_scene(safe), open_scene(kept)
+    assert found.sun == there.sun
+    assert found.views == dict.fromkeys(found.offsets, there.views["B04"])
+    properties = {
+        "s2:mean_solar_zenith": None, "s2:mean_solar_azimuth": None, "view:sun_elevation": 50,
+        "view:incidence_angle": "wide",
+    }  # fmt: skip
+    item = json.loads(kept.read_text())
+    item["properties"] |= properties
+    item["properties"] = {k: v for k, v in item["properties"].items() if v is not None}
+    changed = kept.parent / "other.json"
+    changed.write_text(json.dumps(item))
+    assert open_scene(changed).sun == Direction(40.0)
+    assert open_scene(changed).views == {}
+    changed.unlink()
 
 
 #: By folder: (offset since 04.00, whether pixels must confirm it).

@@ -15,7 +15,8 @@ from geolulc.mapping import MapOptions, Mapper, map_scenes
 from geolulc.nets import load_checkpoint
 from geolulc.outputs import OutputOptions
 from geolulc.products import describe_product, list_products, open_product
-from geolulc.products.atmosphere import aerosol_over, air_of
+from geolulc.products.atmosphere import aerosol_over, air_of, atmosphere_over
+from geolulc.products.directions import Direction
 
 DYNAMIC_WORLD = (
     Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data/dynamicworld/model/forward"
@@ -52,7 +53,7 @@ def test_a_model_of_the_other_level_is_refused(tmp_path) -> None:
 
 
 def test_more_air_is_brighter_in_blue_and_hardly_in_the_infrared() -> None:
-    low, high = (air_of(("B02", "B08", "B12"), angle) for angle in (30.0, 75.0))
+    low, high = (air_of(("B02", "B08", "B12"), Direction(angle)) for angle in (30.0, 75.0))
     assert 500 < low["B02"].seen(0.0) < 900
     assert high["B02"].seen(0.0) > 1.5 * low["B02"].seen(0.0)
     assert low["B12"].seen(0.0) < 30
@@ -60,7 +61,46 @@ def test_more_air_is_brighter_in_blue_and_hardly_in_the_infrared() -> None:
         # brighter ground is brighter above, and air darkens it
         assert air.seen(np.array([8000.0])) > air.seen(np.array([4000.0]))
         assert air.seen(np.array([8000.0])) < 8000
-    assert air_of(("B02",), 120.0) == air_of(("B02",), 85.0)
+    assert air_of(("B02",), Direction(120.0)) == air_of(("B02",), Direction(85.0))
+
+
+def test_each_band_has_its_view() -> None:
+    sun = Direction(60.0, 150.0)
+    plain = air_of(("B02", "B08"), sun)
+    assert plain == air_of(("B02", "B08"), sun, {"B11": Direction(12.0)})
+    wide = air_of(("B02", "B08"), sun, {"B02": Direction(12.0)})
+    assert wide["B08"] == plain["B08"]
+    assert wide["B02"].transmission < plain["B02"].transmission
+    assert wide["B02"].path > plain["B02"].path
+    # air scatters more light back to where it comes from than aside
+    towards, aside, away = (
+        air_of(("B02",), sun, {"B02": Direction(12.0, azimuth)})["B02"].path
+        for azimuth in (150.0, 240.0, 330.0)
+    )
+    assert towards > aside > away
+    assert aside == pytest.approx(wide["B02"].path)
+
+
+def test_gases_absorb_as_6s_says() -> None:
+    """Water vapour takes most of B09, ozone some hundredths of B03, nothing takes any of B01."""
+    airs = air_of(("B01", "B03", "B8A", "B09"), Direction(0.0), aerosol=0.0)
+    high = {name: air.transmission for name, air in airs.items()}
+    assert high["B09"] == pytest.approx(0.32, abs=0.03)
+    # beside what molecules take: half their depth, on both ways
+    assert high["B03"] == pytest.approx(np.exp(-0.5 * 2.0 * 0.0906 - 0.0705), abs=0.01)
+    assert high["B8A"] == pytest.approx(np.exp(-0.5 * 2.0 * 0.0155), abs=0.005)
+
+
+def test_a_scene_says_which_angles_were_used(tmp_path) -> None:
+    path = make_product(tmp_path)
+    words = atmosphere_over(open_product(path), ("B02", "B12")).words
+    assert words == (
+        "sun 35° from the zenith, the product's view at 6° to 7°, an assumed aerosol optical "
+        "depth of 0.1"
+    )
+    tile = next(path.glob("GRANULE/*/MTD_TL.xml"))
+    tile.write_text(tile.read_text().replace("Mean_Viewing", "Other"))
+    assert "an assumed view at 5°" in atmosphere_over(open_product(path), ("B02",)).words
 
 
 def test_the_aerosol_is_the_products_own(tmp_path) -> None:
@@ -73,7 +113,9 @@ def test_the_aerosol_is_the_products_own(tmp_path) -> None:
     path = make_product(tmp_path / "some", aerosol=depth)
     assert aerosol_over(open_product(path)) == pytest.approx(0.2)
     assert "AOT" not in describe_product(path)["bands"]
-    hazy, clear = (air_of(("B02",), 40.0, aerosol)["B02"] for aerosol in (0.2, 0.05))
+    hazy, clear = (
+        air_of(("B02",), Direction(40.0), aerosol=aerosol)["B02"] for aerosol in (0.2, 0.05)
+    )
     assert hazy.path > clear.path
     image = next(path.rglob("*_AOT_60m.jp2"))
     image.write_bytes(image.read_bytes()[:200])
@@ -95,6 +137,9 @@ def test_dynamic_world_maps_both_levels(tmp_path, caplog) -> None:
             assert dataset.read(1).max() <= 8
             assert dataset.tags()["NOMENCLATURE"] == "dynamicworld"
             computed = dataset.tags().get("MODEL_INPUT")
+            assert ("the product's view at 6°" in dataset.tags().get("SCENE_AIR", "")) == (
+                level == "L2A"
+            )
         assert computed == (
             None if level == "L1C" else "top of the atmosphere, computed from Level-2A"
         )

@@ -7,10 +7,10 @@ import re
 import pytest
 from made_product import make_product, random_bands
 
-from geolulc.bands import BANDS
+from geolulc.bands import BAND_NAMES, BANDS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
-from geolulc.products import describe_product, open_product, read_metadata
+from geolulc.products import Direction, describe_product, open_product, read_metadata
 
 REAL = {
     "S2A_MSIL2A_20190212T192651_N0212_R013_T07HFE_20201007T160857": (
@@ -52,6 +52,30 @@ def test_metadata_without_images_is_described_but_not_opened(shared):
     assert description["offsets"]["B8A"] == -1000
     with pytest.raises(ProductError, match=r"no image of a band; .*/IMG_DATA\. Download the whole"):
         open_product(folder)
+
+
+def test_angles_of_a_real_product(shared):
+    (folder,) = (shared / "data" / "safe-metadata").glob("*T32TQM*.SAFE")
+    metadata = read_metadata(folder)
+    assert list(metadata.views) == list(BAND_NAMES)
+    assert metadata.views["B01"] == Direction(6.20649833285279, 105.183381300456)
+    assert metadata.views["B02"] == Direction(5.89373592240474, 105.855577789047)
+    assert 60 < metadata.sun.zenith < 65
+    assert 160 < metadata.sun.azimuth < 175
+
+
+def test_angles_that_are_none(tmp_path):
+    path = make_product(tmp_path)
+    tile = next(path.glob("GRANULE/*/MTD_TL.xml"))
+    text = tile.read_text()
+    tile.write_text(text.replace(">6.1<", ">NaN<").replace(">6.2<", ">999<"))
+    product = open_product(path)
+    assert set(BAND_NAMES) - set(product.views) == {"B02", "B03"}
+    assert describe_product(path)["views"]["B04"] == {"zenith": 6.3, "azimuth": 105.2}
+    assert describe_product(path)["sun"] == {"zenith": 35.2, "azimuth": 155.1}
+    tile.write_text(text.replace(">35.2<", ">much<"))
+    with pytest.raises(ProductError, match="ZENITH_ANGLE 'much'; expected degrees from 0 to 180"):
+        open_product(path)
 
 
 def test_offsets_are_found_by_band_id(tmp_path):
