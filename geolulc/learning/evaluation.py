@@ -16,16 +16,14 @@ from geolulc.errors import CheckpointError
 from geolulc.learning import metrics
 from geolulc.learning.intervals import Difference, PatchFigures, differences, intervals
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.scoring import score
 from geolulc.learning.split_figures import (
     SplitFigures,
-    class_order,
-    patches_of_split,
+    figures_by_group,
     rows_by_class,
+    score_split,
     subject_of,
 )
 from geolulc.nets import Model
-from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.progress import Progress
 
 
@@ -113,7 +111,6 @@ def predict(
         DatasetError: the split has no patch, or the store's classes are not the model's.
         CheckpointError: a model of pixels.
     """
-    order = class_order(model, store)
     if model.net.task != "patch":
         raise CheckpointError(
             model.name,
@@ -121,18 +118,18 @@ def predict(
             expected="one that says which classes are present in a patch",
             remedy="Use evaluate_fractions or evaluate_pixels, as geolulc evaluate does.",
         )
-    patches = patches_of_split(store, split, indices)
-    place = choose_device(device)
-    logits = score(
-        model.net.to(place),
-        patches,
-        device=place,
-        dtype=autocast_type("auto", place),
+    scored = score_split(
+        model,
+        store,
+        split,
+        indices,
+        masks=False,
+        device=device,
         batch_size=batch_size,
         workers=workers,
         progress=progress,
     )
-    return Predictions(model, patches, patches.targets[:, order], logits)
+    return Predictions(model, *scored)
 
 
 def patch_losses(predictions: Predictions) -> NDArray[np.float64]:
@@ -209,10 +206,9 @@ def _figures(
 
 
 def _by_group(predictions: Predictions, own: NDArray[np.str_]) -> dict[str, dict[str, float]]:
-    scores, decisions = predictions.probabilities, predictions.decisions
-    found = {}
-    for name in sorted(set(own.tolist()) - {""}):
-        rows = own == name
-        figures = _figures(predictions.targets[rows], scores[rows], decisions[rows])
-        found[name] = {"patches": float(rows.sum()), **figures}
-    return found
+    targets, scores, decisions = (
+        predictions.targets,
+        predictions.probabilities,
+        predictions.decisions,
+    )
+    return figures_by_group(own, lambda at: _figures(targets[at], scores[at], decisions[at]))

@@ -20,18 +20,14 @@ from geolulc.learning.intervals import intervals
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.plots import plot_fractions
 from geolulc.learning.report import Section, write_folder
-from geolulc.learning.scoring import score_fractions
 from geolulc.learning.split_figures import (
-    REFERENCE_CAUTIONS,
-    SplitFigures,
-    class_order,
-    patches_of_split,
-    rows_by_class,
-    subject_of,
+    ReferenceFigures,
+    against_reference,
+    figures_by_group,
+    score_split,
 )
 from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.nets import Model
-from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.progress import Progress
 
 #: Figures of a class, and those that have an interval.
@@ -63,7 +59,7 @@ class Fractions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FractionEvaluation(SplitFigures):
+class FractionEvaluation(ReferenceFigures):
     """Figures of a model of fractions.
 
     Attributes:
@@ -71,21 +67,16 @@ class FractionEvaluation(SplitFigures):
             labelled ground), mapped (the model's), largest (if each patch were all of its most
             extensive class), bias (mapped less cover) and mae, the mean absolute error of its
             fraction in a patch; of the last two ``_low`` and ``_high`` of the 95 % interval.
-        caution: what the figures do not say.
         labelled: share of the patches' ground that has a class in the reference.
-        absent: names of the classes that the reference does not have; they are in no mean.
     """
 
-    caution: str
     labelled: float
-    absent: Sequence[str]
     task: ClassVar[str] = "fraction"
 
     @property
     def remarks(self) -> Sequence[str]:
         """The limits of the figures, and the ground that they leave out."""
         return (
-            self.caution,
             *super().remarks,
             f"{100 * (1 - self.labelled):.1f} % of the ground has a code without a class and is "
             "not counted.",
@@ -109,20 +100,19 @@ def predict_fractions(
         DatasetError: the split has no patch or no reference map, or the store's classes are not
             the model's.
     """
-    order = class_order(model, store)
-    patches = patches_of_split(store, split, indices, masks=True)
-    place = choose_device(device)
-    logits, covers = score_fractions(
-        model.net.to(place),
-        patches,
-        device=place,
-        dtype=autocast_type("auto", place),
+    patches, covers, logits = score_split(
+        model,
+        store,
+        split,
+        indices,
+        masks=True,
+        device=device,
         batch_size=batch_size,
         workers=workers,
         progress=progress,
     )
     calibrated = model.calibration.logits(logits.astype(np.float64))
-    return Fractions(model, patches, covers[:, order], softmax(calibrated, axis=1))
+    return Fractions(model, patches, covers, softmax(calibrated, axis=1))
 
 
 def evaluate_fractions(found: Fractions) -> FractionEvaluation:
@@ -137,15 +127,11 @@ def evaluate_fractions(found: Fractions) -> FractionEvaluation:
         unknown = np.full(len(model.net.classes), np.nan)
         values = figures.of_class(name, ends) if ends else unknown
         by_class[f"{name}_{('low', 'high')[end]}"] = values
-    rows = rows_by_class(model, by_class)
     shown = TASK_FIGURES[FractionEvaluation.task].titles
     return FractionEvaluation(
-        **subject_of(model, patches),
-        caution=REFERENCE_CAUTIONS[patches.store.legend.codes],
+        **against_reference(model, patches, by_class),
         labelled=float(found.covers.sum(axis=1).mean()),
         figures={name: whole[name] for name in shown},
-        classes=rows,
-        absent=[row["name"] for row in rows if not row["support"]],
         countries=_by_group(found, "country"),
         seasons=_by_group(found, "season"),
         clusters=figures.clusters,
@@ -172,11 +158,10 @@ def write_fraction_report(
 
 
 def _by_group(found: Fractions, kind: str) -> dict[str, dict[str, float]]:
-    own = found.patches.groups[kind]
     names = TASK_FIGURES[FractionEvaluation.task].groups
-    groups = {}
-    for name in sorted(set(own.tolist()) - {""}):
-        rows = own == name
+
+    def figures(rows: NDArray[np.bool_]) -> dict[str, float]:
         whole = found.figures(rows).whole
-        groups[name] = {"patches": float(rows.sum()), **{key: whole[key] for key in names}}
-    return groups
+        return {key: whole[key] for key in names}
+
+    return figures_by_group(found.patches.groups[kind], figures)

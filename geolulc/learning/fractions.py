@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 
 from geolulc.learning import metrics
+from geolulc.learning.intervals import ClusterSums
 
 #: Values of a reference map: positions of classes, and 255 where there is none.
 _VALUES: Final = 256
@@ -53,7 +54,7 @@ def cover_losses(covers: NDArray[np.floating], logits: NDArray[np.floating]) -> 
     return float(-losses.sum() / ground) if ground else math.nan
 
 
-class FractionFigures:
+class FractionFigures(ClusterSums):
     """Figures of fractions against covers, of patches or of resampled clusters of them.
 
     All are means over labelled ground. A class's own are named (name, class), with its position.
@@ -75,9 +76,6 @@ class FractionFigures:
         largest = np.zeros_like(said)
         largest[np.arange(len(said)), fractions.argmax(axis=1)] = 1
         self._classes = covers.shape[1]
-        names, of_patch = np.unique(clusters, return_inverse=True)
-        #: Number of clusters.
-        self.clusters = len(names)
         parts = {
             "ground": labelled,
             "overlap": np.minimum(said, covers).sum(axis=1, keepdims=True),
@@ -86,14 +84,11 @@ class FractionFigures:
             "largest": largest * labelled,
             "apart": np.abs(said - covers),
         }
-        self._sums = {
-            name: np.stack([np.bincount(of_patch, v, self.clusters) for v in values.T], axis=1)
-            for name, values in parts.items()
-        }
+        super().__init__(clusters, parts)
 
     def __call__(self, weights: NDArray[np.float64]) -> dict[str, float]:
         """The figures where each cluster counts ``weights`` times, (K,)."""
-        sums = {name: weights @ parts for name, parts in self._sums.items()}
+        sums = self.sums(weights)
         ground = float(sums["ground"][0])
         means = {k: v / ground if ground else np.full_like(v, np.nan) for k, v in sums.items()}
         bias = means["mapped"] - means["cover"]

@@ -131,7 +131,31 @@ def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}
 
 
-class DecisionFigures:
+class ClusterSums:
+    """Sums over the patches of each cluster: what the figures of resamples are made of.
+
+    Args:
+        clusters: (n,), the name of each patch's cluster.
+        parts: name → (n, C), what is summed.
+    """
+
+    def __init__(self, clusters: NDArray[np.str_], parts: Mapping[str, NDArray[Any]]) -> None:
+        names, self._of_patch = np.unique(clusters, return_inverse=True)
+        #: Number of clusters.
+        self.clusters = len(names)
+        self._sums = {
+            name: np.stack(
+                [np.bincount(self._of_patch, v, self.clusters) for v in values.T], axis=1
+            )
+            for name, values in parts.items()
+        }
+
+    def sums(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Name → sums, float64 (C,), where each cluster counts ``weights`` times, (K,)."""
+        return {name: weights @ parts for name, parts in self._sums.items()}
+
+
+class DecisionFigures(ClusterSums):
     """F1, F2, precision and recall (macro, micro) of resampled patches.
 
     Equal to those of ``metrics`` on the repeated patches.
@@ -148,18 +172,13 @@ class DecisionFigures:
         decisions: NDArray[np.bool_],
         clusters: NDArray[np.str_],
     ) -> None:
-        names, self._of_patch = np.unique(clusters, return_inverse=True)
-        #: Number of clusters.
-        self.clusters = len(names)
         truth = targets > 0.5
-        self._counts = [
-            _by_cluster(pairs, self._of_patch, self.clusters)
-            for pairs in (truth & decisions, truth, decisions)
-        ]
+        parts = {"hits": truth & decisions, "support": truth, "predicted": decisions}
+        super().__init__(clusters, parts)
 
     def __call__(self, weights: NDArray[np.float64]) -> dict[str, float]:
         """The figures where each cluster counts ``weights`` times, (K,)."""
-        hits, support, predicted = (weights @ counts for counts in self._counts)
+        hits, support, predicted = self.sums(weights).values()
         known = support > 0
         macro = metrics.hit_ratios(hits[known], support[known], predicted[known])
         micro = metrics.hit_ratios(hits.sum(), support.sum(), predicted.sum())
@@ -201,13 +220,6 @@ class PatchFigures(DecisionFigures):
             "ap_micro": self._all.precision(np.repeat(of_patch, len(self._classes))),
             **super().__call__(weights),
         }
-
-
-def _by_cluster(
-    flags: NDArray[np.bool_], of_patch: NDArray[np.intp], clusters: int
-) -> NDArray[np.float64]:
-    """How many patches of each cluster have each flag, (K, C), of (n, C)."""
-    return np.stack([np.bincount(of_patch, own, clusters) for own in flags.T], axis=1)
 
 
 class _Ranking:

@@ -37,12 +37,10 @@ from geolulc.learning.pixel_losses import near_borders
 from geolulc.learning.pixel_metrics import class_figures, overall_figures
 from geolulc.learning.scoring import classify_patches, confusion_of
 from geolulc.learning.split_figures import (
-    REFERENCE_CAUTIONS,
-    SplitFigures,
+    ReferenceFigures,
+    against_reference,
     class_order,
     patches_of_split,
-    rows_by_class,
-    subject_of,
 )
 from geolulc.learning.task_figures import BORDERS
 from geolulc.nets import Model
@@ -52,17 +50,15 @@ from geolulc.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelEvaluation(SplitFigures):
+class PixelEvaluation(ReferenceFigures):
     """Figures of a model of pixels, on the patches of a split that have a reference map.
 
     Attributes:
         pixels: those whose code has a class.
         ignored: share of the pixels whose code has none.
-        caution: what the figures do not say.
         figures: see ``pixel_metrics`` and ``BORDERS``.
         classes: name, support and mapped (pixels), iou, f1, precision, recall,
             ece and expected_observed (Σp/Σy) of each class.
-        absent: names of the classes that the reference does not have; they are in no mean.
         confusion: pixels by class of the reference (rows) and of the map, in the order of classes.
         agreement: patch name → share of its pixels with the class of the reference.
         baseline: a random forest on the same pixels; None where it was not asked for.
@@ -70,8 +66,6 @@ class PixelEvaluation(SplitFigures):
 
     pixels: int
     ignored: float
-    caution: str
-    absent: Sequence[str]
     confusion: Sequence[Sequence[int]]
     agreement: Mapping[str, float]
     baseline: Baseline | None = None
@@ -87,9 +81,8 @@ class PixelEvaluation(SplitFigures):
         """The limits of the figures, and the pixels that they leave out."""
         beside = () if self.baseline is None else (self.baseline.verdict(self.figures),)
         return (
-            self.caution,
-            *beside,
             *super().remarks,
+            *beside,
             f"{100 * self.ignored:.1f} % of the pixels have no label, or a code without a class, "
             "and are not counted. A border is where the class of the reference changes; "
             "distances are from pixel centre to pixel centre.",
@@ -231,7 +224,6 @@ class _Tally:
         model, patches = self._model, self._patches
         confusion = self._matrices["all", ""]
         calibration = calibration_of_bins(self._bins_by_class)
-        rows = rows_by_class(model, class_figures(confusion) | calibration)
         pixels = int(confusion.sum())
         clusters = [self._matrices[key] for key in sorted(self._matrices) if key[0] == "cluster"]
 
@@ -240,18 +232,15 @@ class _Tally:
             return overall_figures(np.tensordot(weights.astype(np.int64), np.array(clusters), 1))
 
         return PixelEvaluation(
-            **subject_of(model, patches),
+            **against_reference(model, patches, class_figures(confusion) | calibration),
             pixels=pixels,
             ignored=1 - pixels / (len(patches) * 120 * 120),
-            caution=REFERENCE_CAUTIONS[patches.store.legend.codes],
             figures={
                 **overall_figures(confusion),
                 **self._border_figures(confusion),
                 "ece": error_of_bins(self._bins),
                 "ece_classes": macro(calibration["ece"]),
             },
-            classes=rows,
-            absent=[row["name"] for row in rows if not row["support"]],
             confusion=confusion.tolist(),
             countries=self._by_group("country"),
             seasons=self._by_group("season"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
@@ -16,6 +16,7 @@ from geolulc.errors import DatasetError
 from geolulc.learning.intervals import Interval
 from geolulc.learning.leaks import leak_of, touching
 from geolulc.learning.patches import SplitPatches
+from geolulc.learning.scoring import score_fractions
 from geolulc.learning.task_figures import (
     FEW_MEANS,
     FEWEST_PATCHES,
@@ -23,6 +24,7 @@ from geolulc.learning.task_figures import (
     TaskFigures,
 )
 from geolulc.nets import Model
+from geolulc.nets.devices import autocast_type, choose_device
 
 #: Codes of reference maps → what is said wherever figures against them are.
 REFERENCE_CAUTIONS: Final[Mapping[ReferenceCodes, str]] = {
@@ -96,6 +98,24 @@ class SplitFigures:
         return plain
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReferenceFigures(SplitFigures):
+    """Figures against reference maps.
+
+    Attributes:
+        caution: what the figures do not say.
+        absent: names of the classes that the reference does not have; they are in no mean.
+    """
+
+    caution: str
+    absent: Sequence[str]
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """The limits of the figures."""
+        return (self.caution, *super().remarks)
+
+
 def patches_of_split(
     store: Store, split: str, indices: NDArray[np.int64] | None = None, *, masks: bool = False
 ) -> SplitPatches:
@@ -115,6 +135,41 @@ def patches_of_split(
     return patches
 
 
+def score_split(
+    model: Model,
+    store: Store,
+    split: str,
+    indices: NDArray[np.int64] | None,
+    *,
+    masks: bool,
+    device: str,
+    **scoring: Any,
+) -> tuple[SplitPatches, NDArray[np.float32], NDArray[np.float32]]:
+    """The patches of a split, or those at ``indices``, their truth and the logits of ``model``.
+
+    ``scoring`` is as for ``score_fractions``.
+
+    Returns:
+        Patches; labels, or of ``masks`` covers (``fractions.covers_of``), and logits: float32
+        (n, classes) each, in the order of the model's classes.
+
+    Raises:
+        DatasetError: the split has no patch, for ``masks`` none with a reference map, or the
+            store's classes are not the model's.
+    """
+    order = class_order(model, store)
+    patches = patches_of_split(store, split, indices, masks=masks)
+    place = choose_device(device)
+    logits, covers = score_fractions(
+        model.net.to(place),
+        patches,
+        device=place,
+        dtype=autocast_type("auto", place),
+        **scoring,
+    )
+    return patches, (covers if masks else patches.targets)[:, order], logits
+
+
 def subject_of(model: Model, patches: SplitPatches) -> dict[str, Any]:
     """The fields of ``SplitFigures`` that name the model and the split."""
     return {
@@ -131,12 +186,38 @@ def subject_of(model: Model, patches: SplitPatches) -> dict[str, Any]:
     }
 
 
+def against_reference(
+    model: Model, patches: SplitPatches, by_class: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """The fields of ``ReferenceFigures`` that follow from the subject and ``rows_by_class``."""
+    rows = rows_by_class(model, by_class)
+    return {
+        **subject_of(model, patches),
+        "caution": REFERENCE_CAUTIONS[patches.store.legend.codes],
+        "classes": rows,
+        "absent": [row["name"] for row in rows if not row["support"]],
+    }
+
+
 def rows_by_class(model: Model, figures: Mapping[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
     """One mapping a class, with its name, of figures float64 (C,)."""
     return [
         {"name": name, **{key: float(values[c]) for key, values in figures.items()}}
         for c, name in enumerate(model.net.classes)
     ]
+
+
+def figures_by_group(
+    own: NDArray[np.str_], figures: Callable[[NDArray[np.bool_]], Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Name → patches, and ``figures`` of the rows, bool (n,), of each group but "".
+
+    Args:
+        own: (n,), the group of each patch, a country say.
+        figures: of some rows.
+    """
+    groups = {name: own == name for name in sorted(set(own.tolist()) - {""})}
+    return {name: {"patches": float(at.sum()), **figures(at)} for name, at in groups.items()}
 
 
 def names_where(flags: NDArray[np.bool_], names: Sequence[str], between: str = "; ") -> str:

@@ -16,25 +16,25 @@ class MapUnit:
         one, many: its name.
         missing: why some units have no data.
         doubt: the name of the highest entropy, where class frequencies are not known.
+        title: of a picture of the classes that are ``first``.
+        share: title of the list of their areas.
+        areas: how the units are measured.
         certain: the name of the lowest entropy, 0.
         value, values: the name of the number that each class has.
         first: the class with the highest one is the … class.
-        title: of a picture of these classes.
-        share: title of the list of their areas.
-        areas: how the units are measured.
     """
 
     one: str
     many: str
     missing: str
     doubt: str
-    certain: str
-    value: str
-    values: str
-    first: str
     title: str
     share: str
     areas: AreaMethod
+    certain: str = "sure"
+    value: str = "probability"
+    values: str = "probabilities"
+    first: str = "most probable"
 
 
 #: Cells, each with the classes that are present in it.
@@ -43,10 +43,6 @@ CELLS: Final = MapUnit(
     "cells",
     missing="too few valid pixels, or not asked for",
     doubt="1 bit: each class as likely there as not",
-    certain="sure",
-    value="probability",
-    values="probabilities",
-    first="most probable",
     title="Most probable class",
     share="Most probable in … of the cells' area",
     areas=CELL_AREAS,
@@ -57,10 +53,6 @@ PIXELS: Final = MapUnit(
     "pixels",
     missing="none in the scene, masked by the scene classification, or not asked for",
     doubt="100 %: all classes alike",
-    certain="sure",
-    value="probability",
-    values="probabilities",
-    first="most probable",
     title="Land cover",
     share="Share of the mapped area",
     areas=PIXEL_AREAS,
