@@ -245,6 +245,22 @@ class TestEvaluation:
             predict(load_checkpoint(run), open_store(store), "test")
 
 
+def test_the_areas_of_classes_are_three_times_as_good_as_those_of_largest_classes(tmp_path) -> None:
+    """On finely mixed landscapes that neither training nor calibration has seen."""
+    mixed = make_pixel_store(tmp_path / "mixed.store", train=54, val=27, test=45)
+    train(mixed, tmp_path / "run", replace(QUICK, image_size=32, epochs=20, batch_size=9))
+    model = load_checkpoint(tmp_path / "run")
+    found = evaluate_fractions(predict_fractions(model, open_store(mixed), "test", workers=0))
+    rows = [row for row in found.classes if row["support"]]
+    cover = np.array([row["cover"] for row in rows])
+    ours, largest = (
+        np.mean([abs(row[name] - c) / c for row, c in zip(rows, cover, strict=True)])
+        for name in ("mapped", "largest")
+    )
+    assert ours < largest / 3
+    assert ours < 0.12
+
+
 def test_commands(run, store, tmp_path) -> None:
     invoke = CliRunner().invoke
     done = invoke(
