@@ -53,6 +53,8 @@ FORMATS: Final[Mapping[str, str | None]] = {
 }
 #: NULL in a value list of QGIS (QgsValueMapFieldFormatter::NULL_VALUE).
 _NULL: Final = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
+#: A GeoPackage's own number of a feature.
+_NUMBER: Final = "fid"
 _TITLES: Final = {
     POINT: "Point",
     REFERENCE: "True class",
@@ -178,10 +180,10 @@ def point_style(table: Any, classified: ClassifiedMap) -> str:
     ticked = " OR ".join(f'coalesce("{name}", false)' for name in present if name in table)
     filled = ticked or f'"{REFERENCE}" IS NOT NULL'
     columns = []
-    for name in table.columns:
+    for name in (_NUMBER, *table.columns):
         if name == "geometry":
             continue
-        hidden = name in STORED or name == MAP_CLASS or (ticked and name == REFERENCE)
+        hidden = name in (_NUMBER, MAP_CLASS, *STORED) or (ticked and name == REFERENCE)
         widget = "Hidden" if hidden else "TextEdit"
         if name in (REFERENCE, ALTERNATIVE) and not ticked:
             widget = "ValueMap"
@@ -190,20 +192,23 @@ def point_style(table: Any, classified: ClassifiedMap) -> str:
         title = present.get(name, _TITLES.get(name, name))
         editable = not hidden and name != POINT
         columns.append({"name": name, "widget": widget, "title": title, "editable": editable})
-    marker = {
+    # a ring: the ground at the point is what people have to see
+    ring = {
         "name": "circle",
-        "size": "3.2",
+        "size": "4",
         "size_unit": "MM",
-        "outline_color": "0,0,0,255",
-        "outline_width": "0.3",
+        "color": "0,0,0,0",
+        "outline_width": "0.8",
         "outline_width_unit": "MM",
         "outline_style": "solid",
     }
     symbols = [
-        {"filter": f"NOT ({filled})", "label": "To be filled in",
-         "settings": {**marker, "color": "255,140,0,255"}},
-        {"filter": filled, "label": "Filled in", "settings": {**marker, "color": "40,160,70,255"}},
-    ]  # fmt: skip
+        {"filter": condition, "label": label, "settings": {**ring, "outline_color": color}}
+        for condition, label, color in (
+            (f"NOT ({filled})", "To be filled in", "255,140,0,255"),
+            (filled, "Filled in", "60,220,100,255"),
+        )
+    ]
     return fill(
         "points.qml",
         room="accuracy",

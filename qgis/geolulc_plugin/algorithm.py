@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from . import program
+from .parameters import arguments_of, file_of
 from .provider import ICON, MISSING
 
 #: Of QGIS 3 and 4, Qt 5 and 6: members by the name of their enumeration.
@@ -55,6 +57,17 @@ class Placing(QgsProcessingLayerPostProcessorInterface):
         node.parent().removeChildNode(node)
 
 
+@contextlib.contextmanager
+def errors_of_qgis():
+    """What the command's failing raises becomes the exception that QGIS shows."""
+    try:
+        yield
+    except program.Stopped:
+        raise QgsProcessingException("stopped") from None
+    except program.Failed as error:
+        raise QgsProcessingException(str(error)) from None
+
+
 class Algorithm(QgsProcessingAlgorithm):
     """One command of geolulc. Subclasses say what is asked, and which arguments follow from it."""
 
@@ -68,6 +81,7 @@ class Algorithm(QgsProcessingAlgorithm):
     def __init__(self, provider):
         super().__init__()
         self._provider = provider
+        self._options = {}
 
     def createInstance(self):
         """Called by QGIS for each run."""
@@ -104,13 +118,22 @@ class Algorithm(QgsProcessingAlgorithm):
 
     # to be used by subclasses
 
-    def ask(self, parameter, text="", *, advanced=False):
-        """Add a parameter, with its help."""
+    def ask(self, parameter, text="", *, option=None, advanced=False):
+        """Add a parameter, with its help, and the command's option that its value is for.
+
+        An option "" is for a value that is arguments itself.
+        """
+        if option is not None:
+            self._options[parameter.name()] = option
         if text:
             parameter.setHelp(text)
         if advanced:
             parameter.setFlags(parameter.flags() | ADVANCED)
         self.addParameter(parameter)
+
+    def options(self, parameters, context):
+        """Arguments that follow from the parameters with an option."""
+        return arguments_of(self, self._options, parameters, context)
 
     def source(self, parameters, name, context):
         """File of a layer that the user chose; the command reads files."""
@@ -119,41 +142,38 @@ class Algorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(self.invalidSourceError(parameters, name))
         return file_of(layer)
 
-    def execute(self, arguments, feedback):
-        """Run the command with ``arguments``; returns what it prints, without --json as text.
+    def execute(self, arguments, feedback, *, as_json=True):
+        """Run the command with ``arguments``; returns its result, or the text that it prints.
 
-        ``QgsProcessingException`` with the command's own line where it fails; an empty answer
-        where it was cancelled.
+        What geolulc wrote may be replaced. ``QgsProcessingException`` with the command's own line
+        where it fails, and where it was cancelled.
         """
-        command = [self._provider.command(), *map(str, arguments)]
+        command = [self._provider.command(), *map(str, arguments), "--overwrite"]
+        command += ["--progress", "json", *(["--json"] if as_json else [])]
         feedback.pushCommandInfo(" ".join(command))
-        try:
+        with errors_of_qgis():
             out = program.run(
                 command,
                 on_progress=lambda line: _show(line, feedback),
                 on_line=lambda line: _tell(line, feedback),
                 is_stopped=feedback.isCanceled,
             )
-        except program.Stopped:
-            raise QgsProcessingException("stopped") from None
-        except program.Failed as error:
-            raise QgsProcessingException(str(error)) from None
-        return json.loads(out) if "--json" in command else out
+        return json.loads(out) if as_json else out
 
-    def load(self, context, main, more, group):
-        """Load the files of a run in one group, where QGIS is to load its main file.
+    def load(self, context, out, layers):
+        """Load the files of a run in one group, where QGIS is to load ``out``.
 
         Args:
             context: of the run.
-            main: (path, title) of the output that the user asked for.
-            more: (path, title) of files that belong to it; a path may name a layer.
-            group: name of the group.
+            out: path of the output that the user asked for.
+            layers: (path, title), the first on top: of ``out``, and of files that belong to it; a
+                path may name a layer.
         """
-        if not context.willLoadLayerOnCompletion(main[0]):
+        if not context.willLoadLayerOnCompletion(out):
             return
-        asked = context.layerToLoadOnCompletionDetails(main[0])
-        for rank, (path, title) in enumerate([*more, main]):
-            name = asked.outputName if path == main[0] else title
+        asked, group = context.layerToLoadOnCompletionDetails(out), f"geolulc {Path(out).stem}"
+        for rank, (path, title) in enumerate(layers):
+            name = asked.outputName if path == out else title
             details = QgsProcessingContext.LayerDetails(title, asked.project, name)
             details.forceName = True
             details.setPostProcessor(Placing(asked.project, group, rank))
@@ -161,25 +181,6 @@ class Algorithm(QgsProcessingAlgorithm):
                 details.groupName = group
                 details.layerSortKey = -rank
             context.addLayerToLoadOnCompletion(path, details)
-
-
-def file_of(layer):
-    """Path of a layer's file, without what QGIS adds to it."""
-    path = layer.source().split("|")[0]
-    if not Path(path).exists():
-        raise QgsProcessingException(
-            f"{layer.name()}: found a layer that is no file ({layer.providerType()}); expected a "
-            "file that geolulc can read. Export the layer first."
-        )
-    return path
-
-
-def layer_of(layer):
-    """Name of a layer inside its file; "" where the file's only one is meant."""
-    for part in layer.source().split("|")[1:]:
-        if part.startswith("layername="):
-            return part[len("layername=") :]
-    return ""
 
 
 def _show(line, feedback):

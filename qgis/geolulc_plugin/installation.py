@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 from qgis.core import (
-    QgsProcessingException,
     QgsProcessingOutputHtml,
     QgsProcessingOutputString,
     QgsProcessingParameterFile,
@@ -16,7 +15,7 @@ from qgis.core import (
 )
 
 from . import environment, program
-from .algorithm import Algorithm
+from .algorithm import Algorithm, errors_of_qgis
 
 
 class Install(Algorithm):
@@ -53,7 +52,7 @@ class Install(Algorithm):
 
     def processAlgorithm(self, parameters, context, feedback):
         """Install."""
-        try:
+        with errors_of_qgis():
             made = environment.make(
                 self._provider.environment,
                 self.parameterAsString(parameters, "PACKAGE", context),
@@ -63,10 +62,6 @@ class Install(Algorithm):
                 on_step=lambda done, total: feedback.setProgress(100 * done / total),
                 is_stopped=feedback.isCanceled,
             )
-        except program.Stopped:
-            raise QgsProcessingException("stopped") from None
-        except program.Failed as error:
-            raise QgsProcessingException(str(error)) from None
         return {"PROGRAM": made}
 
 
@@ -91,12 +86,11 @@ class Status(Algorithm):
         """Look."""
         command = self._provider.command()
         feedback.pushInfo(f"program: {command}")
-        try:
-            text = program.run([command, "doctor"], is_stopped=feedback.isCanceled)
-        except program.Stopped:
-            raise QgsProcessingException("stopped") from None
-        except program.Failed as error:
-            text = error.out or str(error)
+        with errors_of_qgis():
+            try:
+                text = program.run([command, "doctor"], is_stopped=feedback.isCanceled)
+            except program.Failed as error:
+                text = error.out or str(error)
         feedback.pushInfo(text)
         out = self.parameterAsFileOutput(parameters, "OUTPUT", context)
         shown = html.escape(f"program: {command}\n{text}")

@@ -13,33 +13,24 @@ from qgis.core import (
     QgsProcessingOutputVectorLayer,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFile,
     QgsProcessingParameterMultipleLayers,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorLayer,
     QgsProcessingUtils,
 )
 
-from .algorithm import POLYGONS, RASTER, Algorithm, file_of
+from .algorithm import POLYGONS, RASTER, Algorithm
+from .parameters import choice, decimal, file_of, integer, more_options, scene, scene_of
 
-_INTEGER = QgsProcessingParameterNumber.Type.Integer
-_DOUBLE = QgsProcessingParameterNumber.Type.Double
 #: Output → its title in the layers' panel, the first on top; those of a map that it has.
 _LAYERS = {
     "vectors": "Classes as polygons",
     "classes": "Most probable class",
     "confidence": "Confidence",
 }
-
-
-def scene_of(path):
-    """The product of a chosen file: of a product's metadata, its folder."""
-    chosen = Path(path)
-    return str(chosen.parent if chosen.suffix.lower() == ".xml" else chosen)
 
 
 class _Mapping(Algorithm):
@@ -52,6 +43,7 @@ class _Mapping(Algorithm):
         self.ask(
             QgsProcessingParameterBoolean("REPORT", "Write a report, a page to read", False),
             "A self-contained HTML page with the map, areas and warnings.",
+            option="--report",
         )
         self.ask(QgsProcessingParameterRasterDestination("OUTPUT", "Map"))
         self.addOutput(QgsProcessingOutputRasterLayer("CLASSES", "Most probable class"))
@@ -61,18 +53,16 @@ class _Mapping(Algorithm):
     def write(self, arguments, parameters, context, feedback):
         """Run the command with ``arguments``; returns the outputs of the algorithm."""
         out = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
-        command = [*arguments, "--out", out, "--overwrite", "--json", "--progress", "json"]
-        if self.parameterAsBool(parameters, "REPORT", context):
-            command.append("--report")
-        found = self.execute(command, feedback)
+        arguments += [*self.options(parameters, context), "--out", out]
+        found = self.execute(arguments, feedback)
         files = (found[0] if isinstance(found, list) else found)["files"]
         if "vectors" in files:
             files["vectors"] += "|layername=classes"
         if "probabilities" not in files:  # of pixels, the map has the classes
             files["classes"] = out
-        more = [(files[k], title) for k, title in _LAYERS.items() if files.get(k, out) != out]
+        layers = [(files[k], title) for k, title in _LAYERS.items() if files.get(k, out) != out]
         title = "Most probable class" if files.get("classes") == out else "Probabilities"
-        self.load(context, (out, title), more, f"geolulc {Path(out).stem}")
+        self.load(context, out, [*layers, (out, title)])
         made = {"OUTPUT": out, "CLASSES": files.get("classes"), "VECTORS": files.get("vectors")}
         return {**made, "REPORT_PAGE": files.get("report")}
 
@@ -85,21 +75,10 @@ class _SceneMapping(_Mapping):
 
     def ask_scene(self):
         """Add the scene and the model."""
-        self.ask(
-            QgsProcessingParameterFile("SCENE", "Sentinel-2 scene (zip, or its MTD_MSIL2A.xml)"),
-            "The zip of a product, or the file MTD_MSIL2A.xml (MTD_MSIL1C.xml) in its .SAFE "
-            "folder, or that folder's path.",
-        )
+        self.ask(*scene())
         names = [m["name"] for m in self._provider.models() if m["task"] == self.TASK]
         self.ask(
-            QgsProcessingParameterEnum(
-                "MODEL",
-                "Model",
-                names,
-                defaultValue=names[0] if names else None,
-                optional=True,
-                usesStaticStrings=True,
-            ),
+            choice("MODEL", "Model", names, optional=True),
             "Those that “geolulc models” lists. Published ones are downloaded when first used.",
         )
         self.ask(
@@ -119,48 +98,40 @@ class _SceneMapping(_Mapping):
             )
         )
         self.ask(
-            QgsProcessingParameterNumber(
-                "MIN_CLEAR", "Least clear share", _DOUBLE, 0.5, minValue=0, maxValue=1
-            ),
+            decimal("MIN_CLEAR", "Least clear share", 0.5, least=0, most=1),
             "Less clear cells are nodata: clouds are not land.",
+            option="--min-clear",
             advanced=True,
         )
         self.ask(
-            QgsProcessingParameterNumber(
-                "MIN_VALID", "Least share with data", _DOUBLE, 0.5, minValue=0, maxValue=1
-            ),
+            decimal("MIN_VALID", "Least share with data", 0.5, least=0, most=1),
+            option="--min-valid",
             advanced=True,
         )
         self.ask(
             QgsProcessingParameterBoolean("TTA", "Average over flips and turns", False),
             "Takes eight times as long.",
+            option="--tta",
             advanced=True,
         )
         self.ask(
             QgsProcessingParameterString("DEVICE", "Device: auto, cpu, cuda or mps", "auto"),
+            option="--device",
             advanced=True,
         )
         self.ask(
-            QgsProcessingParameterString("MORE", "More options of geolulc map", optional=True),
-            "As on the command line: --runtime onnx --threads 4",
-            advanced=True,
+            *more_options("MORE", "map", "--runtime onnx --threads 4"), option="", advanced=True
         )
 
-    def arguments(self, parameters, context, feedback):
-        """``map`` with the scene, the model and the choices."""
-        found = ["map", scene_of(self.parameterAsFile(parameters, "SCENE", context))]
+    def processAlgorithm(self, parameters, context, feedback):
+        """Map."""
+        arguments = ["map", scene_of(self.parameterAsFile(parameters, "SCENE", context))]
         model = self.parameterAsFile(parameters, "MODEL_FILE", context)
         model = model or self.parameterAsEnumString(parameters, "MODEL", context)
         if model:
-            found += ["--model", model]
-        for option in ("MIN_CLEAR", "MIN_VALID"):
-            value = self.parameterAsDouble(parameters, option, context)
-            found += [f"--{option.lower().replace('_', '-')}", str(value)]
-        found += ["--device", self.parameterAsString(parameters, "DEVICE", context) or "auto"]
-        if self.parameterAsBool(parameters, "TTA", context):
-            found.append("--tta")
-        found += _area(self, parameters, context, feedback)
-        return [*found, *self.parameterAsString(parameters, "MORE", context).split()]
+            arguments += ["--model", model]
+        arguments += _area(self, parameters, context, feedback)
+        return self.write(arguments, parameters, context, feedback)
 
 
 def _area(algorithm, parameters, context, feedback):
@@ -201,19 +172,12 @@ class MapCells(_SceneMapping):
         """Parameters and outputs."""
         self.ask_scene()
         self.ask(
-            QgsProcessingParameterNumber(
-                "STRIDE", "Side of a cell in metres", _INTEGER, 1200, minValue=60, maxValue=1200
-            ),
+            integer("STRIDE", "Side of a cell in metres", 1200, least=60, most=1200),
             "A multiple of 60. Half the side takes four times as long.",
+            option="--stride",
         )
         self.ask_choices()
         self.ask_outputs()
-
-    def processAlgorithm(self, parameters, context, feedback):
-        """Map."""
-        arguments = self.arguments(parameters, context, feedback)
-        arguments += ["--stride", self.parameterAsInt(parameters, "STRIDE", context)]
-        return self.write(arguments, parameters, context, feedback)
 
 
 class MapPixels(_SceneMapping):
@@ -223,33 +187,19 @@ class MapPixels(_SceneMapping):
     TITLE = "Map a scene: the class of every 10 m"
     TASK = "pixel"
     HELP = (
-        "Gives each pixel of a Sentinel-2 scene one class of land cover. The model dynamicworld "
-        "maps nine classes anywhere on land, from Level-1C products (Level-2A by an "
-        "approximation). A model of pixels that you trained is given as a file."
+        "Gives each pixel of a Sentinel-2 scene one class of land cover. The model "
+        "dynamicworld-student comes with geolulc and maps nine classes from Level-2A products; "
+        "its teacher, dynamicworld, is better, and best from Level-1C. A model of pixels that you "
+        "trained is given as a file."
     )
-    _METRES = ("10", "20", "60")
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
         self.ask_scene()
-        self.ask(
-            QgsProcessingParameterEnum(
-                "RESOLUTION",
-                "Side of a pixel in metres",
-                list(self._METRES),
-                defaultValue="10",
-                usesStaticStrings=True,
-            )
-        )
+        sides = choice("RESOLUTION", "Side of a pixel in metres", ("10", "20", "60"))
+        self.ask(sides, option="--resolution")
         self.ask_choices()
         self.ask_outputs()
-
-    def processAlgorithm(self, parameters, context, feedback):
-        """Map."""
-        arguments = self.arguments(parameters, context, feedback)
-        side = self.parameterAsEnumString(parameters, "RESOLUTION", context)
-        arguments += ["--resolution", side]
-        return self.write(arguments, parameters, context, feedback)
 
 
 class Mosaic(_Mapping):
@@ -261,7 +211,6 @@ class Mosaic(_Mapping):
         "One map of many maps of geolulc: all of cells, or all of pixels. Where they overlap, "
         "observations are combined."
     )
-    _WAYS = ("mean", "median", "max", "latest")
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
@@ -269,33 +218,23 @@ class Mosaic(_Mapping):
             QgsProcessingParameterMultipleLayers("MAPS", "Maps", RASTER),
             "The map.tif of each; their other rasters are passed over.",
         )
-        self.ask(
-            QgsProcessingParameterEnum(
-                "COMBINE",
-                "Overlapping observations",
-                list(self._WAYS),
-                defaultValue="mean",
-                usesStaticStrings=True,
-            )
-        )
+        ways = ("mean", "median", "max", "latest")
+        self.ask(choice("COMBINE", "Overlapping observations", ways), option="--combine")
         self.ask(
             QgsProcessingParameterCrs("CRS", "Coordinate reference system", optional=True),
             "Left empty: that of the maps, or EPSG:3035 in Europe.",
+            option="--crs",
             advanced=True,
         )
         self.ask(
-            QgsProcessingParameterNumber(
-                "CELL_SIZE",
-                "Side of a cell or pixel in metres",
-                _INTEGER,
-                optional=True,
-                minValue=1,
-            ),
+            integer("CELL_SIZE", "Side of a cell or pixel in metres", least=1),
             "Left empty: that of the maps.",
+            option="--cell-size",
             advanced=True,
         )
         self.ask(
             QgsProcessingParameterBoolean("MIX_MODELS", "Mix maps of different models", False),
+            option="--allow-different-models",
             advanced=True,
         )
         self.ask_outputs()
@@ -303,14 +242,4 @@ class Mosaic(_Mapping):
     def processAlgorithm(self, parameters, context, feedback):
         """Combine."""
         maps = [file_of(m) for m in self.parameterAsLayerList(parameters, "MAPS", context)]
-        arguments = ["mosaic", *maps]
-        arguments += ["--combine", self.parameterAsEnumString(parameters, "COMBINE", context)]
-        crs = self.parameterAsCrs(parameters, "CRS", context)
-        if crs.isValid():
-            arguments += ["--crs", crs.authid() or crs.toWkt()]
-        size = self.parameterAsInt(parameters, "CELL_SIZE", context)
-        if size:
-            arguments += ["--cell-size", size]
-        if self.parameterAsBool(parameters, "MIX_MODELS", context):
-            arguments.append("--allow-different-models")
-        return self.write(arguments, parameters, context, feedback)
+        return self.write(["mosaic", *maps], parameters, context, feedback)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from qgis.core import (
     QgsProcessingOutputFile,
     QgsProcessingOutputHtml,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterField,
-    QgsProcessingParameterFile,
     QgsProcessingParameterFolderDestination,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterVectorDestination,
     QgsProcessingParameterVectorLayer,
 )
 
-from .algorithm import POINTS, POLYGONS, Algorithm, layer_of
+from .algorithm import POINTS, POLYGONS, Algorithm
+from .parameters import choice, class_list, decimal, integer, layer_of, scene, scene_of
 
-_INTEGER = QgsProcessingParameterNumber.Type.Integer
-_DOUBLE = QgsProcessingParameterNumber.Type.Double
-#: Progress and results as a program reads them; what geolulc wrote may be replaced.
-_COMMON = ("--overwrite", "--json", "--progress", "json")
 _ANY_MAP = "A map of geolulc, a change.tif of “Compare two maps”, or any raster of classes."
 
 
@@ -49,11 +41,9 @@ class SummarizeZones(Algorithm):
         out = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
         arguments = ["summarize", self.source(parameters, "MAP", context)]
         arguments += ["--zones", self.source(parameters, "ZONES", context), "--out", out]
-        layer = layer_of(self.parameterAsVectorLayer(parameters, "ZONES", context))
-        if layer:
-            arguments += ["--layer", layer]
-        self.execute([*arguments, *_COMMON], feedback)
-        self.load(context, (out, "Zones with areas"), [], f"geolulc {Path(out).stem}")
+        arguments += layer_of(self.parameterAsVectorLayer(parameters, "ZONES", context))
+        self.execute(arguments, feedback)
+        self.load(context, out, [(out, "Zones with areas")])
         return {"OUTPUT": out}
 
 
@@ -80,9 +70,9 @@ class Compare(Algorithm):
         """Compare."""
         out = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
         maps = [self.source(parameters, name, context) for name in ("BEFORE", "AFTER")]
-        found = self.execute(["compare", *maps, "--out", out, *_COMMON], feedback)
+        found = self.execute(["compare", *maps, "--out", out], feedback)
         feedback.pushInfo(f"compared {found['compared_ha']:,.0f} ha")
-        self.load(context, (out, "Changes"), [], f"geolulc {Path(out).stem}")
+        self.load(context, out, [(out, "Changes")])
         return {"OUTPUT": out, "MATRIX": found["files"]["matrix"]}
 
 
@@ -96,69 +86,55 @@ class Sample(Algorithm):
         "A probability sample of a map. Edit the points: “reference” has a list of the classes; "
         "what the map says is hidden, so that it does not lead you. Then run “Assess”."
     )
-    _DESIGNS = ("stratified", "simple", "systematic", "cluster")
-    _ALLOCATIONS = ("proportional", "equal", "neyman")
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
         self.ask(QgsProcessingParameterRasterLayer("MAP", "Map"), _ANY_MAP)
         self.ask(
-            QgsProcessingParameterNumber("SIZE", "Points", _INTEGER, optional=True, minValue=1),
+            integer("SIZE", "Points", least=1),
             "Left empty: as many as the standard error needs.",
+            option="--size",
         )
         self.ask(
-            QgsProcessingParameterNumber(
-                "STANDARD_ERROR", "Standard error of overall accuracy", _DOUBLE, 0.02,
-                minValue=0.001, maxValue=0.5,
-            )
-        )  # fmt: skip
-        for name, title, choices in (
-            ("DESIGN", "Design", self._DESIGNS),
-            ("ALLOCATION", "Points to strata", self._ALLOCATIONS),
-        ):
-            self.ask(
-                QgsProcessingParameterEnum(
-                    name, title, list(choices), defaultValue=choices[0], usesStaticStrings=True
-                ),
-                advanced=True,
-            )
-        self.ask(
-            QgsProcessingParameterNumber(
-                "LEAST", "Least points of a stratum", _INTEGER, 20, minValue=2
+            decimal(
+                "STANDARD_ERROR", "Standard error of overall accuracy", 0.02, least=0.001, most=0.5
             ),
-            advanced=True,
+            option="--standard-error",
         )
+        picture, text = scene(optional=True)
+        self.ask(picture, f"Its true colours lie beneath the points, to label them by. {text}")
+        designs = ("stratified", "simple", "systematic", "cluster")
+        self.ask(choice("DESIGN", "Design", designs), option="--design", advanced=True)
+        rules = ("proportional", "equal", "neyman")
         self.ask(
-            QgsProcessingParameterNumber("SEED", "Seed", _INTEGER, 0, minValue=0),
+            choice("ALLOCATION", "Points to strata", rules), option="--allocation", advanced=True
+        )
+        least = integer("LEAST", "Least points of a stratum", 20, least=2)
+        self.ask(least, option="--least", advanced=True)
+        self.ask(
+            integer("SEED", "Seed", 0, least=0),
             "The same seed draws the same points.",
+            option="--seed",
             advanced=True,
         )
-        self.ask(
-            QgsProcessingParameterFile("CLASSES", "Class list (TOML) of a raster", optional=True),
-            "Of a raster that geolulc did not make, if it has no names in it.",
-            advanced=True,
-        )
+        self.ask(*class_list(), option="--classes", advanced=True)
         self.ask(QgsProcessingParameterVectorDestination("OUTPUT", "Points to label", POINTS))
 
     def processAlgorithm(self, parameters, context, feedback):
         """Draw."""
         out = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
         arguments = ["sample", self.source(parameters, "MAP", context), "--out", out]
-        size = self.parameterAsInt(parameters, "SIZE", context)
-        if size:
-            arguments += ["--size", size]
-        error = self.parameterAsDouble(parameters, "STANDARD_ERROR", context)
-        arguments += ["--standard-error", error]
-        for name in ("LEAST", "SEED"):
-            arguments += [f"--{name.lower()}", self.parameterAsInt(parameters, name, context)]
-        for name in ("DESIGN", "ALLOCATION"):
-            value = self.parameterAsEnumString(parameters, name, context)
-            arguments += [f"--{name.lower()}", value]
-        classes = self.parameterAsFile(parameters, "CLASSES", context)
-        arguments += ["--classes", classes] if classes else []
-        found = self.execute([*arguments, *_COMMON], feedback)
+        picture = self.parameterAsFile(parameters, "SCENE", context)
+        arguments += ["--scene", scene_of(picture)] if picture else []
+        arguments += self.options(parameters, context)
+        found = self.execute(arguments, feedback)
         feedback.pushInfo(f"{found['points']} points")
-        self.load(context, (out, "Points to label"), [], f"geolulc {Path(out).stem}")
+        layers = [(out, "Points to label")]
+        if out.lower().endswith(".gpkg"):
+            layers.append((f"{out}|layername=outlines", "What a point stands for"))
+        if "truecolour" in found["files"]:
+            layers.append((found["files"]["truecolour"], "True colour"))
+        self.load(context, out, layers)
         return {"OUTPUT": out}
 
 
@@ -180,27 +156,22 @@ class Assess(Algorithm):
         self.ask(QgsProcessingParameterVectorLayer("REFERENCE", "Labelled points", [POINTS]))
         self.ask(
             QgsProcessingParameterField(
-                "FIELD", "Column of the true class", "reference", "REFERENCE"
+                "FIELD", "Column of the true class", "reference", "REFERENCE", optional=True
             ),
             "Its name or code.",
+            option="--field",
         )
-        self.ask(
-            QgsProcessingParameterFile("CLASSES", "Class list (TOML) of a raster", optional=True),
-            "Of a raster that geolulc did not make, if it has no names in it.",
-            advanced=True,
-        )
+        self.ask(*class_list(), option="--classes", advanced=True)
         self.ask(QgsProcessingParameterFolderDestination("OUTPUT", "Folder of the results"))
         self.addOutput(QgsProcessingOutputHtml("PAGE", "Accuracy and areas"))
 
     def processAlgorithm(self, parameters, context, feedback):
         """Assess."""
         out = self.parameterAsString(parameters, "OUTPUT", context)
-        field = self.parameterAsString(parameters, "FIELD", context) or "reference"
-        arguments = ["assess", self.source(parameters, "MAP", context), "--field", field]
-        arguments += ["--reference", self.source(parameters, "REFERENCE", context), "--out", out]
-        classes = self.parameterAsFile(parameters, "CLASSES", context)
-        arguments += ["--classes", classes] if classes else []
-        found = self.execute([*arguments, *_COMMON], feedback)
+        arguments = ["assess", self.source(parameters, "MAP", context), "--out", out]
+        arguments += ["--reference", self.source(parameters, "REFERENCE", context)]
+        arguments += self.options(parameters, context)
+        found = self.execute(arguments, feedback)
         overall = found["overall"]
         feedback.pushInfo(f"overall accuracy {overall['estimate']:.3f}")
         return {"OUTPUT": out, "PAGE": found["files"]["html"]}

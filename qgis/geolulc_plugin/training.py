@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from qgis.core import (
     QgsProcessing,
     QgsProcessingException,
     QgsProcessingOutputFile,
-    QgsProcessingParameterEnum,
     QgsProcessingParameterField,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterMultipleLayers,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorLayer,
     QgsWkbTypes,
 )
 
-from .algorithm import POINTS, POLYGONS, Algorithm, layer_of
-from .maps import scene_of
+from .algorithm import POINTS, POLYGONS, Algorithm
+from .parameters import choice, decimal, integer, layer_of, more_options, scene_of
 
-_INTEGER = QgsProcessingParameterNumber.Type.Integer
-_DOUBLE = QgsProcessingParameterNumber.Type.Double
 _FILES = QgsProcessing.SourceType.TypeFile
 
 
@@ -38,7 +35,6 @@ class TrainOnLabels(Algorithm):
         "the ground is kept for testing and is not learned from. The model is "
         "model/model.safetensors in the folder: give it to “Map a scene: the class of every 10 m”."
     )
-    _TASKS = ("pixel", "patch")
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
@@ -50,33 +46,27 @@ class TrainOnLabels(Algorithm):
         self.ask(labels, "Polygons or points, with a column of their class.")
         self.ask(QgsProcessingParameterField("FIELD", "Column of the class", "", "LABELS"))
         self.ask(
-            QgsProcessingParameterNumber("BUFFER", "Grow labels by metres", _DOUBLE, 0.0),
+            decimal("BUFFER", "Grow labels by metres", 0.0),
             "Points label one pixel without. Below 0 polygons shrink: mixed edges stay out.",
         )
-        self.ask(QgsProcessingParameterNumber("EPOCHS", "Epochs", _INTEGER, 30, minValue=1))
+        self.ask(integer("EPOCHS", "Epochs", 30, least=1), option="--epochs")
         self.ask(
-            QgsProcessingParameterEnum(
-                "TASK",
-                "A model of pixels, or of patches",
-                list(self._TASKS),
-                defaultValue=self._TASKS[0],
-                usesStaticStrings=True,
-            ),
+            choice("TASK", "A model of pixels, or of patches", ("pixel", "patch")),
             "A model of patches says which classes occur in 1.2 km; label all of them there.",
+            option="--task",
             advanced=True,
         )
         self.ask(
             QgsProcessingParameterString("BACKBONE", "Architecture of timm", "resnet18"),
+            option="--backbone",
             advanced=True,
         )
         self.ask(
-            QgsProcessingParameterString("LABELLING", "More options of label", optional=True),
-            "As on the command line: --split-by farm --least-places 3",
-            advanced=True,
+            *more_options("LABELLING", "label", "--split-by farm --least-places 3"), advanced=True
         )
         self.ask(
-            QgsProcessingParameterString("TRAINING", "More options of train", optional=True),
-            "As on the command line: --pretrained model.safetensors --seed 1",
+            *more_options("TRAINING", "train", "--pretrained model.safetensors --seed 1"),
+            option="",
             advanced=True,
         )
         self.ask(QgsProcessingParameterFolderDestination("OUTPUT", "Folder of labels and model"))
@@ -96,15 +86,9 @@ class TrainOnLabels(Algorithm):
         label = ["label", *scenes, "--points" if points else "--polygons", source]
         label += ["--field", self.parameterAsString(parameters, "FIELD", context)]
         label += ["--buffer", self.parameterAsDouble(parameters, "BUFFER", context)]
-        if layer_of(layer):
-            label += ["--layer", layer_of(layer)]
-        label += self.parameterAsString(parameters, "LABELLING", context).split()
-        common = ["--overwrite", "--progress", "json"]
-        self.execute([*label, "--out", store, *common], feedback)
-        train = ["train", store, run]
-        train += ["--task", self.parameterAsEnumString(parameters, "TASK", context)]
-        train += ["--backbone", self.parameterAsString(parameters, "BACKBONE", context)]
-        train += ["--epochs", self.parameterAsInt(parameters, "EPOCHS", context)]
-        train += self.parameterAsString(parameters, "TRAINING", context).split()
-        feedback.pushInfo(self.execute([*train, *common], feedback).strip())
+        label += layer_of(layer)
+        label += shlex.split(self.parameterAsString(parameters, "LABELLING", context))
+        self.execute([*label, "--out", store], feedback)
+        train = ["train", store, run, *self.options(parameters, context)]
+        feedback.pushInfo(self.execute(train, feedback, as_json=False).strip())
         return {"OUTPUT": str(folder), "MODEL": str(run / "model.safetensors")}

@@ -28,8 +28,11 @@ from processing.core.Processing import Processing  # noqa: E402
 Processing.initialize()
 
 from geolulc_plugin import classFactory  # noqa: E402
+from processing.gui.AlgorithmDialog import AlgorithmDialog  # noqa: E402
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog  # noqa: E402
 from qgis.core import (  # noqa: E402
     QgsLayerTreeModel,
+    QgsProcessingContext,
     QgsProcessingModelAlgorithm,
     QgsProcessingModelChildAlgorithm,
     QgsProcessingModelChildParameterSource,
@@ -54,17 +57,18 @@ def tree(node):
 
 
 def model_of_two():
-    """A model as its designer makes it: a scene is mapped, and points are drawn of its classes."""
+    """A model as its designer makes it: a mosaic of maps, and points of its classes."""
     source = QgsProcessingModelChildParameterSource
     made = QgsProcessingModelAlgorithm("two", "two")
     asked = QgsProcessingModelParameter("scene")
     made.addModelParameter(QgsProcessingParameterFile("scene"), asked)
-    first = QgsProcessingModelChildAlgorithm("geolulc:mapcells")
+    first = QgsProcessingModelChildAlgorithm("geolulc:mosaic")
     first.setChildId("first")
-    first.addParameterSources("SCENE", [source.fromModelParameter("scene")])
+    first.addParameterSources("MAPS", [source.fromStaticValue([str(out / "map.tif")])])
     second = QgsProcessingModelChildAlgorithm("geolulc:sample")
     second.setChildId("second")
     second.addParameterSources("MAP", [source.fromChildOutput("first", "CLASSES")])
+    second.addParameterSources("SCENE", [source.fromModelParameter("scene")])
     for name, value in (("SIZE", 20), ("LEAST", 2)):
         second.addParameterSources(name, [source.fromStaticValue(value)])
     points = QgsProcessingModelOutput("points", "points")
@@ -76,6 +80,22 @@ def model_of_two():
     return made
 
 
+def run_batch(algorithm, rows):
+    """Run an algorithm once a row of parameters and output, as the dialog of a batch does."""
+    batch = BatchAlgorithmDialog(algorithm.create())
+    panel = batch.mainWidget()
+    panel.checkLoadLayersOnCompletion.setChecked(False)
+    panel.addRow(len(rows) - panel.batchRowCount())
+    for row, values in enumerate(rows):
+        for name, value in values.items():
+            column = panel.parameter_to_column[name]
+            if wrapper := panel.wrappers[row][column]:
+                wrapper.setParameterValue(value, QgsProcessingContext())
+            else:
+                panel.tblParameters.cellWidget(row + 1, column).setValue(value)
+    batch.runAlgorithm()
+
+
 processing.runAndLoadResults(
     "geolulc:mapcells", {"SCENE": scene, "STRIDE": 600, "OUTPUT": str(out / "map.tif")}
 )
@@ -84,6 +104,13 @@ found = {"tree": tree(root)}
 
 ran = processing.run(model_of_two(), {"scene": scene, "second:points": str(out / "points.gpkg")})
 found["model"] = {name: str(value) for name, value in ran.items()}
+
+mapped = str(out / "map.tif")
+compare = registry.algorithmById("geolulc:compare")
+run_batch(
+    compare,
+    [{"BEFORE": mapped, "AFTER": mapped, "OUTPUT": str(out / f"change{i}.tif")} for i in "12"],
+)
 
 
 class Cancelled(QgsProcessingFeedback):
@@ -124,8 +151,6 @@ canvas.zoomToFullExtent()
 canvas.waitWhileRendering()
 application.processEvents()
 window.grab().save(str(out / "loaded.png"))
-
-from processing.gui.AlgorithmDialog import AlgorithmDialog  # noqa: E402
 
 dialog = AlgorithmDialog(mapping, False, None)
 dialog.resize(960, 640)

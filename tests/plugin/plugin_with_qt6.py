@@ -22,7 +22,7 @@ class _Scoped(type):
     def __getattr__(cls, name: str) -> object:
         if name in {"SourceType", "Flag", "Type", "Behavior"}:
             members = ["TypeRaster", "TypeVectorPolygon", "TypeVectorPoint", "TypeFile",
-                       "FlagAdvanced", "Integer", "Double"]  # fmt: skip
+                       "FlagAdvanced", "FlagOptional", "Integer", "Double"]  # fmt: skip
             return enum.IntFlag(name, {member: 1 << i for i, member in enumerate(members)})
         raise AttributeError(f"{cls.__name__}.{name}: Qt 6 has it in its enumeration only")
 

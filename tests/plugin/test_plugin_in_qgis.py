@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,26 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas
+import pyogrio
 import pytest
 import shapely
+from installed_qgis import QGIS, needs_qgis_in_python, qgis_environment, run_in_qgis
 from make_scene import make_demo_scene
 from make_zip import make_zip
 
 import geolulc
 
 REPOSITORY = Path(geolulc.__file__).resolve().parents[1]
-#: Debian's wrapper gives qgis_process an option that it does not know.
-QGIS = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
-SYSTEM_PYTHON = "/usr/bin/python3"
-
-
-def python_has_qgis() -> bool:
-    if not Path(SYSTEM_PYTHON).exists():
-        return False
-    test = [SYSTEM_PYTHON, "-c", "import qgis.gui"]
-    return subprocess.run(test, capture_output=True, check=False).returncode == 0
-
-
 in_qgis = pytest.mark.skipif(QGIS is None, reason="no QGIS: qgis_process is not installed")
 
 
@@ -47,14 +34,7 @@ class Profile:
         return self.folder / "profiles" / "default" / "python" / "plugins"
 
     def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
-        return {
-            **kept,
-            "QT_QPA_PLATFORM": "offscreen",
-            "XDG_RUNTIME_DIR": str(self.folder),
-            "QGIS_CUSTOM_CONFIG_PATH": str(self.folder),
-            "GEOLULC_PROGRAM": str(self.folder / "geolulc"),
-        }
+        return {**qgis_environment(self.folder), "GEOLULC_PROGRAM": str(self.folder / "geolulc")}
 
     def process(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
@@ -75,7 +55,6 @@ class Profile:
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     folder = tmp_path_factory.mktemp("qgis")
-    folder.chmod(0o700)
     program = folder / "geolulc"
     program.write_text(
         f'#!/bin/sh\nPYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m geolulc "$@"\n'
@@ -100,22 +79,37 @@ def test_the_zip_has_what_qgis_asks_for(tmp_path: Path) -> None:
 
 
 @in_qgis
-def test_a_scene_is_mapped_sampled_and_compared(profile: Profile) -> None:
+def test_a_scene_is_mapped_and_summarised(profile: Profile) -> None:
     out = profile.folder / "map.tif"
     said = profile.run("mapcells", SCENE=profile.scene / "MTD_MSIL2A.xml", STRIDE=600, OUTPUT=out)
     assert f"CLASSES:\t{profile.folder / 'map_classes.tif'}" in said
     assert "...100 - done." in said
     assert "WARNING:\tThe model was trained on 50 patches only" in said
-    profile.run("compare", BEFORE=out, AFTER=out, OUTPUT=profile.folder / "change.tif")
-    profile.run("mosaic", MAPS=out, OUTPUT=profile.folder / "mosaic.tif")
     zones = profile.folder / "zones.gpkg"
     area = f"{profile.folder / 'map.gpkg'}|layername=classes"
     profile.run("summarizezones", MAP=out, ZONES=area, OUTPUT=zones)
-    profile.run("mapcells", SCENE=profile.scene, AREA=area, OUTPUT=profile.folder / "area.tif")
+    assert geopandas.read_file(zones).filter(like="_ha").to_numpy().sum() > 0
+
+
+@in_qgis
+def test_pixels_are_mapped_sampled_and_assessed(profile: Profile) -> None:
+    corner = shapely.box(600000, 5198800, 601200, 5200000)
+    area = profile.folder / "area.gpkg"
+    geopandas.GeoDataFrame(geometry=[corner], crs="EPSG:32632").to_file(area)
+    out = profile.folder / "pixels.tif"
+    said = profile.run("mappixels", SCENE=profile.scene, AREA=area, RESOLUTION=20, OUTPUT=out)
+    assert f"CLASSES:\t{out}" in said
     points = profile.folder / "points.gpkg"
-    profile.run("sample", MAP=profile.folder / "map_classes.tif", SIZE=20, LEAST=2, OUTPUT=points)
-    for path in ("change.tif", "mosaic.tif", "zones.gpkg", "area.tif", "points.gpkg"):
-        assert (profile.folder / path).is_file()
+    scene = profile.scene / "MTD_MSIL2A.xml"
+    profile.run("sample", MAP=out, SIZE=20, LEAST=2, SCENE=scene, OUTPUT=points)
+    assert (profile.folder / "points_truecolour.tif").is_file()
+    table = pyogrio.read_dataframe(points, layer="points")
+    table["reference"] = table["map_class"]
+    pyogrio.write_dataframe(table, profile.folder / "labelled.gpkg", layer="points")
+    worth = profile.folder / "worth"
+    said = profile.run("assess", MAP=out, REFERENCE=profile.folder / "labelled.gpkg", OUTPUT=worth)
+    assert "overall accuracy 1.000" in said
+    assert f"PAGE:\t{worth / 'accuracy.html'}" in said
 
 
 @in_qgis
@@ -162,18 +156,11 @@ def test_status_and_help(profile: Profile) -> None:
 
 
 @in_qgis
-@pytest.mark.skipif(not python_has_qgis(), reason="no QGIS: /usr/bin/python3 cannot import it")
+@needs_qgis_in_python
 def test_layers_come_in_one_group_with_their_styles(profile: Profile, tmp_path: Path) -> None:
     script = Path(__file__).with_name("plugin_in_qgis.py")
-    done = subprocess.run(
-        [SYSTEM_PYTHON, str(script), str(profile.plugins), str(profile.scene), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=profile.environment(),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    arguments = (profile.plugins, profile.scene, tmp_path)
+    found = run_in_qgis(script, *arguments, environment=profile.environment())
     assert found["tree"] == {
         "geolulc map": {
             "Classes as polygons": "QgsCategorizedSymbolRenderer",
@@ -183,6 +170,8 @@ def test_layers_come_in_one_group_with_their_styles(profile: Profile, tmp_path: 
     }
     assert next(iter(found["tree"]["geolulc map"])) == "Classes as polygons"
     assert "points.gpkg" in found["model"]["second:points"]
+    assert (tmp_path / "points_truecolour.tif").is_file()
+    assert {path.name for path in tmp_path.glob("change?.tif")} == {"change1.tif", "change2.tif"}
     assert "stopped" in found["cancelled"]
     assert not list(tmp_path.glob("*cancelled*"))
     for picture in ("loaded.png", "dialog.png"):
