@@ -10,7 +10,6 @@ from typing import Any, Final
 import geopandas
 import numpy as np
 import pandas
-import pyogrio
 import shapely
 
 from geolulc import __version__
@@ -35,22 +34,16 @@ from geolulc.accuracy.columns import (
     Kind,
 )
 from geolulc.accuracy.drawing import Drawn, Frame
-from geolulc.errors import ParameterError
 from geolulc.outputs.geopackage_styles import embed_styles
+from geolulc.outputs.layer_files import write_layer
 from geolulc.outputs.qgis_styles import Entry, categorized_style
 from geolulc.outputs.tables import class_column
 from geolulc.outputs.templates import fill
-from geolulc.safe_texts import for_csv
 
 #: Layer of the outlines of pixels or cells that belong to the points.
 OUTLINES: Final = "outlines"
-#: Ending → pyogrio's driver; None for text.
-FORMATS: Final[Mapping[str, str | None]] = {
-    ".gpkg": "GPKG",
-    ".geojson": "GeoJSON",
-    ".kml": "LIBKML",
-    ".csv": None,
-}
+#: Endings of files of points.
+ENDINGS: Final = (".gpkg", ".geojson", ".kml", ".csv")
 #: NULL in a value list of QGIS (QgsValueMapFieldFormatter::NULL_VALUE).
 _NULL: Final = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 #: A GeoPackage's own number of a feature.
@@ -61,17 +54,6 @@ _TITLES: Final = {
     ALTERNATIVE: "Second class that is right too",
     REMARK: "Remark",
 }
-
-
-def require_format(out: Path) -> None:
-    """``ParameterError`` unless points can be written into a file of this ending."""
-    if out.suffix.lower() not in FORMATS:
-        raise ParameterError(
-            f"output {out}",
-            found=f"the ending {out.suffix!r}",
-            expected=f"one of {', '.join(FORMATS)}",
-            remedy="Give a path with one of these endings.",
-        )
 
 
 def point_table(
@@ -121,18 +103,17 @@ def write_points(
     design: Mapping[str, Any],
 ) -> None:
     """Write the points as the ending of ``path`` says; a GeoPackage has outlines and styles too."""
-    driver = FORMATS[path.suffix.lower()]
-    if driver == "GPKG":
+    ending = path.suffix.lower()
+    if ending == ".gpkg":
         _write_geopackage(path, table, classified, drawn, order, design)
         return
     degrees = table.to_crs(4326)
-    if driver is not None:
-        said = {"DESCRIPTION": f"written by geolulc {__version__}"}
-        pyogrio.write_dataframe(degrees, path, driver=driver, layer=POINTS, layer_options=said)
+    if ending == ".csv":
+        places = {LONGITUDE: degrees.geometry.x, LATITUDE: degrees.geometry.y}
+        write_layer(table.drop(columns="geometry").assign(**places), path)
         return
-    places = {LONGITUDE: degrees.geometry.x, LATITUDE: degrees.geometry.y}
-    columns = pandas.DataFrame(table.drop(columns="geometry")).assign(**places)
-    path.write_text(for_csv(columns), encoding="utf-8")
+    said = {"DESCRIPTION": f"written by geolulc {__version__}"}
+    write_layer(degrees, path, layer=POINTS, layer_options=said)
 
 
 def _write_geopackage(
@@ -146,24 +127,20 @@ def _write_geopackage(
     own = {"GEOLULC_VERSION": __version__}
     metadata = {**own, "GEOLULC_SAMPLE": json.dumps(design, ensure_ascii=False)}
     description = f"Sample points of {classified.path.name}: fill in {REFERENCE}"
-    pyogrio.write_dataframe(
+    write_layer(
         table,
         path,
         layer=POINTS,
-        driver="GPKG",
         geometry_type="Point",
-        dataset_options={"VERSION": "1.3"},
         layer_options={"IDENTIFIER": POINTS, "DESCRIPTION": description},
-        layer_metadata=metadata,
+        tags=metadata,
     )
     outlines = geopandas.GeoDataFrame(
         {POINT: table[POINT], "shown": np.ones(len(table), np.int32)},
         geometry=_outlines(classified, drawn)[order],
         crs=table.crs,
     )
-    pyogrio.write_dataframe(
-        outlines, path, layer=OUTLINES, driver="GPKG", append=True, layer_metadata=own
-    )
+    write_layer(outlines, path, layer=OUTLINES, tags=own)
     outline = [Entry(1, f"The {classified.unit} of a point", "")]
     styles = {
         POINTS: point_style(table, classified),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from geolulc.accuracy.report import estimate_tables
+from geolulc.accuracy.report import estimate_tables, headline
 from geolulc.outputs.stac import checksum
 from geolulc.outputs.templates import fill
 from geolulc.ownership import OWN
@@ -42,7 +42,11 @@ def publish(
     texts: dict[str, tuple[Path, str]] = {}
     if (found := _text(page)) is not None and _PLACE.search(found):
         section = fill(
-            "section.html", room="accuracy", result=result, tables=estimate_tables(result)
+            "section.html",
+            room="accuracy",
+            result=result,
+            headline=headline(result),
+            tables=estimate_tables(result),
         )
         texts["page"] = page, _PLACE.sub(lambda m: m[1] + section + m[2], found, count=1)
     if document is not None:

@@ -52,6 +52,8 @@ def write_files(
             room="accuracy",
             version=result["geolulc_version"],
             result=result,
+            names={key: Path(result[key]).name for key in ("map", "reference")},
+            headline=headline(result),
             tables=_tables(result),
             notes=_notes(result),
             **pictures,
@@ -76,6 +78,14 @@ def interval(estimate: Mapping[str, Any], number: str = "{:.3f}") -> str:
     if value is None:
         return "–"
     return f"{number.format(value)} ± {'?' if half is None else number.format(half)}"
+
+
+def headline(result: Mapping[str, Any]) -> list[str]:
+    """The lines above all tables: overall accuracy, and the area of change."""
+    lines = [f"Overall accuracy: {interval(result['overall'])} (95 % interval)"]
+    if "change_ha" in result:
+        lines.append(f"Area of change: {interval(result['change_ha'], '{:,.1f}')} ha")
+    return lines
 
 
 def estimate_tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -124,9 +134,8 @@ def _markdown(result: Mapping[str, Any]) -> Iterator[str]:
     reference, used = for_markdown(result["reference"]), result["points"]["used"]
     yield from (f"Reference: {reference}, {used} points used  ",)
     yield from (f"Design: {result['design']['words']}", "")
-    yield from (f"**Overall accuracy: {interval(result['overall'])}** (95 % interval)", "")
-    if "change_ha" in result:
-        yield from (f"**Area of change: {interval(result['change_ha'], '{:,.1f}')} ha**", "")
+    for line in headline(result):
+        yield from (f"**{line}**", "")
     for table in _tables(result):
         yield from (
             f"## {for_markdown(table['title'])}",

@@ -108,10 +108,10 @@ def _remarks(
     points, several = result["points"], result["several_classes"]
     if points["unlabelled"]:
         remarks.append(
-            f"{points['unlabelled']} points have no reference: left out, as if they were not drawn."
+            f"Points without a reference: {points['unlabelled']}, left out as if not drawn."
         )
     if points["on_no_data"]:
-        remarks.append(f"{points['on_no_data']} points lie where the map has no data.")
+        remarks.append(f"Points where the map has no data: {points['on_no_data']}.")
     if several:
         remarks.append(
             "Several classes can be present in a cell: producer's accuracy is the detection rate, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import rasterio
@@ -30,16 +30,21 @@ from geolulc.accuracy.drawing import (
 )
 from geolulc.accuracy.looking import classes_at
 from geolulc.accuracy.pictures import truecolour_path
-from geolulc.accuracy.point_files import point_table, require_format, write_points
+from geolulc.accuracy.point_files import ENDINGS, point_table, write_points
 from geolulc.accuracy.strata import open_strata
 from geolulc.errors import ParameterError
+from geolulc.outputs.layer_files import require_ending
 from geolulc.outputs.rasters import raster_memory
 from geolulc.products import open_scene, true_colour
 from geolulc.progress import Progress
 from geolulc.staging import claimed, require_free, staged
 
+_UNEQUAL: Final = (
+    "With a distance between points, pixels are drawn with probabilities that differ a little "
+    "within a stratum; inclusion_probability and the estimates take them as equal."
+)
 #: Pixels along the true-colour image: a tile at 10 m.
-_TILE = 10980
+_TILE: Final = 10980
 
 
 def draw_sample(
@@ -69,8 +74,8 @@ def draw_sample(
 
     Returns:
         The files ("points", "truecolour"), and the design that JSON can hold: ``design``,
-        ``points``, ``strata`` with pixels, hectares and points of each, and ``standard_error``,
-        that is expected of overall accuracy (None of clusters).
+        ``points``, ``strata`` with pixels, hectares and points of each, ``standard_error``,
+        that is expected of overall accuracy (None of clusters), and ``remarks`` in words.
 
     Raises:
         OutputError: ``map_path`` or a raster of strata is no map, or a file exists or cannot be
@@ -79,7 +84,7 @@ def draw_sample(
         ParameterError: the design cannot be had on this map.
     """
     options, out = options or SampleOptions(), Path(out)
-    require_format(out)
+    require_ending(out, ENDINGS)
     if strata is not None and options.design != "stratified":
         raise ParameterError(
             strata,
@@ -180,6 +185,7 @@ def _design(
             )
             if pixels
         ],
+        "remarks": [_UNEQUAL] if options.distance else [],
     }
 
 

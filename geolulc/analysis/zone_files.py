@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import geopandas
 import pandas
-import pyogrio
 
 from geolulc.analysis.zone_columns import distinct_names, plain_values
-from geolulc.errors import OutputError, ParameterError
+from geolulc.errors import OutputError
+from geolulc.outputs.layer_files import write_layer
 from geolulc.polygons.reading import read_layers
-from geolulc.safe_texts import for_csv
 from geolulc.staging import staged
 
-#: Ending of a file of zones → pyogrio's options, where pyogrio writes it.
-_FORMATS: Final[Mapping[str, dict[str, Any]]] = {
-    ".gpkg": {"driver": "GPKG", "layer": "zones", "dataset_options": {"VERSION": "1.3"}},
-    ".csv": {},
-    ".parquet": {},
-    ".fgb": {"driver": "FlatGeobuf"},
-}
+#: Endings of files of zones.
+ENDINGS: Final = (".gpkg", ".csv", ".parquet", ".fgb")
 #: SQLite's limit less the geometry and the number of a feature.
 _MOST_COLUMNS: Final = 1998
 
@@ -31,17 +25,6 @@ def read_zones(path: Path, layer: str | None = None) -> Any:
     """GeoDataFrame of a file's ``layer``; ``ParameterError`` if it has none or several."""
     (frame,) = read_layers(path, f"zones {path}", layer=layer, single=True).values()
     return frame
-
-
-def require_writer(out: Path) -> None:
-    """``ParameterError`` if ``write_zones`` cannot write a file of this ending."""
-    if out.suffix.lower() not in _FORMATS:
-        raise ParameterError(
-            f"output {out}",
-            found=f"the ending {out.suffix!r}",
-            expected=f"one of {', '.join(_FORMATS)}",
-            remedy="Give a path with one of these endings.",
-        )
 
 
 def write_zones(zones: Any, out: Path, *, overwrite: int = 0) -> None:
@@ -69,24 +52,20 @@ def write_zones(zones: Any, out: Path, *, overwrite: int = 0) -> None:
     table = pandas.DataFrame(columns, index=own.index)
     with staged([out], overwrite=overwrite) as (temporary,):
         if ending == ".csv":
-            temporary.write_text(for_csv(table), encoding="utf-8", errors="replace")
+            write_layer(table, temporary)
             return
         (geometry,) = distinct_names(["geometry"], names, any_case=True)
         frame = geopandas.GeoDataFrame(
             table.assign(**{geometry: zones.geometry.to_numpy()}), geometry=geometry, crs=zones.crs
         )
-        frame.attrs = dict(zones.attrs)
-        if ending == ".parquet":
-            frame.to_parquet(temporary, index=False)
-            return
-        options = _layer_options(ending, names, missing=bool(zones.geometry.isna().any()))
-        pyogrio.write_dataframe(
+        missing = bool(zones.geometry.isna().any())
+        write_layer(
             frame,
             temporary,
+            layer="zones" if ending == ".gpkg" else None,
             promote_to_multi=True,
-            layer_metadata=dict(zones.attrs),
-            layer_options=options,
-            **_FORMATS[ending],
+            layer_options=_layer_options(ending, names, missing=missing),
+            tags=zones.attrs,
         )
 
 

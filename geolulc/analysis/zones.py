@@ -18,10 +18,11 @@ from rasterio.windows import Window, bounds
 
 from geolulc.analysis.map_file import MapFile, open_main, sibling
 from geolulc.analysis.zone_columns import distinct_names
-from geolulc.analysis.zone_files import read_zones, require_writer, write_zones
+from geolulc.analysis.zone_files import ENDINGS, read_zones, write_zones
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.nomenclature import Nomenclature
+from geolulc.outputs.layer_files import require_ending
 from geolulc.outputs.rasters import raster_memory
 from geolulc.outputs.tables import class_column
 from geolulc.ownership import reading
@@ -66,7 +67,7 @@ def summarize_map(
     with ExitStack() as stack:
         stack.enter_context(reading([map_path, zones_path]))
         if out is not None:
-            require_writer(out)
+            require_ending(out, ENDINGS)
             require_free([out], overwrite=overwrite)
         open_main(map_path, coarser).close()  # refused before a large file of zones is read
         if out is not None:

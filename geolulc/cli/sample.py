@@ -153,4 +153,5 @@ def _text(design: Mapping[str, Any], files: Mapping[str, str]) -> str:
     lines += [
         f"{s['name'][:48]:48} {s['hectares']:16,.1f} {s['points']:7}" for s in design["strata"]
     ]
+    lines += [f"note: {remark}" for remark in design["remarks"]]
     return "\n".join([*lines, *files.values()])

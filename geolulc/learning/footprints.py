@@ -8,13 +8,12 @@ from typing import Final
 import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
 from shapely import box
 
 from geolulc import __version__
-from geolulc.errors import OutputError
 from geolulc.learning.evaluation import Predictions, patch_losses
 from geolulc.learning.split_figures import names_where
+from geolulc.outputs.layer_files import require_ending, write_layer
 from geolulc.outputs.tables import class_column
 from geolulc.staging import staged
 
@@ -31,23 +30,17 @@ def write_footprints(predictions: Predictions, path: Path, *, overwrite: int = 0
     they share a UTM zone, else WGS 84.
 
     Raises:
-        OutputError: not a .gpkg, or it cannot be written there.
+        ParameterError: not a .gpkg.
+        OutputError: it cannot be written there.
     """
-    if path.suffix != ".gpkg":
-        raise OutputError(
-            path,
-            found=f"the ending {path.suffix or '(none)'}",
-            expected=".gpkg",
-            remedy="Name a GeoPackage, such as predictions.gpkg.",
-        )
+    require_ending(path, [".gpkg"])
     with staged([path], overwrite=overwrite) as (partial,):
-        pyogrio.write_dataframe(
+        write_layer(
             _table(predictions),
             partial,
             layer=_LAYER,
-            driver="GPKG",
             geometry_type="Polygon",
-            layer_metadata={"GEOLULC_VERSION": __version__},
+            tags={"GEOLULC_VERSION": __version__},
         )
 
 

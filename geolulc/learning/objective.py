@@ -199,7 +199,7 @@ def kept_model(
         "environment": dict(environment),
         "data": {
             "store": patches.store.path.name,
-            "archives": [a["dataset"] for a in patches.store.manifest["archives"]],
+            "archives": sorted({a["dataset"] for a in patches.store.manifest["archives"]}),
             # of pixels and labels
             "train": patches.identity(),
             "val": held_out.identity(),

@@ -9,23 +9,20 @@ from typing import Any, Final
 
 import numpy as np
 import pandas
-import pyogrio
 import rasterio
 from rasterio.windows import Window
 
 from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.maps.tally import ClassSummary
 from geolulc.outputs.geopackage_styles import embed_styles
+from geolulc.outputs.layer_files import write_layer
 from geolulc.outputs.legends import class_entries
 from geolulc.outputs.minimum_area import CoarseMap, coarse_map, hectares_of
 from geolulc.outputs.qgis_styles import Entry, categorized_style, table_style
 from geolulc.outputs.region_merging import NO_REGIONS, RegionPolygons
 from geolulc.outputs.regions import region_polygons
 from geolulc.outputs.tables import cell_table, class_column, region_table, summary_table
-from geolulc.safe_texts import for_csv
 
-#: QGIS 3.22 (GDAL 3.6) warns of anything newer.
-_GEOPACKAGE_VERSION: Final = "1.3"
 #: Polygons written at a time.
 _AT_ONCE: Final = 20_000
 
@@ -116,7 +113,7 @@ def write_vectors(
         _append_layer(path, "summary", summary, header, tags)
         embed_styles(path, styles)
     else:
-        targets["vectors.summary"].write_text(for_csv(summary), encoding="utf-8")
+        write_layer(summary, targets["vectors.summary"])
 
 
 def _region_tables(header: MapHeader, coarse: CoarseMap, confidence: Path) -> Iterator[Any]:
@@ -166,7 +163,8 @@ def _write_layer(
             gathered.append(table)
     if path.suffix != ".gpkg":
         part = "vectors" if name == "classes" else f"vectors.{name}"
-        _write_file(targets[part], pandas.concat(gathered, ignore_index=True), tags)
+        whole = pandas.concat(gathered, ignore_index=True)
+        write_layer(whole, targets[part], geometry_type="Polygon", tags=tags)
         targets[f"{part}.style"].write_text(style, encoding="utf-8")
     return style
 
@@ -175,27 +173,14 @@ def _append_layer(
     path: Path, name: str, table: Any, header: MapHeader, tags: Mapping[str, str]
 ) -> None:
     """Add the rows of ``table`` to the layer ``name`` of a GeoPackage; both can be new."""
-    pyogrio.write_dataframe(
+    write_layer(
         table,
         path,
         layer=name,
-        driver="GPKG",
-        append=path.exists(),
         geometry_type="Polygon" if "geometry" in table else None,
-        dataset_options=None if path.exists() else {"VERSION": _GEOPACKAGE_VERSION},
         layer_options={"IDENTIFIER": name, "DESCRIPTION": _worded(_DESCRIPTIONS[name], header)},
-        layer_metadata=dict(tags),
+        tags=tags,
     )
-
-
-def _write_file(path: Path, table: Any, tags: Mapping[str, str]) -> None:
-    if path.suffix == ".parquet":
-        table.attrs = dict(tags)  # geopandas keeps them in the file's metadata
-        table.to_parquet(path, index=False)
-    else:
-        pyogrio.write_dataframe(
-            table, path, driver="FlatGeobuf", geometry_type="Polygon", layer_metadata=dict(tags)
-        )
 
 
 def _worded(text: str, header: MapHeader) -> str:

@@ -78,7 +78,7 @@ def test_the_worked_example_from_files_to_its_last_digit(tmp_path: Path) -> None
         rows = {(r["measure"], r["class"]): r for r in csv.DictReader(stream)}
     assert float(rows["users", "Forest gain"]["ci95"]) == found["users"]["Forest gain"]["ci95"]
     page = (tmp_path / "accuracy" / "accuracy.html").read_text(encoding="utf-8")
-    assert "94.7% ± 1.8%" in page
+    assert "Overall accuracy: 0.947 ± 0.018" in page
     assert page.count("<figure>") == 48
     text = (tmp_path / "accuracy" / "accuracy.md").read_text(encoding="utf-8")
     assert "| Deforestation | 21,157.8 ± 6,157.6 | 18,000.0 |" in text
@@ -130,7 +130,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, small: Path) -> None:
     found = assess_map(small, reference, tmp_path / "out")[1]
     assert found["points"] == {"in_file": 23, "unlabelled": 1, "used": 21, "on_no_data": 1}
     text = "\n".join(found["remarks"])
-    assert "1 points have no reference" in text
+    assert "Points without a reference: 1" in text
     assert "1 strata have one point" in text
     assert "All points agree, or none, on 1, 2" in text
     assert found["overall"]["standard_error"] is None

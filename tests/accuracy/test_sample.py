@@ -284,12 +284,12 @@ def test_the_geopackage_is_ready_to_be_filled_in(folder: Path, tmp_path: Path) -
     database.close()
     style = ElementTree.fromstring(styles["points"])
     widgets = {f.get("name"): f.find("editWidget") for f in style.find("fieldConfiguration")}
-    assert set(widgets) == set(points.columns) - {"geometry"} | {"point"}
+    assert set(widgets) == set(points.columns) - {"geometry"} | {"point", "fid"}
     options = widgets["reference"].findall(".//Option[@type='QString']")
     assert [o.get("name") for o in options] == ["(not yet)", "Wood", "Field", "Water"]
     hidden = {name for name, widget in widgets.items() if widget.get("type") == "Hidden"}
     assert hidden == {
-        "map_class", "design", "stratum", "cluster", "stratum_units", "stratum_ha",
+        "fid", "map_class", "design", "stratum", "cluster", "stratum_units", "stratum_ha",
         "inclusion_probability",
     }  # fmt: skip
     columns = style.findall("attributetableconfig/columns/column")
@@ -328,6 +328,9 @@ def test_the_command_says_what_it_drew_and_what_is_wrong(folder: Path, tmp_path:
     found = json.loads(run.stdout)
     assert found["points"] == 90
     assert found["design"]["expected_by_name"] == {"30": 0.6}
+    assert found["remarks"] == []
+    run = CliRunner().invoke(cli, [*command, "--overwrite", "--size", "90", "--distance", "300"])
+    assert "note: With a distance between points, pixels are drawn with prob" in run.stdout
     for options, expected in (
         (["--size", "30"], "30 points for 3 strata of 20 or more; expected at least 60"),
         (["--expected", "Wald=0.5"], "stratum 'Wald'"),

@@ -186,7 +186,7 @@ def test_footprints_are_the_patches(predicted, store, tmp_path) -> None:
     np.testing.assert_allclose(table["loss"], patch_losses(predicted))
     with pytest.raises(OutputError, match="it exists"):
         write_footprints(predicted, tmp_path / "p.gpkg")
-    with pytest.raises(OutputError, match=r"found the ending \.shp; expected \.gpkg"):
+    with pytest.raises(ParameterError, match=r"found the ending '\.shp'; expected one of \.gpkg"):
         write_footprints(predicted, tmp_path / "p.shp")
 
 
