@@ -66,7 +66,7 @@ def main() -> None:
         if not store.exists():
             make(options.data, options.folder, store)
         if options.forest:
-            show_forests(name, store)
+            show_forests(name, store, TrainConfig.from_mapping(RECIPE | config))
             continue
         if options.epochs:
             config = config | {"epochs": options.epochs}
@@ -85,15 +85,16 @@ RECIPE = {"task": "pixel", "backbone": "resnet10t", "trunk": "shallow", "select"
           "learning_rate": 2e-3, "workers": 0}  # fmt: skip
 
 
-def show_forests(name: str, store: Path) -> None:
+def show_forests(name: str, store: Path, config: TrainConfig) -> None:
     """Print the figures of a forest for each fold, which learned from all others."""
     opened = open_store(store)
+    bands = opened.layout.sensor.select(config.names(opened.layout.sensor))
     folds = np.array(opened.column("fold"))
     found = []
     for fold in range(folds.max() + 1):
         parts = (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
         own, other = (SplitPatches(opened, "train", part, masks=True) for part in parts)
-        found.append(score_forest(own, other))
+        found.append(score_forest(own, other, bands))
     print(name)
     for figure, v in spread([one.figures for one in found]).items():
         print(f"  forest {figure:10} {v['mean']:.3f} ± {v['sd']:.3f}"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 from shapely.geometry import shape
 
+from geolulc.bands import GROUPS
 from geolulc.datasets import open_store
 from geolulc.labelling import LabelOptions, label_scenes, open_reference, read_features
 from geolulc.learning import TrainConfig, train
@@ -85,6 +86,7 @@ def main() -> None:
     forest = score_forest(
         SplitPatches(sparse, "train", np.arange(len(sparse)), masks=True),
         SplitPatches(unseen, "test", everything, masks=True),
+        GROUPS,
         seed=options.seed,
     )
     print(f"forest of the polygons ({forest.learned} pixels): mIoU {forest.figures['miou']:.4f}")

@@ -33,7 +33,7 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
     "patch (classes present), fraction (share of the ground by class) or pixel (class of each).",
 )
 @_flag("fusion", str, "Where the resolutions meet: early, intermediate or late.")
-@_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …")
+@_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …; or forest, of pixels.")
 @_flag("attention", str, "Attention after the encoders: none or cbam.")
 @_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
 @_flag("pretrained", str, "File or shipped model to start from; “geolulc models” lists them.")

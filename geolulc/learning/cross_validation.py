@@ -145,6 +145,7 @@ def _of_fold(
         forest = score_forest(
             SplitPatches(store, "train", others, masks=True),
             SplitPatches(store, "test", test, masks=True),
+            model.net.bands,
             seed=config.seed,
         )
         row["baseline"] = forest.as_json()

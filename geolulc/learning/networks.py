@@ -14,14 +14,27 @@ from scipy.special import logit
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from geolulc.errors import ParameterError
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.patches import SplitPatches, cooccurrence_of, normalisation_of
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet, NetConfig, build_net
+from geolulc.nets.config import FOREST
 
 
 def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
-    """The network of ``config``, on ``device``, for the train split ``patches``."""
+    """The network of ``config``, on ``device``, for the train split ``patches``.
+
+    Raises:
+        ParameterError: ``config`` is of a forest, which takes no steps.
+    """
+    if config.backbone == FOREST:
+        raise ParameterError(
+            f"backbone {FOREST}",
+            found="a random forest",
+            expected="a network, which learns by steps",
+            remedy="Choose another backbone.",
+        )
     store = patches.store
     bands = store.layout.sensor.select(config.names(store.layout.sensor))
     net = build_net(

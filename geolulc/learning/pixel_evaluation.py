@@ -129,7 +129,7 @@ def evaluate_pixels(
     if not baseline:
         return evaluation
     learned = patches_of_split(store, "train", masks=True)
-    return replace(evaluation, baseline=score_forest(learned, patches))
+    return replace(evaluation, baseline=score_forest(learned, patches, model.net.bands))
 
 
 @dataclass(frozen=True)

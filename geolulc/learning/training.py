@@ -43,6 +43,7 @@ from geolulc.learning.task import Task
 from geolulc.learning.task_figures import TASK_FIGURES
 from geolulc.learning.trackers import Tracker
 from geolulc.nets import save_checkpoint
+from geolulc.nets.config import FOREST
 from geolulc.nets.devices import autocast, autocast_type, choose_device
 from geolulc.ownership import reading
 from geolulc.staging import claimed
@@ -63,6 +64,8 @@ def train(
     trackers: Sequence[Tracker] = (),
 ) -> dict[str, Any]:
     """Train a network on the train split of ``store``; keep the best epoch on its val split.
+
+    The backbone "forest" grows a random forest, at once and on the CPU.
 
     Under torchrun each process takes its share of every batch; process 0 writes. The same seed
     gives the same weights, bit for bit on the CPU, also where the run was stopped and resumed.
@@ -108,6 +111,11 @@ def train(
             def begin() -> None:
                 begin_run(run, config, resume=resume, overwrite=overwrite)
 
+            if config.backbone == FOREST:
+                # scikit-learn takes a second to load
+                from geolulc.learning.forest import train_forest
+
+                return train_forest(opened, run, config, task or Task(), processes, begin)
             return _train(opened, run, config, task or Task(), place, processes, leading, begin)
     finally:
         leave_processes()

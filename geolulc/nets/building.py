@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from geolulc.bands import GROUPS, SENTINEL2, Sensor
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.backbones import PATCH_PIXELS, enlarges
-from geolulc.nets.config import NetConfig
+from geolulc.nets.config import FOREST, NetConfig
 from geolulc.nets.dynamic_world import DynamicWorldFusion, require_dynamic_world
 from geolulc.nets.early import EarlyFusion
+from geolulc.nets.forest import ForestFusion, forest_sizes
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.label_correlation import LabelCorrelation
 from geolulc.nets.late import LateFusion
@@ -31,7 +33,13 @@ from geolulc.nomenclature import Nomenclature
 
 #: Where the resolutions meet, with all that follows.
 Fusion = (
-    EarlyFusion | ShallowFusion | IntermediateFusion | LateFusion | PixelFusion | DynamicWorldFusion
+    EarlyFusion
+    | ShallowFusion
+    | IntermediateFusion
+    | LateFusion
+    | PixelFusion
+    | DynamicWorldFusion
+    | ForestFusion
 )
 
 
@@ -96,9 +104,17 @@ def build_net(
 
 
 def build_fusion(
-    config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    config: NetConfig,
+    bands: Mapping[int, tuple[str, ...]],
+    num_classes: int,
+    shapes: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Fusion:
-    """The part that ``config.task`` and ``config.fusion`` name."""
+    """The part that ``config.task`` and ``config.fusion`` name.
+
+    ``shapes``: of the tensors of a checkpoint, by name: a forest is as large as its file says.
+    """
+    if config.backbone == FOREST:
+        return ForestFusion(bands, num_classes, **forest_sizes(shapes))
     if config.fusion == "dynamicworld":
         require_dynamic_world(bands, num_classes)
         return DynamicWorldFusion()

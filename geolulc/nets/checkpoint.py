@@ -23,6 +23,7 @@ from geolulc.domain import KEY, TrainingDomain
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
+from geolulc.nets.forest import ForestFusion
 from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
@@ -129,13 +130,16 @@ def load_checkpoint(path: Path | str, *, band_order: str | None = None) -> Model
     with _explained(file):
         settings = parse_settings(header.metadata.get(METADATA_KEY, ""))
         with torch.device("meta"):
-            skeleton = _build(settings)
+            skeleton = _build(settings, header)
         _compare(header, skeleton)
         # shapes agree: the network is no larger than the file
         with torch.random.fork_rng(devices=[]):
-            net = _build(settings)
+            net = _build(settings, header)
     state = read_tensors(header)
     net.load_state_dict(state)
+    if isinstance(net.fusion, ForestFusion):
+        with _explained(file):
+            net.fusion.require_sound()
     net.eval()
     return Model(
         net,
@@ -211,12 +215,17 @@ def find_checkpoint(path: Path | str) -> Path:
     )
 
 
-def _build(settings: Settings) -> LandCoverNet:
+def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
     config = settings.config
     if settings.version == 1:
         config = as_before_enlarging(config)
     return LandCoverNet(
-        build_fusion(config, settings.bands, len(settings.classes)),
+        build_fusion(
+            config,
+            settings.bands,
+            len(settings.classes),
+            {name: shape for name, (_, shape) in header.tensors.items()},
+        ),
         config=config,
         classes=settings.classes,
         nomenclature=settings.land_cover,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from dataclasses import fields
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -11,6 +12,11 @@ from geolulc.errors import ParameterError
 from geolulc.validated import STRICT, Validated
 
 _Rate = Annotated[float, Field(ge=0, lt=1)]
+
+#: The backbone that is no network of timm's: a random forest of pixels (``nets/forest.py``).
+FOREST: Final = "forest"
+#: Settings that a forest knows, those of training among them.
+_OF_A_FOREST: Final = ("task", "backbone", "bands", "select", "seed", "workers")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -24,7 +30,8 @@ class NetConfig(Validated):
         fusion: how the three resolutions meet: "early" (all bands at 120 × 120 from the start),
             "intermediate" (20 m and 60 m bands join inside the trunk) or "late" (one encoder a
             resolution); "dynamicworld" is the published network, which is not trained here.
-        backbone: a timm architecture name without a weight tag.
+        backbone: a timm architecture name without a weight tag; or "forest": a random forest of
+            the pixels, in place of a network.
         attention: "cbam" puts the block of Woo et al. (2018) on the last feature map.
         label_correlation: "on" lets the co-occurrence of labels refine the logits.
         drop_rate: dropout before the head.
@@ -84,4 +91,20 @@ class NetConfig(Validated):
                 expected="none: pixels keep their size",
                 remedy="Leave it out.",
             )
+        if self.backbone == FOREST:
+            self._require_forest()
         return self
+
+    def _require_forest(self) -> None:
+        """Refuse what a forest has no use for."""
+        expected = {f.name: getattr(type(self), f.name) for f in fields(self)}
+        for name in _OF_A_FOREST:
+            expected[name] = getattr(self, name, None)
+        for name, usual in (expected | {"task": "pixel"}).items():
+            if (found := getattr(self, name, usual)) != usual:
+                raise ParameterError(
+                    f"backbone {FOREST}",
+                    found=f"{name} {found!r}",
+                    expected=f"{usual!r}: a forest has no other",
+                    remedy="Leave it out, or take a network.",
+                )

@@ -26,6 +26,7 @@ from torch.nn import functional
 from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError, require_one_of
 from geolulc.nets.checkpoint_settings import by_class
+from geolulc.nets.config import FOREST
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
 from geolulc.staging import staged
@@ -90,9 +91,16 @@ def export_onnx(
 
     Raises:
         OutputError: it cannot be written there.
-        ParameterError: no such form, or the packages for it are not installed.
+        ParameterError: no such form, a forest, or the packages for it are not installed.
     """
     require_one_of("ONNX form", form, FORMS)
+    if model.net.config.backbone == FOREST:
+        raise ParameterError(
+            f"model {model.name}",
+            found="a random forest",
+            expected="a network, whose layers ONNX knows",
+            remedy="Map with it: geolulc map --model.",
+        )
     try:
         import onnx
         import onnxscript  # noqa: F401 – torch's exporter needs it

@@ -186,7 +186,7 @@ def _own_encoders(file: Path) -> dict[str, InputConvention]:
         "early": {f"fusion.{trunk}": tuple(b for names in groups.values() for b in names)},
         "intermediate": {f"fusion.{trunk}": groups[min(groups)]},
         "late": {f"fusion.encoder{r}.{trunk}": names for r, names in groups.items()},
-    }[settings.config.fusion]
+    }.get(settings.config.fusion, {})
     mean, std = settings.normalisation.mean, settings.normalisation.std
     return {
         prefix: InputConvention(bands, mean, std, f"standardised as by {settings.name}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geolulc.errors import CheckpointError
 
-_ALLOWED: Final = frozenset({"F32", "F16", "BF16", "I64"})
+_ALLOWED: Final = frozenset({"F32", "F16", "BF16", "I32", "I64"})
 _LONGEST_HEADER: Final = 50_000_000
 _EXPECTED: Final = "weights in a safetensors file"
 #: The first bytes of a zip archive, as torch.save writes.
