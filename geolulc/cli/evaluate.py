@@ -82,59 +82,31 @@ def command(
         if path is not None:
             require_free([path], overwrite=overwrite, kind="report" if path is report else "")
     from geolulc.datasets import open_store
-    from geolulc.learning.evaluation import evaluate_predictions, predict
+    from geolulc.learning.any_task import evaluate_model
     from geolulc.nets import load_checkpoint
 
     loaded, opened = load_checkpoint(models[0]), open_store(store)
     if loaded.net.task != "patch" and (seed_compat or predictions is not None):
         raise click.UsageError("--seed-compat and --predictions are for models of patches.")
-    if loaded.net.task == "fraction":
-        if baseline is not None:
-            raise click.UsageError("--baseline is for models of pixels.")
-        from geolulc.learning.fraction_evaluation import (
-            evaluate_fractions,
-            predict_fractions,
-            write_fraction_report,
-        )
-
-        with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-            found = predict_fractions(loaded, opened, split, device=device, progress=progress)
-        fractions = evaluate_fractions(found)
-        if report is not None:
-            write_fraction_report(found, fractions, report, overwrite=overwrite)
-        print_result(fractions.as_json(), _text(fractions), as_json=as_json)
-        return
-    if loaded.net.task == "pixel":
-        from geolulc.learning.pixel_evaluation import evaluate_pixels
-        from geolulc.learning.pixel_report import write_pixel_report
-
-        with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-            pixels = evaluate_pixels(
-                loaded,
-                opened,
-                split,
-                baseline=baseline is not None,
-                device=device,
-                progress=progress,
-            )
-        if report is not None:
-            write_pixel_report(loaded, opened, pixels, report, device=device, overwrite=overwrite)
-        print_result(pixels.as_json(), _text(pixels), as_json=as_json)
-        return
-    if baseline is not None:
+    if loaded.net.task != "pixel" and baseline is not None:
         raise click.UsageError("--baseline is for models of pixels.")
     with progress_bar("evaluate", "patches", quiet=quiet) as progress:
-        predicted = predict(loaded, opened, split, device=device, progress=progress)
-    evaluation = evaluate_predictions(predicted, seed_compat=seed_compat)
+        found = evaluate_model(
+            loaded,
+            opened,
+            split,
+            baseline=baseline is not None,
+            seed_compat=seed_compat,
+            device=device,
+            progress=progress,
+        )
     if report is not None:
-        from geolulc.learning.report import write_report
-
-        write_report(predicted, evaluation, report, overwrite=overwrite)
-    if predictions is not None:
+        found.write_report(report, overwrite=overwrite)
+    if predictions is not None and found.predictions is not None:
         from geolulc.learning.footprints import write_footprints
 
-        write_footprints(predicted, predictions, overwrite=overwrite)
-    print_result(evaluation.as_json(), _text(evaluation), as_json=as_json)
+        write_footprints(found.predictions, predictions, overwrite=overwrite)
+    print_result(found.figures.as_json(), _text(found.figures), as_json=as_json)
 
 
 def _compare(

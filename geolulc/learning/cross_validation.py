@@ -13,13 +13,10 @@ import numpy as np
 from geolulc.datasets import Store, open_store
 from geolulc.datasets.statistics import without_nan
 from geolulc.errors import DatasetError
+from geolulc.learning.any_task import evaluate_model
 from geolulc.learning.baseline import score_forest
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.evaluation import evaluate_predictions, predict
-from geolulc.learning.fraction_evaluation import evaluate_fractions, predict_fractions
 from geolulc.learning.patches import SplitPatches
-from geolulc.learning.pixel_evaluation import evaluate_pixels
-from geolulc.learning.split_figures import SplitFigures
 from geolulc.learning.task import Task
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
@@ -125,15 +122,7 @@ def _of_fold(
     summary = train(store.path, run, config, task=task, device=device, resume=resume,
                     overwrite=overwrite or ANY, trackers=trackers(run.name))  # fmt: skip
     model = load_checkpoint(run)
-    evaluation: SplitFigures
-    if config.task == "pixel":
-        evaluation = evaluate_pixels(model, store, "test", indices=test, device=device)
-    elif config.task == "fraction":
-        found = predict_fractions(model, store, "test", indices=test, device=device)
-        evaluation = evaluate_fractions(found)
-    else:
-        predictions = predict(model, store, "test", indices=test, device=device)
-        evaluation = evaluate_predictions(predictions)
+    evaluation = evaluate_model(model, store, "test", indices=test, device=device).figures
     row: dict[str, Any] = {
         "fold": fold,
         "epoch": summary["epoch"],
