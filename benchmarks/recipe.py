@@ -1,6 +1,6 @@
 """What each part of the recipe is worth, where two cores allow: it is left out, one at a time.
 
-    python benchmarks/recipe.py STORE FOLDER [--epochs 60] [--seeds 0,1,2]
+    python benchmarks/recipe.py STORE FOLDER [--epochs 30] [--seeds 0,1]
 
 The recipe is that of ``examples/modern.toml`` on a small network (ResNet10-T, a shallow trunk,
 images of 60 pixels) that starts from the shipped model of pixels and averages over fewer steps.
@@ -46,8 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", default="0,1")
     options = parser.parse_args()
     config = replace(RECIPE, epochs=options.epochs)
     seeds = [int(seed) for seed in options.seeds.split(",")]
