@@ -28,7 +28,8 @@ from geolulc.errors import OutputError
 OWN: Final = 1
 ANY: Final = 2
 
-_MARKER: Final = ".geolulc.json"
+#: In a folder that geolulc made: as what.
+MARKER: Final = ".geolulc.json"
 #: What folders hold that were made before they had a marker: (kind, what must be, all that may be).
 _UNMARKED: Final = (
     ("report", {"evaluation.json", "report.md"}, r"evaluation\.json|report\.md|\w+\.png"),
@@ -188,9 +189,9 @@ def kind_of(folder: Path) -> str | None:
     holds nothing else.
     """
     names = {path.name for path in folder.iterdir()}
-    if _MARKER in names:
+    if MARKER in names:
         try:
-            marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+            marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
             return str(marker["kind"]) if marker["version"] == 1 else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
@@ -203,4 +204,4 @@ def kind_of(folder: Path) -> str | None:
 def mark(folder: Path, kind: str) -> None:
     """Write into ``folder`` that geolulc made it, and as what: it may be replaced as a whole."""
     text = json.dumps({"kind": kind, "version": 1})
-    (folder / _MARKER).write_text(text + "\n", encoding="utf-8")
+    (folder / MARKER).write_text(text + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ def publish(folder: Path, targets: Sequence[Path], replaced: Sequence[Path]) -> 
     if len(targets) == 1 and written.is_file() and replaced == [main]:
         written.replace(main)  # at once: the old one or the new one
     else:
-        identities = {t.name: _identity(folder / t.name) for t in targets}
+        identities = {t.name: identity(folder / t.name) for t in targets}
         journal = folder / _JOURNAL
         journal.write_text(json.dumps({"main": main.name, "new": identities}), encoding="utf-8")
         sync(journal)
@@ -82,10 +82,10 @@ def _take_back(folder: Path, main: str, new: Mapping[str, object]) -> None:
     Not where the last one has its name, and over nobody's files.
     """
     parent = folder.parent
-    if not (folder / main).exists() or _identity(parent / main) == new[main]:
+    if not (folder / main).exists() or identity(parent / main) == new[main]:
         return
-    for name, identity in new.items():
-        if _identity(new_file := parent / name) == identity:
+    for name, published in new.items():
+        if identity(new_file := parent / name) == published:
             shutil.rmtree(new_file) if new_file.is_dir() else new_file.unlink()
     if not os.path.lexists(parent / main):
         for old in sorted((folder / _OLD).glob("*"), key=lambda path: path.name == main):
@@ -93,7 +93,7 @@ def _take_back(folder: Path, main: str, new: Mapping[str, object]) -> None:
                 old.rename(parent / old.name)
 
 
-def _identity(path: Path) -> list[int] | None:
+def identity(path: Path) -> list[int] | None:
     """What a file keeps when it is renamed, and shares with no other."""
     try:
         found = path.lstat()

@@ -1,5 +1,8 @@
 """Write beside, then rename: no reader ever sees a half-written file or folder.
 
+Files of an object store are made in a work folder in the same way, and then uploaded
+(``delivery``).
+
 Work goes into a hidden ``.NAME.partial-…`` folder beside the target (the same file system, so
 that the last step is a rename). A crash leaves at most such a folder; the next run of the same
 output removes it, and first brings back the files that a crash between two renames left there.
@@ -20,8 +23,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from geolulc.delivery import deliver, is_delivered, place_of, present
 from geolulc.errors import GeolulcError, OutputError, ParameterError
-from geolulc.ownership import ANY, mark, require_replaceable, require_unread
+from geolulc.ownership import ANY, OWN, mark, require_replaceable, require_unread
 from geolulc.publishing import already_there, publish, settle, sync
 
 _MARK: Final = ".partial-"
@@ -42,7 +46,7 @@ _SAID: Final = re.compile(
 _TRIAL: Final = 1 << 20
 
 
-def require_file_system(path: Path) -> None:
+def require_file_system(path: Path | str) -> None:
     """``OutputError`` if ``path`` is in an object store, or another place that cannot rename.
 
     A half-written map must never look like a whole one.
@@ -52,7 +56,7 @@ def require_file_system(path: Path) -> None:
             path,
             found="a place that is no file system",
             expected="a local or mounted folder",
-            remedy="Write into a folder and copy it there: of a map, its .tif last.",
+            remedy="Write into a folder and copy it there; maps and tables may go to s3://….",
         )
 
 
@@ -69,11 +73,23 @@ def require_free(paths: Sequence[Path], *, overwrite: int, kind: str = "") -> No
     if paths:
         remove_leftovers([Path(path) for path in paths])
         require_unread(paths)
+    _require_replaceable(paths, overwrite, kind)
     for path in paths:
         with explained(path):
-            if os.path.lexists(path):
-                require_replaceable(path, overwrite, kind, paths)
             _require_folder(path)
+
+
+def _require_replaceable(paths: Sequence[Path], overwrite: int, kind: str) -> None:
+    """``OutputError`` if what is there of ``paths`` may not be replaced."""
+    there = {}
+    for path in paths:
+        with explained(path):
+            if not is_delivered(path, paths[-1]):
+                there[path] = present(path, contents=overwrite == OWN, folder=bool(kind))
+    found = [path for path in there.values() if path is not None]
+    for path in found:
+        with explained(path):
+            require_replaceable(path, overwrite, kind, found)
 
 
 def require_folder(out: Path, name: str, what: str) -> None:
@@ -211,10 +227,12 @@ def staged(
         with explained(targets[-1]):  # while what fills the disk is there
             yield tuple(folder / t.name for t in targets)
             _complete(folder, targets, kind)
-            for target in targets if overwrite else ():
-                if target.is_file():  # others may have come since
-                    require_replaceable(target, overwrite, kind, targets)
-            publish(folder, targets, [*(targets if overwrite else ()), *superseded])
+            if overwrite or place_of(targets[-1]):  # others may have come since
+                _require_replaceable(targets, overwrite, kind)
+            # in a work folder lies at most what could not be uploaded
+            again = overwrite or place_of(targets[-1])
+            publish(folder, targets, [*(targets if again else ()), *superseded])
+            deliver(targets, superseded)
     except OutputError as error:
         if not error.subject.startswith(f"{folder}{os.sep}"):
             raise

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import OUTPUT, PATH_OR_TEXT, json_option, read_nomenclature
+from geolulc.cli.options import PATH_OR_TEXT, RESULT, json_option, read_nomenclature
 from geolulc.cli.results import print_result
 
 
 @click.command("classes")
 @click.argument("nomenclature", required=False, type=PATH_OR_TEXT)
-@click.option("--out", "-o", type=OUTPUT, help="Write the classes as a TOML file, to edit.")
+@click.option("--out", "-o", type=RESULT, help="Write the classes as a TOML file, to edit.")
 @json_option
 def command(nomenclature: str | None, out: Path | None, as_json: bool) -> None:
     """List the built-in nomenclatures, or the classes of NOMENCLATURE with codes and colours.

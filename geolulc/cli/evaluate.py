@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import OUTPUT, PATH, shared_options, split_option
+from geolulc.cli.options import PATH, RESULT, shared_options, split_option
 from geolulc.cli.results import print_result, progress_bar
 from geolulc.safe_texts import one_line
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     help="Add ranking figures as the published experiments computed them.",
 )
 @click.option(
-    "--report", type=OUTPUT, metavar="DIR", help="Write a report with plots into the folder DIR."
+    "--report", type=RESULT, metavar="DIR", help="Write a report with plots into the folder DIR."
 )
 @click.option(
     "--predictions",
-    type=OUTPUT,
+    type=RESULT,
     metavar="GPKG",
     help="Write the patches with their probabilities, as polygons.",
 )

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import OUTPUT, PATH_OR_TEXT, shared_options
+from geolulc.cli.options import PATH_OR_TEXT, RESULT, shared_options
 from geolulc.cli.results import print_result
 
 
 @click.command("export")
 @click.argument("model", type=PATH_OR_TEXT)
-@click.option("--onnx", "out", type=OUTPUT, required=True, help="The ONNX file to write.")
+@click.option("--onnx", "out", type=RESULT, required=True, help="The ONNX file to write.")
 @click.option(
     "--form",
     type=click.Choice(("raw", "deepness")),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from geolulc.cli.options import (
+    OUTPUT,
     PATH,
     PATH_OR_TEXT,
     out_option,
@@ -94,7 +95,7 @@ _FEW_PLACES = 10
 @click.option("--seed", type=int, default=0, show_default=True, help="Deals the same again.")
 @click.option("--threads", type=int, help="For decoding.  [default: all cores]")
 @click.option("--verify/--no-verify", default=True, help="Compare images with their checksums.")
-@out_option("The store, a folder to make.")
+@out_option("The store, a folder to make.", type=OUTPUT)
 @shared_options("overwrite", "quiet", "json")
 def command(
     scenes: tuple[Path, ...],

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from geolulc.cli.results import choose_progress
+from geolulc.delivery import delivering
 from geolulc.errors import ParameterError
+from geolulc.object_stores import is_url
 from geolulc.ownership import reading
+from geolulc.staging import require_file_system
 
 if TYPE_CHECKING:
     from geolulc.nomenclature import Nomenclature
@@ -51,6 +54,25 @@ class _Input(_Path):
         return path
 
 
+class _Output(_Path):
+    """The path of an output on a file system."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; ``OutputError`` for a URL."""
+        require_file_system(value)
+        return super().convert(value, param, ctx)
+
+
+class _Result(_Output):
+    """The path of an output, or the URL of one in an object store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; for a URL one that stands for it until the command ends."""
+        if ctx is not None and is_url(value):
+            return ctx.with_resource(delivering(str(value)))
+        return super().convert(value, param, ctx)
+
+
 def _unusable(path: object, found: str) -> ParameterError:
     return ParameterError(
         path, found=found, expected="a path that can be used", remedy="Give another path."
@@ -58,7 +80,9 @@ def _unusable(path: object, found: str) -> ParameterError:
 
 
 #: The path of an output. What is wrong with it is the library's to say (exit code 1).
-OUTPUT = _Path(path_type=Path)
+OUTPUT = _Output(path_type=Path)
+#: The path of an output that is written at once, or its URL in an object store (s3://…).
+RESULT = _Result(path_type=Path)
 #: A path that is read. What is wrong with it is the library's to say (exit code 1).
 PATH = _Input(path_type=Path)
 #: A path that is read, or something else.
@@ -141,8 +165,10 @@ def coarser_option(text: str) -> Callable[[F], F]:
 
 
 def out_option(text: str, **settings: Any) -> Callable[[F], F]:
-    """``--out`` or ``-o``: the path of the result, which ``text`` describes."""
-    return click.option("--out", "-o", type=OUTPUT, required=True, help=text, **settings)
+    """``--out`` or ``-o``: the path or URL of the result, which ``text`` describes."""
+    return click.option(
+        "--out", "-o", **{"type": RESULT, "required": True, "help": text, **settings}
+    )
 
 
 def split_option(default: str) -> Callable[[F], F]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from geolulc.delivery import with_urls
 from geolulc.errors import GeolulcError
 from geolulc.progress import Progress, ProgressLines
 from geolulc.safe_texts import for_json, for_terminal, one_line
@@ -23,7 +24,7 @@ def say(text: object, *, err: bool = False) -> None:
 
     The only way to the terminal: no file can give it commands.
     """
-    click.echo(for_terminal(text), err=err)
+    click.echo(for_terminal(with_urls(text)), err=err)
 
 
 def show_all_characters() -> None:
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 def print_result(result: Any, text: str, *, as_json: bool) -> None:
     """Print what a command found: ``result`` with ``--json``, else ``text``."""
     if as_json:
-        click.echo(for_json(json.dumps(result, indent=2, ensure_ascii=not _is_unicode())))
+        told = with_urls(json.dumps(result, indent=2, ensure_ascii=not _is_unicode()))
+        click.echo(for_json(told))
     elif text:
         say(text)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from geolulc.cli.options import (
-    OUTPUT,
     PATH_OR_TEXT,
+    RESULT,
     period_options,
     remote_options,
     shared_options,
@@ -41,7 +41,7 @@ from geolulc.cli.results import print_result
     help="More products than these are an error.",
 )
 @stac_options
-@click.option("--out", "-o", type=OUTPUT, help="Of --stac: new .json of Items, for geolulc map.")
+@click.option("--out", "-o", type=RESULT, help="Of --stac: new .json of Items, for geolulc map.")
 @remote_options
 @shared_options("overwrite", "json")
 def command(

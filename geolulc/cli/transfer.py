@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geolulc.cli.options import (
+    OUTPUT,
     PATH,
     names,
     out_option,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("transfer")
 @click.argument("store", type=PATH)
-@out_option("Folder of the experiment.", metavar="DIR")
+@out_option("Folder of the experiment.", type=OUTPUT, metavar="DIR")
 @click.option(
     "--sources", type=names, required=True, metavar="A,B|all", help="Regions to train in."
 )

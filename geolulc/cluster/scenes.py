@@ -17,6 +17,7 @@ from distributed import Client
 from geolulc.cluster.engine import run_items
 from geolulc.cluster.model_files import ModelFile
 from geolulc.cluster.worker import Attempt
+from geolulc.delivery import Place, at_work, place_of, present, with_urls, working
 from geolulc.errors import ClusterError, GeolulcError, OutputError, ParameterError
 from geolulc.mapping import MapOptions, Mapper, SceneResult
 from geolulc.mapping.scenes import Writing, map_scene, open_target
@@ -45,6 +46,7 @@ class SceneWork:
         marker: a file that the client has put beside the maps: a worker that does not see it
             would write elsewhere.
         inputs: what the client reads, which no map replaces.
+        places: where maps go that are uploaded.
     """
 
     models: tuple[ModelFile, ...]
@@ -54,6 +56,7 @@ class SceneWork:
     single: bool
     marker: Path
     inputs: tuple[Path, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def prepare(self, threads: int) -> _SceneMapper:
         """Load the models; what maps a scene with them."""
@@ -97,16 +100,17 @@ class _SceneMapper:
 
     def __call__(self, scene: Path, attempt: Attempt) -> SceneResult:
         work = self.work
-        if attempt.earlier:
-            work.remove_lost(attempt.earlier)
-            if work.single and work.out.exists() and not work.writing.overwrite:
-                # it was not there before: the worker was lost when all was done
-                return SceneResult(scene, work.writing.finished(work.out))
 
         def progress(_: str) -> AbstractContextManager[Progress]:
             return nullcontext(lambda done, total: attempt.go_on())
 
-        with reading(work.inputs):
+        with reading(work.inputs), working(work.places):
+            if attempt.earlier:
+                work.remove_lost(attempt.earlier)
+                there = None if work.writing.overwrite else present(work.out)
+                if work.single and there is not None:
+                    # it was not there before: the worker was lost when all was done
+                    return SceneResult(scene, work.writing.finished(there))
             return map_scene(
                 self.mapper, scene, work.out, work.writing, single=work.single, progress=progress
             )
@@ -163,7 +167,7 @@ def map_scenes_on(
     numbers = [number for number in range(len(scenes)) if number not in results]
     with _marked(out.parent if single else out) as marker:
         inputs = (*being_read(), *(Path(path).absolute() for path in options.files))
-        work = SceneWork(tuple(models), out, options, writing, single, marker, inputs)
+        work = SceneWork(tuple(models), out, options, writing, single, marker, inputs, at_work())
         items = [s if remote_url(s) else s.absolute() for s in (scenes[n] for n in numbers)]
         targets: dict[Path, Path] = {}
         if progress is not None:
@@ -175,6 +179,8 @@ def map_scenes_on(
                 result = SceneResult(scene, error=_of_scene(scene, items[at], answer.error))
             here = given.parent if single else given
             files = {name: here / path.name for name, path in result.files.items()}
+            if place_of(out) is not None:  # some are copies of what is in the store
+                files = dict(result.files)
             result = replace(result, scene=scene, files=files)
             results[numbers[at]] = _first_of_target(result, targets)
             if progress is not None:
@@ -223,7 +229,7 @@ def _refuse_doubles(scenes: Sequence[Path]) -> dict[int, SceneResult]:
 def _first_of_target(result: SceneResult, targets: dict[Path, Path]) -> SceneResult:
     if not result.files:
         return result
-    target = list(result.files.values())[-1]
+    target = Path(with_urls(list(result.files.values())[-1]))
     if target in targets:
         return _double(result.scene, targets[target])
     targets[target] = result.scene

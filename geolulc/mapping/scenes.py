@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geolulc.analysis import describe_map
+from geolulc.delivery import present
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.mapping.mapper import Mapper
 from geolulc.mapping.options import MapOptions
@@ -202,10 +203,11 @@ class _Batch:
             scene = open_scene(path, offset=asking[0], allow_internal=asking[1])
             target = self._out if self._single else self._target(path, scene)
             opened.stack.enter_context(claimed(target))
-            if not self._single and target.exists() and not self._writing.overwrite:
-                self._require_same(target, mapper)
+            there = None if self._single or self._writing.overwrite else present(target)
+            if there is not None:
+                self._require_same(there, mapper)
                 opened.stack.close()
-                opened.result = SceneResult(path, self._writing.finished(target), skipped=True)
+                opened.result = SceneResult(path, self._writing.finished(there), skipped=True)
                 return opened
             opened.target = target
             require_free(self._writing.plan(target), overwrite=self._overwrite)

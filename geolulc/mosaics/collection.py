@@ -12,6 +12,7 @@ from typing import Any, Final
 import pystac
 
 from geolulc import __version__
+from geolulc.delivery import listed, present
 from geolulc.errors import OutputError
 from geolulc.maps.header import MapHeader
 from geolulc.outputs.stac import footprint, write_json
@@ -88,11 +89,13 @@ def write_period_collection(
     """
     collection = CollectionFile.of_folder(folder)
     items = {}
-    for path in sorted(folder.glob("*.json")):
-        item = _document(path)
+    names = listed(folder)
+    for name in names:
+        path = present(folder / name) if name.endswith(".json") else None
+        item = {} if path is None else _document(path)
         mine = item.get("collection") == collection.identifier
-        if mine and path.with_suffix(".tif").is_file():
-            items[path.name] = item
+        if mine and f"{name.removesuffix('.json')}.tif" in names:
+            items[name] = item
     if not items:
         return None
     document = _collection(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.analysis.map_file import open_map
+from geolulc.delivery import present
 from geolulc.errors import GeolulcError, OutputError, ParameterError
 from geolulc.mosaics.collection import COLLECTION_NAME, CollectionFile, write_period_collection
 from geolulc.mosaics.grids import choose_grid
@@ -104,8 +105,8 @@ def make_mosaics(
         target = out / f"{period}.tif"
         story = story_of(members, grid, target, options, shared)
         try:
-            if target.exists() and not overwrite:
-                results.append(PeriodResult(period, _existing(target, story, output), skipped=True))
+            if not overwrite and (there := present(target)) is not None:
+                results.append(PeriodResult(period, _existing(there, story, output), skipped=True))
                 continue
             with progress(period) as report:
                 # files of ours without their map.tif are of a run that was killed

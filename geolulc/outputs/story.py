@@ -21,6 +21,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geolulc import __version__
+from geolulc.delivery import place_of
 from geolulc.errors import OutputError
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import MapFigures
@@ -212,7 +213,13 @@ def model_name(model: Mapping[str, Any]) -> str:
 
 
 def relative_href(path: Path, folder: Path) -> str:
-    """``path`` as seen from ``folder``; its URI where there is no way between them."""
+    """``path`` as seen from ``folder``; its URI where there is no way between them.
+
+    From an object store, where nobody has this machine's folders, its name.
+    """
+    place = place_of(folder)
+    if place is not None and not path.is_relative_to(place.made):
+        return f"./{path.name}"
     try:
         href = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # another drive

@@ -16,6 +16,7 @@ from typing import Final
 
 import rasterio
 
+from geolulc.delivery import deliver, present, waits
 from geolulc.maps.coarser import Coarser
 from geolulc.maps.encoding import ENCODINGS
 from geolulc.maps.header import MapBlock, MapHeader, join_rows
@@ -31,7 +32,7 @@ from geolulc.outputs.rasters import ROWS, raster_memory, without_side_files
 from geolulc.outputs.run_record import run_tag
 from geolulc.outputs.stac import write_item
 from geolulc.outputs.story import Story
-from geolulc.outputs.tags import map_tags
+from geolulc.outputs.tags import map_tags, scene_of
 from geolulc.outputs.templates import fill
 from geolulc.outputs.vectors import write_vectors
 from geolulc.ownership import is_own_file
@@ -88,15 +89,19 @@ def write_map(
         cells=writing.cells,
     )
     planned = list(paths.values())
+    record = run_tag({**story.made_with, **options.record(writing.kind)})
     superseded = _stale_sidecars(planned)
     if overwrite:
         superseded |= _files_of(out) - set(planned)
+    if waits(out) and _is_of(_tags_of(out), header, record):
+        deliver(planned, superseded)
+        return paths
     with (
         staged(planned, overwrite=overwrite, superseded=superseded) as temporary,
         raster_memory(),
     ):
         targets = dict(zip(paths, temporary, strict=True))
-        totals = writing.write_layers(blocks, targets)
+        totals = writing.write_layers(blocks, targets, record)
         writing.write_pages(totals, targets, out.parent)
     return paths
 
@@ -105,24 +110,30 @@ class _Writing:
     """The steps of ``write_map``.
 
     Attributes:
+        kind: of the map.
         cells: whether each cell gets a polygon.
     """
 
     def __init__(self, header: MapHeader, story: Story, options: OutputOptions) -> None:
         self._header, self._story, self._options = header, story, options
-        self._kind = MapKind.of(exclusive=header.exclusive, mosaic=story.mosaic)
+        self.kind = MapKind.of(exclusive=header.exclusive, mosaic=story.mosaic)
         rows, columns = header.grid.shape
         self.cells = options.writes_cells(rows * columns, exclusive=header.exclusive)
         self._cautions: tuple[Caution, ...] = ()
 
-    def write_layers(self, blocks: Iterable[MapBlock], targets: Mapping[str, Path]) -> MapTotals:
-        """Write rasters, with styles and class table, and vectors; returns the map's figures."""
+    def write_layers(
+        self, blocks: Iterable[MapBlock], targets: Mapping[str, Path], record: Mapping[str, str]
+    ) -> MapTotals:
+        """Write rasters, with styles and class table, and vectors; returns the map's figures.
+
+        ``record``: the tag of what made the map.
+        """
         header, tally = self._header, Tally(self._header)
         if not self._story.mosaic:
             blocks = whole_rows(header, blocks)
         # probabilities of pixels come in steps of 1/250
         encoding = ENCODINGS["uint8" if header.exclusive else self._options.dtype]
-        layers = map_layers(self._kind, targets)
+        layers = map_layers(self.kind, targets)
         with MapRasters(header, layers, targets, cells=self.cells) as rasters:
             for block in blocks:
                 ranked = rank_classes(block.probabilities, DEPTH)
@@ -134,7 +145,7 @@ class _Writing:
             tags = {
                 **map_tags(header, totals.figures, totals.summaries),
                 **story.tags(totals.figures),
-                **run_tag({**story.made_with, **self._options.record(self._kind)}),
+                **record,
                 TAG: cautions_tag(self._cautions),
                 "GEOLULC_FILES": json.dumps(sorted(path.name for path in targets.values())),
             }
@@ -217,12 +228,29 @@ def _plain(facts: Mapping[str, str]) -> dict[str, str]:
     return {key: one_line(value) for key, value in facts.items()}
 
 
+def _tags_of(path: Path) -> dict[str, str]:
+    """The tags of a raster; {} of what is none."""
+    try:
+        with without_side_files(), rasterio.open(path) as dataset:
+            return dict(dataset.tags())
+    except rasterio.errors.RasterioIOError:
+        return {}
+
+
+def _is_of(tags: Mapping[str, str], header: MapHeader, record: Mapping[str, str]) -> bool:
+    """Whether a file with ``tags`` is of the map that ``header`` and ``record`` describe."""
+    scene = {name: str(value) for name, value in header.scene.items()}
+    return tags.items() >= record.items() and scene_of(tags) == scene
+
+
 def _files_of(out: Path) -> set[Path]:
     """The files that the tags of the map at ``out`` name, as far as they are there, and its own."""
+    old = present(out)
+    if old is None:
+        return set()
     try:
-        with without_side_files(), rasterio.open(out) as dataset:
-            names = json.loads(dataset.tags().get("GEOLULC_FILES", "[]"))
-    except (rasterio.errors.RasterioIOError, ValueError):
+        names = json.loads(_tags_of(old).get("GEOLULC_FILES", "[]"))
+    except ValueError:
         return set()
     stem = out.stem
     # only names of the shape we write, so that no tag can point elsewhere
@@ -232,8 +260,9 @@ def _files_of(out: Path) -> set[Path]:
         if isinstance(name, str)
         and name.startswith(stem)
         and Path(name).name == name
-        and (path := out.with_name(name)).is_file()
-        and is_own_file(path, [out])
+        and (found := present(path := out.with_name(name))) is not None
+        and found.is_file()
+        and is_own_file(found, [old])
     }
 
 

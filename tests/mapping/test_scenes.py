@@ -367,7 +367,6 @@ class TestCommand:
             (["gone.SAFE", "-o", "a.tif"], "nothing there"),
             (["{scene}", "-o", "no/a.tif"], "found no folder"),
             (["{scene}", "-o", "a.png"], "expected .tif"),
-            (["{scene}", "-o", "s3://bucket/a.tif"], "no file system"),
             (["{scene}", "-o", "/vsis3/bucket/maps"], "no file system"),
             (["{scene}", "-o", "a.tif", "--stride", "500"], "multiple of 60"),
             (["{scene}", "-o", "a.tif", "--min-valid", "2"], "0..1"),
