@@ -9,7 +9,7 @@ import click
 import pytest
 
 from geolulc.cli import COMMANDS, cli
-from geolulc.cli.options import OUTPUT, PATH, PATH_OR_TEXT
+from geolulc.cli.options import OUTPUT, PATH, PATH_OR_TEXT, RESULT
 from geolulc.errors import OutputError
 from geolulc.ownership import being_read
 
