@@ -41,7 +41,7 @@ def test_paths_are_inputs_or_outputs(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     paths = [p for p in command.params if isinstance(p.type, click.Path)]
     assert {p.name for p in paths if p.type in (OUTPUT, RESULT)} == OUTPUTS.get(name, set())
-    assert all(p.type in (OUTPUT, PATH, PATH_OR_TEXT) for p in paths)
+    assert all(p.type in (OUTPUT, PATH, PATH_OR_TEXT, RESULT) for p in paths)
 
 
 def refused(folder: Path, *arguments: str) -> str:
