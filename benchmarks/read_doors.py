@@ -1,17 +1,22 @@
-"""Reading one scene through each door: time, bytes and memory of JPEG 2000, EOPF Zarr.
+"""Reading one scene through each door: time, bytes and memory, side by side.
 
-    python benchmarks/read_doors.py SCENE.SAFE [--threads 2] [--chunk 1830]
+    python benchmarks/read_doors.py SCENE.SAFE [--bands B04,B8A,B01] [--threads 2] [--chunk 1830]
 
-Makes the twin of the scene in EOPF Zarr (chunks of 18.3 km, blosc with zstd at level 3, as the
-sample service has them) in a temporary folder, reads every tile of every band and of the scene
-classification through both, and prints one line each: seconds, CPU seconds, megapixels a second,
-bytes on the disk, and the ratio to JPEG 2000. Pixels are compared. ``make_safe.py`` of the shared
-tools, or ``examples/make_scene.py``, makes a scene.
+Makes the twins of the scene in a temporary folder: COGs with their STAC Item (deflate, blocks of
+1024), and EOPF Zarr (chunks of 18.3 km, blosc with zstd at level 3, as the sample service has
+them). Reads every tile of the bands, and of the scene classification, from JPEG 2000, COG and Zarr
+on the disk, and from COG and Zarr on a server on loopback, each in a process of its own. Prints a
+line each: seconds, CPU seconds, megapixels a second, bytes on the disk or received, the largest
+memory of the process, and the CPU time of JPEG 2000 over its own. Pixels are compared.
+``make_safe.py`` of the shared tools, or ``examples/make_scene.py``, makes a scene.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,27 +27,29 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("tests", "examples")]
 
+from made_items import write_item  # noqa: E402
+from made_server import serving  # noqa: E402
 from made_zarr import write_zarr  # noqa: E402
 
 from geolulc.bands import BAND_NAMES  # noqa: E402
 from geolulc.products import open_scene  # noqa: E402
 
 
-def read_all(path: Path, threads: int) -> tuple[float, float, int, int]:
-    """Seconds, CPU seconds, pixels, and a sum that tells the pixels."""
-    scene = open_scene(path)
-    names = [name for name in (*BAND_NAMES, "SCL") if name in scene.images]
+def read_all(place: str, bands: list[str], threads: int) -> dict[str, float]:
+    """Seconds, CPU seconds, pixels, a sum that tells the pixels, MB of memory, bytes received."""
+    scene = open_scene(place, allow_internal=True)
+    names = [name for name in (*bands, "SCL") if name in scene.images]
     with (
         scene.opened(names, verify=False) as images,
         ThreadPoolExecutor(threads) as pool,
     ):
         start, spent = time.perf_counter(), time.process_time()
 
-        def read(place: tuple[str, int, int]) -> tuple[int, int]:
-            image = images[place[0]]
-            rows, columns = image.tiling.rows(place[1]), image.tiling.columns(place[2])
+        def read(where: tuple[str, int, int]) -> tuple[int, int]:
+            image = images[where[0]]
+            rows, columns = image.tiling.rows(where[1]), image.tiling.columns(where[2])
             out = np.empty((rows.stop - rows.start, columns.stop - columns.start), image.dtype)
-            image.read(place[1], place[2], out)
+            image.read(where[1], where[2], out)
             return out.size, int(out.sum(dtype=np.uint64))
 
         places = [
@@ -52,32 +59,76 @@ def read_all(path: Path, threads: int) -> tuple[float, float, int, int]:
             for column in range(image.tiling.counts[1])
         ]
         found = list(pool.map(read, places))
-    seconds, cpu = time.perf_counter() - start, time.process_time() - spent
-    return seconds, cpu, sum(n for n, _ in found), sum(total for _, total in found)
+    return {
+        "seconds": time.perf_counter() - start,
+        "cpu": time.process_time() - spent,
+        "pixels": sum(n for n, _ in found),
+        "sum": sum(total for _, total in found),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "received": getattr(scene, "received", 0),
+    }
 
 
-def size_of(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def read_apart(place: str, given: argparse.Namespace) -> dict[str, float]:
+    """``read_all`` in another process."""
+    command = [sys.executable, __file__, place, "--bands", given.bands, "--only"]
+    done = subprocess.run(
+        [*command, "--threads", str(given.threads)], check=True, capture_output=True, text=True
+    )
+    return dict(json.loads(done.stdout))
+
+
+def size_of(path: Path, bands: list[str]) -> int:
+    """Bytes of the files of the bands: other files of a product are not read."""
+    wanted = {*bands, "SCL"}
+    return sum(
+        file.stat().st_size
+        for file in path.rglob("*")
+        if file.is_file()
+        and wanted & {part.upper() for part in file.stem.split("_")}
+        | wanted & {parent.name.upper() for parent in file.parents}
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scene", type=Path)
+    parser.add_argument("scene")
+    parser.add_argument("--bands", default=",".join(BAND_NAMES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--chunk", type=int, default=1830, help="side at 10 m; 305 at 60 m")
+    parser.add_argument("--only", action="store_true", help="read this one, and print JSON")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    bands = given.bands.split(",")
+    if given.only:
+        print(json.dumps(read_all(given.scene, bands, given.threads)))
+        return
+    with tempfile.TemporaryDirectory() as folder, serving() as server:
         chunks = {10: given.chunk, 20: given.chunk // 2, 60: given.chunk // 6}
-        zarr = write_zarr(given.scene, Path(folder) / "scene.zarr", chunks=chunks)
-        doors = {"JPEG 2000": given.scene, "EOPF Zarr": zarr}
-        first, total = 0.0, None
-        for name, path in doors.items():
-            seconds, cpu, pixels, found = read_all(path, given.threads)
-            first, total = first or cpu, found if total is None else total
-            assert found == total, "other pixels"
+        zarr = write_zarr(Path(given.scene), Path(folder) / "s.zarr", chunks=chunks, names=bands)
+        item = write_item(
+            Path(given.scene), Path(folder) / "cog", visual=False, names=bands, block=1024
+        )
+        for file in Path(folder).rglob("*"):
+            if file.is_file():
+                server.files[f"/{file.relative_to(folder).as_posix()}"] = file.read_bytes()
+        doors = {
+            "JPEG 2000": (given.scene, Path(given.scene)),
+            "COG": (str(item), item.parent),
+            "EOPF Zarr": (str(zarr), zarr),
+            "COG, HTTP": (f"{server.url}/cog/item.json", None),
+            "EOPF Zarr, HTTP": (f"{server.url}/s.zarr", None),
+        }
+        first: dict[str, float] = {}
+        for name, (place, files) in doors.items():
+            found = read_apart(place, given)
+            first = first or found
+            assert found["sum"] == first["sum"], "other pixels"
+            size = found["received"] if files is None else size_of(files, bands)
             print(
-                f"{name:10} {seconds:6.1f} s  CPU {cpu:6.1f} s  {pixels / 1e6 / seconds:6.1f} Mpx/s"
-                f"  {size_of(path) / 1e6:6.0f} MB  {first / cpu:5.1f} × JPEG 2000 a core"
+                f"{name:16}{found['seconds']:7.1f} s  CPU {found['cpu']:6.1f} s  "
+                f"{found['pixels'] / 1e6 / found['seconds']:6.1f} Mpx/s  {size / 1e6:6.0f} MB  "
+                f"memory {found['memory']:5.0f} MB  {first['cpu'] / found['cpu']:5.1f} × JPEG 2000",
+                flush=True,
             )
 
 

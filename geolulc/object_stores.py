@@ -23,8 +23,8 @@ _PACKAGES: Final = {
 }
 _AGAIN: Final = "Run the same command again: it goes on where it ended."
 _CREDENTIALS: Final = (
-    "Set the credentials of the store in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY "
-    "or AWS_PROFILE, say), and run the same command again."
+    "Check the credentials of the store in the environment (AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, say) and what they allow; run the same command again."
 )
 #: Names of errors → what they mean, and the remedy.
 _REASONS: Final = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ def write_item(
     visual: bool = True,
     common: bool = True,
     properties: Mapping[str, Any] | None = None,
+    names: Collection[str] | None = None,
+    block: int = 64,
 ) -> Path:
     """``folder/item.json`` and a COG of each image beside it.
 
@@ -44,15 +46,17 @@ def write_item(
         visual: whether there is an image in natural colours.
         common: names of assets as Earth Search has them, else as the Planetary Computer has them.
         properties: changes those of the Item.
+        names: of the bands; None for all.
+        block: pixels a side of a block.
     """
     folder.mkdir(parents=True)
     product = open_product(safe)
     assets: dict[str, Any] = {}
-    arrays = _pixels(product, removed)
+    arrays = _pixels(product, removed, names)
     if visual:
         arrays["TCI"] = _natural_colours(product)
     for name, data in arrays.items():
-        write_cog(folder / f"{name}.tif", data, product)
+        write_cog(folder / f"{name}.tif", data, product, block)
         assets[COMMON[name] if common else name.replace("TCI", "visual")] = {
             "href": f"./{name}.tif",
             "type": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -83,9 +87,11 @@ def write_item(
     return folder / "item.json"
 
 
-def _pixels(product: Product, removed: bool) -> dict[str, NDArray[Any]]:
+def _pixels(
+    product: Product, removed: bool, names: Collection[str] | None
+) -> dict[str, NDArray[Any]]:
     found = {}
-    for name in COMMON:
+    for name in COMMON if names is None else [*names, "SCL"]:
         if name in product.images and name != "TCI":
             with image_settings(), open_image(product.images[name].gdal_path) as image:
                 data = image.read()

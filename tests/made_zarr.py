@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def write_zarr(
     attributes: Mapping[str, Any] | None = None,
     of_bands: Mapping[str, Any] | None = None,
     root: Mapping[str, Any] | None = None,
+    names: Collection[str] | None = None,
 ) -> Path:
     """The twin of a product as ``path``, a folder or a ``.zarr.zip``.
 
@@ -46,6 +47,7 @@ def write_zarr(
         attributes: changes those of ``other_metadata``; None removes one.
         of_bands: the same of bands.
         root: the same of the properties of ``stac_discovery``.
+        names: of the bands; None for all.
     """
     product = open_product(safe)
     folder = path.with_suffix("") if path.suffix == ".zip" else path
@@ -73,13 +75,16 @@ def write_zarr(
             "other_metadata": changed(other, attributes),
         }
     )
-    for where, name, resolution, data in _pixels(product):
+    for where, name, resolution, data in _pixels(product, names):
         said = {
             "proj:transform": [*grid.transform(resolution)],
             "proj:epsg": properties["proj:epsg"],
         }
         if name != "scl":
-            said |= {"scale_factor": 1e-4, "add_offset": product.offsets["B02"] / 10_000}
+            said |= {
+                "scale_factor": 1e-4,
+                "add_offset": next(iter(product.offsets.values())) / 10_000,
+            }
         array = _array(
             group,
             f"{where}/{name}",
@@ -124,9 +129,15 @@ def changed(said: dict[str, Any], changes: Mapping[str, Any] | None) -> dict[str
     return {k: v for k, v in {**said, **(changes or {})}.items() if v is not None}
 
 
-def _pixels(product: Product) -> Iterator[tuple[str, str, int, NDArray[Any]]]:
+def _pixels(
+    product: Product, names: Collection[str] | None
+) -> Iterator[tuple[str, str, int, NDArray[Any]]]:
     """(group, name, resolution, pixels) of each array."""
-    places = [(f"measurements/reflectance/r{b.resolution}m", b.name, b.resolution) for b in BANDS]
+    places = [
+        (f"measurements/reflectance/r{b.resolution}m", b.name, b.resolution)
+        for b in BANDS
+        if names is None or b.name in names
+    ]
     for where, name, resolution in [
         *places,
         ("conditions/mask/l2a_classification/r20m", "SCL", 20),

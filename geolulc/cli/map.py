@@ -145,7 +145,7 @@ def _codes(text: str) -> tuple[int, ...]:
 @click.option(
     "--allow-internal",
     is_flag=True,
-    help="Also read images of Items from servers of this machine and its network.",
+    help="Also read scenes from servers of this machine and its network.",
 )
 @stac_options
 @period_options(required=False)
@@ -207,8 +207,8 @@ def command(
 ) -> None:
     """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
 
-    So are products in EOPF Zarr, and STAC Items of images of bands: files, folders that hold one,
-    or URLs; of images on servers only what is needed is read. A .txt lists scenes, a path a line; a
+    So are products in EOPF Zarr (also their URLs), and STAC Items of images of bands or of EOPF
+    Zarr: files, folders that hold one, or URLs; on servers only what is needed is read. A .txt lists scenes, a path a line; a
     .json or .geojson is a STAC Item or ItemCollection.
 
     Of several scenes, those that are mapped already are skipped, and one that fails does not

@@ -5,7 +5,6 @@ from geolulc.products.decoding import Jp2Image
 from geolulc.products.directions import Direction
 from geolulc.products.doors import DOORS, Door, describe_scene, find_door, open_scene
 from geolulc.products.images import image_settings, open_image, unplaced_images
-from geolulc.products.item_scene import remote_url
 from geolulc.products.listing import list_products
 from geolulc.products.metadata import Metadata, read_metadata
 from geolulc.products.product import Product, describe_product, open_product, verify_product
@@ -18,6 +17,7 @@ from geolulc.products.scene import (
     require_images,
 )
 from geolulc.products.truecolour import true_colour
+from geolulc.remote.files import remote_url
 
 __all__ = [
     "CLASSIFICATION",

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from geolulc.errors import ParameterError
 from geolulc.products.eopf import describe_eopf, eopf_within, is_eopf, open_eopf
 from geolulc.products.item_scene import describe_item, is_item, open_item
 from geolulc.products.product import describe_product, open_product
-from geolulc.products.refusals import PRODUCT_XML
+from geolulc.products.refusals import PRODUCT_XML, require_no_offset
 from geolulc.products.scene import Scene
 
 
@@ -40,12 +39,12 @@ class Door:
         kind: its name in messages.
         recognises: whether a path looks like one, by its name and by the names of what lies in
             it; it need not be there.
-        open: the scene at a path; ``ProductError`` with the reason and the remedy. One that
-            ``asks`` takes the keywords of ``open_scene`` too.
+        open: the scene at a path; ``ProductError`` with the reason and the remedy. It takes the
+            keywords of ``open_scene`` that are its own.
         describe: says what lies at a path.
         within: the product that a path to it, or to one of its files, means, by names alone;
             None for none.
-        asks: whether it may ask servers, and whether its offset can be unknown.
+        keywords: of ``open_scene``: whether it may ask servers, whether its offset can be unknown.
     """
 
     kind: str
@@ -53,7 +52,7 @@ class Door:
     open: Callable[..., Scene]
     describe: Description
     within: Callable[[Path], Path | None]
-    asks: bool = False
+    keywords: tuple[str, ...] = ()
 
 
 def _is_safe(path: Path) -> bool:
@@ -71,8 +70,10 @@ def _safe_within(path: Path) -> Path | None:
 
 #: What no other recognises is for the last, which says why it is no product.
 DOORS: Final = (
-    Door("EOPF Zarr", is_eopf, open_eopf, describe_eopf, eopf_within),
-    Door("STAC Item", is_item, open_item, describe_item, lambda _: None, asks=True),
+    Door("EOPF Zarr", is_eopf, open_eopf, describe_eopf, eopf_within, ("allow_internal",)),
+    Door(
+        "STAC Item", is_item, open_item, describe_item, lambda _: None, ("allow_internal", "offset")
+    ),
     Door("Sentinel-2 product", _is_safe, open_product, describe_product, _safe_within),
 )
 
@@ -88,10 +89,10 @@ def open_scene(
     """The scene at ``path``: Sentinel-2, Level-2A or Level-1C.
 
     Args:
-        path: a ``.SAFE`` folder, a product in EOPF Zarr, a zip of either, or a STAC Item of images
-            of bands (a file, the folder that holds it, or its URL).
+        path: a ``.SAFE`` folder, a product in EOPF Zarr (also its URL), a zip of either, or a STAC
+            Item of images of bands or of EOPF Zarr (a file, the folder that holds it, or its URL).
         offset: of an Item: what to add to its digital numbers, where that is not known.
-        allow_internal: of an Item: whether servers of this machine and its network may be asked.
+        allow_internal: whether servers of this machine and its network may be asked.
 
     Raises:
         ProductError: with the path, what was found, what was expected and the remedy.
@@ -99,16 +100,10 @@ def open_scene(
     """
     path = Path(path)
     door = find_door(path) or DOORS[-1]
-    if door.asks:
-        return door.open(path, offset=offset, allow_internal=allow_internal)
-    if offset is not None:
-        raise ParameterError(
-            f"offset {offset}",
-            found=f"a {door.kind}, {path}, which says its own",
-            expected="an Item of a collection whose offset is not known",
-            remedy="Leave --offset out.",
-        )
-    return door.open(path)
+    given = {"offset": offset, "allow_internal": allow_internal}
+    if "offset" not in door.keywords:
+        require_no_offset(door.kind, path, offset)
+    return door.open(path, **{name: given[name] for name in door.keywords})
 
 
 def describe_scene(path: Path) -> dict[str, Any]:

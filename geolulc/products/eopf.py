@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,14 @@ from geolulc.products.scene import (
     AEROSOL,
     CLASSIFICATION,
     Image,
-    Tiling,
     require_images,
     scene_description,
 )
-from geolulc.products.zarr_arrays import MARKS, Store, ZarrArray
+from geolulc.products.zarr_arrays import MARKS, Store
+from geolulc.products.zarr_images import ZarrImage
+from geolulc.products.zarr_on_server import OnServer
+from geolulc.remote.client import Client
+from geolulc.remote.files import remote_url
 
 _REFLECTANCE: Final = "measurements/reflectance"
 _CLASSES: Final = "conditions/mask/l2a_classification/r20m/scl"
@@ -44,47 +48,8 @@ _NAME: Final = re.compile(
 #: Products of this baseline and later hold DN + 1000 (products/radiometry.py).
 FIRST_WITH_OFFSET: Final = "04.00"
 _DRIFT: Final = 1e-6
+_ENDINGS: Final = (".zarr", ".zarr.zip")
 _REMEDY: Final = "Get the product again, or its SAFE."
-
-
-@dataclass(frozen=True)
-class ZarrImage:
-    """An array of the store as an ``Image``."""
-
-    array: ZarrArray
-    resolution: int
-    dtype: np.dtype[Any]
-
-    @property
-    def tiling(self) -> Tiling:
-        """Its chunks."""
-        return self.array.tiling
-
-    def read(self, row: int, column: int, out: NDArray[Any]) -> None:
-        """One chunk; zeros, which are no data, for one that is not there."""
-        found = self.array.read(row, column)
-        out[:] = 0 if found is None else found[: out.shape[0], : out.shape[1]]
-
-    def shrunk(
-        self, rows: slice, columns: slice, shape: tuple[int, int]
-    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """Some rows and columns as (1, *shape), of the nearest pixels."""
-        picked = [
-            part.start + (np.arange(count) * 2 + 1) * (part.stop - part.start) // (2 * count)
-            for part, count in zip((rows, columns), shape, strict=True)
-        ]
-        high, wide = self.tiling.tile_shape
-        found = np.zeros((1, *shape), self.dtype)
-        for row in np.unique(picked[0] // high):
-            for column in np.unique(picked[1] // wide):
-                if (chunk := self.array.read(int(row), int(column))) is not None:
-                    at = picked[0] // high == row, picked[1] // wide == column
-                    part = chunk[np.ix_(picked[0][at[0]] % high, picked[1][at[1]] % wide)]
-                    found[0][np.ix_(*at)] = part
-        return found
-
-    def __str__(self) -> str:
-        return str(self.array)
 
 
 @dataclass(frozen=True)
@@ -100,6 +65,12 @@ class EopfProduct:
     sun: Direction | None
     views: Mapping[str, Direction]
     facts: Mapping[str, str]
+    client: Client | None = field(default=None, repr=False)
+
+    @property
+    def received(self) -> int:
+        """Bytes that a server sent so far."""
+        return 0 if self.client is None else self.client.received
 
     @contextlib.contextmanager
     def opened(
@@ -112,23 +83,41 @@ class EopfProduct:
 
 def is_eopf(path: Path) -> bool:
     """Whether a path looks like a store of Zarr."""
-    if path.name.lower().endswith((".zarr", ".zarr.zip")):
+    url = remote_url(path)
+    if (urlsplit(url).path if url else path.name).rstrip("/").lower().endswith(_ENDINGS):
         return True
     return any((path / mark).is_file() for mark in MARKS)
 
 
 def eopf_within(path: Path) -> Path | None:
     """The store that a path leads to, or into: by its name."""
-    named = (at for at in (path, *path.parents) if at.name.lower().endswith((".zarr", ".zarr.zip")))
+    named = (at for at in (path, *path.parents) if at.name.lower().endswith(_ENDINGS))
     return next(named, None)
 
 
-def open_eopf(path: Path) -> EopfProduct:
-    """The product in the store at ``path``, a folder or a zip.
+def open_eopf(
+    path: Path | str, *, allow_internal: bool = False, client: Client | None = None
+) -> EopfProduct:
+    """The product in the store at ``path``: a folder, a zip, or a folder on a server.
+
+    Args:
+        path: also a URL; only its metadata are read.
+        allow_internal: whether servers of this machine and its network may be asked.
+        client: that asks in place of a new one.
 
     Raises:
         ProductError: none there, one of another flavour, or one that contradicts itself.
+        RemoteError: a server does not answer as it should.
     """
+    if (url := remote_url(path)) is not None:
+        if urlsplit(url).path.lower().endswith(".zip"):
+            raise ProductError(
+                url, found="a zip on a server", expected="a store of Zarr as a folder (.zarr)",
+                remedy="Download it, and give the local zip.",
+            )  # fmt: skip
+        client = client or Client(allow_internal=allow_internal)
+        return _Reader(Store.of(OnServer(client, url)), url, client).product()
+    path = Path(path)
     if not path.exists():
         raise ProductError(
             path, found="nothing there", expected="a product in EOPF Zarr", remedy="Check the path."
@@ -140,9 +129,13 @@ def describe_eopf(path: Path, *, verify: bool = False) -> dict[str, Any]:
     """What ``describe_scene`` says of a product: from its metadata, and with ``verify`` its chunks.
 
     Raises:
-        ProductError: as ``open_eopf``; with ``verify``, a damaged chunk.
+        ProductError, RemoteError: as ``open_eopf``; with ``verify``, a damaged chunk.
     """
-    product = open_eopf(path)
+    return describe_eopf_product(open_eopf(path), path, verify=verify)
+
+
+def describe_eopf_product(product: EopfProduct, path: Path, *, verify: bool) -> dict[str, Any]:
+    """``describe_eopf`` of a product that is open, found by ``path``."""
     counts = {}
     if verify:
         there = sum(
@@ -159,7 +152,8 @@ def describe_eopf(path: Path, *, verify: bool = False) -> dict[str, Any]:
 class _Reader:
     """Reads what a store says of itself, each fact from all places that have it."""
 
-    def __init__(self, store: Store, path: Path | str) -> None:
+    def __init__(self, store: Store, path: Path | str, client: Client | None = None) -> None:
+        self._client = client
         self._store, self._path, self._keys = store, path, store.keys
         root = store.attributes("")
         self._stac = _mapping(root, "stac_discovery")
@@ -225,6 +219,7 @@ class _Reader:
                     **({} if level == "L2A" else {"level": level}),
                 }
             ),
+            client=self._client,
         )
 
     def _image(self, path: str, resolution: int, kind: type[np.generic]) -> ZarrImage | None:

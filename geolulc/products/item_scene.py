@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 
@@ -21,8 +20,11 @@ from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.cog import CogImage
 from geolulc.products.directions import Direction, direction
+from geolulc.products.eopf import EopfProduct, describe_eopf_product, open_eopf
+from geolulc.products.item_assets import IMAGE, images_of, resolved, store_of
 from geolulc.products.item_offsets import baseline_of, offset_of_pixels, rule_of
 from geolulc.products.metadata import LARGEST_TILE, UTM
+from geolulc.products.refusals import require_no_offset
 from geolulc.products.scene import (
     AEROSOL,
     CLASSIFICATION,
@@ -32,19 +34,9 @@ from geolulc.products.scene import (
     scene_description,
 )
 from geolulc.remote.client import Client
-from geolulc.remote.files import RemoteFile
+from geolulc.remote.files import RemoteFile, remote_url
 from geolulc.text_files import TextFiles
 
-#: Keys of assets beside the band's own name: of Earth Search and stactools.
-_COMMON: Final = MappingProxyType(
-    {
-        "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05",
-        "rededge2": "B06", "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09",
-        "swir16": "B11", "swir22": "B12", "scl": CLASSIFICATION, "visual": TRUE_COLOUR,
-    }
-)  # fmt: skip
-_IMAGE: Final = re.compile(r"\.(tiff?|jp2)$", re.IGNORECASE)
-_REMOTE: Final = re.compile(r"(https?):/+(?=[^/])")
 _JSON: Final = (".json", ".geojson")
 _TILE: Final = re.compile(r"(?:_T|MGRS-)(\d{1,2}[A-Z]{3})(?:_|$|\.)")
 _AT_ONCE: Final = 8
@@ -55,12 +47,6 @@ _FILES: Final = TextFiles(
 _LOOKED_AT: Final = 256
 
 
-def remote_url(path: Path | str) -> str | None:
-    """The URL that a path on the command line means, None for a path. A path keeps one slash."""
-    text = str(path)
-    return _REMOTE.sub(r"\1://", text, count=1) if _REMOTE.match(text) else None
-
-
 def is_item(path: Path) -> bool:
     """Whether a path looks like an Item: a file, one in a list, a folder with one, a URL."""
     if remote_url(path) is not None:
@@ -68,11 +54,6 @@ def is_item(path: Path) -> bool:
     return (
         path.suffix.lower() in _JSON or _listed_in(path) is not None or _in_folder(path) is not None
     )
-
-
-def has_images(item: Mapping[str, Any]) -> bool:
-    """Whether an Item has images of bands, not a product, among its assets."""
-    return "B04" in _assets(item)
 
 
 @dataclass(frozen=True)
@@ -114,8 +95,10 @@ class ItemScene:
 
 def open_item(
     path: Path | str, *, offset: int | None = None, allow_internal: bool = False
-) -> ItemScene:
+) -> ItemScene | EopfProduct:
     """The scene of an Item: a file, ``LIST.json/NUMBER``, a folder that holds one, or a URL.
+
+    It consists of images of bands, or is a product in EOPF Zarr.
 
     Only heads of images are read, and pictures of two where the offset must be confirmed.
 
@@ -132,7 +115,10 @@ def open_item(
     client = Client(allow_internal=allow_internal)
     path = remote_url(path) or Path(path)
     item, base = _read(path, client)
-    hrefs = {name: _resolved(href, base, path) for name, href in _assets(item).items()}
+    hrefs = {name: resolved(href, base, path) for name, href in images_of(item).items()}
+    if "B04" not in hrefs and (store := store_of(item)) is not None:
+        require_no_offset("product in EOPF Zarr", path, offset)
+        return open_eopf(resolved(store, base, path), client=client)
     if "B04" not in hrefs:
         raise _error(
             path, "no image of the red band among its assets", "an Item of Sentinel-2 Level-2A",
@@ -178,6 +164,8 @@ def describe_item(path: Path, *, verify: bool = False) -> dict[str, Any]:
         ProductError, RemoteError: as ``open_item``.
     """
     scene = open_item(path)
+    if isinstance(scene, EopfProduct):
+        return describe_eopf_product(scene, path, verify=verify)
     if verify:
         with scene.opened(list(scene.images)):
             pass
@@ -194,7 +182,7 @@ def _in_folder(path: Path) -> Path | None:
         return None
     files = list(path.iterdir())
     found = [file for file in files if file.suffix.lower() in _JSON]
-    return found[0] if len(found) == 1 and any(_IMAGE.search(f.name) for f in files) else None
+    return found[0] if len(found) == 1 and any(IMAGE.search(f.name) for f in files) else None
 
 
 def _read(path: Path | str, client: Client) -> tuple[Mapping[str, Any], Path | str]:
@@ -218,45 +206,6 @@ def _read(path: Path | str, client: Client) -> tuple[Mapping[str, Any], Path | s
     if not isinstance(item.get("properties"), dict):
         raise _FILES.unusable(path, "no properties")
     return item, base
-
-
-def _assets(item: Mapping[str, Any]) -> dict[str, str]:
-    """Href of the image of each band at its native resolution, and of SCL, AOT and TCI."""
-    assets = item.get("assets")
-    found: dict[str, str] = {}
-    for key, asset in assets.items() if isinstance(assets, dict) else ():
-        href = asset.get("href") if isinstance(asset, dict) else None
-        if not isinstance(href, str) or not _IMAGE.search(_path_of(href)):
-            continue
-        for name in [b.name for b in BANDS] + [CLASSIFICATION, TRUE_COLOUR, AEROSOL]:
-            native = 10 if name in (TRUE_COLOUR, AEROSOL) else 20
-            native = band(name).resolution if name.startswith("B") else native
-            if key in (name, f"{name}_{native}m") or _COMMON.get(key) == name:
-                found.setdefault(name, href)
-    return found
-
-
-def _path_of(href: str) -> str:
-    try:
-        return urlsplit(href).path
-    except ValueError:
-        return ""
-
-
-def _resolved(href: str, base: Path | str, path: Path | str) -> str:
-    """A URL, or a path on this file system, which only Items of this file system may name."""
-    expected = "images by HTTP(S), or beside an Item of this file system"
-    remedy = "Fetch the product by its name with geolulc fetch, or sign the Item's addresses."
-    if "\0" in href:
-        raise _error(path, "an href that is none", expected, remedy)
-    target = urljoin(base, href) if isinstance(base, str) else href
-    scheme = urlsplit(target).scheme.lower()
-    if scheme in ("http", "https"):
-        return target
-    if isinstance(base, str) or scheme not in ("", "file") or href.startswith("/vsi"):
-        raise _error(path, f"the href {target}", expected, remedy)
-    local = unquote(urlsplit(target).path) if scheme else target
-    return str(base / local)
 
 
 def _open_image(client: Client, place: str, name: str) -> CogImage:

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from geolulc.errors import ProductError
 from geolulc.products.doors import scene_within
-from geolulc.products.item_scene import has_images, remote_url
+from geolulc.products.item_assets import is_read_in_place
+from geolulc.remote.files import remote_url
 from geolulc.text_files import TextFiles
 
 #: Assets that are looked at first, as CDSE, stactools and others name them; then all others.
@@ -33,8 +34,8 @@ def list_products(paths: Sequence[Path]) -> list[Path]:
 
     A ``.txt`` has a path a line, relative to its own folder; blank lines and lines that begin
     with # say nothing. A ``.json`` or ``.geojson`` is a STAC ItemCollection (or one Item) of images
-    of bands, anywhere, or of local products; ``find_product`` says where. Whether the products are
-    there is asked when they are opened.
+    of bands, anywhere, of EOPF Zarr on servers, or of local products; ``find_product`` says where.
+    Whether the products are there is asked when they are opened.
 
     Raises:
         ProductError: a list that cannot be read, lists nothing, or lists what is not local.
@@ -79,7 +80,7 @@ def _read_items(path: Path) -> list[Path]:
             raise _LISTS.unusable(
                 path, f"feature {number} is a {type(item).__name__}", "a STAC Item"
             )
-        if has_images(item):  # read where they lie: products/item_scene.py
+        if is_read_in_place(item):  # read where they lie: products/item_scene.py
             products.append(path if items == [content] else path / str(number))
         else:
             products.append(find_product(item, path))

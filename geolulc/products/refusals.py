@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from geolulc.errors import ProductError
+from geolulc.errors import ParameterError, ProductError
 
 #: The file that makes a folder a product in the compact format (since 2016), by its level.
 PRODUCT_XML: Final = MappingProxyType({"L2A": "MTD_MSIL2A.xml", "L1C": "MTD_MSIL1C.xml"})
@@ -88,3 +88,14 @@ def not_a_product(path: Path, names: list[str], products: Collection[object] = (
             inside = path.is_file()
             remedy = f"Unpack it and give {folders[0]}." if inside else f"Give {path / folders[0]}."
     return ProductError(path, found=found, expected=expected, remedy=remedy)
+
+
+def require_no_offset(kind: str, path: Path | str, offset: int | None) -> None:
+    """``ParameterError`` for an ``offset`` that is given of a product that says its own."""
+    if offset is not None:
+        raise ParameterError(
+            f"offset {offset}",
+            found=f"a {kind}, {path}, which says its own",
+            expected="an Item of a collection whose offset is not known",
+            remedy="Leave --offset out.",
+        )

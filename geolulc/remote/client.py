@@ -23,6 +23,7 @@ from urllib3.util.retry import Retry
 from geolulc import __version__
 from geolulc.errors import RemoteError
 from geolulc.remote.guard import GuardedAdapter, require_askable
+from geolulc.remote.signatures import Signatures
 
 #: Seconds to connect, and between two parts of an answer.
 _TIMEOUTS: Final = (10.0, 60.0)
@@ -71,6 +72,7 @@ class Client:
         for name in ("urllib3.connectionpool", "urllib3.util.retry"):
             logging.getLogger(name).addFilter(_QUERIES)
         self._timeouts, self._backoff, self._lock = timeouts, backoff, threading.Lock()
+        self._signatures = Signatures(self.read_json)
         self.session = _Session()
         retries = _Retry(
             total=_RETRIES,
@@ -104,6 +106,7 @@ class Client:
         ``options``: of ``requests``: data, json, params, headers.
 
         Raises:
+            MissingError: nothing is there.
             RemoteError: no answer, not a good one, or more than ``most`` bytes.
         """
         method = "POST" if {"data", "json"} & options.keys() else "GET"
@@ -214,9 +217,10 @@ class Client:
     def _answer(self, method: str, url: str, **options: Any) -> Iterator[Any]:
         """The head of a good answer."""
         require_askable(url, allow_internal=self.allow_internal)
+        signed = self._signatures.signed(url)
         with _explained(url):
             answer = self.session.request(
-                method, url, stream=True, timeout=self._timeouts, **options
+                method, signed, stream=True, timeout=self._timeouts, **options
             )
         with contextlib.closing(answer):
             if answer.status_code not in (200, 206):
@@ -253,6 +257,10 @@ _QUERIES: Final = _WithoutQueries()
 
 class _CutError(RemoteError):
     """An answer ended before its end."""
+
+
+class MissingError(RemoteError):
+    """A server has nothing at an address (404, 410)."""
 
 
 class _UnauthorisedError(RemoteError):
@@ -337,7 +345,8 @@ def _refusal(url: str, answer: Any) -> RemoteError:
     asked = answer.headers.get("Retry-After", "")
     waiting = f", and asks to wait {asked} s" if asked.isdigit() else ""
     words = http.client.responses.get(status, "")
-    return (_UnauthorisedError if status == 401 else RemoteError)(
+    kinds = {401: _UnauthorisedError, 404: MissingError, 410: MissingError}
+    return kinds.get(status, RemoteError)(
         url,
         found=f"the answer {status} {words}".rstrip() + waiting,
         expected="200 OK",

@@ -8,7 +8,7 @@ is sent, compares checksums or resumes, and what remains is these two requests.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
@@ -130,24 +130,22 @@ def search_products(
         ParameterError: more than ``most`` products.
     """
     first, last = dates
-    hull = area.convex_hull
-    wide = 0.001
-    while shapely.get_num_coordinates(hull) > _CORNERS:
-        hull, wide = hull.simplify(wide), wide * 2
-    wkt = shapely.to_wkt(hull, rounding_precision=6).replace(" (", "(")
     kind = "OData.CSDL.{0}Attribute"
     attribute = f"Attributes/{kind}/any(att:att/Name eq '{{1}}' and att/{kind}/Value {{2}})"
     conditions = [
         "Collection/Name eq 'SENTINEL-2'",
         attribute.format("String", "productType", f"eq '{_TYPES[level]}'"),
-        f"OData.CSDL.Intersects(area=geography'SRID=4326;{wkt}')",
         f"ContentDate/Start ge {first.isoformat()}T00:00:00.000Z",
         f"ContentDate/Start lt {(last + timedelta(days=1)).isoformat()}T00:00:00.000Z",
     ]
     if max_cloud < 100:
         conditions.append(attribute.format("Double", "cloudCover", f"le {max_cloud:.2f}"))
+    questions = [
+        " and ".join([*conditions, f"OData.CSDL.Intersects(area=geography'SRID=4326;{wkt}')"])
+        for wkt in map(_outline, _sides(area))
+    ]
     found: dict[tuple[str, ...], RemoteProduct] = {}
-    for product in _ask(client, service or Service(), " and ".join(conditions), most):
+    for product in _ask(client, service or Service(), questions, most):
         named = _NAME.fullmatch(product.name)
         if named is None or named["level"] != level:
             continue
@@ -157,6 +155,26 @@ def search_products(
         if key not in found or found[key].name < product.name:
             found[key] = product
     return sorted(found.values(), key=lambda product: (product.start, product.name))
+
+
+def _sides(area: BaseGeometry) -> list[BaseGeometry]:
+    """The area in parts none of which goes around the globe: on both sides of the 180th meridian
+    it is two.
+    """
+    west, _, east, _ = area.bounds
+    if east - west <= 180:
+        return [area]
+    halves = (shapely.box(0, -90, 180, 90), shapely.box(-180, -90, 0, 90))
+    return [part for half in halves if not (part := area.intersection(half)).is_empty]
+
+
+def _outline(area: BaseGeometry) -> str:
+    """The WKT of a polygon of few corners around an area."""
+    hull = area.convex_hull
+    wide = 0.001
+    while shapely.get_num_coordinates(hull) > _CORNERS:
+        hull, wide = hull.simplify(wide), wide * 2
+    return str(shapely.to_wkt(hull, rounding_precision=6)).replace(" (", "(")
 
 
 def find_by_name(
@@ -188,7 +206,7 @@ def find_by_name(
     condition = f"Collection/Name eq 'SENTINEL-2' and {condition}"
     wanted = (level or named["level"], named["time"], named["tile"])
     found = []
-    for product in _ask(client, service or Service(), condition, _PAGE):
+    for product in _ask(client, service or Service(), [condition], _PAGE):
         other = _NAME.fullmatch(product.name)
         alike = other and (other["level"], other["time"], other["tile"]) == wanted
         if other and alike and (not exact or product.name == plain):
@@ -203,19 +221,13 @@ def find_by_name(
     return max(found, key=lambda entry: entry[:2])[2]
 
 
-def _ask(client: Client, service: Service, condition: str, most: int) -> Iterator[RemoteProduct]:
-    """The products that a condition of OData holds for, page by page."""
-    url = (
-        f"{service.catalogue}/Products?$filter={quote(condition)}"
-        f"&$orderby={quote('ContentDate/Start asc')}&$top={_PAGE}&$expand=Attributes"
-    )
-    count, seen = 0, {url}
-    while True:
-        answer = client.read_json(url)
-        values = answer.get("value") if isinstance(answer, dict) else None
-        if not isinstance(values, list):
-            raise _unexpected(service, "an answer without a list of products")
-        for value in values:
+def _ask(
+    client: Client, service: Service, conditions: Sequence[str], most: int
+) -> Iterator[RemoteProduct]:
+    """The products for which one of some conditions of OData holds; those of several, again."""
+    count = 0
+    for condition in conditions:
+        for value in _pages(client, service, condition):
             count += 1
             if count > most:
                 raise ParameterError(
@@ -225,6 +237,21 @@ def _ask(client: Client, service: Service, condition: str, most: int) -> Iterato
                     remedy="Narrow area or dates, or raise --limit.",
                 )
             yield _parse(service, value)
+
+
+def _pages(client: Client, service: Service, condition: str) -> Iterator[Any]:
+    """What the catalogue has by a condition, page by page."""
+    url = (
+        f"{service.catalogue}/Products?$filter={quote(condition)}"
+        f"&$orderby={quote('ContentDate/Start asc')}&$top={_PAGE}&$expand=Attributes"
+    )
+    seen = {url}
+    while True:
+        answer = client.read_json(url)
+        values = answer.get("value") if isinstance(answer, dict) else None
+        if not isinstance(values, list):
+            raise _unexpected(service, "an answer without a list of products")
+        yield from values
         following = answer.get("@odata.nextLink")
         if not values or following is None:
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, Final
 
 from geolulc.errors import RemoteError
@@ -14,6 +16,13 @@ from geolulc.remote.client import Client
 _BLOCK: Final = 1 << 16
 #: Blocks of a file that are kept.
 _KEPT: Final = 256
+_REMOTE: Final = re.compile(r"(https?):/+(?=[^/])")
+
+
+def remote_url(path: Path | str) -> str | None:
+    """The URL that a path on the command line means, None for a path. A path keeps one slash."""
+    text = str(path)
+    return _REMOTE.sub(r"\1://", text, count=1) if _REMOTE.match(text) else None
 
 
 class RemoteFile:

@@ -115,11 +115,11 @@ def search_items(
 
 
 def _on_servers(assets: Mapping[str, Any]) -> dict[str, Any]:
-    """The assets that lie on web servers: an answer of a stranger names no file of ours."""
+    """The assets that lie on servers: an answer of a stranger names no file of ours."""
     return {
         name: asset
         for name, asset in assets.items()
-        if str(asset.get("href")).lower().startswith(("https://", "http://"))
+        if str(asset.get("href")).lower().startswith(("https://", "http://", "s3://"))
     }
 
 

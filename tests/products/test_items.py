@@ -17,8 +17,9 @@ from geolulc.cli import cli
 from geolulc.errors import GeolulcError, ParameterError, ProductError, RemoteError
 from geolulc.products import list_products, open_scene
 from geolulc.products.directions import Direction
+from geolulc.products.item_assets import images_of, resolved
 from geolulc.products.item_offsets import offset_of_pixels, rule_of
-from geolulc.products.item_scene import _assets, remote_url
+from geolulc.remote.files import remote_url
 
 SCL = np.repeat(np.arange(12, dtype=np.uint8), 1200).reshape(120, 120)
 
@@ -91,7 +92,7 @@ def test_every_real_item_has_the_right_offset(shared):
     items = real_items(shared)
     assert len(items) == 39
     for name, item in items.items():
-        rule = rule_of(item, _assets(item).get("B04", ""))
+        rule = rule_of(item, images_of(item).get("B04", ""))
         offset, certain = EXPECTED[name.partition("/")[0]]
         old = (rule.baseline or "") < "04.00"
         assert rule.baseline is not None, name
@@ -102,11 +103,11 @@ def test_every_real_item_has_the_right_offset(shared):
 def test_real_items_of_the_bands_are_recognised(shared):
     for name, item in real_items(shared).items():
         if name.startswith("eopf"):
-            assert _assets(item) == {}
+            assert images_of(item) == {}
         else:
-            bands = {b for b in _assets(item) if b.startswith("B")}
+            bands = {b for b in images_of(item) if b.startswith("B")}
             assert len(bands) == 12, name
-            assert {"SCL", "TCI"} <= set(_assets(item)), name
+            assert {"SCL", "TCI"} <= set(images_of(item)), name
 
 
 def test_offsets_by_pixels():
@@ -304,6 +305,14 @@ def test_internal_addresses_are_refused_unless_asked(server, kept, tmp_path):
 def test_hrefs_that_are_not_read(href, kept, tmp_path):
     with pytest.raises(ProductError, match="href"):
         open_scene(changed(kept, tmp_path, red=href))
+
+
+def test_public_buckets_are_read_by_https():
+    place = resolved("s3://sentinel-cogs/a/B04.tif", Path(), "x")
+    assert place == "https://sentinel-cogs.s3.us-west-2.amazonaws.com/a/B04.tif"
+    assert rule_of({"collection": "sentinel-2-l2a"}, place).removed
+    with pytest.raises(ProductError, match=r"the href s3://eodata/B04.jp2; .* geolulc fetch"):
+        resolved("s3://eodata/B04.jp2", "https://stac.dataspace.copernicus.eu/v1/x", "x")
 
 
 def test_an_image_that_is_no_tiff(kept, tmp_path):

@@ -17,6 +17,7 @@ from made_server import Request, Server, send, serving
 
 from geolulc.cli import cli
 from geolulc.errors import OutputError, ParameterError, RemoteError
+from geolulc.polygons.area import area_in_degrees
 from geolulc.remote.client import Client
 from geolulc.remote.copernicus import (
     Service,
@@ -153,6 +154,25 @@ def test_the_area_of_a_question_has_few_corners(copernicus, client):
     search_products(client, circle, parse_dates("2024-06-25"), service=at(copernicus))
     condition = copernicus.server.asked[0].query["$filter"][0]
     assert condition.split("POLYGON((")[1].split("))")[0].count(",") < 60
+
+
+def test_an_area_on_both_sides_of_the_180th_meridian(copernicus, client):
+    """Two questions, none of which goes around the globe; a product of both is listed once."""
+    places = {
+        NAME: [[[179, -17], [180, -17], [180, -16], [179, -16], [179, -17]]],
+        OTHER: [[[-180, -17], [-179, -17], [-179, -16], [-180, -16], [-180, -17]]],
+        OTHER.replace("TPS", "TPT"): [[[20, -17], [21, -17], [21, -16], [20, -16], [20, -17]]],
+    }
+    for name, ring in places.items():
+        copernicus.add(name, GeoFootprint={"type": "Polygon", "coordinates": ring})
+    area = area_in_degrees("179.5,-17,-179.5,-16.5")
+    found = search_products(
+        client, area, parse_dates("2024-06-01/2024-06-30"), service=at(copernicus)
+    )
+    assert [product.name for product in found] == [NAME, OTHER]
+    asked = [request.query["$filter"][0] for request in copernicus.server.asked]
+    outlines = [shapely.from_wkt(text.split("4326;")[1].split("')")[0]).bounds for text in asked]
+    assert outlines == [(179.5, -17, 180, -16.5), (-180, -17, -179.5, -16.5)]
 
 
 def test_pages_reprocessed_and_elsewhere(copernicus, client):

@@ -87,7 +87,7 @@ def test_an_interrupted_upload_goes_on(
         write("s3://bucket/map.tif", overwrite=overwrite)
     found = "no permission" if fault == 403 else "no connection"
     assert found in str(error.value)
-    assert "Run the same command again" in str(error.value) or fault == 403
+    assert "un the same command again" in str(error.value)
     assert "map.tif" not in bucket.objects()  # nobody takes it for complete
     assert bucket.objects()["a.tif"] == f"{OURS} a.tif".encode()
     bucket.faults.clear()
