@@ -208,8 +208,8 @@ def command(
     """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
 
     So are products in EOPF Zarr (also their URLs), and STAC Items of images of bands or of EOPF
-    Zarr: files, folders that hold one, or URLs; on servers only what is needed is read. A .txt lists scenes, a path a line; a
-    .json or .geojson is a STAC Item or ItemCollection.
+    Zarr: files, folders that hold one, or URLs; on servers only what is needed is read. A .txt
+    lists scenes, a path a line; a .json or .geojson is a STAC Item or ItemCollection.
 
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.
