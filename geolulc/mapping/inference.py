@@ -19,6 +19,7 @@ from geolulc.domain import Spectra, domain_of
 from geolulc.errors import ParameterError
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
+from geolulc.maps.header import AVERAGED
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast
 from geolulc.nets.turns import turned
@@ -149,9 +150,12 @@ class Ensemble:
     @property
     def origin(self) -> dict[str, str]:
         """What made a map, for ``LandCoverMap.model``."""
+        counts = {"models": len(self._models), "views of each patch": len(self._turns)}
+        averaged = ", ".join(f"{count} {of}" for of, count in counts.items() if count > 1)
         return {
             "name": " + ".join(m.name for m in self._models),
             "sha256": " ".join(m.sha256 for m in self._models),
+            **({AVERAGED: averaged} if averaged else {}),
         }
 
     def offsets(self, by_band: Mapping[str, int]) -> list[tuple[Tensor, ...]]:

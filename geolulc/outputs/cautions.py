@@ -16,7 +16,7 @@ from typing import Any, Final
 from pyproj import Transformer
 
 from geolulc.domain import KEY, TrainingDomain, read_domain
-from geolulc.maps.header import MapHeader
+from geolulc.maps.header import AVERAGED, MapHeader
 from geolulc.maps.ranking import frequency_entropy
 from geolulc.maps.tally import MapFigures
 from geolulc.maps.unit import MapUnit
@@ -32,7 +32,7 @@ _SOME: Final = 0.005
 _UNSURE: Final = 0.5
 _UNINFORMED: Final = 0.75
 #: Kinds of cautions on the model, which hold for a mosaic of its maps too.
-_OF_MODEL: Final = frozenset({"training", "classes", "place", "season", "spectra"})
+_OF_MODEL: Final = frozenset({"training", "classes", "place", "season", "spectra", "thresholds"})
 #: Kilometres and months from the training at which a map is called far from it, and the share of
 #: cells with spectra beyond the training's 99th percentile (1 % of the training is). Choices.
 _FAR, _ANOTHER_SEASON, _UNLIKE = 200.0, 2, 0.05
@@ -66,7 +66,7 @@ def cautions(
         *_of_nodata(figures, header.unit),
         *_of_clouds(header, figures),
         *_of_doubt(header, figures),
-        *(inherited or (*_of_training(header, model), *_of_spectra(header, figures))),
+        *(inherited or _on_model(header, figures, model)),
     )
 
 
@@ -177,6 +177,24 @@ def _of_doubt(header: MapHeader, figures: MapFigures) -> list[Caution]:
     if relative:
         highest = f"{mean:.2f} times what the class frequencies of its training alone would give"
     return [Caution("doubt", f"The model is unsure: the mean entropy is {highest}.")]
+
+
+def _on_model(
+    header: MapHeader, figures: MapFigures, model: Mapping[str, Any] | None
+) -> tuple[Caution, ...]:
+    spectra, thresholds = _of_spectra(header, figures), _of_thresholds(header)
+    return (*_of_training(header, model), *spectra, *thresholds)
+
+
+def _of_thresholds(header: MapHeader) -> list[Caution]:
+    averaged = header.model.get(AVERAGED)
+    if averaged is None or header.exclusive:
+        return []
+    text = (
+        "Thresholds of presence were chosen for one model and one view of a patch, but the "
+        f"{header.unit.values} are means ({averaged}): too few or too many may pass them."
+    )
+    return [Caution("thresholds", text)]
 
 
 def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Caution]:

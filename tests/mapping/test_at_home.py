@@ -117,6 +117,21 @@ def test_a_model_without_a_record_says_so(tmp_path):
     assert not list(tmp_path.glob("domain*"))
 
 
+def test_thresholds_of_means_are_told(tmp_path):
+    """Those of one view and one model, beside means over several."""
+    told = mapped(tmp_path, a_model(HOME), tta=True)
+    assert "the probabilities are means (8 views of each patch)" in told["thresholds"]
+    out = tmp_path / "mosaic.tif"
+    call = ["mosaic", str(tmp_path / "map.tif"), "-o", str(out), "-q"]
+    assert CliRunner().invoke(cli, call).exit_code == 0
+    with open_map(out) as mosaic:
+        assert [c.text for c in mosaic.cautions if c.kind == "thresholds"] == [told["thresholds"]]
+    assert "thresholds" not in mapped(tmp_path, a_model(HOME))
+    two = [a_model(HOME), a_model(HOME, "other")]
+    found = predict_scene(tmp_path / "scene", two, device="cpu")
+    assert found.header.model["averaged"] == "2 models"
+
+
 def test_a_record_is_added_to_a_checkpoint(tmp_path):
     save_checkpoint(tmp_path / "old.safetensors", a_model(None), dtype="float16")
     store = make_store(tmp_path / "s.store", 80)
