@@ -171,7 +171,7 @@ def measure_tile(folder: Path, product: Path) -> None:
             for image in images.values():
                 list(pool.map(lambda at, image=image: read(image, at), tiles(image)))
 
-    grid = WindowGrid.of_network(scene.grid, model.net.pixel_multiple, model.net.margin)
+    grid = WindowGrid.of_network(scene.grid, model.net.pixel_multiple, model.net.margin, 10)
     count, side = grid.shape[0] * grid.shape[1], grid.side // 10
     window = (torch.rand(1, 9, side, side) * 3000).to(memory_format=torch.channels_last)
     fusion = model.net.fusion.eval().to(memory_format=torch.channels_last)

@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.datasets import open_store
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.learning import TrainConfig, train
 from geolulc.learning.augmentation import augment, draw
 from geolulc.learning.losses import make_loss
@@ -51,7 +52,7 @@ def step_function(
     ]
     b10, b20, b60 = (b.to(device) for b in dn)
     targets = (torch.rand(batch, patches.targets.shape[1]) < 0.15).float().to(device)
-    draws = draw(config, 0, batch, len(BAND_NAMES)).of(np.arange(batch))
+    draws = draw(config, 0, batch, len(BAND_NAMES), BIGEARTHNET).of(np.arange(batch))
 
     def step() -> None:
         inputs, truth = augment(net.preprocess(b10, b20, b60), targets, draws)

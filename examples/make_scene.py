@@ -127,6 +127,7 @@ def write_safe(
     sensing: str = "2024-06-25T10:10:31",
     scl: NDArray[np.uint8] | None = None,
     aerosol: NDArray[np.uint16] | None = None,
+    clouds: NDArray[np.uint8] | None = None,
     layout: str = "compact",
     jp2_tiles: Mapping[int, int] = JP2_TILES,
     decoy: bool = True,
@@ -143,6 +144,7 @@ def write_safe(
             baseline 04.00 on. Without an offset the XML has no such list.
         scl: scene classification at 20 m.
         aerosol: optical depth × 1000 at 60 m.
+        clouds: Level-1C's mask at 60 m, (3, rows, columns) of 0 and 1: opaque clouds, cirrus, snow.
         layout: "compact", or "l2a_prefix" as baselines 02.05 and 02.06 named their images.
         jp2_tiles: side of the JP2 tiles by resolution.
         decoy: also write B01 at 20 m (zeros), as baselines from 04.00 on do.
@@ -170,6 +172,9 @@ def write_safe(
         images["SCL", 20] = scl
     if aerosol is not None:
         images["AOT", 60] = aerosol
+    if clouds is not None:
+        mask = root / granule / "QI_DATA/MSK_CLASSI_B00.jp2"
+        write_jp2(mask, clouds, 60, epsg, ulx, uly, jp2_tiles[60])
     listed = []
     for (image, resolution), array in images.items():
         if array.shape != (size[1] // resolution, size[0] // resolution):
@@ -199,8 +204,12 @@ def write_jp2(
     uly: float,
     jp2_tile: int,
 ) -> None:
-    """One band as Sentinel-2 encodes it: tiled, lossless, 15 bits, georeferenced in a GML box."""
-    rows, columns = array.shape
+    """One band as Sentinel-2 encodes it: tiled, lossless, 15 bits, georeferenced in a GML box.
+
+    Of a mask all layers, (layers, rows, columns).
+    """
+    layers = array[None] if array.ndim == 2 else array
+    rows, columns = array.shape[-2:]
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"NBITS": 15} if array.dtype == np.uint16 else {}
     # GDAL refuses to be told of tiles under 32 pixels: smaller images are one tile anyway
@@ -214,7 +223,7 @@ def write_jp2(
         driver="JP2OpenJPEG",
         height=rows,
         width=columns,
-        count=1,
+        count=len(layers),
         dtype=array.dtype,
         crs=f"EPSG:{epsg}",
         transform=from_origin(ulx, uly, resolution, resolution),
@@ -227,7 +236,7 @@ def write_jp2(
         GEOJP2="NO",
         **options,
     ) as image:
-        image.write(array, 1)
+        image.write(layers)
 
 
 def write_truth(product: Path, cover: NDArray[np.uint8], **place: int) -> Path:

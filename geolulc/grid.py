@@ -19,7 +19,7 @@ multiples of 120 m the centres coincide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -31,14 +31,12 @@ from geolulc.errors import ParameterError, ProductError
 
 #: Edge of a BigEarthNet patch in metres (Sumbul et al. 2019).
 PATCH_SIZE: Final = 1200
-#: Patches start at multiples of this many metres from the tile's corner: the coarsest pixel of
-#: Sentinel-2.
+#: Patches of Sentinel-2 start at multiples of this many metres from the tile's corner: its coarsest
+#: pixel.
 ALIGNMENT: Final = RESOLUTIONS[-1]
 #: Metres a side of cells inside patches, on which a patch model's evidence is mapped: what the
 #: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give.
 LOCATED_CELLS: Final = (320, 160, 80)
-#: Metres a side of the pixels that a pixel model can map.
-PIXEL_SIZES: Final = RESOLUTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +61,23 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class TileGrid(Extent):
-    """The ground a product covers."""
+    """The ground a product covers.
+
+    ``alignment``: metres a side of the coarsest pixel of its sensor, at whose corners the pixels of
+    all bands have theirs. Patches and windows start there.
+    """
+
+    alignment: int = field(default=ALIGNMENT, compare=False)
 
     def __post_init__(self) -> None:
-        if self.width < PATCH_SIZE or self.height < PATCH_SIZE:
+        unit = self.alignment
+        if min(self.width, self.height) < 1 or self.width % unit or self.height % unit:
             raise ProductError(
                 "tile",
                 found=f"an extent of {self.width} m × {self.height} m",
-                expected=f"at least one patch of {PATCH_SIZE} m × {PATCH_SIZE} m",
-                remedy="Use a larger scene.",
-            )
-        if self.width % ALIGNMENT or self.height % ALIGNMENT:
-            raise ProductError(
-                "tile",
-                found=f"an extent of {self.width} m × {self.height} m",
-                expected=f"multiples of {ALIGNMENT} m, so that the resolutions share corners",
-                remedy="Use an unmodified Sentinel-2 L2A product.",
+                expected=f"multiples of {unit} m, so that the resolutions share corners",
+                remedy="Use an unmodified product, or cut all bands to whole pixels of the "
+                "coarsest one.",
             )
 
     def shape(self, resolution: int) -> tuple[int, int]:
@@ -177,16 +176,14 @@ class MapGrid:
         tile: the ground of the product.
         stride: side of a cell in metres.
         patch_size: side of a patch in metres.
-        alignment: patches start at multiples of so many metres: the sensor's coarsest pixel.
     """
 
     tile: TileGrid
     stride: int = PATCH_SIZE
     patch_size: int = PATCH_SIZE
-    alignment: int = ALIGNMENT
 
     def __post_init__(self) -> None:
-        size, unit = self.patch_size, self.alignment
+        size, unit = self.patch_size, self.tile.alignment
         if size <= 0 or size % unit:
             raise ParameterError(
                 "patch size",
@@ -222,14 +219,14 @@ class MapGrid:
     @property
     def patch_lead(self) -> int:
         """Metres that patches start above and to the left of their cells, inside the tile."""
-        return -((self.stride - self.patch_size) // (2 * self.alignment)) * self.alignment
+        return -((self.stride - self.patch_size) // (2 * self.tile.alignment)) * self.tile.alignment
 
     def patch_top(self, row: int) -> int:
-        """Metres from the tile's top to the patch of cells in ``row``; a multiple of 60."""
+        """Metres from the tile's top to the patch of cells in ``row``."""
         return self._start(row, self.shape[0], self.tile.height)
 
     def patch_left(self, column: int) -> int:
-        """Metres from the tile's left to the patch of cells in ``column``; a multiple of 60."""
+        """Metres from the tile's left to the patch of cells in ``column``."""
         return self._start(column, self.shape[1], self.tile.width)
 
     def _start(self, index: int, count: int, extent: int) -> int:

@@ -49,11 +49,14 @@ def without(x: Tensor, border: int) -> Tensor:
     return x[..., less : x.shape[-2] - less, less : x.shape[-1] - less]
 
 
-def make_pixel_model(fusion: nn.Module, *, mean: float = 0.0, std: float = 1.0) -> Model:
+def make_pixel_model(
+    fusion: nn.Module, *, mean: float = 0.0, std: float = 1.0, level: str = "L2A"
+) -> Model:
     """A pixel model of two classes; by default it sees DN as they are."""
     net = LandCoverNet(
         fusion,
         config=NetConfig(task="pixel"),
+        level=level,
         classes=("Arable land", "Inland waters"),
         nomenclature="ben19",
         normalisation=Normalisation(

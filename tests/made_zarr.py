@@ -17,6 +17,7 @@ from geolulc.bands import BANDS
 from geolulc.products import Product, image_settings, open_image, open_product
 
 ANGLES = ("azimuth", "zenith")
+MASKS = ("scl", "b00")
 CHUNK = {10: 70, 20: 50, 60: 11}
 
 
@@ -80,7 +81,7 @@ def write_zarr(
             "proj:transform": [*grid.transform(resolution)],
             "proj:epsg": properties["proj:epsg"],
         }
-        if name != "scl":
+        if name not in MASKS:
             said |= {
                 "scale_factor": 1e-4,
                 "add_offset": next(iter(product.offsets.values())) / 10_000,
@@ -88,12 +89,12 @@ def write_zarr(
         array = _array(
             group,
             f"{where}/{name}",
-            data if name == "scl" or dtype == "uint16" else data.astype(dtype) / 10_000,
+            data if name in MASKS or dtype == "uint16" else data.astype(dtype) / 10_000,
             chunks[resolution],
             version,
             compressor,
         )
-        array.attrs.update(changed(said, of_bands if name != "scl" else None))
+        array.attrs.update(changed(said, of_bands if name not in MASKS else None))
         for axis, start, step, count in (
             ("x", grid.left, resolution, data.shape[1]),
             ("y", grid.top, -resolution, data.shape[0]),
@@ -142,9 +143,13 @@ def _pixels(
         *places,
         ("conditions/mask/l2a_classification/r20m", "SCL", 20),
     ]:
-        if name in product.images:
+        if name in product.images and not (name == "SCL" and product.level == "L1C"):
             with image_settings(), open_image(product.images[name].gdal_path) as source:
                 yield where, name.lower(), resolution, source.read(1)
+    if "SCL" in product.images and product.level == "L1C":
+        with image_settings(), open_image(product.images["SCL"].gdal_path) as source:
+            bits = (source.read() * np.array([1, 2, 4], np.uint8)[:, None, None]).sum(axis=0)
+        yield "conditions/mask/l1c_classification/r60m", "b00", 60, bits.astype(np.uint8)
 
 
 def _array(group, path, data, chunk, version, compressor):

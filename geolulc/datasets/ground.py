@@ -57,8 +57,13 @@ class Ground:
                 for name in {**self.zones, **other.zones}}  # fmt: skip
         return Ground({n: np.unique(np.concatenate(parts), axis=0) for n, parts in both.items()})
 
-    def touched(self, crs: Sequence[str], left: ArrayLike, top: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each patch lies on this ground or shares an edge or corner with it, (n,)."""
+    def touched(
+        self, crs: Sequence[str], left: ArrayLike, top: ArrayLike, size: int
+    ) -> NDArray[np.bool_]:
+        """Whether each patch lies on this ground or shares an edge or corner with it, (n,).
+
+        ``size``: metres a side of all patches, of this ground too.
+        """
         from scipy.spatial import KDTree  # 15 MB, which mapping has no use for
 
         zones, corners = np.asarray(crs, np.str_), _corners(left, top)
@@ -67,7 +72,7 @@ class Ground:
             rows = np.flatnonzero(zones == name)
             if len(rows) and len(own):
                 # the largest of both differences: squares touch up to the side of one
-                reach = PATCH_SIZE / _UNIT
+                reach = size / _UNIT
                 distance, _ = KDTree(own).query(
                     corners[rows], p=math.inf, distance_upper_bound=reach + 0.5
                 )

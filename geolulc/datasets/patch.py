@@ -35,12 +35,11 @@ class PatchLayout:
     size: int = PATCH_SIZE
 
     def __post_init__(self) -> None:
-        coarsest = self.sensor.resolutions[-1]
-        if self.size % coarsest or not 0 < self.size <= _LARGEST:
+        if self.size % self.coarsest or not 0 < self.size <= _LARGEST:
             raise ParameterError(
                 "patch size",
                 found=f"{self.size} m",
-                expected=f"a multiple of {coarsest} m, up to {_LARGEST}",
+                expected=f"a multiple of {self.coarsest} m, up to {_LARGEST}",
                 remedy=f"BigEarthNet's is {PATCH_SIZE}.",
             )
 
@@ -55,10 +54,20 @@ class PatchLayout:
             for r, names in self.sensor.groups.items()
         }
 
-    @cached_property
+    @property
+    def pixel(self) -> int:
+        """Metres a side of the finest pixels, those of reference maps."""
+        return self.sensor.resolutions[0]
+
+    @property
+    def coarsest(self) -> int:
+        """Metres a side of the coarsest pixels, whose corners all bands share."""
+        return self.sensor.resolutions[-1]
+
+    @property
     def reference_shape(self) -> tuple[int, int]:
-        """Shape of a reference map, on the finest pixels."""
-        side = self.size // self.sensor.resolutions[0]
+        """Shape of a reference map."""
+        side = self.size // self.pixel
         return side, side
 
 

@@ -165,7 +165,7 @@ class Store:
 
     def touching(self, indices: NDArray[np.int64], ground: Ground) -> NDArray[np.bool_]:
         """Whether each patch at ``indices`` lies on ``ground`` or touches it."""
-        return ground.touched(*self._corners(indices))
+        return ground.touched(*self._corners(indices), self.layout.size)
 
     def _corners(self, indices: NDArray[np.int64]) -> tuple[list[str], Any, Any]:
         crs, left, top = (np.array(self.column(n))[indices] for n in ("crs", "left", "top"))

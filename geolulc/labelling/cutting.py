@@ -147,7 +147,7 @@ class Cutter:
         lost["contested"] += int((positions == CONTESTED).sum())
         lost["without data"] += int((positions[~seen] >= 0).sum())
         if strip.scl is not None:
-            clear = clear_pixels(strip.scl, self._options.mask_scl, PIXEL)[first - top : last - top]
+            clear = clear_pixels(strip, self._options.mask_scl, PIXEL)[first - top : last - top]
             hidden = int((positions[seen & ~clear] >= 0).sum())
             lost["under clouds or other masked classes"] += hidden
             seen &= clear

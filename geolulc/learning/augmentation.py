@@ -14,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.grid import PATCH_SIZE
+from geolulc.datasets.patch import PatchLayout
+from geolulc.errors import ParameterError
 from geolulc.learning.config import TrainConfig
 from geolulc.nomenclature import IGNORED
 
-#: Side in metres of the steps in which crops lie: one pixel of 60 m.
-_STEP = 60
 #: Network input of each resolution: float32 (N, bands, pixels, pixels), 0 where not valid.
 Inputs = tuple[Tensor, ...]
 
@@ -34,10 +33,11 @@ class Draws:
         gain, offset: float32 (n, bands of all groups): spectral jitter, and 0 for a band that is
             dropped; None without either.
         corner: int64 (n, 2), row and column of the upper-left corner of the part that is learned
-            from, in steps of 60 m; None for the whole patch.
+            from, in steps of the coarsest pixel; None for the whole patch.
         anchor: float32 (n, 3), 0..1: which labelled pixel of a patch with others the part is to
             hold, and where in it.
-        crop: its side in pixels of 10 m.
+        crop: its side in such steps.
+        side: the whole patch's.
     """
 
     symmetry: NDArray[np.bool_] | None
@@ -47,6 +47,7 @@ class Draws:
     corner: NDArray[np.int64] | None = None
     anchor: NDArray[np.float32] | None = None
     crop: int = 0
+    side: int = 0
 
     def of(self, places: NDArray[np.int64]) -> Draws:
         """The numbers of the patches at ``places``."""
@@ -56,8 +57,12 @@ class Draws:
         return replace(self, **arrays)
 
 
-def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
-    """The random numbers of an epoch for ``patches`` patches of ``bands`` bands."""
+def draw(config: TrainConfig, epoch: int, patches: int, bands: int, layout: PatchLayout) -> Draws:
+    """The random numbers of an epoch for ``patches`` patches of ``bands`` bands.
+
+    Raises:
+        ParameterError: crops that are not of whole coarsest pixels, or as large as a patch.
+    """
     random = np.random.default_rng([config.seed, epoch, 0xA06])
     symmetry = random.random((patches, 3)) < 0.5 if config.d4 else None
     blend = None
@@ -69,12 +74,25 @@ def draw(config: TrainConfig, epoch: int, patches: int, bands: int) -> Draws:
         gain, offset = (_jitter(random, config.spectral_jitter, patches, bands) for _ in range(2))
         kept = random.random((patches, bands), np.float32) >= config.band_dropout
         gain, offset = np.exp(gain) * kept, offset * kept
-    corner = anchor = None
+    corner, anchor, crop, side = None, None, 0, layout.size // layout.coarsest
     if config.crop:
-        places = (PATCH_SIZE - 10 * config.crop) // _STEP + 1
-        corner = random.integers(0, places, (patches, 2))
+        crop = _crop_steps(config, layout)
+        corner = random.integers(0, side - crop + 1, (patches, 2))
         anchor = random.random((patches, 3), np.float32)
-    return Draws(symmetry, blend, gain, offset, corner, anchor, config.crop)
+    return Draws(symmetry, blend, gain, offset, corner, anchor, crop, side)
+
+
+def _crop_steps(config: TrainConfig, layout: PatchLayout) -> int:
+    """Coarsest pixels along a crop."""
+    unit, most = layout.coarsest // layout.pixel, layout.size // layout.pixel
+    if config.crop % unit or config.crop >= most:
+        raise ParameterError(
+            "crop",
+            found=f"{config.crop} pixels",
+            expected=f"a multiple of {unit} below {most}, of patches of {layout}",
+            remedy="Leave it out for whole patches.",
+        )
+    return config.crop // unit
 
 
 def _jitter(
@@ -140,8 +158,8 @@ def _corners(truth: Tensor, draws: Draws) -> NDArray[np.int64]:
     """
     corner = cast(NDArray[np.int64], draws.corner).copy()
     anchor = cast(NDArray[np.float32], draws.anchor)
-    step = _STEP // 10
-    last = (truth.shape[-1] - draws.crop) // step
+    step = truth.shape[-1] // draws.side
+    last, inside = draws.side - draws.crop, draws.crop * step
     known = (truth != IGNORED).cpu().numpy()
     for place, (mask, (which, *where)) in enumerate(zip(known, anchor, strict=True)):
         labelled = np.argwhere(mask)
@@ -149,7 +167,7 @@ def _corners(truth: Tensor, draws: Draws) -> NDArray[np.int64]:
             continue
         # a float32 just below 1 times many pixels can round up to their number
         pixel = labelled[min(int(which * len(labelled)), len(labelled) - 1)]
-        least = np.maximum(0, -(-(pixel - draws.crop + 1) // step))
+        least = np.maximum(0, -(-(pixel - inside + 1) // step))
         most = np.minimum(last, pixel // step)
         corner[place] = np.minimum(least + np.array(where) * (most - least + 1), most)
     return corner
@@ -157,9 +175,9 @@ def _corners(truth: Tensor, draws: Draws) -> NDArray[np.int64]:
 
 def _cropped(x: Tensor, draws: Draws) -> Tensor:
     """The parts of ``draws`` of a batch of whole patches (N, …, rows, columns)."""
-    # along a step of 60 m
-    pixels = x.shape[-1] * _STEP // PATCH_SIZE
-    side = draws.crop * 10 * pixels // _STEP
+    # along a step
+    pixels = x.shape[-1] // draws.side
+    side = draws.crop * pixels
     corners = cast(NDArray[np.int64], draws.corner) * pixels
     parts = [
         one[..., row : row + side, column : column + side]

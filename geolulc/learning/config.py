@@ -113,9 +113,9 @@ class TrainConfig(NetConfig):
         light_jitter: strength of a random change of light by patch: sun, haze and season, which
             change bands together (``learning/light.py``); 1 is what separates clear days, and less
             is enough for what is to keep its target.
-        crop: side in pixels of 10 m, a multiple of 6, of a random part of each patch that an epoch
-            learns from: the pixels of a patch are alike, and more patches are worth more. Of a
-            patch with few labels it holds one of them.
+        crop: side in the finest pixels, of whole coarsest ones (of Sentinel-2 a multiple of 6), of
+            a random part of each patch that an epoch learns from: the pixels of a patch are alike,
+            and more patches are worth more. Of a patch with few labels it holds one of them.
         band_dropout: share of the bands of a patch that are blanked (set to their mean), so that
             no class depends on one band alone.
 
@@ -161,7 +161,7 @@ class TrainConfig(NetConfig):
     mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
     spectral_jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
     light_jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
-    crop: Annotated[int, Field(ge=0, le=114, multiple_of=6)] = 0
+    crop: Annotated[int, Field(ge=0)] = 0
     band_dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
 
     threshold_beta: Annotated[float, Field(ge=0.1, le=10)] = 1.0

@@ -17,22 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.bands import GROUPS, band
+from geolulc.bands import Sensor
 from geolulc.learning.augmentation import Inputs
 from geolulc.nets import LandCoverNet
 
-_NAMES: Final = tuple(name for names in GROUPS.values() for name in names)
-#: Micrometres, in the order of the groups.
-_WAVELENGTHS: Final = np.array([band(name).wavelength / 1000 for name in _NAMES])
-#: Path terms are given where they are largest, in the blue of B02.
+#: Micrometres where path terms are given: in the blue of Sentinel-2's B02.
 _BLUE: Final = 0.4924
-_MOLECULES, _AEROSOL = (_WAVELENGTHS / _BLUE) ** -4, (_WAVELENGTHS / _BLUE) ** -1.3
-#: (3, bands): visible; red edge and near infrared; short-wave infrared.
-_PARTS: Final = np.stack(
-    [_WAVELENGTHS < 0.69, (_WAVELENGTHS >= 0.69) & (_WAVELENGTHS < 1), _WAVELENGTHS >= 1]
-)
-#: Standard deviations: logarithms of gains, and path terms in 1/10000 reflectance.
-_SUN, _SEASON, _OWN, _PATH = 0.15, 0.15, 0.04, 60.0
+#: Standard deviations: logarithms of gains, and path terms as reflectance.
+_SUN, _SEASON, _OWN, _PATH = 0.15, 0.15, 0.04, 0.006
 
 
 @dataclass(frozen=True)
@@ -40,33 +32,42 @@ class Light:
     """Changes of ``n`` patches: reflectance becomes ``gain * reflectance + path``.
 
     Attributes:
-        gain: float32 (n, bands), bands in the order of ``GROUPS``, those of 10 m first.
-        path: float32 (n, bands), in 1/10000 reflectance.
+        gain: float32 (n, bands).
+        path: float32 (n, bands), reflectance × the sensor's ``scale``.
+        names: of the bands: of the sensor, the finest first.
     """
 
     gain: NDArray[np.float32]
     path: NDArray[np.float32]
+    names: tuple[str, ...]
 
     @classmethod
-    def draw(cls, random: np.random.Generator, n: int, strength: float = 1.0) -> Light:
+    def draw(
+        cls, random: np.random.Generator, n: int, sensor: Sensor, strength: float = 1.0
+    ) -> Light:
         """Random changes of ``n`` patches; ``strength`` multiplies every standard deviation."""
+        names = tuple(name for group in sensor.groups.values() for name in group)
+        at = np.array([sensor.band(name).wavelength / 1000 for name in names])
+        # visible; red edge and near infrared; short-wave infrared
+        parts = np.stack([at < 0.69, (at >= 0.69) & (at < 1), at >= 1])
+        airs = np.stack([(at / _BLUE) ** -4, (at / _BLUE) ** -1.3])
         sun, season = random.standard_normal((n, 1)), random.standard_normal((n, 3))
-        own, air = random.standard_normal((n, len(_NAMES))), random.standard_normal((n, 2))
-        gain = np.exp(strength * (_SUN * sun + _SEASON * season @ _PARTS + _OWN * own))
-        path = strength * _PATH * (air @ np.stack([_MOLECULES, _AEROSOL]))
-        return cls(gain.astype(np.float32), path.astype(np.float32))
+        own, air = random.standard_normal((n, len(names))), random.standard_normal((n, 2))
+        gain = np.exp(strength * (_SUN * sun + _SEASON * season @ parts + _OWN * own))
+        path = strength * _PATH * sensor.scale * (air @ airs)
+        return cls(gain.astype(np.float32), path.astype(np.float32), names)
 
     def then(self, other: Light) -> Light:
         """This change, and after it ``other`` of the same patches."""
-        return Light(other.gain * self.gain, other.gain * self.path + other.path)
+        return Light(other.gain * self.gain, other.gain * self.path + other.path, self.names)
 
     def of(self, rows: NDArray[np.int64]) -> Light:
         """The changes of some patches."""
-        return Light(self.gain[rows], self.path[rows])
+        return Light(self.gain[rows], self.path[rows], self.names)
 
     def band(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Gain and path of a band, float32 (n,) each."""
-        at = _NAMES.index(name)
+        at = self.names.index(name)
         return self.gain[:, at], self.path[:, at]
 
 

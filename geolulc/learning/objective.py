@@ -84,9 +84,8 @@ def make_objective(
     if config.task == "pixel":
         shares = torch.from_numpy(patches.pixel_shares).to(device)
         shifts = weight_shifts(config, patches.pixel_shares)
-        return Objective(
-            make_pixel_loss(config, shares), partial(_validate_pixels, held_out, shifts)
-        )
+        loss = make_pixel_loss(config, shares, patches.store.layout.pixel)
+        return Objective(loss, partial(_validate_pixels, held_out, shifts))
     if config.task == "fraction":
         return Objective(fraction_loss, partial(_validate_fractions, held_out, config))
     frequencies = torch.from_numpy(patches.targets.mean(axis=0)).to(device)

@@ -105,7 +105,7 @@ class SplitPatches:
         if not config.light_jitter:
             return None
         random = np.random.default_rng([config.seed, epoch, 0x11E7])
-        return Light.draw(random, len(self), config.light_jitter)
+        return Light.draw(random, len(self), self.store.layout.sensor, config.light_jitter)
 
     def truth(self, batch: Batch) -> Tensor:
         """The targets of a batch that figures are counted against: see ``Batch``."""

@@ -12,6 +12,7 @@ matrices.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,7 +75,7 @@ class PixelEvaluation(ReferenceFigures):
     @property
     def facts(self) -> str:
         """How much was evaluated."""
-        return f"{self.patches} patches, {self.pixels:,} pixels of 10 m"
+        return f"{self.patches} patches, {self.pixels:,} pixels"
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -198,7 +199,7 @@ class _Tally:
         known = truth != IGNORED
         self._count(("all", ""), mapped, truth)
         for metres in BORDERS:
-            near = near_borders(truth, metres)
+            near = near_borders(truth, metres, self._patches.store.layout.pixel)
             self._count(("near", str(metres)), mapped, truth.masked_fill(~near, IGNORED))
         for kind, names in self._groups.items():
             own = names[found.places]
@@ -222,6 +223,7 @@ class _Tally:
     def evaluation(self) -> PixelEvaluation:
         """The evaluation of all patches that were counted."""
         model, patches = self._model, self._patches
+        layout = patches.store.layout
         confusion = self._matrices["all", ""]
         calibration = calibration_of_bins(self._bins_by_class)
         pixels = int(confusion.sum())
@@ -234,7 +236,7 @@ class _Tally:
         return PixelEvaluation(
             **against_reference(model, patches, class_figures(confusion) | calibration),
             pixels=pixels,
-            ignored=1 - pixels / (len(patches) * 120 * 120),
+            ignored=1 - pixels / (len(patches) * math.prod(layout.reference_shape)),
             figures={
                 **overall_figures(confusion),
                 **self._border_figures(confusion),

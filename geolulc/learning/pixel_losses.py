@@ -17,32 +17,30 @@ from torch import Tensor
 from geolulc.learning.config import TrainConfig
 from geolulc.nomenclature import IGNORED
 
-#: Side of a pixel in metres.
-_PIXEL: Final = 10
-
 #: (logits (N, C, rows, columns), truth uint8 (N, rows, columns)) → loss of each patch (N,).
 PixelLoss = Callable[[Tensor, Tensor], Tensor]
 
 #: A class with one pixel in thousands would drown the others.
 _LARGEST_WEIGHT: Final = 10.0
-#: Side in pixels of the areas that tell whether a class is present: 120 m, about a hectare.
-_AREA: Final = 12
+#: Metres a side of the areas that tell whether a class is present: about a hectare.
+_AREA: Final = 120
 _EPSILON: Final = 1e-6
 
 
-def make_pixel_loss(config: TrainConfig, shares: Tensor) -> PixelLoss:
+def make_pixel_loss(config: TrainConfig, shares: Tensor, pixel: int) -> PixelLoss:
     """The loss that ``config`` describes; 0 for a patch without a labelled pixel.
 
     Args:
         config: pixel_loss, patch_loss, ignore_border, class_weights and label_smoothing.
         shares: float32 (C,), share of each class in the labelled pixels of the train split.
+        pixel: metres a side of a pixel.
     """
     weights = pixel_weights(shares) if config.class_weights == "balanced" else None
 
     def loss(logits: Tensor, truth: Tensor) -> Tensor:
         learned = truth
         if config.ignore_border:
-            learned = truth.masked_fill(near_borders(truth, config.ignore_border), IGNORED)
+            learned = truth.masked_fill(near_borders(truth, config.ignore_border, pixel), IGNORED)
         known = learned != IGNORED
         # classes of pixels that are not known are never looked at: any will do
         positions = learned.long().masked_fill(~known, 0)
@@ -59,7 +57,7 @@ def make_pixel_loss(config: TrainConfig, shares: Tensor) -> PixelLoss:
         if config.pixel_loss == "ce+dice":
             total = total + dice_loss(log_p.exp(), positions, known)
         if config.patch_loss:
-            total = total + config.patch_loss * presence_loss(log_p.exp(), positions, known)
+            total = total + config.patch_loss * presence_loss(log_p.exp(), positions, known, pixel)
         return total
 
     return loss
@@ -126,7 +124,7 @@ def dice_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:
     return ((1 - dice) * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
-def presence_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:
+def presence_loss(p: Tensor, positions: Tensor, known: Tensor, pixel: int) -> Tensor:
     """Binary cross-entropy of the classes present in each patch, mean over classes, (N,).
 
     A class is as present in a patch as it is in the area of 120 m where there is most of it: its
@@ -136,31 +134,34 @@ def presence_loss(p: Tensor, positions: Tensor, known: Tensor) -> Tensor:
         p: probabilities (N, C, rows, columns).
         positions: int64 (N, rows, columns), the class of each pixel.
         known: bool (N, rows, columns), the pixels that count.
+        pixel: metres a side of a pixel.
     """
+    side = min(max(1, _AREA // pixel), *p.shape[-2:])
     counted = known[:, None].to(p)
     truth = torch.zeros_like(p).scatter(1, positions[:, None], 1.0) * counted
     said, present = (
-        F.adaptive_max_pool2d(F.avg_pool2d(x, _AREA), 1).flatten(1) for x in (p * counted, truth)
+        F.adaptive_max_pool2d(F.avg_pool2d(x, side), 1).flatten(1) for x in (p * counted, truth)
     )
     said = said.clamp(_EPSILON, 1 - _EPSILON)
     return F.binary_cross_entropy(said, present, reduction="none").mean(dim=1)
 
 
-def near_borders(truth: Tensor, metres: float) -> Tensor:
+def near_borders(truth: Tensor, metres: float, pixel: int) -> Tensor:
     """Pixels that have another class no more than ``metres`` away, from centre to centre.
 
     Pixels without a class count as a class of their own; nothing is known beyond the edge.
 
     Args:
         truth: whole numbers (N, rows, columns), one a class.
-        metres: 10 for pixels that touch a border; 0 for none.
+        metres: the side of a pixel for those that touch a border; 0 for none.
+        pixel: metres a side of a pixel.
 
     Returns:
         bool (N, rows, columns).
     """
     near = torch.zeros(truth.shape, dtype=torch.bool, device=truth.device)
-    reach = int(metres // _PIXEL)
-    limit = (metres / _PIXEL) ** 2
+    reach = int(metres // pixel)
+    limit = (metres / pixel) ** 2
     rows, columns = truth.shape[-2:]
     # half of the disc is enough: if two pixels differ, both are near a border
     for down in range(min(reach, rows - 1) + 1):

@@ -168,7 +168,7 @@ def _plot_patches(
         truth, mapped = found[name]
         row, start = number % rows, 4 * (number // rows)
         pictures = (
-            true_colour(store.read(index_of[name])),
+            true_colour(store.read(index_of[name]), store.layout.sensor),
             colour_map(mapped, store.nomenclature, names),
             colour_map(truth, store.nomenclature, names),
             _differences(mapped, truth),

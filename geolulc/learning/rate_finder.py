@@ -82,7 +82,7 @@ def find_rate(
         workers=config.workers,
         bands=net.bands,
     )
-    draws = draw(config, 0, len(patches), len(net.band_names))
+    draws = draw(config, 0, len(patches), len(net.band_names), net.layout)
     light = patches.light(config, 0)
     losses: list[float] = []
     mean = 0.0

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 #: Patches shown as the worst errors.
 WORST: Final = 12
-# DN of reflectance 0.25: land fills the range and clouds and snow are white
-_WHITE: Final = 2500.0
+# reflectance: land fills the range and clouds and snow are white
+_WHITE: Final = 0.25
 # what fits above a thumbnail
 _TITLE_WIDTH, _TITLE_LINES = 54, 5
 
@@ -223,7 +223,7 @@ def _plot_patches(
     return figure
 
 
-def true_colour(patch: Patch, sensor: Sensor = SENTINEL2) -> NDArray[np.uint8]:
+def true_colour(patch: Patch, sensor: Sensor) -> NDArray[np.uint8]:
     """A patch as uint8 (rows, columns, 3), brightened for the eye (gamma 1/1.5).
 
     In B04, B03 and B02; of other sensors than Sentinel-2, whose bands are not known to be red,
@@ -233,5 +233,5 @@ def true_colour(patch: Patch, sensor: Sensor = SENTINEL2) -> NDArray[np.uint8]:
     natural = sensor == SENTINEL2
     order = [known.index(b) for b in ("B04", "B03", "B02")] if natural else [0, 0, 0]
     dn = patch.dn[finest][order].astype(np.float32)
-    bright = np.clip(dn / _WHITE, 0, 1) ** (1 / 1.5)
+    bright = np.clip(dn / (_WHITE * sensor.scale), 0, 1) ** (1 / 1.5)
     return np.asarray((bright * 255).round().astype(np.uint8).transpose(1, 2, 0))

@@ -129,7 +129,8 @@ class TaughtPatches(SplitPatches):
             for name in ("gain", "path")
         )
         own = super().light(config, epoch)
-        return Light(gain, path) if own is None else Light(gain, path).then(own)
+        drawn = Light(gain, path, self.views[0].names)
+        return drawn if own is None else drawn.then(own)
 
     def lessons(self, batch: Batch, epoch: int) -> Tensor:
         """What the teacher says of a batch in the views of an epoch, float32 (N, C, 120, 120)."""
@@ -164,7 +165,7 @@ class TaughtPatches(SplitPatches):
 
     def _view(self, number: int) -> Light:
         random = np.random.default_rng([self.seed, number, 0x11E8])
-        return Light.draw(random, len(self), strength=1.0 if number else 0.0)
+        return Light.draw(random, len(self), self.store.layout.sensor, 1.0 if number else 0.0)
 
     @cached_property
     def _zeniths(self) -> list[float]:

@@ -178,7 +178,7 @@ def _train(
         while at.step < total and not at.out_of_patience(config.patience):
             epoch, first = divmod(at.step, plan.steps)
             started = time.monotonic()
-            draws = draw(config, epoch, len(patches), len(net.band_names))
+            draws = draw(config, epoch, len(patches), len(net.band_names), net.layout)
             light = patches.light(config, epoch)
             loader.set_epoch(epoch)
             batches = islice(loader, first * plan.parts, plan.steps * plan.parts)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geolulc.errors import ParameterError
-from geolulc.grid import ALIGNMENT, Extent, Grid, TileGrid
+from geolulc.grid import Extent, Grid, TileGrid
 from geolulc.mapping.windows import WindowGrid
 from geolulc.outputs.polygons import mask_inside
 from geolulc.polygons.area import read_area
@@ -70,13 +70,13 @@ class Area:
         return cls(tile, None if aoi is None else _area_on(tile, aoi))
 
     def grid(self, resolution: int) -> Grid:
-        """Pixels around the area; their edges are edges of pixels of 60 m."""
+        """Pixels around the area; their edges are edges of the tile's coarsest pixels."""
         tile = self.tile
         if self.shape is None:
             return Grid.over(tile, resolution)
         west, south, east, north = self.shape.bounds
-        left, right = _aligned(west - tile.left, east - tile.left, tile.width)
-        top, bottom = _aligned(tile.top - north, tile.top - south, tile.height)
+        left, right = _aligned(west - tile.left, east - tile.left, tile.width, tile.alignment)
+        top, bottom = _aligned(tile.top - north, tile.top - south, tile.height, tile.alignment)
         part = Extent(tile.crs, tile.left + left, tile.top - top, right - left, bottom - top)
         return Grid(part, resolution, tile)
 
@@ -91,8 +91,8 @@ class Area:
                 for row in range(windows.shape[0])
             ]
         )
-        # pixels of 60 m that lie in the area may reach beyond it
-        near: NDArray[np.bool_] = shapely.intersects(self.shape.buffer(2 * ALIGNMENT), boxes)
+        # coarsest pixels that lie in the area may reach beyond it
+        near: NDArray[np.bool_] = shapely.intersects(self.shape.buffer(2 * tile.alignment), boxes)
         return near
 
     def mask(self, grid: Grid, first: int, last: int) -> NDArray[np.bool_]:
@@ -151,18 +151,18 @@ def _outside(layers: Sequence[Any], tile: Extent, aoi: Path | str) -> ParameterE
     )
 
 
-def _aligned(start: float, end: float, extent: int) -> tuple[int, int]:
-    """Whole pixels of 60 m around a range, at least one, inside 0..extent."""
-    first = min(max(0, int(start // ALIGNMENT) * ALIGNMENT), extent - ALIGNMENT)
-    last = min(extent, -int(-end // ALIGNMENT) * ALIGNMENT)
-    return first, max(last, first + ALIGNMENT)
+def _aligned(start: float, end: float, extent: int, unit: int) -> tuple[int, int]:
+    """Whole pixels of ``unit`` metres around a range, at least one, inside 0..extent."""
+    first = min(max(0, int(start // unit) * unit), extent - unit)
+    last = min(extent, -int(-end // unit) * unit)
+    return first, max(last, first + unit)
 
 
 def _box(tile: TileGrid, windows: WindowGrid, row: int, column: int) -> BaseGeometry:
     rows, columns = windows.support(row, tile.height), windows.support(column, tile.width)
     return shapely.box(
-        tile.left + 10 * columns.start,
-        tile.top - 10 * rows.stop,
-        tile.left + 10 * columns.stop,
-        tile.top - 10 * rows.start,
+        tile.left + windows.pixel * columns.start,
+        tile.top - windows.pixel * rows.stop,
+        tile.left + windows.pixel * columns.stop,
+        tile.top - windows.pixel * rows.start,
     )

@@ -68,12 +68,8 @@ class PatchCells:
         self._ensemble, self._options = ensemble, options
         self._batch_size, self._shared = batch_size, shared
         self.bands = ensemble.bands
-        self.windows = MapGrid(
-            scene.grid,
-            options.stride or ensemble.patch_size,
-            ensemble.patch_size,
-            ensemble.sensor.resolutions[-1],
-        )
+        stride = options.stride or ensemble.patch_size
+        self.windows = MapGrid(scene.grid, stride, ensemble.patch_size)
         grid = self._grid(scene)
         self._wanted = np.ones(grid.shape, bool) if selected is None else selected
         if options.aoi is not None and selected is None:
@@ -176,9 +172,9 @@ class PatchCells:
         """Clear shares (rows, columns) of the patches of a strip; None where not known."""
         if self._clear is None or strip.scl is None:
             return None
-        size, masked = self.windows.patch_size, self._options.mask_scl
-        lines = [strip.scl[pixel_lines(top, size, 20)] for top in tops]
-        return np.stack([clear_share(scl, self._lefts, size, masked) for scl in lines])
+        size, pixel, masked = self.windows.patch_size, strip.scl_resolution, self._options.mask_scl
+        lines = [strip.scl[pixel_lines(top, size, pixel)] for top in tops]
+        return np.stack([clear_share(scl, pixel, self._lefts, size, masked) for scl in lines])
 
     def _known(
         self, valid: NDArray[np.float32], clear: NDArray[np.float32] | None

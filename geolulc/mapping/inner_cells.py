@@ -58,7 +58,7 @@ class InnerCells(PatchCells):
         top = self.windows.patch_top(rows[0])
         self._counts[0].add(top, valid_pixels(strip.dn))
         if self._clear is not None and strip.scl is not None:
-            clear_ground = clear_pixels(strip.scl, self._options.mask_scl, self._finest)
+            clear_ground = clear_pixels(strip, self._options.mask_scl, self._finest)
             self._counts[1].add(top, clear_ground)
 
     def _keep_unlikeness(

@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolulc.bands import SENTINEL2
 from geolulc.errors import ParameterError, ProductError
-from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES
+from geolulc.grid import LOCATED_CELLS
 from geolulc.mapping.area import area_digest
 from geolulc.mapping.cells import PatchCells
 from geolulc.mapping.inference import Ensemble, inference_type
 from geolulc.mapping.inner_cells import InnerCells
 from geolulc.mapping.location import LocatedEnsemble
-from geolulc.mapping.options import MapOptions
+from geolulc.mapping.options import MapOptions, listed
 from geolulc.mapping.pixel_cells import PixelCells
 from geolulc.mapping.run import Cells, Run
 from geolulc.mapping.window_inference import WindowEnsemble
@@ -30,7 +29,6 @@ from geolulc.nets.devices import choose_device
 from geolulc.process import available_cores
 from geolulc.products import Scene, require_images, unplaced_images
 
-_PIXELS: Final = "10, 20 or 60 m"
 #: Options that a map does not depend on.
 _UNSHAPING: Final = ("device", "threads", "batch_size", "verify", "allow_internal")
 _CELLS: Final = "320, 160 or 80 m, placed by the model's own evidence"
@@ -138,13 +136,14 @@ class Mapper:
                 lacks a band of theirs.
         """
         for model in self.models:
-            # of Sentinel-2 where the scene does not say
-            found = scene.facts.get("sensor", SENTINEL2.id)
-            if found != model.net.sensor.id:
+            seen, learned = scene.sensor.as_mapping(), model.net.sensor.as_mapping()
+            if seen != learned:
+                differ = [name for name in seen if seen[name] != learned[name]]
+                other = "" if "id" in differ else f" of another {' and '.join(differ)}"
                 raise ProductError(
                     scene.path,
-                    found=f"a scene of the sensor {found}",
-                    expected=f"{model.net.sensor.id}, which {model.name} was trained on",
+                    found=f"a scene of the sensor {seen['id']}{other}",
+                    expected=f"{learned['id']}, which {model.name} was trained on",
                     remedy="Map a scene of that sensor, or use another model.",
                 )
             if not can_see(model, scene):
@@ -202,13 +201,14 @@ def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | Non
         ParameterError: the models cannot do what the options ask for.
     """
     first, asked = models[0], options.resolution
+    pixels = first.net.sensor.resolutions
     if first.net.task == "pixel":
-        if asked not in (None, *PIXEL_SIZES):
+        if asked not in (None, *pixels):
             raise _refusal(
                 asked,
                 f"{first.name}, a model of pixels",
-                _PIXELS,
-                f"Leave --resolution out for {PIXEL_SIZES[0]} m.",
+                f"{listed(pixels)} m",
+                f"Leave --resolution out for {pixels[0]} m.",
             )
         usual = options.stride in (None, first.net.patch_size) and options.overlap == "exact"
         if not usual or _changed(options):
@@ -219,8 +219,8 @@ def choose_resolution(models: Sequence[Model], options: MapOptions) -> int | Non
                 expected="none of them: its windows overlap by themselves, in torch and float32",
                 remedy="Leave them out.",
             )
-        return asked or PIXEL_SIZES[0]
-    if asked in PIXEL_SIZES:
+        return asked or pixels[0]
+    if asked is not None and asked not in LOCATED_CELLS:
         raise _refusal(
             asked,
             f"{first.name}, a model of patches",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from geolulc.errors import ParameterError
-from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES
 
 #: Scene classification codes that hide the ground: no data, saturated, cloud shadow, cloud of
 #: medium and high probability, thin cirrus. Snow (11) is land cover of its season and stays.
@@ -24,8 +23,9 @@ class MapOptions:
 
     Attributes:
         stride: side of a cell in metres, a multiple of 60 up to 1200.
-        resolution: 10, 20 or 60 metres with pixel models; 320, 160 or 80 with patch models, whose
-            answers are then placed inside their patches; None: a cell for each patch, or 10.
+        resolution: metres of one of the sensor's pixels with pixel models (of Sentinel-2 10, 20 or
+            60); 320, 160 or 80 with patch models, whose answers are then placed inside their
+            patches; None: a cell for each patch, or the finest pixels.
         min_valid: cells with a smaller share of valid pixels in their patch become nodata.
         min_clear: so do cells with a smaller clear share; 0: none. Of maps of pixels every
             pixel that is not clear is nodata.
@@ -79,14 +79,6 @@ class MapOptions:
                 expected="metres between patches, up to the size of one",
                 remedy="Leave it out for patches side by side.",
             )
-        if self.resolution not in (None, *PIXEL_SIZES, *LOCATED_CELLS):
-            raise ParameterError(
-                "resolution",
-                found=f"{self.resolution} m",
-                expected=f"{_listed(LOCATED_CELLS)} with a patch model, "
-                f"{_listed(PIXEL_SIZES)} with a pixel model",
-                remedy="Use one of these; --stride sets how far patches are apart.",
-            )
         for name in ("min_valid", "min_clear"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(
@@ -112,7 +104,7 @@ class MapOptions:
                 raise ParameterError(
                     name,
                     found=repr(getattr(self, name)),
-                    expected=_listed(known),
+                    expected=listed(known),
                     remedy=f"The default is {known[0]}.",
                 )
         if self.overlap == "shared" and self.tta:
@@ -140,5 +132,6 @@ class MapOptions:
                 )
 
 
-def _listed(values: tuple[int, ...] | tuple[str, ...]) -> str:
+def listed(values: tuple[int, ...] | tuple[str, ...]) -> str:
+    """Values in words: "10, 20 or 60"."""
     return ", ".join(map(str, values[:-1])) + f" or {values[-1]}"

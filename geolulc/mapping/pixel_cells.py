@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.domain import patch_means
-from geolulc.grid import PIXEL_SIZES
 from geolulc.mapping.area import Area
 from geolulc.mapping.canvas import Canvas
 from geolulc.mapping.cells import Task, pixel_lines
@@ -28,12 +27,11 @@ from geolulc.maps.encoding import FULL, NODATA
 from geolulc.maps.header import MapBlock, MapHeader
 from geolulc.products import CLASSIFICATION, Scene
 
-_PIXEL: Final = PIXEL_SIZES[0]
 #: Steps of a sum of pixels that are one step of a map's probabilities.
 _STEP: Final = ONE // FULL
 #: Of a pixel's windows, whose weights add up to one: beyond what rounding takes.
 _FULL_SUM: Final = 0.99
-#: Rows of 10 m that leave at once, a multiple of 6: 10 MB of a tile with 19 classes.
+#: Rows of pixels that leave at once, about: 10 MB of a tile with 19 classes.
 _ROWS: Final = 24
 #: Of a map whose model saw a computed top of the atmosphere.
 _COMPUTED: Final = {"input": "top of the atmosphere, computed from Level-2A"}
@@ -57,7 +55,11 @@ class PixelCells:
         self._air = None if atmosphere is None else atmosphere.bands
         self._area = Area.of(scene.grid, options.aoi)
         self.selected = self._area.select(self.windows)
-        grid = self._area.grid(options.resolution or _PIXEL)
+        #: Metres a side of the model's pixels; those of the map are as large, or larger.
+        self._pixel = pixel = self.windows.pixel
+        unit = scene.grid.alignment // pixel
+        self._together = unit * max(1, _ROWS // unit)
+        grid = self._area.grid(options.resolution or pixel)
         self.header = MapHeader(
             grid=grid,
             classes=ensemble.classes,
@@ -68,23 +70,23 @@ class PixelCells:
             masked_scl=options.mask_scl if CLASSIFICATION in scene.images else (),
         )
         self._offsets = ensemble.offsets(scene.offsets)
-        top, left = (metres // _PIXEL for metres in grid.inset)
-        #: The map's rows and columns of 10 m, from the tile's corner.
-        self._rows = slice(top, top + grid.extent.height // _PIXEL)
-        self._columns = slice(left, left + grid.extent.width // _PIXEL)
-        self._factor = grid.cell // _PIXEL
-        rows = (self.windows.step + 2 * self.windows.ramp) // _PIXEL
+        top, left = (metres // pixel for metres in grid.inset)
+        #: The map's rows and columns of the model's pixels, from the tile's corner.
+        self._rows = slice(top, top + grid.extent.height // pixel)
+        self._columns = slice(left, left + grid.extent.width // pixel)
+        self._factor = grid.cell // pixel
+        rows = (self.windows.step + 2 * self.windows.ramp) // pixel
         shape = len(ensemble.classes), rows, self._columns.stop - left
         self._canvas = Canvas(shape, np.uint16, weighted=False)
-        #: Of the rows of windows under way: first row of 10 m, and the usable pixels from it on.
+        #: Of the rows of windows under way: first row of pixels, and the usable pixels from it on.
         self._usable: deque[tuple[int, NDArray[np.bool_]]] = deque()
-        #: First row of 10 m that has not left yet.
+        #: First row of pixels that has not left yet.
         self._next = top
         self._spectra = ensemble.spectra
         #: Of squares as large as the patches of the training; NaN where not all rows were seen.
         self._unlikeness: NDArray[np.float32] | None = None
-        if self._spectra is not None:
-            squares = scene.grid.height // self._square, scene.grid.width // self._square
+        squares = scene.grid.height // self._square, scene.grid.width // self._square
+        if self._spectra is not None and min(squares):  # a small scene has none
             self._unlikeness = np.full(squares, np.nan, np.float32)
             self._shift = np.array([scene.offsets[name] for name in self._spectra.bands])
 
@@ -115,7 +117,7 @@ class PixelCells:
             yield Task(partial(self._place, row, batch), work)
         end = support.stop
         if (row + 1) * self.windows.step < tile.height:
-            end = ((row + 1) * self.windows.step - self.windows.ramp) // _PIXEL
+            end = ((row + 1) * self.windows.step - self.windows.ramp) // self._pixel
         yield Task(complete=end)
 
     def _compare_spectra(self, row: int, strip: Strip) -> None:
@@ -123,7 +125,7 @@ class PixelCells:
         if self._spectra is None or self._unlikeness is None:
             return
         top = max(0, self.windows.start(row))
-        bottom = top + strip.dn[_PIXEL].shape[1] * _PIXEL
+        bottom = top + strip.dn[self._pixel].shape[1] * self._pixel
         lefts = np.arange(self._unlikeness.shape[1]) * self._square
         for square in range(-(-top // self._square), bottom // self._square):
             at = square * self._square - top
@@ -138,7 +140,7 @@ class PixelCells:
             return None
         each = self._factor * np.arange(max(rows, self.header.grid.shape[1]))
         down, across = (
-            np.minimum((first + each[:count]) * _PIXEL // self._square, most - 1)
+            np.minimum((first + each[:count]) * self._pixel // self._square, most - 1)
             for first, count, most in zip(
                 (start, self._columns.start),
                 (rows, self.header.grid.shape[1]),
@@ -150,11 +152,11 @@ class PixelCells:
         return found
 
     def _usable_pixels(self, row: int, strip: Strip) -> NDArray[np.bool_]:
-        """Pixels of 10 m in the support of a row of windows that have data and are clear."""
+        """The model's pixels in the support of a row of windows that have data and are clear."""
         usable = valid_pixels(strip.dn)
         if strip.scl is not None:
-            usable &= clear_pixels(strip.scl, self._options.mask_scl, _PIXEL)
-        top = self.windows.window(row, 0, _PIXEL)[0].start
+            usable &= clear_pixels(strip, self._options.mask_scl, self._pixel)
+        top = self.windows.window(row, 0, self._pixel)[0].start
         support = self.windows.support(row, self.windows.tile.height)
         return usable[support.start - top : support.stop - top]
 
@@ -171,7 +173,7 @@ class PixelCells:
                 self._canvas.add(first, left - shown.start, inside)
 
     def leave(self, complete: int | None, *, shares: bool) -> Iterator[MapBlock]:
-        """Rows of pixels; ``complete`` counts rows of 10 m from the tile's corner."""
+        """Rows of pixels; ``complete`` counts those of the model from the tile's corner."""
         if complete is None:
             yield from self._empty(self._rows.stop, shares=shares)
             return
@@ -179,8 +181,8 @@ class PixelCells:
         self._canvas.move(first)
         yield from self._empty(min(first, self._rows.stop), shares=shares)
         end = min(complete, self._rows.stop)
-        for start in range(max(first, self._next), end, _ROWS):
-            stop = min(start + _ROWS, end)
+        for start in range(max(first, self._next), end, self._together):
+            stop = min(start + self._together, end)
             mask = usable[start - first : stop - first, self._columns]
             yield self._block(start, self._canvas.sums(start, stop), mask, shares=shares)
             self._next = stop
@@ -189,7 +191,7 @@ class PixelCells:
         """Rows without data, down to ``end``."""
         columns = self._columns.stop - self._columns.start
         while self._next < end:
-            stop = min(self._next + _ROWS, end)
+            stop = min(self._next + self._together, end)
             nothing = np.zeros((len(self.header.classes), stop - self._next, columns), np.uint16)
             mask = np.zeros(nothing.shape[1:], bool)
             yield self._block(self._next, nothing, mask, shares=shares)

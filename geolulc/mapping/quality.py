@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from geolulc.mapping.strips import Strip
 from geolulc.products.radiometry import has_data
-
-#: Resolution of the scene classification in metres.
-_SCL = 20
 
 
 def valid_share(
@@ -43,26 +41,38 @@ def valid_pixels(dn: Mapping[int, NDArray[np.uint16]]) -> NDArray[np.bool_]:
     return valid
 
 
-def clear_pixels(
-    scl: NDArray[np.uint8], masked: Sequence[int], resolution: int
-) -> NDArray[np.bool_]:
-    """The pixels of ``resolution`` metres that no ``masked`` code of the classification covers."""
-    clear = ~np.isin(scl, np.asarray(masked, np.uint8))
-    if resolution > _SCL:
-        factor = resolution // _SCL
+def clear_pixels(strip: Strip, masked: Sequence[int], resolution: int) -> NDArray[np.bool_]:
+    """The pixels of ``resolution`` metres that no ``masked`` code of a strip's ``scl`` covers."""
+    if strip.scl is None:
+        raise ValueError("a strip without a scene classification")
+    clear, own = ~np.isin(strip.scl, np.asarray(masked, np.uint8)), strip.scl_resolution
+    if resolution > own:
+        factor = resolution // own
         rows, columns = clear.shape
         parts = clear.reshape(rows // factor, factor, columns // factor, factor)
         return np.asarray(parts.all(axis=(1, 3)), np.bool_)
-    factor = _SCL // resolution
+    factor = own // resolution
     return clear.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def clear_share(
-    scl: NDArray[np.uint8], lefts: NDArray[np.int64], patch_size: int, masked: Sequence[int]
+    scl: NDArray[np.uint8],
+    resolution: int,
+    lefts: NDArray[np.int64],
+    patch_size: int,
+    masked: Sequence[int],
 ) -> NDArray[np.float32]:
-    """Share of the scene classification's pixels of each patch that no ``masked`` code covers."""
+    """Share of the scene classification's pixels of each patch that no ``masked`` code covers.
+
+    Args:
+        scl: uint8 (rows, columns), as tall as a patch.
+        resolution: metres a side of its pixels.
+        lefts: where the patches start, in metres from the left.
+        patch_size: in metres.
+        masked: codes.
+    """
     clear = ~np.isin(scl, np.asarray(masked, np.uint8))
-    return _window_means(clear, lefts // _SCL, patch_size // _SCL)
+    return _window_means(clear, lefts // resolution, patch_size // resolution)
 
 
 def _window_means(

@@ -99,13 +99,15 @@ class Strip:
     """Native pixels of a row of cells, or several, over the tile's whole width.
 
     ``dn``: resolution → uint16 (bands in the reader's order, rows, columns), as tall as the
-    cells' patches together. ``scl``: uint8 (rows, columns) of 20 m, None where it is not read.
+    cells' patches together. ``scl``: uint8 (rows, columns), None where it is not read.
     Columns that no selected cell needs hold 0.
     """
 
     row: int
     dn: Mapping[int, NDArray[np.uint16]]
     scl: NDArray[Any] | None
+    #: Metres a side of the pixels of ``scl``.
+    scl_resolution: int = 0
 
 
 @dataclass
@@ -222,11 +224,11 @@ class StripReader:
             dn[resolution] = np.empty((len(names), *self._shape(names[0], row, last)), np.uint16)
             for name, pixels in zip(names, dn[resolution], strict=True):
                 self._fill(pixels, name, row, last)
-        scl = None
-        if self.has_scl:
-            scl = np.empty(self._shape(CLASSIFICATION, row, last), np.uint8)
-            self._fill(scl, CLASSIFICATION, row, last)
-        return Strip(row, dn, scl)
+        if not self.has_scl:
+            return Strip(row, dn, None)
+        scl = np.empty(self._shape(CLASSIFICATION, row, last), np.uint8)
+        self._fill(scl, CLASSIFICATION, row, last)
+        return Strip(row, dn, scl, self._readings[CLASSIFICATION].image.resolution)
 
     def _submit(self, row: int) -> None:
         """Queue the tiles that ``row`` needs, and further ones while there is memory."""

@@ -36,7 +36,8 @@ class WindowEnsemble(Ensemble):
     def windows(self, tile: TileGrid) -> WindowGrid:
         """Windows that suit every model."""
         multiple = math.lcm(*(m.net.pixel_multiple for m in self._models))
-        return WindowGrid.of_network(tile, multiple, max(m.net.margin for m in self._models))
+        margin = max(m.net.margin for m in self._models)
+        return WindowGrid.of_network(tile, multiple, margin, self.sensor.resolutions[0])
 
     def atmosphere_over(self, scene: Scene) -> Atmosphere | None:
         """The air between a Level-2A scene and models of Level-1C; None where none is needed."""

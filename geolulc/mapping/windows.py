@@ -21,14 +21,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import RESOLUTIONS
 from geolulc.errors import ParameterError
-from geolulc.grid import ALIGNMENT, TileGrid
+from geolulc.grid import TileGrid
 
 #: Metres a side of a window: larger ones overlap less, smaller ones take less memory (a window of
 #: 576 pixels a side takes 200 MB in ResNet18).
 _SIDE: Final = 5760
-_PIXEL: Final = RESOLUTIONS[0]
 
 
 @dataclass(frozen=True)
@@ -40,34 +38,38 @@ class WindowGrid:
         step: metres from one window to the next.
         margin: metres that a window reaches beyond its step × step square on each side.
         ramp: metres on both sides of a border over which a window gives way to its neighbour.
+        pixel: metres a side of the pixels that get a class.
     """
 
     tile: TileGrid
     step: int
     margin: int
     ramp: int
+    pixel: int = 10
 
     @classmethod
-    def of_network(cls, tile: TileGrid, multiple: int, margin: int) -> WindowGrid:
+    def of_network(cls, tile: TileGrid, multiple: int, margin: int, pixel: int) -> WindowGrid:
         """Windows for a network whose windows are of a ``multiple`` of metres, with its margin.
 
+        ``pixel``: metres a side of its pixels.
+
         Raises:
-            ParameterError: they are not on the pixels of 60 m.
+            ParameterError: they are not on the coarsest pixels of the tile.
         """
-        if multiple <= 0 or multiple % ALIGNMENT or margin < 0:
+        coarsest = tile.alignment
+        if multiple <= 0 or multiple % coarsest or margin < 0:
             raise ParameterError(
                 "windows",
                 found=f"a multiple of {multiple} m, a margin of {margin} m",
-                expected=f"a multiple of {ALIGNMENT} m, a margin of 0 or more",
+                expected=f"a multiple of {coarsest} m, a margin of 0 or more",
                 remedy="Use a model that geolulc trained for pixels.",
             )
         # two margins and the step are a multiple, and so is the step
-        unit = multiple // 2 if multiple % (2 * ALIGNMENT) == 0 else multiple
-        whole = unit * math.ceil((margin + ALIGNMENT) / unit)
+        unit = multiple // 2 if multiple % (2 * coarsest) == 0 else multiple
+        whole = unit * math.ceil((margin + coarsest) / unit)
         step = multiple * max(1, (_SIDE - 2 * whole) // multiple)
-        return cls(
-            tile, step, whole, min(whole - ALIGNMENT * math.ceil(margin / ALIGNMENT), step // 2)
-        )
+        ramp = min(whole - coarsest * math.ceil(margin / coarsest), step // 2 // pixel * pixel)
+        return cls(tile, step, whole, ramp, pixel)
 
     @property
     def side(self) -> int:
@@ -76,8 +78,8 @@ class WindowGrid:
 
     @property
     def border(self) -> int:
-        """Metres, in whole pixels of 60 m, on each side of a window of which it says nothing."""
-        return (self.margin - self.ramp) // ALIGNMENT * ALIGNMENT
+        """Metres on each side of a window of which it says nothing, in whole coarsest pixels."""
+        return (self.margin - self.ramp) // self.tile.alignment * self.tile.alignment
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,14 +103,14 @@ class WindowGrid:
         return first, second
 
     def support(self, index: int, extent: int) -> slice:
-        """Pixels of 10 m, from the tile's corner, of which windows at ``index`` say something."""
+        """Pixels, from the tile's corner, of which windows at ``index`` say something."""
         start = max(0, index * self.step - self.ramp)
         end = min(extent, (index + 1) * self.step + self.ramp)
-        return slice(start // _PIXEL, end // _PIXEL)
+        return slice(start // self.pixel, end // self.pixel)
 
     @cached_property
     def _ramp_up(self) -> NDArray[np.float32]:
-        count = 2 * self.ramp // _PIXEL
+        count = 2 * self.ramp // self.pixel
         ramp: NDArray[np.float32] = ((np.arange(count) + 0.5) / max(1, count)).astype(np.float32)
         return ramp
 
@@ -121,7 +123,7 @@ class WindowGrid:
             count = min(ramp.size, weights.size)
             weights[:count] *= ramp[:count]
         if (index + 1) * self.step < extent:
-            at = ((index + 1) * self.step - self.ramp) // _PIXEL - part.start
+            at = ((index + 1) * self.step - self.ramp) // self.pixel - part.start
             count = weights.size - at
             weights[at:] *= 1 - ramp[:count]
         return weights
@@ -129,7 +131,7 @@ class WindowGrid:
     def inside(self, index: int, extent: int) -> slice:
         """Where the pixels in ``support`` lie in a window without its ``border``."""
         part = self.support(index, extent)
-        offset = (self.start(index) + self.border) // _PIXEL
+        offset = (self.start(index) + self.border) // self.pixel
         return slice(part.start - offset, part.stop - offset)
 
     def beyond(self, row: int, column: int, resolution: int) -> tuple[int, int, int, int]:

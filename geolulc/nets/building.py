@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from geolulc.bands import GROUPS, SENTINEL2, Sensor
+from geolulc.datasets.patch import BIGEARTHNET, PatchLayout
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.backbones import PATCH_PIXELS, enlarges
@@ -80,7 +81,7 @@ def build_net(
         CheckpointError: ``pretrained`` cannot be used.
     """
     with _seeded(seed):
-        fusion = build_fusion(config, bands, len(classes))
+        fusion = build_fusion(config, bands, len(classes), PatchLayout(sensor, patch_size))
     initialisation: dict[str, Any] = {}
     if pretrained is not None:
         head = fusion.head if isinstance(fusion, PixelFusion) else None
@@ -107,9 +108,10 @@ def build_fusion(
     config: NetConfig,
     bands: Mapping[int, tuple[str, ...]],
     num_classes: int,
+    patches: PatchLayout = BIGEARTHNET,
     shapes: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Fusion:
-    """The part that ``config.task`` and ``config.fusion`` name.
+    """The part that ``config.task`` and ``config.fusion`` name, for bands of ``patches``.
 
     ``shapes``: of the tensors of a checkpoint, by name: a forest is as large as its file says.
     """
@@ -119,14 +121,14 @@ def build_fusion(
         require_dynamic_world(bands, num_classes)
         return DynamicWorldFusion()
     if config.task == "pixel":
-        return build_pixel_fusion(config, bands, num_classes)
+        return build_pixel_fusion(config, bands, num_classes, patches)
     if config.fusion == "intermediate":
-        return IntermediateFusion(config, bands, num_classes)
+        return IntermediateFusion(config, bands, num_classes, patches)
     if config.fusion == "late":
-        return LateFusion(config, bands, num_classes)
+        return LateFusion(config, bands, num_classes, patches)
     if config.trunk == "shallow":
-        return ShallowFusion(config, bands, num_classes)
-    return EarlyFusion(config, bands, num_classes)
+        return ShallowFusion(config, bands, num_classes, patches)
+    return EarlyFusion(config, bands, num_classes, patches)
 
 
 def as_before_enlarging(config: NetConfig) -> NetConfig:

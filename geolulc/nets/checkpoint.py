@@ -224,6 +224,7 @@ def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
             config,
             settings.bands,
             len(settings.classes),
+            settings.layout,
             {name: shape for name, (_, shape) in header.tensors.items()},
         ),
         config=config,

@@ -21,8 +21,10 @@ from typing_extensions import TypedDict
 
 from geolulc.bands import SENTINEL2, Sensor, sensor_of
 from geolulc.datasets.ground import Ground
+from geolulc.datasets.patch import PatchLayout
 from geolulc.domain import domain_of
 from geolulc.errors import CheckpointError
+from geolulc.grid import PATCH_SIZE
 from geolulc.nets.calibration import Calibration
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
@@ -33,10 +35,13 @@ from geolulc.validated import explain
 #: Key of the text in the metadata of a safetensors file.
 METADATA_KEY: Final = "geolulc"
 #: Version of the format; a reader refuses a higher one. Version 2 calibrates by class, and
-#: enlarges images for strides that do not pad; version 3 makes images smaller with antialiasing.
-FORMAT_VERSION: Final = 3
+#: enlarges images for strides that do not pad; version 3 makes images smaller with antialiasing;
+#: version 4 leaves patches of other sizes than BigEarthNet's their own number of pixels.
+FORMAT_VERSION: Final = 4
 #: Before this version, images of fewer pixels a side were made of every second or third pixel.
 _THINNED: Final = (3, 60)
+#: Before this version, patches of any size became images of 120 pixels.
+_OWN_PIXELS: Final = 4
 #: Characters of the text; those of a network of 43 classes have 20,000.
 _LONGEST_TEXT: Final = 1_000_000
 _DEEPEST: Final = 8
@@ -112,6 +117,13 @@ class Settings:
                 expected=f"{size} or more: smaller images were made without antialiasing",
                 remedy="Train again with this version of geolulc.",
             )
+        if self.version < _OWN_PIXELS and self.patch_size != PATCH_SIZE:
+            raise CheckpointError(
+                "patch_size",
+                found=f"{self.patch_size} m, in format version {self.version}",
+                expected=f"{PATCH_SIZE} m: others were enlarged to as many pixels",
+                remedy="Train again with this version of geolulc.",
+            )
         for resolution, names in self.bands.items():
             allowed = groups.get(resolution, ())
             if len(set(names)) != len(names) or not set(names) <= set(allowed):
@@ -145,6 +157,11 @@ class Settings:
     def seen_by(self) -> Sensor:
         """The sensor whose bands the network sees."""
         return sensor_of(self.sensor)
+
+    @property
+    def layout(self) -> PatchLayout:
+        """The patches that the network was trained on."""
+        return PatchLayout(self.seen_by, self.patch_size)
 
     @property
     def ground(self) -> Ground:

@@ -8,24 +8,30 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
-from geolulc.nets.backbones import PATCH_PIXELS, open_backbone
+from geolulc.nets.backbones import open_backbone
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
 from geolulc.nets.resizing import join_bands
-from geolulc.nets.stages import evaluating
+from geolulc.nets.stages import evaluating, image_pixels
 
 
 class EarlyFusion(OneEncoder):
-    """Bands of every resolution brought to 120 × 120, concatenated (finest first), one trunk.
+    """Bands of every resolution brought to the finest, concatenated (finest first), one trunk.
 
     The whole timm model serves, its head included. A backbone whose image size is fixed to
-    another value than 120 (tokens of 16 pixels: 128) gets the bands at that size.
+    another value than the 120 pixels of a patch, say (tokens of 16 pixels: 128), gets the bands at
+    that size.
     """
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
         super().__init__()
         self.bands = tuple(name for names in bands.values() for name in names)
@@ -35,7 +41,7 @@ class EarlyFusion(OneEncoder):
             num_classes=num_classes,
             drop_rate=config.drop_rate,
             drop_path_rate=config.drop_path_rate,
-            pixels=config.image_size or PATCH_PIXELS,
+            pixels=image_pixels(config, patches),
             exact=config.image_size > 0,
         )
         self.backbone = opened.model

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from torch import Tensor, nn
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.nets.attention import attention_block
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
@@ -60,12 +61,16 @@ class IntermediateFusion(OneEncoder):
     """
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
         super().__init__()
         finest = min(bands)
         opened, layout = open_trunk(
-            config, len(bands[finest]), num_classes=num_classes, resolution=finest
+            config, len(bands[finest]), patches, num_classes=num_classes, resolution=finest
         )
         self.backbone = opened.model
         self.image_size = opened.image_size

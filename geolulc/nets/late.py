@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.nets.attention import attention_block
 from geolulc.nets.backbones import enlarged_side
 from geolulc.nets.config import NetConfig
@@ -26,10 +27,12 @@ from geolulc.nets.stages import (
 class Encoder(OneEncoder):
     """A whole timm model without its classifier: bands → pooled features."""
 
-    def __init__(self, config: NetConfig, bands: tuple[str, ...], *, resolution: int) -> None:
+    def __init__(
+        self, config: NetConfig, bands: tuple[str, ...], patches: PatchLayout, *, resolution: int
+    ) -> None:
         super().__init__()
         self.bands = bands
-        opened, layout = open_trunk(config, len(bands), resolution=resolution)
+        opened, layout = open_trunk(config, len(bands), patches, resolution=resolution)
         self.backbone = opened.model
         self.image_size = opened.image_size
         self.upsampling = config.upsampling
@@ -59,13 +62,15 @@ class ShallowEncoder(OneEncoder):
     Of the 60 m bands, say: at ``SHALLOW_STRIDE`` their 20 pixels are 2 or 3.
     """
 
-    def __init__(self, config: NetConfig, bands: tuple[str, ...], *, resolution: int) -> None:
+    def __init__(
+        self, config: NetConfig, bands: tuple[str, ...], patches: PatchLayout, *, resolution: int
+    ) -> None:
         super().__init__()
         self.bands = bands
-        # laid out at the size of a 10 m patch: the whole depth may not have a pixel left at 20
-        opened, layout = open_trunk(config, len(bands))
+        # laid out at the size of the finest: the whole depth may not have a pixel left at 20
+        opened, layout = open_trunk(config, len(bands), patches)
         stage = layout.at(SHALLOW_STRIDE)
-        pixels = image_pixels(config, resolution)
+        pixels = image_pixels(config, patches, resolution)
         if not config.image_size:
             pixels = enlarged_side(opened.model, pixels, stage.stride)
         self.image_size = pixels
@@ -97,13 +102,17 @@ class LateFusion(EncoderAResolution):
     """An encoder of the bands of each resolution, each at its own size; one linear head."""
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
         super().__init__(
             {
-                r: ShallowEncoder(config, names, resolution=r)
-                if is_small(r)
-                else Encoder(config, names, resolution=r)
+                r: ShallowEncoder(config, names, patches, resolution=r)
+                if is_small(patches, r)
+                else Encoder(config, names, patches, resolution=r)
                 for r, names in bands.items()
             }
         )

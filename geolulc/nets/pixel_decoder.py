@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.errors import ParameterError
 from geolulc.nets.attention import attention_block
 from geolulc.nets.config import NetConfig
@@ -47,11 +48,17 @@ class PixelTrunk(nn.Module):
     """
 
     def __init__(
-        self, config: NetConfig, bands: int, *, resolution: int = 10, deepest: int = 0
+        self,
+        config: NetConfig,
+        bands: int,
+        patches: PatchLayout,
+        *,
+        resolution: int = 0,
+        deepest: int = 0,
     ) -> None:
         """``deepest``: the stride that no map is coarser than; 0 for all stages."""
         super().__init__()
-        opened, layout = open_trunk(config, bands, resolution=resolution)
+        opened, layout = open_trunk(config, bands, patches, resolution=resolution)
         stages = {s.stride: s for s in layout.stages if not deepest or s.stride <= deepest}
         if not stages:
             stages = {layout.stages[0].stride: layout.stages[0]}

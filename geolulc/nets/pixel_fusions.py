@@ -1,9 +1,10 @@
-"""The three fusions of networks that say the class of every pixel of 10 m.
+"""The three fusions of networks that say the class of every one of the finest pixels.
 
 Their parts have the names that the fusions of patch networks give them: a patch checkpoint can
-serve as ``pretrained``. Each works on windows of any size in steps of 60 m; one whose sides
-``multiple`` metres divide is not padded. ``border`` metres on each side of a window that no one
-asks for are not computed where that saves something: on the grids that the decoder comes back to.
+serve as ``pretrained``. Each works on windows of any size in steps of the sensor's coarsest pixel
+(of Sentinel-2 60 m); one whose sides ``multiple`` metres divide is not padded. ``border`` metres on
+each side of a window that no one asks for are not computed where that saves something: on the
+grids that the decoder comes back to.
 Patch networks have no way back to pixels and no borders: only parts are shared with them.
 """
 
@@ -17,6 +18,7 @@ from typing import Final, cast
 import torch
 from torch import Tensor, nn
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.errors import ParameterError
 from geolulc.nets.config import NetConfig
 from geolulc.nets.intermediate import Join, join_strides
@@ -38,12 +40,8 @@ from geolulc.nets.pretrained import EncoderAResolution, EncoderInput, OneEncoder
 from geolulc.nets.resizing import join_bands, resize
 from geolulc.nets.stages import SHALLOW_STRIDE, is_small, run_modules
 
-#: Metres a side of the pixels that get a class.
-_PIXEL: Final = 10
-#: Windows start and end on the pixels of 60 m.
-_STEP: Final = 60
-#: Rows of 10 m that a CPU takes from a pyramid to logits at once, a multiple of 6: 9 MB where they
-#: are largest. Of fewer, more would be computed twice: what they share with their neighbours.
+#: Rows of pixels that a CPU takes from a pyramid to logits at once, about: 9 MB where they are
+#: largest. Of fewer, more would be computed twice: what they share with their neighbours.
 _ROWS: Final = 66
 
 
@@ -54,12 +52,13 @@ class _OnTrunk(OneEncoder):
         self,
         config: NetConfig,
         bands: tuple[str, ...],
-        resolution: int = 10,
+        patches: PatchLayout,
+        resolution: int = 0,
         deepest: int = 0,
     ) -> None:
         super().__init__()
         self.bands = bands
-        self.trunk = PixelTrunk(config, len(bands), resolution=resolution, deepest=deepest)
+        self.trunk = PixelTrunk(config, len(bands), patches, resolution=resolution, deepest=deepest)
         self.decoder = PixelDecoder(self.trunk, len(bands))
 
     @property
@@ -76,12 +75,18 @@ class _OneTrunk(_OnTrunk):
     """A trunk, a decoder on its maps and a head."""
 
     def __init__(
-        self, config: NetConfig, bands: tuple[str, ...], num_classes: int, deepest: int = 0
+        self,
+        config: NetConfig,
+        bands: tuple[str, ...],
+        num_classes: int,
+        patches: PatchLayout,
+        deepest: int = 0,
     ) -> None:
-        super().__init__(config, bands, deepest=deepest)
+        super().__init__(config, bands, patches, deepest=deepest)
+        self.pixel, self.rows = _pixel_and_rows(patches)
         self.head = PixelHead(self.decoder.features, num_classes, config.drop_rate)
         self.upsampling = config.upsampling
-        self.multiple, self.margin = _windows({_PIXEL: self.trunk})
+        self.multiple, self.margin = _windows(patches, {self.pixel: self.trunk})
 
     def logits(self, maps: Sequence[Tensor], x: Tensor, region: Region) -> Tensor:
         """Logits of a region of ``x``, the trunk's input, from the trunk's ``maps``."""
@@ -95,30 +100,38 @@ class _OneTrunk(_OnTrunk):
 
 
 class PixelEarlyFusion(_OneTrunk):
-    """Bands of every resolution at 10 m, one trunk (whole, or up to stride 8), one decoder."""
+    """Bands at the finest resolution, one trunk (whole, or up to stride 8), one decoder."""
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
         deepest = SHALLOW_STRIDE if config.trunk == "shallow" else 0
         every = tuple(name for names in bands.values() for name in names)
-        super().__init__(config, every, num_classes, deepest)
+        super().__init__(config, every, num_classes, patches, deepest)
         self.joins = dict.fromkeys(bands, f"the input of {self.trunk.name}")
 
     def forward(self, *groups: Tensor, border: int = 0) -> Tensor:
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         images = join_bands(groups, groups[0].shape[-2:], self.upsampling)
         images, place = pad_to(images, self.trunk.strides[-1])
-        return self.logits(self.trunk(images), images, _within(place, border, _PIXEL))
+        return self.logits(self.trunk(images), images, _within(place, border, self.pixel))
 
 
 class PixelIntermediateFusion(_OneTrunk):
     """The finest bands enter; 20 m bands join after the map of stride 2, 60 m after stride 4."""
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
-        super().__init__(config, bands[10], num_classes)
+        super().__init__(config, bands[min(bands)], num_classes, patches)
         strides, channels = self.trunk.strides, self.trunk.channels
         #: Number of the map that a group joins.
         self.places = {
@@ -127,7 +140,7 @@ class PixelIntermediateFusion(_OneTrunk):
         }
         for resolution, place in self.places.items():
             self.add_module(f"join{resolution}", Join(len(bands[resolution]), channels[place]))
-        self.joins = {10: f"the input of {self.trunk.name}"} | {
+        self.joins = {self.pixel: f"the input of {self.trunk.name}"} | {
             r: f"after stride {strides[i]} ({channels[i]} channels)" for r, i in self.places.items()
         }
 
@@ -135,7 +148,7 @@ class PixelIntermediateFusion(_OneTrunk):
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         size, stride = groups[0].shape[-2:], self.trunk.strides[-1]
         x, place = pad_to(groups[0], stride)
-        # at 10 m all are padded alike, and lie on the same ground wherever they join
+        # on the finest pixels all are padded alike, and lie on the same ground wherever they join
         coarser = [pad_to(resize(g, size, self.upsampling), stride)[0] for g in groups[1:]]
         maps, features = [], x
         for number, segment in enumerate(self.trunk.segments):
@@ -145,7 +158,7 @@ class PixelIntermediateFusion(_OneTrunk):
                     features = getattr(self, f"join{resolution}")(features, bands)
             maps.append(features)
         maps[-1] = self.trunk.attention(maps[-1])
-        return self.logits(maps, x, _within(place, border, _PIXEL))
+        return self.logits(maps, x, _within(place, border, self.pixel))
 
 
 @dataclass(frozen=True)
@@ -173,26 +186,31 @@ class PixelEncoder(_OnTrunk):
 
 
 class PixelLateFusion(EncoderAResolution):
-    """An encoder a resolution on its own grid; their features meet at 10 m before the head."""
+    """An encoder a resolution on its own grid; features meet at the finest before the head."""
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
         super().__init__(
             {
-                # opened at the size of a 10 m patch: its depth may not have a pixel left at 20
-                r: PixelEncoder(config, names, deepest=SHALLOW_STRIDE)
-                if is_small(r)
-                else PixelEncoder(config, names, resolution=r)
+                # opened at the size of the finest: its depth may not have a pixel left at 20
+                r: PixelEncoder(config, names, patches, deepest=SHALLOW_STRIDE)
+                if is_small(patches, r)
+                else PixelEncoder(config, names, patches, resolution=r)
                 for r, names in bands.items()
             }
         )
         encoders = self.by_resolution()
+        self.pixel, self.rows = _pixel_and_rows(patches)
         self.upsampling = config.upsampling
         self.head = PixelHead(
             sum(e.decoder.features for e in encoders.values()), num_classes, config.drop_rate
         )
-        self.multiple, self.margin = _windows({r: e.trunk for r, e in encoders.items()})
+        self.multiple, self.margin = _windows(patches, {r: e.trunk for r, e in encoders.items()})
         self.joins = {
             r: f"before the head ({e.decoder.features} features of {e.trunk.name})"
             for r, e in encoders.items()
@@ -202,16 +220,19 @@ class PixelLateFusion(EncoderAResolution):
         """Normalised bands (N, bands, rows, columns) → logits (N, classes, rows, columns)."""
         encoders = self.by_resolution()
         own, first = dict(zip(encoders, groups, strict=True)), groups[0]
-        region = _within(whole(first), border, _PIXEL)
-        encoded = {r: encoders[r].encode(x, _coarser(region, r, x)) for r, x in own.items()}
+        region = _within(whole(first), border, self.pixel)
+        encoded = {
+            r: encoders[r].encode(x, _coarser(region, r // self.pixel, x)) for r, x in own.items()
+        }
         parts = []
         for part in _by_rows(self, region, first):
             needed, inside = around(part, HEAD_REACH, first)
             features = []
             for resolution, x in own.items():
-                at = _coarser(part, resolution, x)
+                factor = resolution // self.pixel
+                at = _coarser(part, factor, x)
                 found = encoders[resolution].features(encoded[resolution], at)
-                features.append(enlarged(found, at, resolution // _PIXEL, needed, self.upsampling))
+                features.append(enlarged(found, at, factor, needed, self.upsampling))
             parts.append(self.head(torch.cat(features, dim=1))[(..., *inside)])
         return _joined(parts)
 
@@ -220,33 +241,46 @@ PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion
 
 
 def build_pixel_fusion(
-    config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+    config: NetConfig,
+    bands: Mapping[int, tuple[str, ...]],
+    num_classes: int,
+    patches: PatchLayout,
 ) -> PixelFusion:
-    """The fusion of a network whose task is "pixel"; ``ParameterError`` without bands of 10 m."""
-    if min(bands) != _PIXEL:
+    """The fusion of a network whose task is "pixel".
+
+    Raises:
+        ParameterError: none of the bands has the finest pixels of the sensor.
+    """
+    if min(bands) != (finest := patches.pixel):
         raise ParameterError(
             "task pixel",
             found=f"bands of {min(bands)} m and more",
-            expected=f"a band of {_PIXEL} m, the pixels that get a class",
-            remedy=f"Add a band of {_PIXEL} m.",
+            expected=f"a band of {finest} m, the pixels that get a class",
+            remedy=f"Add a band of {finest} m.",
         )
     kind = {
         "early": PixelEarlyFusion,
         "intermediate": PixelIntermediateFusion,
         "late": PixelLateFusion,
     }[config.fusion]
-    return cast(PixelFusion, kind(config, bands, num_classes))
+    return cast(PixelFusion, kind(config, bands, num_classes, patches))
 
 
-def _by_rows(fusion: nn.Module, region: Region, x: Tensor) -> Iterator[Region]:
+def _pixel_and_rows(patches: PatchLayout) -> tuple[int, int]:
+    """Metres a side of the pixels that get a class; of these, rows in whole coarsest pixels."""
+    unit = patches.coarsest // patches.pixel
+    return patches.pixel, unit * max(1, _ROWS // unit)
+
+
+def _by_rows(fusion: _OneTrunk | PixelLateFusion, region: Region, x: Tensor) -> Iterator[Region]:
     """A large region some rows at a time, so that what is made of them is small.
 
     On a CPU it then stays in the processor's cache. In training all rows are of one batch.
     """
     rows, columns = region
     step = rows.stop - rows.start
-    if not fusion.training and x.device.type == "cpu" and step > 2 * _ROWS:
-        step = _ROWS
+    if not fusion.training and x.device.type == "cpu" and step > 2 * fusion.rows:
+        step = fusion.rows
     for start in range(rows.start, rows.stop, step):
         yield slice(start, min(start + step, rows.stop)), columns
 
@@ -262,21 +296,22 @@ def _within(region: Region, border: int, resolution: int) -> Region:
     return rows, columns
 
 
-def _coarser(region: Region, resolution: int, x: Tensor) -> Region:
-    """Pixels of ``x`` under a region of 10 m that starts and ends with them, and one around it.
+def _coarser(region: Region, factor: int, x: Tensor) -> Region:
+    """Pixels of ``x`` under a region that starts and ends with them, and one around it.
 
-    Interpolation, and the head behind it, reach less than one further.
+    ``factor``: finest pixels along one of them. Interpolation, and the head behind it, reach less
+    than one further.
     """
-    factor = resolution // _PIXEL
     rows, columns = (slice(part.start // factor, part.stop // factor) for part in region)
     return around((rows, columns), 1, x)[0]
 
 
-def _windows(trunks: Mapping[int, PixelTrunk]) -> tuple[int, int]:
+def _windows(patches: PatchLayout, trunks: Mapping[int, PixelTrunk]) -> tuple[int, int]:
     """(multiple, margin) in metres of windows for ``trunks`` on grids of so many metres.
 
-    The margin is one pixel of the coarsest map, up to whole pixels of 60 m: a pixel so far inside
+    The margin is one pixel of the coarsest map, up to whole coarsest pixels: a pixel so far inside
     has the whole of the coarsest pixel next to its own in the window.
     """
     deepest = [resolution * trunk.strides[-1] for resolution, trunk in trunks.items()]
-    return math.lcm(_STEP, *deepest), _STEP * math.ceil(max(deepest) / _STEP)
+    step = patches.coarsest
+    return math.lcm(step, *deepest), step * math.ceil(max(deepest) / step)

@@ -13,6 +13,7 @@ from typing import Final, cast
 import torch
 from torch import Tensor, nn
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.nets.attention import attention_block
 from geolulc.nets.config import NetConfig
 from geolulc.nets.pretrained import OneEncoder
@@ -27,11 +28,15 @@ class ShallowFusion(OneEncoder):
     """Bands at one size, the trunk up to stride 8, mean and deviation over the patch, a head."""
 
     def __init__(
-        self, config: NetConfig, bands: Mapping[int, tuple[str, ...]], num_classes: int
+        self,
+        config: NetConfig,
+        bands: Mapping[int, tuple[str, ...]],
+        num_classes: int,
+        patches: PatchLayout,
     ) -> None:
         super().__init__()
         self.bands = tuple(name for names in bands.values() for name in names)
-        opened, layout = open_trunk(config, len(self.bands), deepest=SHALLOW_STRIDE)
+        opened, layout = open_trunk(config, len(self.bands), patches, deepest=SHALLOW_STRIDE)
         stage = layout.at(SHALLOW_STRIDE)
         self.modules_used = layout.modules[: stage.end]
         self.backbone = opened.model

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geolulc.bands import RESOLUTIONS
 from geolulc.errors import CheckpointError
-from geolulc.grid import PIXEL_SIZES
 from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
 from geolulc.nets.safetensors_files import read_header
 
@@ -35,7 +35,7 @@ def shipped_model(resolution: int | None = None) -> Path:
     Raises:
         CheckpointError: this installation has none.
     """
-    task = "pixel" if resolution in PIXEL_SIZES else "patch"
+    task = "pixel" if resolution in RESOLUTIONS else "patch"
     for file in shipped_models().values():
         if parse_settings(read_header(file).metadata.get(METADATA_KEY, "")).config.task == task:
             return file

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from geolulc.bands import SENTINEL2
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.errors import CheckpointError, GeolulcError
 from geolulc.nets.backbones import require_backbone
 from geolulc.nets.config import NetConfig
@@ -125,7 +126,7 @@ def load_snapshot(folder: Path, *, band_order: str | None = None) -> Model:
 
 def _build(file: Path, config: NetConfig) -> EarlyFusion:
     try:
-        return EarlyFusion(config, _BANDS, len(CLASS_ORDER))
+        return EarlyFusion(config, _BANDS, len(CLASS_ORDER), BIGEARTHNET)
     except GeolulcError as error:
         remedy = "The installed timm cannot rebuild it; update timm."
         raise error.within(file, CheckpointError, remedy=remedy) from error

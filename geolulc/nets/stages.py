@@ -15,8 +15,9 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from geolulc.datasets.patch import PatchLayout
 from geolulc.errors import ParameterError
-from geolulc.nets.backbones import PATCH_PIXELS, Backbone, open_backbone
+from geolulc.nets.backbones import Backbone, open_backbone
 from geolulc.nets.config import NetConfig
 
 #: Shallow trunks and encoders end after the stage of this stride: 20 pixels are 2 or 3 there. No
@@ -67,14 +68,15 @@ class Stages:
 def open_trunk(
     config: NetConfig,
     bands: int,
+    patches: PatchLayout,
     *,
     num_classes: int = 0,
-    resolution: int = 10,
+    resolution: int = 0,
     deepest: int = 0,
 ) -> tuple[Backbone, Stages]:
     """The backbone of ``config`` for so many bands, and its stages; options of ``open_backbone``.
 
-    ``resolution`` is that of the bands, in metres.
+    ``resolution`` is that of the bands of ``patches``, in metres; 0 for that of the finest.
 
     Raises:
         ParameterError: it cannot be built so, or has no stages.
@@ -85,24 +87,25 @@ def open_trunk(
         num_classes=num_classes,
         drop_rate=config.drop_rate if num_classes else 0.0,
         drop_path_rate=config.drop_path_rate,
-        pixels=image_pixels(config, resolution),
+        pixels=image_pixels(config, patches, resolution),
         exact=config.image_size > 0,
         deepest=deepest,
     )
     return opened, open_stages(config.backbone, opened, bands)
 
 
-def image_pixels(config: NetConfig, resolution: int) -> int:
+def image_pixels(config: NetConfig, patches: PatchLayout, resolution: int = 0) -> int:
     """Side of the images of bands of so many metres, unless the backbone needs a few pixels more.
 
-    ``image_size`` is that of 10 m; 0 leaves the bands their own size.
+    ``image_size`` is that of the finest, which 0 metres are too; 0 leaves the bands their own size.
     """
-    return (config.image_size or PATCH_PIXELS) * 10 // resolution
+    finest = patches.pixel
+    return (config.image_size or patches.size // finest) * finest // (resolution or finest)
 
 
-def is_small(resolution: int) -> bool:
+def is_small(patches: PatchLayout, resolution: int) -> bool:
     """Whether a patch of so many metres a pixel has no pixel left at the last stride of a trunk."""
-    return PATCH_PIXELS * 10 // resolution < _LAST_STRIDE
+    return patches.size // resolution < _LAST_STRIDE
 
 
 def open_stages(name: str, backbone: Backbone, in_chans: int) -> Stages:

@@ -135,11 +135,12 @@ def _of_nodata(figures: MapFigures, unit: MapUnit) -> list[Caution]:
 def _of_clouds(header: MapHeader, figures: MapFigures) -> list[Caution]:
     unit = header.unit.many
     unknown = "the scene classification was not used or is absent"
+    own = header.scene.get("clouds")
     if figures.clear is None:
         if header.masked_scl:  # pixels that are not clear have no data
-            return []
+            return [Caution("clouds", f"Clouds are {own}.")] if own else []
         return [Caution("clouds", f"Clouds are unknown: {unknown}.")]
-    text = []
+    text = [f"Clouds are {own}."] if own else []
     seen = figures.mapped + figures.clouded
     if seen and figures.clouded / seen >= _SOME:
         hidden = figures.clouded / seen

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from geolulc import __version__
-from geolulc.grid import LOCATED_CELLS, PIXEL_SIZES, Extent, Grid, MapGrid, TileGrid
+from geolulc.grid import ALIGNMENT, LOCATED_CELLS, Extent, Grid, MapGrid, TileGrid
 from geolulc.maps.header import MapHeader
 from geolulc.maps.tally import ClassSummary, MapFigures
 from geolulc.nomenclature import Nomenclature, nomenclature, nomenclature_of
@@ -24,6 +24,8 @@ MOSAIC: Final = "MOSAIC_MAPS"
 PIXEL_SIZE_TAG: Final = "PIXEL_SIZE_M"
 #: What the values of a cell are; only maps of cover fractions have it.
 VALUES_TAG: Final = "VALUES"
+#: Side of the coarsest pixel of the scene; only of other sensors than Sentinel-2.
+_ALIGNMENT_TAG: Final = "ALIGNMENT_M"
 _CELL_SIZE: Final = "STRIDE_M"
 _FREQUENCIES: Final = "CLASS_FREQUENCIES"
 _MOSAIC: Final = "MOSAIC_"
@@ -51,6 +53,7 @@ def map_tags(
         **own,
         CRS_TAG: grid.extent.crs,
         "TILE_EXTENT": _json(grid.tile.bounds),
+        **_alignment_tag(grid.tile),
         f"MAPPED_{unit}": str(figures.mapped),
         f"NODATA_{unit}": str(figures.cells - figures.mapped),
         **overflown,
@@ -80,6 +83,12 @@ def _pixel_tags(header: MapHeader) -> dict[str, str]:
         "EXTENT": _json([float(edge) for edge in header.grid.extent.bounds]),
         "MASKED_SCL": _json(list(header.masked_scl)),
     }
+
+
+def _alignment_tag(tile: Extent) -> dict[str, str]:
+    """Of scenes of other sensors than Sentinel-2."""
+    unit = tile.alignment if isinstance(tile, TileGrid) else ALIGNMENT
+    return {} if unit == ALIGNMENT else {_ALIGNMENT_TAG: str(unit)}
 
 
 def header_of(tags: Mapping[str, str], crs: str) -> MapHeader:
@@ -127,7 +136,7 @@ def _pixel_grid(tags: Mapping[str, str], crs: str) -> Grid:
     extent = _extent(tags["EXTENT"], crs)
     grid = Grid(tile if extent.bounds == tile.bounds else extent, size, tile)
     places = *grid.inset, grid.extent.height, grid.extent.width
-    known = size in PIXEL_SIZES or not isinstance(tile, TileGrid)
+    known = not isinstance(tile, TileGrid) or tile.alignment % size == 0
     if not known or any(place % size for place in places):
         raise ValueError(f"pixels of {size} m at {places}")
     return grid
@@ -137,7 +146,8 @@ def _tile(tags: Mapping[str, str], crs: str) -> Extent:
     tile = _extent(tags["TILE_EXTENT"], crs)
     if MOSAIC in tags:
         return tile
-    return TileGrid(tile.crs, tile.left, tile.top, tile.width, tile.height)
+    alignment = int(tags.get(_ALIGNMENT_TAG, ALIGNMENT))
+    return TileGrid(tile.crs, tile.left, tile.top, tile.width, tile.height, alignment)
 
 
 def _extent(text: str, crs: str) -> Extent:

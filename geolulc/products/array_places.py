@@ -102,8 +102,12 @@ def _place(name: str, crs: Any, transform: Affine, shape: tuple[int, int]) -> Pl
     return Place(f"EPSG:{code}", transform, shape)
 
 
-def common_grid(places: Mapping[str, Place]) -> TileGrid:
-    """The ground that all arrays cover; ``ProductError`` where they are not of one place."""
+def common_grid(places: Mapping[str, Place], alignment: int) -> TileGrid:
+    """The ground that all arrays cover, in pixels of ``alignment`` metres at most.
+
+    Raises:
+        ProductError: they are not of one place, or their pixels share no corners.
+    """
     first, place = next(iter(places.items()))
     for name, other in places.items():
         same_crs = other.crs == place.crs
@@ -116,7 +120,7 @@ def common_grid(places: Mapping[str, Place]) -> TileGrid:
                 ),
                 remedy="Cut all arrays to the same ground.",
             )
-    return TileGrid(*place.extent)
+    return TileGrid(*place.extent, alignment)
 
 
 def unplaced(subject: str, found: str, expected: str, remedy: str) -> ParameterError:

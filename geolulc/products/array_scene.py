@@ -21,7 +21,7 @@ from geolulc.products.scene import CLASSIFICATION, Image, Tiling, require_images
 
 #: Pixels a side of the parts that are read at once of an array without chunks.
 _TILE: Final = 1024
-#: Reflectance itself, and not 1/10000 of it, is below.
+#: Reflectance itself, and not 1 / ``scale`` of it, is below.
 _LARGEST_REFLECTANCE: Final = 10
 
 
@@ -34,6 +34,7 @@ class ArrayImage:
     resolution: int
     tiling: Tiling
     nodata: float | None
+    scale: int
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -71,7 +72,7 @@ class ArrayImage:
         if least < 0 or most > np.iinfo(self.dtype).max:
             raise self._error(f"values from {least:g} to {most:g}")
         if self.name != CLASSIFICATION:
-            if fractions and most < _LARGEST_REFLECTANCE:
+            if fractions and most < _LARGEST_REFLECTANCE < self.scale:
                 raise self._error(f"values up to {most:g}, as of reflectance")
             # a measurement of 0 would be taken for no data
             known = known if self.nodata == 0 else np.maximum(known, 1)
@@ -83,9 +84,9 @@ class ArrayImage:
         return ProductError(
             f"array {self.name}",
             found=found,
-            expected=f"digital numbers from 0 to {np.iinfo(self.dtype).max}, in 1/10000 of "
-            "reflectance",
-            remedy="Multiply reflectance by 10,000, and say which value is nodata.",
+            expected=f"digital numbers from 0 to {np.iinfo(self.dtype).max}, in 1/{self.scale} "
+            "of reflectance",
+            remedy=f"Multiply reflectance by {self.scale:,}, and say which value is nodata.",
         )
 
     def __str__(self) -> str:
@@ -98,6 +99,7 @@ class ArrayScene:
 
     name: str
     grid: TileGrid
+    sensor: Sensor
     level: str
     images: Mapping[str, ArrayImage]
     offsets: Mapping[str, int]
@@ -136,7 +138,7 @@ def array_scene(
     """A scene of arrays by the names of their bands ("B02", "SCL"), each at its own resolution.
 
     They cover the same ground. Values are digital numbers: ``value + offset`` is 1/10000 of
-    reflectance.
+    reflectance, or 1 / ``scale`` of another sensor.
 
     Args:
         arrays: an ``xarray.Dataset``, or a mapping of two-dimensional ``xarray.DataArray`` (with
@@ -170,14 +172,16 @@ def array_scene(
         else of_transform(band, array, crs, transform, finest)
         for band, array in arrays.items()
     }
-    grid = common_grid(places)
+    grid = common_grid(places, sensor.resolutions[-1])
     images = {}
     for band, array in arrays.items():
         pixels = flat(band, getattr(array, "data", array) if hasattr(array, "dims") else array)
         chunks = getattr(pixels, "chunksize", (_TILE, _TILE))
         size = tuple(min(most, own) for most, own in zip(chunks, pixels.shape, strict=True))
         tiling = Tiling(pixels.shape, (size[0], size[1]))
-        images[band] = ArrayImage(band, pixels, round(places[band].transform.a), tiling, nodata)
+        images[band] = ArrayImage(
+            band, pixels, round(places[band].transform.a), tiling, nodata, sensor.scale
+        )
     bands = [band for band in arrays if band != CLASSIFICATION]
     by_band = offset if isinstance(offset, Mapping) else dict.fromkeys(bands, offset)
     if missing := [band for band in bands if band not in by_band]:
@@ -187,6 +191,7 @@ def array_scene(
     return ArrayScene(
         name=name,
         grid=grid,
+        sensor=sensor,
         level=level,
         images=MappingProxyType(images),
         offsets=MappingProxyType({band: int(by_band[band]) for band in bands}),

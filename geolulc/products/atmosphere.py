@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from geolulc.bands import band
+from geolulc.bands import SENTINEL2, band
 from geolulc.products.directions import Direction
 from geolulc.products.scene import AEROSOL, Scene
 
@@ -57,8 +57,7 @@ _GASES: Final = (
 USUAL_VIEW: Final = Direction(5.0)
 #: A sun or satellite below counts as one here, in degrees.
 _LOWEST: Final = 85.0
-_QUANTIFICATION: Final = 10_000
-#: Steps of a product's image to an optical depth of 1 (AOT_QUANTIFICATION_VALUE).
+#: Steps of a product's image to an optical depth of 1 (AOTSENTINEL2.scale_VALUE).
 _AEROSOL_STEPS: Final = 1000
 #: Rows and columns of that image that its mean is taken of, at most.
 _SAMPLED: Final = 366
@@ -80,9 +79,9 @@ class Air:
 
     def seen(self, reflectance: Any) -> Any:
         """1/10000 reflectance at the ground (an array or tensor) → at the top of the air."""
-        ground = reflectance / _QUANTIFICATION
+        ground = reflectance / SENTINEL2.scale
         above = self.path + self.transmission * ground / (1 - self.albedo * ground)
-        return above * _QUANTIFICATION
+        return above * SENTINEL2.scale
 
 
 def aerosol_over(scene: Scene) -> float | None:

@@ -47,7 +47,7 @@ class Jp2Image:
         Raises:
             ProductError: the tile cannot be decoded.
         """
-        window = _window(self.tiling.rows(row), self.tiling.columns(column))
+        window = window_of(self.tiling.rows(row), self.tiling.columns(column))
         part = f"JP2 tile ({row}, {column}): "
         with self._opened(part) as image:
             image.read(1, window=window, out=out)
@@ -60,7 +60,7 @@ class Jp2Image:
         Raises:
             ProductError: they cannot be decoded.
         """
-        window = _window(rows, columns)
+        window = window_of(rows, columns)
         with self._opened() as image:
             layers: NDArray[Any] = image.read(window=window, out_shape=(image.count, *shape))
             return layers
@@ -75,5 +75,6 @@ class Jp2Image:
         return self.path
 
 
-def _window(rows: slice, columns: slice) -> Window:
+def window_of(rows: slice, columns: slice) -> Window:
+    """rasterio's window of rows and columns."""
     return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)

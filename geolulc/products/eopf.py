@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import BANDS, RESOLUTIONS
+from geolulc.bands import BANDS, RESOLUTIONS, SENTINEL2, Sensor
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
+from geolulc.products.cloud_mask import CLOUDS, ZarrCloudMask
 from geolulc.products.directions import Direction
 from geolulc.products.eopf_directions import sun_of, views_of
 from geolulc.products.metadata import LARGEST_TILE, QUANTIFICATION, UTM
@@ -41,6 +42,7 @@ from geolulc.remote.files import remote_url
 
 _REFLECTANCE: Final = "measurements/reflectance"
 _CLASSES: Final = "conditions/mask/l2a_classification/r20m/scl"
+_CLOUDS: Final = "conditions/mask/l1c_classification/r60m/b00"
 _AEROSOL: Final = "quality/atmosphere/r{}m/aot"
 _NAME: Final = re.compile(
     r"(S2[A-Z])_MSI(L1C|L2A)_\d{8}T\d{6}_N(\d\d)(\d\d)_R\d{3}_T(\d\d[A-Z]{3})_\d{8}T\d{6}"
@@ -66,6 +68,7 @@ class EopfProduct:
     views: Mapping[str, Direction]
     facts: Mapping[str, str]
     client: Client | None = field(default=None, repr=False)
+    sensor: ClassVar[Sensor] = SENTINEL2
 
     @property
     def received(self) -> int:
@@ -180,7 +183,10 @@ class _Reader:
             self._extent(arrays[band][0], image): f"{arrays[band][0]}"
             for band, image in bands.items()
         }
+        level = named[2]
         others = {CLASSIFICATION: self._image(_CLASSES, 20, np.uint8)}
+        if level == "L1C" and (mask := self._image(_CLOUDS, 60, np.uint8)) is not None:
+            others[CLASSIFICATION] = ZarrCloudMask(**vars(mask))
         for resolution in RESOLUTIONS:
             path = _AEROSOL.format(resolution)
             others[AEROSOL] = self._image(path, resolution, np.uint16) or others.get(AEROSOL)
@@ -198,7 +204,6 @@ class _Reader:
                     f"{grid.shape(image.resolution)}, as the other bands",
                 )
         baseline = f"{named[3]}.{named[4]}"
-        level = named[2]
         offsets = {band: self._offset(arrays[band][0], baseline) for band in bands}
         return EopfProduct(
             path=self._path,
@@ -217,6 +222,7 @@ class _Reader:
                     "baseline": baseline,
                     "tile": named[5],
                     **({} if level == "L2A" else {"level": level}),
+                    **({"clouds": CLOUDS} if level == "L1C" and CLASSIFICATION in images else {}),
                 }
             ),
             client=self._client,

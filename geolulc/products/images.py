@@ -39,6 +39,8 @@ _SETTINGS: Final = {
     # bytes: rasterio takes a number for bytes, where GDAL means megabytes
     "GDAL_CACHEMAX": 64_000_000,
 }
+#: The mask of clouds in a granule of Level-1C.
+CLOUD_MASK: Final = "QI_DATA/MSK_CLASSI_B00.jp2"
 #: In the names of Level-2A.
 _RESOLUTION: Final = re.compile(r"_(\d+)m\.jp2$")
 _OPENING: Final = threading.Lock()
@@ -132,7 +134,14 @@ def resolution_of(name: str, image: Member) -> int:
     """Metres, as the file's name says (``…_B02_10m.jp2``); the band's own where it does not."""
     if said := _RESOLUTION.search(image.name):
         return int(said[1])
+    if is_cloud_mask(image):
+        return RESOLUTIONS[-1]
     return RESOLUTIONS[0] if name == "TCI" else band(name).resolution
+
+
+def is_cloud_mask(image: Member) -> bool:
+    """Whether an image is Level-1C's own mask of clouds: see ``products/cloud_mask.py``."""
+    return image.name.endswith(CLOUD_MASK)
 
 
 def require_image(name: str, member: Member, grid: TileGrid) -> None:
@@ -142,7 +151,7 @@ def require_image(name: str, member: Member, grid: TileGrid) -> None:
     it is looked at when it is drawn.
     """
     dtype = "uint8" if name in ("SCL", "TCI") else "uint16"
-    components = 3 if name == "TCI" else 1
+    components = 3 if name == "TCI" or is_cloud_mask(member) else 1
     frame, resolution = read_frame(member), resolution_of(name, member)
     shape, there = grid.shape(resolution), grid.transform(resolution)
     with (

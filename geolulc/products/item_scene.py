@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from geolulc.bands import BANDS, band
+from geolulc.bands import BANDS, SENTINEL2, Sensor, band
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.cog import CogImage
@@ -70,6 +70,7 @@ class ItemScene:
     views: Mapping[str, Direction]
     facts: Mapping[str, str]
     client: Client = field(repr=False)
+    sensor: ClassVar[Sensor] = SENTINEL2
 
     @property
     def received(self) -> int:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 from xml.etree.ElementTree import Element
 
-from geolulc.bands import BANDS, RESOLUTIONS
+from geolulc.bands import BANDS, RESOLUTIONS, SENTINEL2, Sensor
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Contents, list_contents
@@ -24,7 +24,7 @@ from geolulc.products.documents import Document
 from geolulc.products.refusals import PRODUCT_XML
 
 #: Reflectance × this = DN + offset. Networks work in this unit (products/radiometry.py).
-QUANTIFICATION: Final = 10_000
+QUANTIFICATION: Final = SENTINEL2.scale
 #: Edge of a Sentinel-2 tile in metres: 10,980 pixels of 10 m.
 LARGEST_TILE: Final = 109_800
 #: UTM and polar northings end before 10,000 km.
@@ -71,6 +71,7 @@ class Metadata:
     granule: str
     sun: Direction | None
     views: Mapping[str, Direction]
+    sensor: ClassVar[Sensor] = SENTINEL2
 
     @property
     def facts(self) -> Mapping[str, str]:

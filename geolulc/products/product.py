@@ -16,8 +16,9 @@ from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.archive import Contents, Member, damaged, list_contents, open_member, reading
 from geolulc.products.checksums import verify_members
+from geolulc.products.cloud_mask import CLOUDS, Jp2CloudMask
 from geolulc.products.decoding import Jp2Image
-from geolulc.products.images import require_image, resolution_of
+from geolulc.products.images import CLOUD_MASK, is_cloud_mask, require_image, resolution_of
 from geolulc.products.metadata import Metadata, parse_metadata
 from geolulc.products.scene import (
     AEROSOL,
@@ -49,12 +50,19 @@ class Product(Metadata):
     Attributes:
         path: the folder or zip.
         images: file of each band that is there at its native resolution (B01 at 60 m), of the
-            scene classification ("SCL", 20 m), the true-colour image ("TCI") and the aerosol
-            optical depth ("AOT").
+            scene classification ("SCL", 20 m; Level-1C's mask of clouds), the true-colour image
+            ("TCI") and the aerosol optical depth ("AOT").
     """
 
     path: Path
     images: Mapping[str, Member] = field(repr=False)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Those of its metadata, and where its clouds are from."""
+        mask = self.images.get(CLASSIFICATION)
+        of_mask = mask is not None and is_cloud_mask(mask)
+        return {**super().facts, **({"clouds": CLOUDS} if of_mask else {})}
 
     @property
     def band_files(self) -> Mapping[str, str]:
@@ -84,10 +92,7 @@ class Product(Metadata):
             for name, member in members.items():
                 if name in _SELDOM or self.images[name].packed:
                     require_image(name, member, self.grid)
-            yield {
-                name: Jp2Image.at(member.gdal_path, resolution_of(name, member))
-                for name, member in members.items()
-            }
+            yield {name: _image(name, member) for name, member in members.items()}
 
 
 def open_product(path: Path) -> Product:
@@ -155,6 +160,11 @@ def describe_product(path: Path, *, verify: bool = False) -> dict[str, Any]:
     }
 
 
+def _image(name: str, member: Member) -> Jp2Image:
+    kind = Jp2CloudMask if is_cloud_mask(member) else Jp2Image
+    return kind.at(member.gdal_path, resolution_of(name, member))
+
+
 def _find_images(contents: Contents, metadata: Metadata) -> dict[str, Member]:
     """Image of each band, "SCL" and "TCI": by the XML's list, else by the names in the granule."""
     images: dict[str, Member] = {}
@@ -171,6 +181,8 @@ def _find_image(
     if metadata.level == "L1C":
         if name == TRUE_COLOUR and resolution != RESOLUTIONS[0]:
             return None
+        if name == CLASSIFICATION:
+            return contents.members.get(f"{metadata.granule}/{CLOUD_MASK}")
         ending = f"_{name}"
     else:
         ending = f"_{name}_{resolution}m"

@@ -4,7 +4,8 @@ Whoever maps knows these two protocols and nothing else. A kind of product is a 
 attributes and the method of ``Scene``, and a row of the table in ``products/doors.py``.
 
 Digital numbers (DN) are those of Sentinel-2, whatever the files hold: DN 0 is no data, and
-``DN + offset`` is 1/10000 of reflectance (``products/radiometry.py``).
+``DN + offset`` is 1/10000 of reflectance (``products/radiometry.py``); of another sensor, 1 / its
+``scale``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.bands import BANDS
+from geolulc.bands import Sensor
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
 from geolulc.products.directions import Direction
@@ -114,6 +115,10 @@ class Scene(Protocol):
         """The ground it covers."""
 
     @property
+    def sensor(self) -> Sensor:
+        """Whose bands it has, at which resolutions; ``DN + offset`` = ``scale`` × reflectance."""
+
+    @property
     def level(self) -> str:
         """Processing level: "L2A", surface reflectance; "L1C", at the top of the atmosphere."""
 
@@ -137,8 +142,8 @@ class Scene(Protocol):
     def facts(self) -> Mapping[str, str]:
         """Where a map comes from, for ``MapHeader.scene``.
 
-        name, platform, sensing_time (ISO 8601), baseline, tile; level where it is not L2A; sensor,
-        the ``id`` of a ``bands.Sensor``, where it is not Sentinel-2's.
+        name, platform, sensing_time (ISO 8601), baseline, tile; level where it is not L2A; the
+        ``id`` of the sensor where it is not Sentinel-2's.
         """
 
     def opened(
@@ -180,8 +185,8 @@ def scene_description(scene: Scene) -> dict[str, Any]:
         "offsets": dict(scene.offsets),
         "sun": None if scene.sun is None else asdict(scene.sun),
         "views": {name: asdict(view) for name, view in scene.views.items()},
-        "bands": [b.name for b in BANDS if b.name in scene.images],
-        "missing_bands": [b.name for b in BANDS if b.name not in scene.images],
+        "bands": [name for name in scene.sensor.names if name in scene.images],
+        "missing_bands": [name for name in scene.sensor.names if name not in scene.images],
         "scene_classification": CLASSIFICATION in scene.images,
         "true_colour": TRUE_COLOUR in scene.images,
     }

@@ -12,8 +12,8 @@ from geolulc.grid import Extent
 from geolulc.products.radiometry import reflectance_dn
 from geolulc.products.scene import TRUE_COLOUR, Scene
 
-#: Sen2Cor's TCI shows reflectance 0.3558 as 255.
-_WHITE: Final = 3558
+#: The reflectance that Sen2Cor's TCI shows as 255.
+_WHITE: Final = 0.3558
 _BANDS: Final = ("B04", "B03", "B02")
 
 
@@ -22,7 +22,7 @@ def true_colour(
 ) -> tuple[NDArray[np.uint8], Affine]:
     """The scene in natural colours, at most ``max_pixels`` wide and high.
 
-    ``within``: only this part of the tile, whose sides lie on pixels of 10 m; None: all of it.
+    ``within``: only this part of the tile, whose sides lie on the finest pixels; None: all of it.
 
     Read from the overviews of its files, so it takes a second or two; their checksums are not
     compared.
@@ -35,7 +35,8 @@ def true_colour(
         ProductError: an image cannot be decoded, or the true-colour image is of another place.
     """
     tile, part = scene.grid, within or scene.grid
-    rows, columns = round(part.height / 10), round(part.width / 10)
+    finest = scene.sensor.resolutions[0]
+    rows, columns = round(part.height / finest), round(part.width / finest)
     scale = max(1.0, max(rows, columns) / max_pixels)
     shape = max(1, round(rows / scale)), max(1, round(columns / scale))
     top, left = round(tile.top - part.top), round(part.left - tile.left)
@@ -55,5 +56,5 @@ def true_colour(
 
 def _stretch(dn: NDArray[np.generic], scene: Scene, name: str) -> NDArray[np.uint8]:
     reflectance = reflectance_dn(dn.astype(np.int32), scene.offsets[name])
-    scaled = np.clip(reflectance * (254 / _WHITE) + 1, 1, 255)
+    scaled = np.clip(reflectance * (254 / (_WHITE * scene.sensor.scale)) + 1, 1, 255)
     return np.where(dn == 0, 0, scaled).astype(np.uint8)

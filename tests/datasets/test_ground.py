@@ -30,9 +30,9 @@ def test_neighbours_touch_and_others_do_not() -> None:
         (2400, 2400, False),
     ):
         at = [300_000 + left], [5_000_000 + top]
-        assert ground.touched([ZONE], *at).tolist() == [expected], (left, top)
-        assert not ground.touched(["EPSG:32634"], *at).any()
-    assert not Ground().touched([ZONE], [300_000], [5_000_000]).any()
+        assert ground.touched([ZONE], *at, 1200).tolist() == [expected], (left, top)
+        assert not ground.touched(["EPSG:32634"], *at, 1200).any()
+    assert not Ground().touched([ZONE], [300_000], [5_000_000], 1200).any()
 
 
 def test_ground_as_text_is_small_and_comes_back() -> None:
@@ -73,7 +73,7 @@ def test_patches_in_different_splits_never_touch_in_blocks() -> None:
         rows = splits == one
         ground = Ground.of([ZONE] * rows.sum(), left[rows], top[rows])
         others = (splits != one) & (splits != "none")
-        assert not ground.touched([ZONE] * others.sum(), left[others], top[others]).any()
+        assert not ground.touched([ZONE] * others.sum(), left[others], top[others], 1200).any()
 
 
 def test_a_store_says_how_many_test_patches_touch_training_ground(tmp_path) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from geolulc.datasets.patch import BIGEARTHNET, PatchLayout
+from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.learning.augmentation import Draws, augment, draw
 
@@ -33,7 +37,7 @@ def test_the_eight_symmetries_are_eight_and_alike_at_every_resolution() -> None:
 def test_nothing_asked_for_changes_nothing() -> None:
     config = TrainConfig(d4=False)
     inputs, targets = ground(3), torch.rand(3, 4)
-    changed, same = augment(inputs, targets, draw(config, 0, 3, 6))
+    changed, same = augment(inputs, targets, draw(config, 0, 3, 6, BIGEARTHNET))
     for before, after in zip(inputs, changed, strict=True):
         assert torch.equal(before, after)
     assert torch.equal(same, targets)
@@ -64,7 +68,7 @@ def test_jitter_is_a_gain_and_offset_by_band_and_keeps_missing_pixels() -> None:
 
 def test_a_dropped_band_is_its_mean_and_the_others_stay() -> None:
     inputs = ground(500)
-    draws = draw(TrainConfig(d4=False, band_dropout=0.3), 0, 500, 6)
+    draws = draw(TrainConfig(d4=False, band_dropout=0.3), 0, 500, 6, BIGEARTHNET)
     changed, _ = augment(inputs, torch.zeros(500, 1), draws)
     dropped = torch.cat([(x == 0).flatten(2).all(dim=2) for x in changed], dim=1)
     assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.03)
@@ -75,8 +79,8 @@ def test_a_dropped_band_is_its_mean_and_the_others_stay() -> None:
 
 def test_numbers_depend_on_seed_epoch_and_place_only() -> None:
     config = TrainConfig(mixup=0.3, spectral_jitter=0.1, seed=5)
-    one, again = draw(config, 2, 50, 12), draw(config, 2, 50, 12)
-    other = draw(config, 3, 50, 12)
+    one, again = draw(config, 2, 50, 12, BIGEARTHNET), draw(config, 2, 50, 12, BIGEARTHNET)
+    other = draw(config, 3, 50, 12, BIGEARTHNET)
     for name in ("symmetry", "blend", "gain", "offset"):
         assert np.array_equal(getattr(one, name), getattr(again, name))
         assert not np.array_equal(getattr(one, name), getattr(other, name))
@@ -85,7 +89,7 @@ def test_numbers_depend_on_seed_epoch_and_place_only() -> None:
 
 
 def test_draws_have_the_spread_that_was_asked_for() -> None:
-    numbers = draw(TrainConfig(spectral_jitter=0.1, mixup=0.5), 0, 20_000, 12)
+    numbers = draw(TrainConfig(spectral_jitter=0.1, mixup=0.5), 0, 20_000, 12, BIGEARTHNET)
     assert np.log(numbers.gain).std() == pytest.approx(0.1, rel=0.05)
     assert numbers.offset.std() == pytest.approx(0.1, rel=0.05)
     assert 0.5 <= numbers.blend.min() <= numbers.blend.max() <= 1
@@ -93,3 +97,28 @@ def test_draws_have_the_spread_that_was_asked_for() -> None:
     counts = np.unique(numbers.symmetry @ [1, 2, 4], return_counts=True)[1]
     assert len(counts) == 8
     assert counts.min() > 2200
+
+
+def test_crops_are_of_whole_coarsest_pixels() -> None:
+    config = TrainConfig(task="pixel", crop=48)
+    draws = draw(config, 0, 40, 6, BIGEARTHNET)
+    x10, truth = torch.arange(14_400.0).view(1, 1, 120, 120), torch.arange(14_400).view(1, 120, 120)
+    x60 = torch.nn.functional.avg_pool2d(x10, 6)
+    draws = replace(draws.of(np.array([7])), symmetry=None)
+    (y10, y60), same = augment((x10, x60), truth, draws)
+    assert y10.shape[-2:] == same.shape[-2:] == (48, 48)
+    assert torch.equal(y10[0], same.float())
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(y10, 6), y60)
+
+
+@pytest.mark.parametrize(
+    ("crop", "layout", "message"),
+    [
+        (50, BIGEARTHNET, "50 pixels; expected a multiple of 6 below 120, of patches of 1200 m"),
+        (120, BIGEARTHNET, "below 120"),
+        (60, PatchLayout(size=600), "below 60"),
+    ],
+)
+def test_crops_that_no_patch_has(crop, layout, message) -> None:
+    with pytest.raises(ParameterError, match=message):
+        draw(TrainConfig(task="pixel", crop=crop), 0, 3, 6, layout)

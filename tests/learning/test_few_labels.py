@@ -15,6 +15,7 @@ from made_pixels import make_pixel_store
 from torch import Tensor
 
 from geolulc.datasets import open_store
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig, train
 from geolulc.learning.augmentation import augment, draw
@@ -120,7 +121,9 @@ class TestParts:
         truth[torch.arange(count), places[:, 0], places[:, 1]] = 3
         number = torch.arange(120 * 120, dtype=torch.float32).view(1, 1, 120, 120)
         fine, coarse = number.expand(count, 1, 120, 120), torch.zeros(count, 1, 20, 20)
-        (fine, coarse), parts = augment((fine, coarse), truth, draw(config, 0, count, 2))
+        (fine, coarse), parts = augment(
+            (fine, coarse), truth, draw(config, 0, count, 2, BIGEARTHNET)
+        )
         assert fine.shape[-2:] == parts.shape[-2:] == (24, 24)
         assert coarse.shape[-2:] == (4, 4)
         found = (parts == 3).flatten(1)
@@ -133,7 +136,7 @@ class TestParts:
         assert len(at.unique()) > 150
 
     def test_whole_masks_keep_the_corners_that_were_drawn(self) -> None:
-        draws = draw(TrainConfig(task="pixel", crop=24, d4=False), 0, 20, 1)
+        draws = draw(TrainConfig(task="pixel", crop=24, d4=False), 0, 20, 1, BIGEARTHNET)
         rows = torch.arange(120, dtype=torch.float32).view(1, 1, 120, 1).expand(20, 1, 120, 120)
         for filled in (0, IGNORED):
             truth = torch.full((20, 120, 120), filled, dtype=torch.uint8)

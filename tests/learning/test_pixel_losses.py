@@ -14,6 +14,7 @@ from torchmetrics.functional.classification import (
     multiclass_jaccard_index,
 )
 
+from geolulc.datasets.patch import BIGEARTHNET
 from geolulc.errors import ParameterError
 from geolulc.learning import TrainConfig
 from geolulc.learning.augmentation import augment, draw
@@ -47,7 +48,7 @@ def pixels(**settings) -> TrainConfig:
 class TestLosses:
     def test_cross_entropy_is_torchs_over_the_labelled_pixels_of_each_patch(self) -> None:
         logits, truth = made()
-        found = make_pixel_loss(pixels(), SHARES)(logits, truth)
+        found = make_pixel_loss(pixels(), SHARES, 10)(logits, truth)
         for one, z, t in zip(found, logits, truth, strict=True):
             expected = torch.nn.functional.cross_entropy(z[None], t[None].long(), ignore_index=255)
             assert torch.isclose(one, expected)
@@ -57,7 +58,7 @@ class TestLosses:
         logits.requires_grad_()
         truth[0] = 255
         config = pixels(pixel_loss="ce+dice", ignore_border=20, label_smoothing=0.1)
-        found = make_pixel_loss(config, SHARES)(logits, truth)
+        found = make_pixel_loss(config, SHARES, 10)(logits, truth)
         assert found[0] == 0
         found.sum().backward()
         assert torch.isfinite(logits.grad).all()
@@ -69,7 +70,7 @@ class TestLosses:
     ])  # fmt: skip
     def test_a_patch_costs_the_same_in_any_batch(self, settings) -> None:
         logits, truth = made()
-        loss = make_pixel_loss(pixels(**settings), SHARES)
+        loss = make_pixel_loss(pixels(**settings), SHARES, 10)
         together = loss(logits, truth)
         alone = torch.cat([loss(logits[i : i + 1], truth[i : i + 1]) for i in range(3)])
         assert torch.allclose(together, alone, atol=1e-6)
@@ -80,17 +81,17 @@ class TestLosses:
         right = torch.full((3, 4, 24, 24), -30.0).scatter(
             1, truth.long().clamp(max=3)[:, None], 30.0
         )
-        loss = make_pixel_loss(pixels(**settings), SHARES)
+        loss = make_pixel_loss(pixels(**settings), SHARES, 10)
         assert loss(right, truth).max() < 1e-4
         assert loss(right.roll(1, dims=1), truth).min() > 1
 
     def test_borders_are_not_learned_from(self) -> None:
         logits, truth = made()
-        loss = make_pixel_loss(pixels(ignore_border=20), SHARES)
+        loss = make_pixel_loss(pixels(ignore_border=20), SHARES, 10)
         logits.requires_grad_()
         loss(logits, truth).sum().backward()
         touched = logits.grad.abs().sum(dim=1) > 0
-        assert torch.equal(touched, (truth != 255) & ~near_borders(truth, 20))
+        assert torch.equal(touched, (truth != 255) & ~near_borders(truth, 20, 10))
 
     def test_rare_classes_weigh_more_and_the_mean_stays_one(self) -> None:
         weights = pixel_weights(SHARES)
@@ -104,13 +105,13 @@ class TestLosses:
         known = torch.ones_like(truth, dtype=torch.bool)
         p = torch.zeros(1, 2, 24, 24)
         p[:, 0] = 1
-        missed = presence_loss(p, truth, known)
+        missed = presence_loss(p, truth, known, 10)
         # elsewhere in the patch: where it is does not matter here, how much of it does
         p[:, :, :12, :12] = torch.tensor([0.0, 1.0])[:, None, None]
-        assert presence_loss(p, truth, known) < 1e-4
+        assert presence_loss(p, truth, known, 10) < 1e-4
         p[:, :, :12, :12] = torch.tensor([0.5, 0.5])[:, None, None]
-        assert 0.1 < presence_loss(p, truth, known) < missed
-        assert presence_loss(p, truth, ~known) < 1e-4
+        assert 0.1 < presence_loss(p, truth, known, 10) < missed
+        assert presence_loss(p, truth, ~known, 10) < 1e-4
 
     @pytest.mark.parametrize(("settings", "message"), [
         ({"loss": "focal"}, "loss: found 'focal' with the task pixel"),
@@ -133,7 +134,7 @@ class TestLosses:
 @pytest.mark.parametrize("metres", [0, 10, 20, 50])
 def test_near_borders_is_the_distance_to_another_class(metres) -> None:
     _, truth = made(2, side=48, seed=4)
-    near = near_borders(truth, metres).numpy()
+    near = near_borders(truth, metres, 10).numpy()
     for mask, found in zip(truth.numpy(), near, strict=True):
         nearest = np.full(mask.shape, np.inf)
         for value in np.unique(mask):
@@ -170,7 +171,7 @@ def test_pixels_and_masks_move_together() -> None:
     mask = torch.arange(400).view(1, 20, 20).repeat(n, 1, 1) % 251
     fine = mask.repeat_interleave(6, 1).repeat_interleave(6, 2)
     inputs = (fine[:, None].float(), fine[:, None, ::2, ::2].float(), mask[:, None].float())
-    draws = draw(pixels(seed=3), 0, n, 12).of(np.arange(n))
+    draws = draw(pixels(seed=3), 0, n, 12, BIGEARTHNET).of(np.arange(n))
     (x10, x20, x60), turned = augment(inputs, fine.to(torch.uint8), draws)
     assert turned.dtype == torch.uint8
     assert torch.equal(x10[:, 0], turned.float())

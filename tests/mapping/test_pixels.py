@@ -174,7 +174,7 @@ def _box(path, left, top, right, bottom) -> str:
 )
 def test_weights_of_windows_sum_to_one(multiple, margin):
     tile = TileGrid("EPSG:32632", 600_000, 5_200_020, 109_800, 20_040)
-    windows = WindowGrid.of_network(tile, multiple, margin)
+    windows = WindowGrid.of_network(tile, multiple, margin, 10)
     assert windows.side % multiple == 0
     assert windows.step % multiple == 0
     assert windows.margin - windows.ramp >= margin
@@ -240,8 +240,8 @@ class TestRefusals:
             Mapper([make_pixel_model(Itself())], MapOptions(stride=600))
 
     def test_other_sizes(self):
-        with pytest.raises(ParameterError, match="320, 160 or 80 with a patch model"):
-            MapOptions(resolution=100)
+        with pytest.raises(ParameterError, match="a model of patches; expected 320, 160 or 80 m"):
+            Mapper([make_model(Means())], MapOptions(resolution=100))
 
     def test_models_of_both_kinds(self):
         models = [make_pixel_model(Itself()), make_model(Means())]

@@ -103,7 +103,7 @@ def test_shares_are_means_of_windows(columns60, seed, holes):
     np.testing.assert_allclose(valid_share(dn, lefts, 1200), expected, rtol=1e-6)
     scl = rng.integers(0, 12, (60, columns60 * 3)).astype(np.uint8)
     clear = [np.isin(scl[:, x // 20 : x // 20 + 60], [0, 9], invert=True).mean() for x in lefts]
-    np.testing.assert_allclose(clear_share(scl, lefts, 1200, (0, 9)), clear, rtol=1e-6)
+    np.testing.assert_allclose(clear_share(scl, 20, lefts, 1200, (0, 9)), clear, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")

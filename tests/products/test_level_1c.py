@@ -8,16 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from made_pixel_nets import Itself, make_pixel_model
 from made_product import Means, make_model, make_product, random_bands
+from made_zarr import write_zarr
 
 from geolulc.errors import ProductError
 from geolulc.mapping import MapOptions, Mapper, map_scenes
 from geolulc.nets import load_checkpoint
 from geolulc.outputs import OutputOptions
-from geolulc.products import describe_product, list_products, open_product
+from geolulc.products import (
+    describe_product,
+    describe_scene,
+    list_products,
+    open_product,
+    open_scene,
+)
 from geolulc.products.atmosphere import aerosol_over, air_of, atmosphere_over
 from geolulc.products.directions import Direction
 
+REPORTED = OutputOptions(("classes", "report"))
 DYNAMIC_WORLD = (
     Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data/dynamicworld/model/forward"
 )
@@ -89,6 +98,75 @@ def test_gases_absorb_as_6s_says() -> None:
     # beside what molecules take: half their depth, on both ways
     assert high["B03"] == pytest.approx(np.exp(-0.5 * 2.0 * 0.0906 - 0.0705), abs=0.01)
     assert high["B8A"] == pytest.approx(np.exp(-0.5 * 2.0 * 0.0155), abs=0.005)
+
+
+def clouds(size: int = 40) -> np.ndarray:
+    """Opaque clouds above, cirrus on the left, snow on the right; where they meet, clouds."""
+    layers = np.zeros((3, size, size), np.uint8)
+    layers[0, : size // 4] = layers[1, :, : size // 4] = layers[2, :, -size // 4 :] = 1
+    return layers
+
+
+@pytest.mark.parametrize("kind", ["folder", "stored", "deflated", "zarr"])
+def test_its_own_mask_of_clouds_is_a_classification(tmp_path, kind) -> None:
+    packed = {"zipped": kind} if kind in ("stored", "deflated") else {}
+    path = make_product(tmp_path / "s", level="L1C", baseline="05.10", clouds=clouds(), **packed)
+    if kind == "zarr":
+        path = write_zarr(path, tmp_path / f"{path.stem}.zarr")
+    scene = open_scene(path)
+    assert scene.facts["clouds"] == "opaque clouds and cirrus of MSK_CLASSI, no shadows"
+    found = np.zeros((40, 40), np.uint8)
+    with scene.opened(["SCL"]) as images:
+        image = images["SCL"]
+        assert (image.resolution, image.dtype) == (60, np.uint8)
+        for row in range(image.tiling.counts[0]):
+            for column in range(image.tiling.counts[1]):
+                rows, columns = image.tiling.rows(row), image.tiling.columns(column)
+                image.read(row, column, found[rows, columns])
+        small = image.shrunk(slice(0, 40), slice(0, 40), (4, 4))
+    expected = np.full((40, 40), 7)
+    expected[:, -10:], expected[:, :10], expected[:10] = 11, 10, 9
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(small, expected[None, 5::10, 5::10])
+    described = describe_scene(path)
+    assert described["scene_classification"]
+    assert described["clouds"] == scene.facts["clouds"]
+
+
+def test_clouds_of_level_1c_are_not_mapped(tmp_path) -> None:
+    """Pixels under clouds have no data, and the map says which clouds, and that shadows remain."""
+    model = make_pixel_model(Itself(), level="L1C")
+    path = make_product(tmp_path / "s", random_bands(), level="L1C", clouds=clouds())
+    out = tmp_path / "map.tif"
+    map_scenes([path], out, [model], MapOptions(device="cpu"), output=REPORTED)
+    with rasterio.open(out) as dataset:
+        shown, tags = dataset.read(1) != dataset.nodata, dataset.tags()
+    hidden = clouds()[:2].any(axis=0).repeat(6, axis=0).repeat(6, axis=1)
+    np.testing.assert_array_equal(~shown, hidden)
+    assert tags["SCENE_CLOUDS"].endswith("no shadows")
+    assert "of MSK_CLASSI, no shadows." in pages(tmp_path)
+
+
+@pytest.mark.parametrize("without", ["mask", "use"])
+def test_clouds_of_level_1c_may_be_unknown(tmp_path, without) -> None:
+    mask = None if without == "mask" else clouds()
+    path = make_product(tmp_path / "s", random_bands(), level="L1C", clouds=mask)
+    options = MapOptions(device="cpu", **({} if without == "mask" else {"mask_scl": ()}))
+    out = tmp_path / "map.tif"
+    map_scenes([path], out, [make_pixel_model(Itself(), level="L1C")], options, output=REPORTED)
+    with rasterio.open(out) as dataset:
+        assert (dataset.read(1) != dataset.nodata).all()
+    assert "Clouds are unknown" in pages(tmp_path)
+
+
+def pages(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("*.html"))
+
+
+def test_a_damaged_mask_is_refused(tmp_path) -> None:
+    path = make_product(tmp_path, level="L1C", clouds=clouds()[:1])
+    with pytest.raises(ProductError, match=r"40 × 40 pixels; expected 40 × 40 pixels × 3, as MTD"):
+        open_product(path)
 
 
 def test_a_scene_says_which_angles_were_used(tmp_path) -> None:
