@@ -22,7 +22,7 @@ from geolulc.mapping.quality import clear_pixels, valid_pixels
 from geolulc.mapping.strips import Strip, StripReader
 from geolulc.mapping.workers import Workers
 from geolulc.nomenclature import Nomenclature
-from geolulc.products import CLASSIFICATION, Scene
+from geolulc.products import CLASSIFICATION, Scene, patches_of
 from geolulc.progress import Progress
 
 #: ``dataset`` of such patches.
@@ -53,7 +53,7 @@ def find_labels(
     scene: Scene, labels: PlacedLabels, counts: dict[tuple[int, int], int], classes: int
 ) -> NDArray[np.bool_]:
     """The patches of a scene with a label, bool (row, column); ``counts`` as ``add_counts``."""
-    grid = MapGrid(scene.grid)
+    grid = patches_of(scene)
     rows, columns = grid.shape
     found = np.zeros((rows, columns), bool)
     for row in range(rows):
@@ -109,7 +109,7 @@ class Cutter:
         names = [name for group in bands.values() for name in group]
         if CLASSIFICATION in scene.images and self._options.mask_scl:
             names.append(CLASSIFICATION)
-        grid = MapGrid(scene.grid)
+        grid = patches_of(scene)
         with (
             scene.opened(names, verify=self._options.verify) as images,
             StripReader(images, bands, grid, workers, selected=selected) as reader,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolulc.domain import patch_means
-from geolulc.grid import Grid, MapGrid
+from geolulc.grid import Grid
 from geolulc.mapping.area import select_cells
 from geolulc.mapping.canvas import Canvas
 from geolulc.mapping.inference import Ensemble, NetworkStrip
@@ -23,7 +23,7 @@ from geolulc.mapping.options import MapOptions
 from geolulc.mapping.quality import clear_share, valid_share
 from geolulc.mapping.strips import Strip
 from geolulc.maps.header import MapBlock, MapHeader
-from geolulc.products import CLASSIFICATION, Scene
+from geolulc.products import CLASSIFICATION, Scene, patches_of
 
 #: Metres that patches share a trunk over: higher and wider waste less at the edges, but take
 #: more memory (a stretch is worth 24 patches).
@@ -68,8 +68,7 @@ class PatchCells:
         self._ensemble, self._options = ensemble, options
         self._batch_size, self._shared = batch_size, shared
         self.bands = ensemble.bands
-        stride = options.stride or ensemble.patch_size
-        self.windows = MapGrid(scene.grid, stride, ensemble.patch_size)
+        self.windows = patches_of(scene, ensemble.patch_size, options.stride)
         grid = self._grid(scene)
         self._wanted = np.ones(grid.shape, bool) if selected is None else selected
         if options.aoi is not None and selected is None:

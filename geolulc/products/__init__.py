@@ -14,6 +14,7 @@ from geolulc.products.scene import (
     Image,
     Scene,
     Tiling,
+    patches_of,
     require_images,
 )
 from geolulc.products.truecolour import true_colour
@@ -41,6 +42,7 @@ __all__ = [
     "open_image",
     "open_product",
     "open_scene",
+    "patches_of",
     "read_metadata",
     "remote_url",
     "require_images",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from geolulc.bands import Sensor
 from geolulc.errors import ProductError
-from geolulc.grid import TileGrid
+from geolulc.grid import PATCH_SIZE, MapGrid, TileGrid
 from geolulc.products.directions import Direction
 
 #: Image of the scene classification, codes 0..11 of Sen2Cor as uint8.
@@ -169,6 +169,19 @@ def require_images(scene: Scene, names: Collection[str], reader: str = "its read
             expected=f"{', '.join(names)}, which {reader} needs",
             remedy="Download the whole product, or use a model of other bands.",
         )
+
+
+def patches_of(scene: Scene, size: int = PATCH_SIZE, stride: int | None = None) -> MapGrid:
+    """The patches of ``size`` metres over a scene, side by side or every ``stride`` metres.
+
+    Raises:
+        ProductError: the scene is smaller than one.
+        ParameterError: patches or steps that are not of whole coarsest pixels.
+    """
+    try:
+        return MapGrid(scene.grid, stride or size, size)
+    except ProductError as error:
+        raise error.within(scene.path) from None
 
 
 def scene_description(scene: Scene) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from made_product import make_product, random_bands
+from made_pixel_nets import Itself, make_pixel_model
+from made_product import Means, flat_bands, make_model, make_product, random_bands
 
 from geolulc.bands import BAND_NAMES, BANDS
 from geolulc.errors import ProductError
 from geolulc.grid import TileGrid
+from geolulc.mapping import predict_scene
 from geolulc.products import Direction, describe_product, open_product, read_metadata
 
 REAL = {
@@ -234,11 +236,13 @@ def test_an_extent_larger_than_a_tile(tmp_path):
 
 
 def test_a_scene_smaller_than_a_patch(tmp_path):
-    from made_product import flat_bands
-
     product = make_product(tmp_path, flat_bands(1200, 1140))
-    with pytest.raises(ProductError, match=r"MTD_TL.xml: found an extent of 1200 m × 1140 m"):
-        open_product(product)
+    assert open_product(product).grid.height == 1140
+    found = r"SAFE: found tile: an extent of 1200 m × 1140 m; expected at least one patch of 1200 m"
+    with pytest.raises(ProductError, match=found):
+        predict_scene(product, make_model(Means()), device="cpu")
+    mapped = predict_scene(product, make_pixel_model(Itself()), device="cpu")
+    assert mapped.block.shape == (114, 120)
 
 
 def test_two_granules(tmp_path):

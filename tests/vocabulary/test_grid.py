@@ -128,8 +128,10 @@ def test_a_stride_off_the_grid_is_refused(stride: int) -> None:
 
 
 def test_a_scene_smaller_than_a_patch_is_refused() -> None:
+    small = TileGrid("EPSG:32632", 0.0, 0.0, 1140, 1200)
     with pytest.raises(ProductError, match=r"found an extent of 1140 m × 1200 m"):
-        TileGrid("EPSG:32632", 0.0, 0.0, 1140, 1200)
+        MapGrid(small)
+    assert MapGrid(small, 600, 600).shape == (2, 2)
 
 
 def test_a_tile_off_the_60_m_grid_is_refused() -> None:
