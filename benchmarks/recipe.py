@@ -13,6 +13,7 @@ seeds. FOLDER keeps the runs for the next call.
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def main() -> None:
         line = f"{name:<28}"
         for figure in FIGURES:
             each = apart[figure]
-            said = f"{each.first - each.second:+.3f} ({each.low:+.3f} … {each.high:+.3f})"
+            said = f"{each.first - each.second:+.3f}"
+            if math.isfinite(each.low):  # tiles enough to resample
+                said += f" ({each.low:+.3f} … {each.high:+.3f})"
             line += f"{each.first:>10.3f}{said if found is not whole else '':>28}"
         print(line, flush=True)
     tiles = np.unique(whole[0].patches.clusters)
