@@ -68,4 +68,7 @@ def strips(probabilities: NDArray[np.uint8], heights: Sequence[int] = (120,)) ->
 def made_pixel_map(tile: TileGrid = TILE, *, seed: int = 0, **changes: Any) -> LandCoverMap:
     """``made_pixels`` as a map in memory; ``changes``: attributes of its header."""
     header = made_header(tile, **changes)
-    return LandCoverMap(header, MapBlock(0, 0, made_pixels(header, seed=seed)))
+    unlikeness = np.full(header.grid.shape, 0.5, np.float32)
+    return LandCoverMap(
+        header, MapBlock(0, 0, made_pixels(header, seed=seed), unlikeness=unlikeness)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from geolulc.errors import OutputError, ParameterError
 from geolulc.grid import Extent, Grid, TileGrid
 from geolulc.maps.areas import ground_areas
 from geolulc.maps.encoding import ENCODINGS, FULL, NODATA
-from geolulc.maps.header import LandCoverMap, MapBlock
+from geolulc.maps.header import LandCoverMap
 from geolulc.maps.ranking import doubt
 from geolulc.nomenclature import BEN19, CLC43
 from geolulc.outputs.files import MapKind, output_names
@@ -285,8 +286,9 @@ def test_the_43_classes_and_a_map_without_data(tmp_path: Path, kind: str) -> Non
     else:
         small = TileGrid("EPSG:32632", 600_000.0, 5_100_000.0, 2_400, 1_800)
         full = made_pixel_map(small, nomenclature=CLC43, classes=CLC43.names)
-        header = made_pixel_map(small).header
-        empty = LandCoverMap(header, MapBlock(0, 0, np.full((19, 180, 240), NODATA, np.uint8)))
+        made = made_pixel_map(small)
+        nothing = np.full_like(made.block.probabilities, NODATA)
+        empty = LandCoverMap(made.header, replace(made.block, probabilities=nothing))
     paths = save_map(full, tmp_path / "clc.tif", *outputs)
     with rasterio.open(paths["probabilities"]) as dataset:
         assert dataset.descriptions == CLC43.names

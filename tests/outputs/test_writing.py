@@ -108,7 +108,7 @@ def test_each_kind_of_map_has_its_outputs() -> None:
     mosaic = {"observations", "confidence"}
     assert set(default_outputs(MapKind.CELL_MOSAIC)) == common | cells | mosaic
     assert set(default_outputs(MapKind.PIXEL_MOSAIC)) == common | pixels | {"observations"}
-    assert set(all_outputs("pixels")) == common | pixels | {"probabilities", "report"}
+    assert set(all_outputs("pixels")) == common | pixels | {"probabilities", "domain", "report"}
     for exclusive in (False, True):
         plan = OutputOptions(report=True).plan(Path("m.tif"), exclusive=exclusive)
         assert "report" in plan
@@ -321,7 +321,7 @@ def test_tags_that_contradict_themselves_are_no_header(tmp_path: Path) -> None:
     with rasterio.open(paths["classes"]) as dataset:
         tags = dataset.tags()
     for name, value in (
-        ("PIXEL_SIZE_M", "30"),
+        ("PIXEL_SIZE_M", "25"),
         ("EXTENT", "[600005.0,5094000.0,607200.0,5100000.0]"),
         ("MASKED_SCL", "7"),
         ("CLASSES", '["x"]'),
