@@ -44,11 +44,7 @@ format: $(VENV)/test-installed ## mend what lint and format can mend
 bench: $(VENV)/test-installed ## what there is to measure, and how
 	@for f in benchmarks/*.py; do echo "$(BIN)/python $$f  $$($(BIN)/python -c "import ast,sys; print((ast.get_docstring(ast.parse(open('$$f').read())) or '').splitlines()[0])")"; done
 
-$(VENV)/release-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[release]'
-	touch $@
-
-dist: $(VENV)/release-installed ## wheel and sdist in dist/, checked in an environment of their own; ARGS=--complete
+dist: $(VENV)/test-installed ## wheel and sdist in dist/, checked in an environment of their own; ARGS=--complete
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/geolulc-*
