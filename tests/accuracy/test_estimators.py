@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from geolulc.accuracy.estimators import (
     UNKNOWN,
@@ -141,10 +144,90 @@ def test_a_second_class_that_is_right_counts_for_accuracy_and_not_for_area() -> 
     assert kind.counts.tolist() == [[2, 0], [1, 1]]
 
 
-def coverage(truth: float, found: list[Estimate]) -> float:
-    estimates = np.array([e.estimate for e in found], float)
-    widths = np.array([e.ci95 for e in found], float)
-    return float((np.abs(estimates - truth) <= widths).mean())
+# How often intervals cover the truth. A sample is a number of points of each kind, a kind is the
+# answer of the map and that of the reference: so 10,000 samples are a few arrays, with formulas of
+# their own. The first of them go through the estimators too, point by point, with the same result.
+
+REPEATS = 10_000
+Numbers = NDArray[np.float64]
+Counts = NDArray[np.int64]
+#: Values of a kind of points whose totals a figure divides.
+Figures = dict[str, tuple[Counts, Counts]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of one design.
+
+    Attributes:
+        areas: (stratum,): pixels.
+        inside: (sample or 1, stratum, unit, kind): points of each kind in a sampling unit.
+        times: (sample, stratum, unit): how often such a unit was drawn.
+        left: (stratum,): share of the units that are not drawn, or 1 (no correction).
+        quantile: half width of the intervals in standard errors.
+    """
+
+    areas: Numbers
+    inside: Counts
+    times: Counts
+    left: Numbers
+    quantile: float = 1.96
+
+    def ratios(self, upper: Counts, lower: Counts) -> tuple[Numbers, Numbers]:
+        """Estimates and standard errors (sample,): Stehman 2014, eqs. 27 and 28."""
+        inside = self.inside.astype(float)
+        points = np.einsum("shu,shuk->shk", self.times.astype(float), inside)
+        weight = self.areas / points.sum(axis=-1)
+        total = (weight * (points @ lower)).sum(axis=-1)
+        ratio = (weight * (points @ upper)).sum(axis=-1) / total
+        residuals = (upper - ratio[:, None] * lower)[:, None, :, None]
+        mean = (points[..., None, :] @ residuals)[..., 0] / points.sum(axis=-1, keepdims=True)
+        apart = (inside @ residuals)[..., 0] - mean * inside.sum(axis=-1)
+        drawn = self.times.sum(axis=-1)
+        squares = (self.times * apart**2).sum(axis=-1) * drawn / (drawn - 1)
+        return ratio, np.sqrt((weight**2 * self.left * squares).sum(axis=-1)) / total
+
+
+def draw(members: Counts, number: int, rng: np.random.Generator, *repeats: int) -> Counts:
+    """Kinds (*repeats, ..., kind) of ``number`` points, drawn from ``members`` (..., kind)."""
+    members = np.broadcast_to(members, (*repeats, *members.shape))
+    left = np.full(members.shape[:-1], number)
+    drawn = np.empty_like(members)
+    for kind in range(members.shape[-1]):
+        others = members[..., kind + 1 :].sum(axis=-1)
+        drawn[..., kind] = rng.hypergeometric(members[..., kind], others, left)
+        left -= drawn[..., kind]
+    return drawn
+
+
+def stratified(members: Counts, rng: np.random.Generator) -> Samples:
+    """Samples of 300 points of each stratum of ``members`` (stratum, kind)."""
+    areas = members.sum(axis=-1).astype(float)
+    share = 300 / areas
+    kinds = np.eye(members.shape[-1], dtype=int)[None, None]
+    left = np.where(share > 0.05, 1 - share, 1)
+    return Samples(areas, kinds, draw(members, 300, rng, REPEATS), left)
+
+
+def check_coverage(
+    samples: Samples,
+    members: Counts,
+    figures: Figures,
+    estimate: Callable[[int], dict[str, Estimate]],
+) -> None:
+    """Intervals hold the truth of all members (kind,), and ``estimate`` of a sample is the same."""
+    estimators = [estimate(number) for number in range(20)]
+    for name, (upper, lower) in figures.items():
+        truth = (members @ upper) / (members @ lower)
+        ratio, error = samples.ratios(upper, lower)
+        width = samples.quantile * error
+        bias = abs(float(ratio.mean()) - truth)
+        assert bias <= 4 * error.mean() / math.sqrt(REPEATS) + 0.004 * truth, name
+        assert 0.93 <= (np.abs(ratio - truth) <= width).mean() <= 0.97, name
+        for number, found in enumerate(estimators):
+            assert found[name].estimate == pytest.approx(ratio[number]), name
+            assert found[name].standard_error == pytest.approx(error[number]), name
+            assert found[name].ci95 == pytest.approx(width[number]), name
 
 
 @pytest.fixture(scope="module")
@@ -157,79 +240,109 @@ def population() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return mapped, reference
 
 
-def truths(mapped: NDArray[np.intp], reference: NDArray[np.intp]) -> dict[str, float]:
-    both = (mapped == 2) & (reference == 2)
+#: Classes of the map and the reference of each kind, and the figures of the rare class.
+OF_MAP, OF_TRUTH = (kinds.ravel() for kinds in np.indices((3, 3)))
+IN_MAP, IN_TRUTH = (OF_MAP == 2).astype(int), (OF_TRUTH == 2).astype(int)
+EVERYWHERE = np.ones(9, int)
+RARE: Figures = {
+    "overall": ((OF_MAP == OF_TRUTH).astype(int), EVERYWHERE),
+    "users": (IN_MAP & IN_TRUTH, IN_MAP),
+    "producers": (IN_MAP & IN_TRUTH, IN_TRUTH),
+    "f1": (2 * (IN_MAP & IN_TRUTH), IN_MAP + IN_TRUTH),
+    "area_ha": (IN_TRUTH, EVERYWHERE),
+}
+
+
+def points(times: Counts) -> tuple[Counts, Counts]:
+    """Stratum or cluster, and kind, of each point; ``times`` (stratum or cluster, kind): how many."""
+    first, kind = (np.repeat(each.ravel(), times.ravel()) for each in np.indices(times.shape))
+    return first, kind
+
+
+def figures_of_rare(found: Accuracy, ground: float) -> dict[str, Estimate]:
     return {
-        "overall": float((mapped == reference).mean()),
-        "users": both.sum() / (mapped == 2).sum(),
-        "producers": both.sum() / (reference == 2).sum(),
-        "f1": 2 * both.sum() / ((mapped == 2).sum() + (reference == 2).sum()),
-        "area_ha": float((reference == 2).sum()),
+        "overall": found.overall,
+        "users": found.users[2],
+        "producers": found.producers[2],
+        "f1": found.f1[2],
+        "area_ha": found.area_ha[2].times(1 / ground),
     }
 
 
-@pytest.mark.parametrize("strata", ["map classes", "other strata", "clusters"])
+@pytest.mark.parametrize("strata", ["map classes", "other strata"])
 def test_intervals_cover_the_truth_as_often_as_they_say(
     population: tuple[NDArray[np.intp], NDArray[np.intp]], strata: str
 ) -> None:
     mapped, reference = population
     rng = np.random.default_rng(7)
-    if strata == "clusters":  # 400 of 100 pixels, which resemble each other
-        order = np.argsort(reference + rng.normal(0, 2, reference.size))
-        mapped, reference = mapped[order], reference[order]
-    label = {
-        "map classes": mapped,
-        "other strata": np.where(rng.random(mapped.size) < 0.7, mapped, 0),
-        "clusters": np.zeros_like(mapped),
-    }[strata]
-    units = np.bincount(label).astype(float)
-    members = [np.flatnonzero(label == h) for h in range(len(units))]
-    repeats = 1_000
-    found: dict[str, list[Estimate]] = {name: [] for name in truths(mapped, reference)}
-    for _ in range(repeats):
-        if strata == "clusters":
-            cluster = rng.choice(400, 60, replace=False)
-            inside = np.stack([rng.choice(100, 10, replace=False) for _ in cluster])
-            drawn = (cluster[:, None] * 100 + inside).ravel()
-            sample = Sample(label[drawn], units, np.array([np.inf]), cluster=np.repeat(cluster, 10))
-        else:
-            drawn = np.concatenate([rng.choice(m, 300, replace=False) for m in members])
-            sample = Sample(label[drawn], units, units)
-        accuracy = estimate_accuracy(sample, mapped[drawn], reference[drawn], 3)
-        for name, estimates in found.items():
-            value = getattr(accuracy, name)
-            estimates.append(value if name == "overall" else value[2])
-    for name, truth in truths(mapped, reference).items():
-        estimates = found[name]
-        mean = float(np.mean([e.estimate for e in estimates]))
-        error = float(np.mean([e.standard_error for e in estimates]))
-        assert mean == pytest.approx(truth, abs=4 * error / math.sqrt(repeats) + 0.004 * truth)
-        assert 0.93 <= coverage(truth, estimates) <= 0.97, name
+    label = mapped
+    if strata == "other strata":
+        label = np.where(rng.random(mapped.size) < 0.7, mapped, 0)
+    kind = mapped * 3 + reference
+    members = np.bincount(label * 9 + kind, minlength=27).reshape(3, 9)
+    samples = stratified(members, rng)
+
+    def estimate(number: int) -> dict[str, Estimate]:
+        stratum, kinds = points(samples.times[number])
+        sample = Sample(stratum, samples.areas, samples.areas)
+        found = estimate_accuracy(sample, OF_MAP[kinds], OF_TRUTH[kinds], 3)
+        return figures_of_rare(found, mapped.size)
+
+    check_coverage(samples, members.sum(axis=0), RARE, estimate)
+
+
+def test_intervals_of_clusters_cover_the_truth_as_often_as_they_say(
+    population: tuple[NDArray[np.intp], NDArray[np.intp]],
+) -> None:
+    mapped, reference = population
+    rng = np.random.default_rng(7)
+    # 400 of 100 pixels, which resemble each other
+    order = np.argsort(reference + rng.normal(0, 2, reference.size))
+    kind = (mapped * 3 + reference)[order]
+    cluster = np.arange(kind.size) // 100
+    members = np.bincount(cluster * 9 + kind, minlength=3600).reshape(400, 9)
+    chosen = rng.permuted(np.tile(np.arange(400), (REPEATS, 1)), axis=1)[:, :60]
+    inside = draw(members[chosen], 10, rng)[:, None]
+    areas = np.array([float(kind.size)])
+    once = np.ones((REPEATS, 1, 60), int)
+    samples = Samples(areas, inside, once, np.ones(1), float(t.ppf(0.975, 59)))
+
+    def estimate(number: int) -> dict[str, Estimate]:
+        units, kinds = points(inside[number, 0])
+        sample = Sample(np.zeros_like(units), areas, np.array([np.inf]), cluster=units)
+        found = estimate_accuracy(sample, OF_MAP[kinds], OF_TRUTH[kinds], 3)
+        return figures_of_rare(found, kind.size)
+
+    check_coverage(samples, members.sum(axis=0), RARE, estimate)
 
 
 def test_presence_of_several_classes_covers_too() -> None:
     rng = np.random.default_rng(3)
     reference = rng.random((2, 20_000)) < np.array([[0.5], [0.25]])
     mapped = reference ^ (rng.random(reference.shape) < 0.2)
-    stratum = mapped[0].astype(np.intp)
-    units = np.bincount(stratum).astype(float)
-    members = [np.flatnonzero(stratum == h) for h in (0, 1)]
-    truth = {
-        "producers": (mapped & reference)[1].sum() / reference[1].sum(),
-        "users": (mapped & reference)[1].sum() / mapped[1].sum(),
-        "false_alarm": (mapped & ~reference)[1].sum() / (~reference)[1].sum(),
-        "area_ha": float(reference[1].sum()),
+    # the kinds: the second class in the map, and in the reference; strata are the first in the map
+    in_map, in_truth = (kinds.ravel() for kinds in np.indices((2, 2)))
+    figures: Figures = {
+        "producers": (in_map & in_truth, in_truth),
+        "users": (in_map & in_truth, in_map),
+        "false_alarm": (in_map & (1 - in_truth), 1 - in_truth),
+        "area_ha": (in_truth, np.ones(4, int)),
     }
-    found: dict[str, list[Estimate]] = {name: [] for name in truth}
-    for _ in range(1_000):
-        drawn = np.concatenate([rng.choice(m, 300, replace=False) for m in members])
-        sample = Sample(stratum[drawn], units, units)
+    kind = mapped[0] * 4 + mapped[1] * 2 + reference[1]
+    members = np.bincount(kind, minlength=8).reshape(2, 4)
+    samples = stratified(members, rng)
+
+    def estimate(number: int) -> dict[str, Estimate]:
+        stratum, kinds = points(samples.times[number])
         accuracy = estimate_presence(
-            sample, mapped[:, drawn], reference[:, drawn], np.ones(drawn.size, bool)
+            Sample(stratum, samples.areas, samples.areas),
+            np.stack([stratum == 1, in_map[kinds] == 1]),
+            np.stack([stratum == 1, in_truth[kinds] == 1]),
+            np.ones(kinds.size, bool),
         )
-        for name, estimates in found.items():
-            estimates.append(getattr(accuracy, name)[1])
-    for name, value in truth.items():
-        assert 0.93 <= coverage(value, found[name]) <= 0.97, name
-    assert accuracy.counts[1].sum() == 600
-    assert accuracy.proportions[1].sum() == pytest.approx(1)
+        assert accuracy.counts[1].sum() == 600
+        assert accuracy.proportions[1].sum() == pytest.approx(1)
+        found = {name: getattr(accuracy, name)[1] for name in figures}
+        return found | {"area_ha": found["area_ha"].times(1 / kind.size)}
+
+    check_coverage(samples, members.sum(axis=0), figures, estimate)
