@@ -1,6 +1,7 @@
-"""Reading one scene through each door: time, bytes and memory, side by side.
+"""Reading and mapping one scene through each door: time, bytes and memory, side by side.
 
     python benchmarks/read_doors.py SCENE.SAFE [--bands B04,B8A,B01] [--threads 2] [--chunk 1830]
+                                    [--map]
 
 Makes the twins of the scene in a temporary folder: COGs with their STAC Item (deflate, blocks of
 1024), and EOPF Zarr (chunks of 18.3 km, blosc with zstd at level 3, as the sample service has
@@ -8,18 +9,22 @@ them). Reads every tile of the bands, and of the scene classification, from JPEG
 on the disk, and from COG and Zarr on a server on loopback, each in a process of its own. Prints a
 line each: seconds, CPU seconds, megapixels a second, bytes on the disk or received, the largest
 memory of the process, and the CPU time of JPEG 2000 over its own. Pixels are compared.
-``make_safe.py`` of the shared tools, or ``examples/make_scene.py``, makes a scene.
+``--map`` (with all bands) runs ``geolulc map`` with the shipped model of patches through each door
+instead, and compares the bytes of the maps. ``make_safe.py`` of the shared tools, or
+``examples/make_scene.py``, makes a scene.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,6 +83,27 @@ def read_apart(place: str, given: argparse.Namespace) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
+def map_apart(place: str, out: Path) -> dict[str, float]:
+    """Of ``geolulc map`` of a product: what ``read_all`` tells, ``sum`` of the bytes of the map."""
+    command = ["map", place, "--out", str(out), "--allow-internal", "--quiet", "--json"]
+    start = time.perf_counter()
+    with (out.parent / "said.json").open("w+") as said:
+        process = subprocess.Popen([sys.executable, "-m", "geolulc", *command], stdout=said)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - start
+        assert process.returncode == 0, f"{place} was not mapped"
+        said.seek(0)
+        received = json.load(said)[0].get("bytes_received", 0)
+    return {
+        "seconds": seconds,
+        "cpu": used.ru_utime + used.ru_stime,
+        "sum": zlib.crc32(out.read_bytes()),
+        "memory": used.ru_maxrss / 1e3,
+        "received": received,
+    }
+
+
 def size_of(path: Path, bands: list[str]) -> int:
     """Bytes of the files of the bands: other files of a product are not read."""
     wanted = {*bands, "SCL"}
@@ -96,6 +122,7 @@ def main() -> None:
     parser.add_argument("--bands", default=",".join(BAND_NAMES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--chunk", type=int, default=1830, help="side at 10 m; 305 at 60 m")
+    parser.add_argument("--map", action="store_true", help="map it instead of reading it")
     parser.add_argument("--only", action="store_true", help="read this one, and print JSON")
     given = parser.parse_args()
     bands = given.bands.split(",")
@@ -119,15 +146,21 @@ def main() -> None:
             "EOPF Zarr, HTTP": (f"{server.url}/s.zarr", None),
         }
         first: dict[str, float] = {}
-        for name, (place, files) in doors.items():
-            found = read_apart(place, given)
+        for number, (name, (place, files)) in enumerate(doors.items()):
+            if given.map:
+                (made := Path(folder) / f"map{number}").mkdir()
+                found = map_apart(place, made / "map.tif")
+            else:
+                found = read_apart(place, given)
             first = first or found
             assert found["sum"] == first["sum"], "other pixels"
             size = found["received"] if files is None else size_of(files, bands)
+            pixels = found.get("pixels", 0) / 1e6
+            rate = f"{pixels / found['seconds']:6.1f} Mpx/s  " if pixels else ""
             print(
-                f"{name:16}{found['seconds']:7.1f} s  CPU {found['cpu']:6.1f} s  "
-                f"{found['pixels'] / 1e6 / found['seconds']:6.1f} Mpx/s  {size / 1e6:6.0f} MB  "
-                f"memory {found['memory']:5.0f} MB  {first['cpu'] / found['cpu']:5.1f} × JPEG 2000",
+                f"{name:16}{found['seconds']:7.1f} s  CPU {found['cpu']:6.1f} s  {rate}"
+                f"{size / 1e6:6.0f} MB  memory {found['memory']:5.0f} MB  "
+                f"{first['cpu'] / found['cpu']:5.1f} × JPEG 2000",
                 flush=True,
             )
 

@@ -17,7 +17,7 @@ from geolulc.bands import BANDS
 from geolulc.products import Product, image_settings, open_image, open_product
 
 ANGLES = ("azimuth", "zenith")
-MASKS = ("scl", "b00")
+MASKS = ("scl", "b00", "aot")
 CHUNK = {10: 70, 20: 50, 60: 11}
 
 
@@ -142,6 +142,7 @@ def _pixels(
     for where, name, resolution in [
         *places,
         ("conditions/mask/l2a_classification/r20m", "SCL", 20),
+        ("quality/atmosphere/r60m", "AOT", 60),
     ]:
         if name in product.images and not (name == "SCL" and product.level == "L1C"):
             with image_settings(), open_image(product.images[name].gdal_path) as source:

@@ -20,6 +20,7 @@ _COMMON: Final = MappingProxyType(
         "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05",
         "rededge2": "B06", "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09",
         "swir16": "B11", "swir22": "B12", "scl": CLASSIFICATION, "visual": TRUE_COLOUR,
+        "aot": AEROSOL,
     }
 )  # fmt: skip
 _BUCKET: Final = re.compile(r"s3://([a-z0-9.-]+)/")

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -212,7 +212,11 @@ def _read(path: Path | str, client: Client) -> tuple[Mapping[str, Any], Path | s
 def _open_image(client: Client, place: str, name: str) -> CogImage:
     remote = RemoteFile(client, place) if place.startswith(("http://", "https://")) else None
     resolution = 10 if name in (TRUE_COLOUR, AEROSOL) else 20
-    return CogImage.of(place, band(name).resolution if name.startswith("B") else resolution, remote)
+    image = CogImage.of(
+        place, band(name).resolution if name.startswith("B") else resolution, remote
+    )
+    # 10 m at the Planetary Computer, 20 m at Earth Search
+    return replace(image, resolution=round(image.transform.a)) if name == AEROSOL else image
 
 
 def _grid(red: CogImage, item: Mapping[str, Any], path: Path | str) -> TileGrid:

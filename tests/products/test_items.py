@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_items import EARTH_SEARCH, write_item
+from made_items import EARTH_SEARCH, write_cog, write_item
 from made_product import make_product, random_bands
 from made_server import Server, send, serving
 
+from geolulc.bands import BAND_NAMES, band
 from geolulc.cli import cli
 from geolulc.errors import GeolulcError, ParameterError, ProductError, RemoteError
-from geolulc.products import list_products, open_scene
+from geolulc.products import list_products, open_product, open_scene
+from geolulc.products.atmosphere import aerosol_over
 from geolulc.products.directions import Direction
 from geolulc.products.item_assets import images_of, resolved
 from geolulc.products.item_offsets import offset_of_pixels, rule_of
@@ -144,6 +146,43 @@ def test_offset_of_each_collection(options, offset, safe, tmp_path):
     scene = open_scene(write_item(safe, tmp_path / "x", **options))
     assert set(scene.offsets.values()) == {offset}
     assert len(scene.offsets) == 12
+
+
+def test_an_item_as_copernicus_has_it(safe, tmp_path):
+    """A key for each resolution of a band, the baseline as ``processing:version``, no scale."""
+    path = write_item(
+        safe, tmp_path / "x", collection="sentinel-2-l2a", links=(COPERNICUS,), common=False,
+        visual=False,
+        properties={"s2:processing_baseline": None, "s2:product_uri": None,
+                    "processing:version": "05.10"},
+    )  # fmt: skip
+    item = json.loads(path.read_text())
+    own = {f"{key}_{band(key).resolution if key != 'SCL' else 20}m": asset
+           for key, asset in item["assets"].items()}  # fmt: skip
+    others = {key: {"href": f"./{key}.jp2"} for key in ("B02_20m", "B04_60m", "B8A_60m", "SCL_60m")}
+    path.write_text(json.dumps({**item, "id": "unnamed", "assets": {**others, **own}}))
+    scene = open_scene(path)
+    assert set(scene.offsets.values()) == {-1000}
+    assert set(scene.images) == {*BAND_NAMES, "SCL"}
+    with scene.opened(["B02", "B8A", "SCL"]) as images:
+        assert [image.tiling.shape for image in images.values()] == [
+            (240, 240), (120, 120), (120, 120)
+        ]  # fmt: skip
+    item["assets"] = {**own, "B04_10m": {"href": "s3://eodata/Sentinel-2/B04_10m.jp2"}}
+    path.write_text(json.dumps(item))
+    with pytest.raises(ProductError, match=r"s3://eodata.*geolulc fetch"):
+        open_scene(path)
+
+
+@pytest.mark.parametrize(("key", "side"), [("aot", 120), ("AOT", 240)])
+def test_the_aerosol_of_an_item(key, side, kept, safe, tmp_path):
+    """Of 20 m at Earth Search, of 10 m at the Planetary Computer."""
+    write_cog(tmp_path / "AOT.tif", np.full((1, side, side), 250, np.uint16), open_product(safe))
+    item = json.loads(changed(kept, tmp_path).read_text())
+    item["assets"][key] = {"href": "AOT.tif"}
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    assert aerosol_over(open_scene(kept)) is None
+    assert aerosol_over(open_scene(tmp_path / "item.json")) == 0.25
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ def test_the_aerosol_is_the_products_own(tmp_path) -> None:
     depth[20:30] = 100
     path = make_product(tmp_path / "some", aerosol=depth)
     assert aerosol_over(open_product(path)) == pytest.approx(0.2)
+    twin = open_scene(write_zarr(path, tmp_path / "some.zarr"))
+    assert aerosol_over(twin) == aerosol_over(open_product(path))
     assert "AOT" not in describe_product(path)["bands"]
     hazy, clear = (
         air_of(("B02",), Direction(40.0), aerosol=aerosol)["B02"] for aerosol in (0.2, 0.05)
