@@ -18,6 +18,7 @@ import shapely
 from click.testing import CliRunner
 from made_product import make_product, position_bands, position_dn
 from numpy.typing import NDArray
+from pyproj import Transformer
 from rasterio.transform import from_origin
 from scipy.spatial import KDTree
 from shapely.geometry import LineString, Point, Polygon, box
@@ -31,6 +32,7 @@ from geolulc.labelling.colors import distinct_colors
 from geolulc.labelling.folds import NO_FOLD, deal
 from geolulc.nomenclature import nomenclature
 from geolulc.products import array_scene
+from geolulc.products.array_scene import ArrayScene
 
 #: Metres a side of the scene: two patches and a half.
 SIZE, LEFT, TOP = 3000, 600_000, 5_200_020
@@ -372,6 +374,86 @@ class TestReference:
             open_reference(path, replace(FINE, split_by="farm"))
         with open_reference(path, FINE) as labels:
             assert labels.nomenclature.names == ("41",)
+
+
+#: Side in metres of the scenes of two zones.
+SIDE = 3600
+ZONES = ("EPSG:32632", "EPSG:32633")
+
+
+@pytest.fixture(scope="module")
+def two_zones() -> list[ArrayScene]:
+    """Each zone's, around 47° N, 12° E, the line between the zones."""
+    found = []
+    for crs in ZONES:
+        x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(12.0, 47.0)
+        left, top = (round(v / 60) * 60 for v in (x - SIDE / 2, y + SIDE / 2))
+        found.append(array_scene(
+            {"B04": np.full((SIDE // 10, SIDE // 10), 900, np.uint16)},
+            offset=0, crs=crs, transform=from_origin(left, top, 10, 10), name=crs[-5:],
+        ))  # fmt: skip
+    return found
+
+
+class TestTwoZones:
+    """One ground seen by scenes of two UTM zones, whose pixels and patches lie askew."""
+
+    def ground(self, store: Store) -> dict[int, NDArray[np.float64]]:
+        """Fold → x and y, in the first zone, of its labelled pixels in all scenes."""
+        found: dict[int, list[Any]] = {}
+        for index, fold in enumerate(store.column("fold")):
+            patch = store.read(index)
+            rows, columns = np.nonzero(patch.reference != UNLABELLED)
+            x, y = patch.left + 10 * columns + 5, patch.top - 10 * rows - 5
+            to_first = Transformer.from_crs(patch.crs, ZONES[0], always_xy=True)
+            found.setdefault(fold, []).append(np.stack(to_first.transform(x, y), axis=1))
+        return {fold: np.concatenate(parts) for fold, parts in found.items()}
+
+    def test_a_raster_keeps_folds_apart(self, two_zones: list[ArrayScene], tmp_path: Path) -> None:
+        grid = two_zones[0].grid
+        with rasterio.open(
+            tmp_path / "r.tif", "w", driver="GTiff", height=54, width=54, count=1, dtype="uint8",
+            crs=grid.crs, transform=from_origin(grid.left - 900, grid.top + 900, 100, 100),
+        ) as dataset:  # fmt: skip
+            dataset.write(np.full((54, 54), 40, np.uint8), 1)
+        for split_by in ("blocks", "scene"):
+            options = LabelOptions(split_by=split_by, block_size=1200)
+            out = tmp_path / split_by
+            with open_reference(tmp_path / "r.tif", options, class_file="worldcover") as labels:
+                if split_by == "scene":  # the second sees little of its own
+                    with pytest.raises(DatasetError, match="2 places to split them by"):
+                        label_scenes(two_zones, labels, out, options)
+                    continue
+                label_scenes(two_zones, labels, out, options)
+            ground = self.ground(open_store(out))
+            for one, other in itertools.combinations(ground.values(), 2):
+                assert KDTree(one).query(other, p=np.inf)[0].min() >= 95
+            # most of both scenes has a label
+            assert sum(map(len, ground.values())) > 0.5 * 2 * (SIDE / 10) ** 2
+
+    def test_fields_are_in_one_fold_in_both(
+        self, two_zones: list[ArrayScene], tmp_path: Path
+    ) -> None:
+        grid = two_zones[0].grid
+        corners = itertools.product(range(600, SIDE - 900, 300), repeat=2)
+        shapes = [box(grid.left + x, grid.top - y - 200, grid.left + x + 200, grid.top - y)
+                  for x, y in corners]  # fmt: skip
+        fields = geopandas.GeoDataFrame(
+            {"crop": ["Wheat"] * len(shapes)}, geometry=shapes, crs=grid.crs
+        )
+        fields.to_file(tmp_path / "f.gpkg")
+        options = LabelOptions(block_size=600)
+        labels = read_features(tmp_path / "f.gpkg", "crop", options)
+        label_scenes(two_zones, labels, tmp_path / "s", options)
+        folds: dict[int, set[int]] = {}
+        for fold, places in self.ground(open_store(tmp_path / "s")).items():
+            inside = shapely.STRtree(shapes).query(shapely.points(places), predicate="within")
+            assert len(inside[0]) == len(places)
+            for field in np.unique(inside[1]):
+                folds.setdefault(field, set()).add(fold)
+        assert len(folds) == len(shapes)
+        assert all(len(found) == 1 for found in folds.values())
+        assert set().union(*folds.values()) == set(range(5))
 
 
 class TestDealing:

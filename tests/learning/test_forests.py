@@ -193,7 +193,9 @@ class TestDamaged:
             ("leaf", -1, "a leaf"),
             ("roots", 10**6, "a root 1000000"),
             ("shares", 0.5, "shares that are no probabilities"),
+            ("shares", float("nan"), "values in fusion.shares that are not finite"),
             ("threshold", float("nan"), "values in fusion.threshold that are not finite"),
+            ("threshold", float("inf"), "values in fusion.threshold that are not finite"),
         ],
     )
     def test_numbers_that_are_no_trees_are_refused(

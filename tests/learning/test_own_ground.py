@@ -6,11 +6,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from made_archives import make_store
 from made_pixels import made_pixel_patch
+from made_product import make_product, random_bands
+from shapely.geometry import box
 
 from geolulc.bands import GROUPS
 from geolulc.cli import cli
@@ -18,6 +22,7 @@ from geolulc.datasets import UNLABELLED, Patch, open_store, write_store
 from geolulc.errors import DatasetError
 from geolulc.learning.baseline import Baseline, score_forest
 from geolulc.learning.cross_validation import spread
+from geolulc.learning.fractions import covers_of
 from geolulc.learning.patches import SplitPatches
 from geolulc.nets import load_checkpoint
 from geolulc.nomenclature import BEN19, IGNORED
@@ -48,9 +53,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def train(store: Path, run: Path, *more: object) -> str:
+def train(store: Path, folder: Path, *more: object) -> str:
     settings = ("--task", "pixel", "--backbone", "test_resnet", "--epochs", 1, "--batch-size", 4)
-    arguments = ["train", store, run, *settings, "-q", *more]
+    return run("train", store, folder, *settings, "-q", *more)
+
+
+def run(*arguments: object) -> str:
     result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -104,6 +112,73 @@ def test_a_shipped_model_is_a_start(store: Path, tmp_path: Path) -> None:
     model = load_checkpoint(tmp_path / "run")
     assert model.net.initialisation["file"] == "dynamicworld-student.safetensors"
     assert model.net.nomenclature == BEN19
+
+
+class TestPatches:
+    """Models of patches learn what polygons say of each: the classes there, and their covers."""
+
+    #: Columns of pixels of the first class, of 120, patch by patch; the rest is of the second, or
+    #: has no label.
+    FIRST = (24, 120, 36, 48, 60, 72, 84, 96, 30)
+    LABELLED = (120, 120, 80, 120, 120, 120, 120, 120, 90)
+
+    @pytest.fixture(scope="class", name="labelled")
+    @classmethod
+    def make_labelled(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A store of ``geolulc label``: nine patches, each a field of its own."""
+        folder = tmp_path_factory.mktemp("patches")
+        scene = make_product(folder / "scene", random_bands(3600, 3600))
+        left, top = 600_000, 5_200_020
+        rows = []
+        for i, (first, labelled) in enumerate(zip(cls.FIRST, cls.LABELLED, strict=True)):
+            x, y = left + 1200 * (i % 3), top - 1200 * (i // 3)
+            for name, start, stop in (("Wheat", 0, first), ("Maize", first, labelled)):
+                if stop > start:
+                    rows.append((name, i, box(x + 10 * start, y - 1200, x + 10 * stop, y)))
+        names, fields, shapes = zip(*rows, strict=True)
+        frame = {"crop": names, "field": fields}
+        path = folder / "fields.gpkg"
+        geopandas.GeoDataFrame(frame, geometry=list(shapes), crs="EPSG:32632").to_file(path)
+        done = run("label", scene, "--polygons", path, "--field", "crop", "--split-by", "field",
+                   "--out", folder / "own.store", "-q")  # fmt: skip
+        assert "2 classes in 9 places" in done
+        return folder / "own.store"
+
+    def test_the_targets(self, labelled: Path) -> None:
+        opened = open_store(labelled)
+        assert opened.nomenclature.names == ("Maize", "Wheat")
+        for masks in (False, True):
+            patches = SplitPatches(opened, "train", np.arange(9), masks=masks)
+            found = torch.cat([b.targets for b in patches.loader(4, device=torch.device("cpu"))])
+            for index, target in enumerate(found):
+                x, y = (opened.column(name)[index] for name in ("left", "top"))
+                i = round((x - 600_000) / 1200) + 3 * round((5_200_020 - y) / 1200)
+                first, all_of_it = self.FIRST[i], self.LABELLED[i]
+                expected = np.array([all_of_it - first, first]) / 120
+                if masks:
+                    covers = covers_of(target[None], 2)[0].numpy()
+                    assert covers == pytest.approx(expected)
+                else:
+                    assert target.tolist() == (expected > 0).tolist()
+
+    @pytest.mark.parametrize("task", ["patch", "fraction"])
+    def test_they_are_learned_and_evaluated(
+        self, labelled: Path, tmp_path: Path, task: str
+    ) -> None:
+        settings = ("--task", task, "--backbone", "test_resnet", "--set", "select=last", "-q")
+        run("train", labelled, tmp_path / "run", *settings, "--epochs", 1, "--batch-size", 2)
+        model = load_checkpoint(tmp_path / "run")
+        assert (model.net.task, model.net.classes) == (task, ("Maize", "Wheat"))
+        text = run("evaluate", tmp_path / "run", labelled, "--split", "test", "-q", "--json")
+        found = {row["name"]: row for row in json.loads(text)["classes"]}
+        opened = open_store(labelled)
+        tested = [opened.read(i).reference for i in opened.split("test")]
+        for code, name in enumerate(model.net.classes, start=1):
+            shares = [float((codes == code).mean()) for codes in tested]
+            assert found[name]["support"] == sum(share > 0 for share in shares)
+            if task == "fraction":
+                known = sum(float((codes != UNLABELLED).mean()) for codes in tested)
+                assert found[name]["cover"] == pytest.approx(sum(shares) / known)
 
 
 class TestForest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -232,6 +233,7 @@ def nested(levels: int) -> list[Any]:
         (set_to("slopes", "Urban fabric", value=0), "Urban fabric of slopes: 0"),
         (set_to("shifts", "Urban fabric", value="far"), "Urban fabric of shifts: 'far'"),
         (set_to("thresholds", "Urban fabric", value=2), "Urban fabric of thresholds: 2"),
+        (set_to("thresholds", "Urban fabric", value=math.nan), "damaged text"),
         (set_to("provenance", value=[]), "provenance"),
         (set_to("provenance", "scores", value=[1, float("nan")]), "damaged text"),
         (set_to("config", value=[["fusion", "early"]]), "settings"),
