@@ -183,6 +183,8 @@ def _cross_validate(
                 f"  {title:<28}{value['mean']:.3f} ± {_number(value['sd'])}"
                 f"  ({value['min']:.3f} … {value['max']:.3f})"
             )
+    if "verdict" in found:
+        say(f"means of the folds: {found['verdict']}")
 
 
 def _find_rate(

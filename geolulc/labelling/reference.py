@@ -116,7 +116,7 @@ class PlacedReference:
     def _places(self, first: int, last: int, beyond: int) -> NDArray[np.int32]:
         """Places of pixel rows ``first`` to ``last``, and as many columns ``beyond`` the scene."""
         own = self._grid
-        edges = own.top - PIXEL * np.array([[first], [last]])
+        edges = own.top - PIXEL * np.array([first, last])
         stops = np.arange(-PATCH_SIZE, own.width + 2 * PATCH_SIZE, PATCH_SIZE)
         x = PIXEL * (np.arange(-beyond, own.width // PIXEL + beyond) + 0.5)
         down = ((np.arange(last - first) + 0.5) / (last - first))[:, None]
@@ -124,7 +124,7 @@ class PlacedReference:
         for grid, places in self._claims:
             # between zones a patch is turned, and its sides bend by less than a tenth of a metre
             to_grid = Transformer.from_crs(own.crs, grid.crs, always_xy=True)
-            right, up = to_grid.transform(*np.broadcast_arrays(own.left + stops, edges))
+            right, up = to_grid.transform(*np.meshgrid(own.left + stops, edges))
             if not _meet(right - grid.left, grid.width) or not _meet(grid.top - up, grid.height):
                 continue
             across, along = (

@@ -37,23 +37,25 @@ class Baseline:
 
     def verdict(self, network: Mapping[str, float]) -> str:
         """Who is better, a network with these figures or the forest, in a sentence."""
-        ahead = network["miou"] - self.figures["miou"]
-        both = (
-            f"mIoU {network['miou']:.3f} against {self.figures['miou']:.3f} of a random forest on "
-            "the same pixels"
-        )
-        if abs(ahead) < _ALIKE:
-            return f"{both}: alike, so that the forest, which is done in seconds, will do."
-        if ahead < 0:
-            return (
-                f"{both}: the forest wins, the network is not worth its training here. "
-                "geolulc train … --backbone forest keeps one that maps."
-            )
-        return f"{both}: the network wins."
+        return verdict(network["miou"], self.figures["miou"])
 
     def as_json(self) -> dict[str, Any]:
         """All fields."""
         return asdict(self)
+
+
+def verdict(network: float, forest: float) -> str:
+    """Who is better by mIoU, a network or a forest on the same pixels, in a sentence."""
+    ahead = network - forest
+    both = f"mIoU {network:.3f} against {forest:.3f} of a random forest on the same pixels"
+    if abs(ahead) < _ALIKE:
+        return f"{both}: alike, so that the forest, which is done in seconds, will do."
+    if ahead < 0:
+        return (
+            f"{both}: the forest wins, the network is not worth its training here. "
+            "geolulc train … --backbone forest keeps one that maps."
+        )
+    return f"{both}: the network wins."
 
 
 def score_forest(

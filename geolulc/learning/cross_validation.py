@@ -14,7 +14,7 @@ from geolulc.datasets import Store, open_store
 from geolulc.datasets.statistics import without_nan
 from geolulc.errors import DatasetError
 from geolulc.learning.any_task import evaluate_model
-from geolulc.learning.baseline import score_forest
+from geolulc.learning.baseline import score_forest, verdict
 from geolulc.learning.config import TrainConfig
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.task import Task
@@ -58,7 +58,8 @@ def cross_validate(
 
     Returns:
         ``figures``: name → mean, standard deviation between folds, least and most; ``folds``: the
-        figures of each; ``baseline`` alike; ``verdict``. JSON-able.
+        figures of each; with ``baseline`` that of the forests, and a ``verdict`` on the means.
+        JSON-able.
 
     Raises:
         DatasetError: a store without folds.
@@ -81,7 +82,9 @@ def cross_validate(
         "folds": found,
     }
     if baseline and config.task == "pixel":
-        result["baseline"] = spread([row["baseline"]["figures"] for row in found])
+        forests = spread([row["baseline"]["figures"] for row in found])
+        result["baseline"] = forests
+        result["verdict"] = verdict(result["figures"]["miou"]["mean"], forests["miou"]["mean"])
     result = without_nan(result)
     write_text(folder / _FILE, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return result

@@ -89,6 +89,10 @@ def test_folds_are_each_tested_once(store: Path, tmp_path: Path) -> None:
     assert found["figures"]["miou"]["sd"] == pytest.approx(np.std(values, ddof=1))
     assert found["baseline"]["miou"]["mean"] > 0.3
     assert "miou of the forest" in text
+    means = [found[what]["miou"]["mean"] for what in ("figures", "baseline")]
+    assert found["verdict"].startswith("mIoU {:.3f} against {:.3f}".format(*means))
+    assert f"means of the folds: {found['verdict']}" in text
+    assert "the forest wins" in text
     for fold in range(3):
         assert (run / f"fold-{fold}" / "model.safetensors").is_file()
     before = (run / "folds.json").read_bytes()
