@@ -59,8 +59,8 @@ USUAL_VIEW: Final = Direction(5.0)
 _LOWEST: Final = 85.0
 #: Steps of a product's image to an optical depth of 1 (AOTSENTINEL2.scale_VALUE).
 _AEROSOL_STEPS: Final = 1000
-#: Rows and columns of that image that its mean is taken of, at most: of 60 m all, so that a SAFE and
-#: its twin in Zarr have the same.
+#: Rows and columns of that image that its mean is taken of, at most: of 60 m all, so that a SAFE
+#: and its twin in Zarr have the same.
 _SAMPLED: Final = 1830
 
 

@@ -254,7 +254,7 @@ RARE: Figures = {
 
 
 def points(times: Counts) -> tuple[Counts, Counts]:
-    """Stratum or cluster, and kind, of each point; ``times`` (stratum or cluster, kind): how many."""
+    """Stratum or cluster, and kind, of each point; ``times`` (group, kind) says how many."""
     first, kind = (np.repeat(each.ravel(), times.ravel()) for each in np.indices(times.shape))
     return first, kind
 
