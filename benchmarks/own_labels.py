@@ -33,6 +33,7 @@ from geolulc.datasets import open_store
 from geolulc.labelling import LabelOptions, label_scenes, read_features
 from geolulc.learning import TrainConfig
 from geolulc.learning.baseline import score_forest
+from geolulc.learning.config import read_config
 from geolulc.learning.cross_validation import cross_validate, spread
 from geolulc.learning.patches import SplitPatches
 from geolulc.nomenclature import nomenclature_of
@@ -41,6 +42,7 @@ from geolulc.products import array_scene, open_scene
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from make_scene import write_safe
 
+RECIPE_FILE = Path(__file__).resolve().parents[1] / "examples" / "few_labels.toml"
 #: Side of a patch in pixels of 10 m: no scene is smaller.
 PATCH = 120
 #: Codes of the declarations' land cover in Flanders.
@@ -79,11 +81,8 @@ def main() -> None:
         show(name, store, found)
 
 
-#: A shallow network that starts from the shipped one, and many small parts with labels in a step,
-#: as docs/own-labels.md has it; no epoch chosen by few pixels.
-RECIPE = {"task": "pixel", "backbone": "resnet10t", "trunk": "shallow", "select": "last",
-          "pretrained": "dynamicworld-student", "ema_decay": 0.95, "crop": 48, "batch_size": 4,
-          "learning_rate": 2e-3, "workers": 0}  # fmt: skip
+#: That of few labels, with smaller steps: there are some twenty patches to learn from.
+RECIPE = read_config(RECIPE_FILE) | {"batch_size": 4, "workers": 0}
 
 
 def show_forests(name: str, store: Path, config: TrainConfig) -> None:

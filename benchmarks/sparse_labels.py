@@ -1,12 +1,12 @@
 """What 1 % of the ground labelled is worth beside all of it, on made landscapes. Minutes.
 
-    python benchmarks/sparse_labels.py FOLDER [--size 9600] [--share 0.01] [--epochs 6]
+    python benchmarks/sparse_labels.py FOLDER [--size 9600] [--share 0.01] [--set steps=160 …]
 
 Makes two landscapes of ``examples/make_scene.py``, on which a pixel alone is ambiguous (clutter 5).
-Two networks start from the shipped one and learn the first: one from full masks (``label
---reference``), one from small polygons within its covers (``label --polygons``). Both, and a random
-forest of the polygons' pixels, are scored on all pixels of the other. Prints mIoU and agreement,
-and how far the polygons are behind; FOLDER keeps stores and runs.
+Two networks start from the shipped one and learn the first, as ``examples/few_labels.toml`` has it:
+one from full masks (``label --reference``), one from small polygons within its covers (``label
+--polygons``). Both, and a random forest of the polygons' pixels, are scored on all pixels of the
+other. Prints mIoU and agreement, and how far the polygons are behind; FOLDER keeps stores and runs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from geolulc.datasets import open_store
 from geolulc.labelling import LabelOptions, label_scenes, open_reference, read_features
 from geolulc.learning import TrainConfig, train
 from geolulc.learning.baseline import score_forest
+from geolulc.learning.config import parse_setting, read_config
 from geolulc.learning.patches import SplitPatches
 from geolulc.learning.pixel_evaluation import evaluate_pixels
 from geolulc.learning.task import Task
@@ -38,6 +39,7 @@ from geolulc.nomenclature import BEN19
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from make_scene import COVERS, make_landscape, write_safe, write_truth
 
+RECIPE_FILE = Path(__file__).resolve().parents[1] / "examples" / "few_labels.toml"
 #: Landscape → seed.
 SEEDS = {"own": 3, "unseen": 21}
 #: Side in pixels of the squares that polygons lie in: of 0.36 ha at most.
@@ -49,9 +51,9 @@ LEAST = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, default=6000, help="metres, a multiple of 1200")
+    parser.add_argument("--size", type=int, default=9600, help="metres, a multiple of 1200")
     parser.add_argument("--share", type=float, default=0.01, help="of the ground in polygons")
-    parser.add_argument("--epochs", type=int, default=8, help="over the full masks")
+    parser.add_argument("--set", action="append", default=[], help="a setting, key=value")
     parser.add_argument("--seed", type=int, default=0, help="of polygons and networks")
     options = parser.parse_args()
     folder: Path = options.folder
@@ -68,14 +70,12 @@ def main() -> None:
         # all patches but those of the fold that validates
         folds = np.array(store.column("fold"))
         task = Task(train=np.flatnonzero(folds != 1), val=np.flatnonzero(folds == 1))
-        steps = options.epochs * len(open_store(stores["own"]))
-        config = TrainConfig(
-            task="pixel", backbone="resnet10t", trunk="shallow", batch_size=2, ema_decay=0.95,
-            learning_rate=2e-3, epochs=max(round(2 * steps / len(store)), 2),
-            pretrained="dynamicworld-student",
-            select="last", seed=options.seed, workers=0,
-        )  # fmt: skip
-        run = folder / f"run-{name}-{options.seed}"
+        config = TrainConfig.from_mapping(
+            read_config(RECIPE_FILE)
+            | {"seed": options.seed, "workers": 0}
+            | dict(map(parse_setting, options.set))
+        )
+        run = folder / "-".join(["run", name, str(options.seed), *options.set])
         train(stores[name], run, config, task=task, resume=run.exists())
         found = evaluate_pixels(load_checkpoint(run), unseen, "test", indices=everything)
         figures[name] = found.figures
