@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geolulc.domain import Spectra, domain_of
 from geolulc.errors import ParameterError
-from geolulc.mapping.folding import fold_batch_norm
+from geolulc.nets.folding import fold_batch_norm
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
 from geolulc.maps.header import AVERAGED
