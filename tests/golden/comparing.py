@@ -25,6 +25,7 @@ _TOLERANCES = (
     # a logarithm in float32 hangs on the CPU
     ("*sums*", 1e-6),
     ("*entropy*", 1e-6),
+    ("*uncertainty*statistics*", 1e-6),
     ("*", 1e-9),
 )
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
