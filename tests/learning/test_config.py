@@ -112,3 +112,12 @@ def test_integers_are_taken_for_numbers() -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.toml")))
 def test_examples_are_valid(path) -> None:
     TrainConfig.from_mapping(read_config(path))
+
+
+def test_the_recipe_for_few_labels_is_the_page_s() -> None:
+    repository = Path(__file__).parents[2]
+    page = (repository / "docs" / "own-labels.md").read_text(encoding="utf-8")
+    block = page.split("save this as `few_labels.toml`")[1].split("\n    task")[1].split("\n\n")[0]
+    shown = tomllib.loads("\n".join(f"task{block}".split("\n    ")))
+    assert shown == read_config(repository / "examples" / "few_labels.toml")
+    assert TrainConfig.from_mapping(shown).crop == 48
