@@ -35,7 +35,8 @@ PATCH_SIZE: Final = 1200
 #: pixel.
 ALIGNMENT: Final = RESOLUTIONS[-1]
 #: Metres a side of cells inside patches, on which a patch model's evidence is mapped: what the
-#: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give.
+#: stages of a trunk with strides of 32, 16 and 8 pixels of 10 m give. They are a choice of maps:
+#: trunks of other pixels are brought to a grid as fine (nets/dilation.py).
 LOCATED_CELLS: Final = (320, 160, 80)
 
 

@@ -61,6 +61,8 @@ def write_item(
             "href": f"./{name}.tif",
             "type": "image/tiff; application=geotiff; profile=cloud-optimized",
         }
+    seen = product.views.get("B04")
+    view = {"view:incidence_angle": seen.zenith, "view:azimuth": seen.azimuth} if seen else {}
     item = {
         "type": "Feature",
         "stac_version": "1.0.0",
@@ -76,8 +78,7 @@ def write_item(
             "s2:processing_baseline": product.baseline,
             "s2:mean_solar_zenith": product.sun.zenith,
             "s2:mean_solar_azimuth": product.sun.azimuth,
-            "view:incidence_angle": product.views["B04"].zenith,
-            "view:azimuth": product.views["B04"].azimuth,
+            **view,
             "earthsearch:boa_offset_applied": not removed,
             **(properties or {}),
         },

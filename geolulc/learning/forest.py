@@ -1,6 +1,6 @@
 """A random forest on the pixels of a store, grown by scikit-learn and kept as a model of pixels.
 
-It sees the bands of a pixel, and mean and deviation of those of 10 m around it: what
+It sees the bands of a pixel, and mean and deviation of the finest ones around it: what
 ``nets.forest.ForestFusion.features`` says, in training, evaluation and maps alike.
 """
 
@@ -73,7 +73,7 @@ def grow_forest(
 
     Raises:
         DatasetError: ``train`` has no labelled pixel.
-        ParameterError: no band of 10 m.
+        ParameterError: no band of the sensor's finest pixels.
     """
     counts = labelled_pixels(train)
     if not counts.sum():
@@ -86,7 +86,7 @@ def grow_forest(
     share = min(1.0, _LEARNED / counts.sum())
     kept = np.clip(np.maximum(share, _OF_A_CLASS / np.maximum(counts, 1)), 0, 1)
     rng = np.random.default_rng([seed, 0xF0])
-    empty = _network(train, bands, ForestFusion(bands, len(train.classes)))
+    empty = _network(train, bands, ForestFusion(bands, len(train.classes), train.store.layout))
     drawn = [
         (x[chosen], y[chosen])
         for x, y in read_pixels(train, empty)
@@ -96,7 +96,7 @@ def grow_forest(
     classifier = RandomForestClassifier(
         _TREES, min_samples_leaf=_LEAF, n_jobs=available_cores(), random_state=seed
     ).fit(x, y)
-    trees = _as_tensors(classifier, bands, len(train.classes))
+    trees = _as_tensors(classifier, bands, train)
     return Forest(classifier, _network(train, bands, trees), len(y))
 
 
@@ -212,7 +212,7 @@ def _network(
 
 
 def _as_tensors(
-    classifier: RandomForestClassifier, bands: Mapping[int, tuple[str, ...]], classes: int
+    classifier: RandomForestClassifier, bands: Mapping[int, tuple[str, ...]], train: SplitPatches
 ) -> ForestFusion:
     """The trees of scikit-learn as those of a ``ForestFusion``."""
     trees = [estimator.tree_ for estimator in classifier.estimators_]
@@ -228,9 +228,12 @@ def _as_tensors(
     threshold = np.concatenate([tree.threshold for tree in trees])
     feature = np.concatenate([tree.feature for tree in trees])
     counts = np.concatenate([tree.value[:, 0] for tree in trees])[is_leaf]
-    shares = np.zeros((len(counts), classes), np.float32)
+    shares = np.zeros((len(counts), len(train.classes)), np.float32)
     shares[:, classifier.classes_] = counts / counts.sum(axis=1, keepdims=True)
-    fusion = ForestFusion(bands, classes, nodes=len(is_leaf), trees=len(trees), leaves=len(counts))
+    fusion = ForestFusion(
+        bands, len(train.classes), train.store.layout,
+        nodes=len(is_leaf), trees=len(trees), leaves=len(counts),
+    )  # fmt: skip
     fusion.load_state_dict(
         {
             "below": torch.from_numpy(children.astype(np.int32)),

@@ -22,7 +22,6 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.bands import GROUPS
 from geolulc.cache import cache_folder
 from geolulc.datasets import Store
 from geolulc.datasets.domain import centres
@@ -246,12 +245,13 @@ class TaughtPatches(SplitPatches):
     def _shown(self, own: list[Tensor], places: NDArray[np.int64]) -> list[Tensor]:
         """The pixels of a batch, int32, or those of its twins."""
         shown, bands = [group.clone() for group in own], self.teacher.net.bands
+        groups = self.store.layout.sensor.groups
         for row, twin in enumerate(self._twins[places].tolist()):
             if twin < 0:
                 continue
             dn = self._sight.read(twin).dn
             for group, (resolution, names) in zip(shown, bands.items(), strict=True):
-                order = [GROUPS[resolution].index(name) for name in names]
+                order = [groups[resolution].index(name) for name in names]
                 group[row] = torch.from_numpy(dn[resolution][order].astype(np.int32))
         return shown
 

@@ -116,7 +116,7 @@ def build_fusion(
     ``shapes``: of the tensors of a checkpoint, by name: a forest is as large as its file says.
     """
     if config.backbone == FOREST:
-        return ForestFusion(bands, num_classes, **forest_sizes(shapes))
+        return ForestFusion(bands, num_classes, patches, **forest_sizes(shapes))
     if config.fusion == "dynamicworld":
         require_dynamic_world(bands, num_classes)
         return DynamicWorldFusion()

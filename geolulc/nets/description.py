@@ -63,6 +63,7 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
         "patch_size": net.patch_size,
         "level": net.level,
         "sensor": net.sensor.id,
+        "pixel_size": net.sensor.resolutions[0],
         **(windows if net.task == "pixel" else {}),
         "nomenclature": net.nomenclature.id,
         "land_cover": net.nomenclature.as_mapping(),

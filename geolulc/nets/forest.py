@@ -9,6 +9,7 @@ long as scikit-learn's compiled loops do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geolulc.datasets.patch import BIGEARTHNET, PatchLayout
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.nets.config import FOREST
 from geolulc.nets.pretrained import EncoderInput
 from geolulc.nets.resizing import join_bands
 
-#: Pixels on each side of one whose bands are looked at: 5 × 5 of 10 m.
+#: Pixels on each side of one whose bands are looked at: 5 × 5.
 REACH: Final = 2
 #: Pixels that walk together: a tensor of them stays in the processor's cache.
 _TOGETHER: Final = 16_384
@@ -29,14 +31,13 @@ _TOGETHER: Final = 16_384
 _DEEPEST: Final = 1_000
 #: Logits are logarithms of probabilities: of none, that of one vote in ten thousand trees.
 _LEAST: Final = 1e-6
-_PIXEL: Final = 10
 
 
 class ForestFusion(nn.Module):
     """Bands of a pixel, mean and deviation around it → the logarithm of what the trees say.
 
     Attributes:
-        multiple, margin: metres, as of every network of pixels.
+        pixel, multiple, margin: metres, as of every network of pixels.
         below: int32 (nodes, 2), where a pixel goes on from a node: at most its threshold, above
             it. Both are further down the list; those of a leaf are the leaf itself.
         feature: int32 (nodes,), the column of ``features`` that is compared.
@@ -46,22 +47,22 @@ class ForestFusion(nn.Module):
         shares: float32 (leaves, classes), each adding up to 1.
     """
 
-    multiple = 60
-    #: Around each pixel ``REACH`` others, in whole pixels of 60 m.
-    margin = 60
-
     def __init__(
         self,
         bands: Mapping[int, Sequence[str]],
         classes: int,
+        patches: PatchLayout = BIGEARTHNET,
         *,
         nodes: int = 0,
         trees: int = 0,
         leaves: int = 0,
     ) -> None:
         super().__init__()
-        _require_fine(bands)
-        self.count = sum(map(len, bands.values())) + 2 * len(bands[_PIXEL])
+        self.pixel, self.multiple = patches.pixel, patches.coarsest
+        # around each pixel REACH others, in whole pixels of the coarsest
+        self.margin = self.multiple * math.ceil(REACH * self.pixel / self.multiple)
+        _require_fine(bands, self.pixel)
+        self.count = sum(map(len, bands.values())) + 2 * len(bands[self.pixel])
         self.joins = dict.fromkeys(bands, "columns of a table of pixels")
 
         def table(*shape: int, dtype: torch.dtype = torch.int32) -> nn.Parameter:
@@ -82,9 +83,9 @@ class ForestFusion(nn.Module):
 
         Args:
             groups: (N, bands, rows, columns) of each resolution, × 10,000, 0 without data.
-            border: a multiple of 10.
+            border: whole finest pixels.
         """
-        seen, less = self.features(*groups), border // _PIXEL
+        seen, less = self.features(*groups), border // self.pixel
         seen = seen[..., less : seen.shape[-2] - less, less : seen.shape[-1] - less]
         n, _, rows, columns = seen.shape
         pixels = seen.movedim(1, -1).reshape(-1, self.count)
@@ -95,9 +96,10 @@ class ForestFusion(nn.Module):
     def features(self, *groups: Tensor) -> Tensor:
         """What the trees compare: float32 (N, ``count``, rows, columns).
 
-        All bands at 10 m; then, of each one of 10 m, mean and standard deviation of those of 5 × 5
-        pixels that have data. A pixel's own values are the same in every window that holds it and
-        its surroundings: sums are of differences from it, always in the same order.
+        All bands on the finest pixels; then, of each of the finest bands, mean and standard
+        deviation of those of 5 × 5 pixels that have data. A pixel's own values are the same in
+        every window that holds it and its surroundings: sums are of differences from it, always in
+        the same order.
         """
         fine = groups[0]
         bands = join_bands(groups, fine.shape[-2:], "nearest")
@@ -186,13 +188,13 @@ def forest_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
     return {name: int(shape[0]) if shape else 0 for name, shape in found.items()}
 
 
-def _require_fine(bands: Mapping[int, Sequence[str]]) -> None:
-    if not bands.get(_PIXEL):
+def _require_fine(bands: Mapping[int, Sequence[str]], pixel: int) -> None:
+    if not bands.get(pixel):
         raise ParameterError(
             f"backbone {FOREST}",
             found=f"bands of {', '.join(str(r) for r in bands)} m",
-            expected=f"a band of {_PIXEL} m, the pixels that get a class",
-            remedy=f"Add a band of {_PIXEL} m.",
+            expected=f"a band of {pixel} m, the pixels that get a class",
+            remedy=f"Add a band of {pixel} m.",
         )
 
 

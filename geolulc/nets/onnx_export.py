@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geolulc.bands import BAND_NAMES
 from geolulc.errors import ParameterError, require_one_of
 from geolulc.nets.checkpoint_settings import by_class
 from geolulc.nets.config import FOREST
@@ -49,13 +48,13 @@ class RawGraph(_Graph):
     def forward(self, groups: tuple[Tensor, ...], offsets: tuple[Tensor, ...]) -> Tensor:
         """(N, bands, pixels, pixels) uint16 and (bands,) int32 each → float32 (N, classes).
 
-        Of a pixel model (N, classes, 120, 120).
+        Of a pixel model (N, classes, rows, columns) of a patch.
         """
         return self.probabilities(self.net(*groups, offsets=offsets))
 
 
 class DeepnessGraph(_Graph):
-    """(N, bands, 120, 120) float32 in 0..1, bands in spectral order → (N, classes, 120, 120)."""
+    """(N, bands, rows, columns) in 0..1, bands in spectral order → (N, classes, rows, columns)."""
 
     def forward(self, image: Tensor) -> Tensor:
         """Probabilities of each pixel of the tile."""
@@ -178,7 +177,7 @@ def _quiet() -> Any:
 
 def _spectral(net: LandCoverNet) -> list[str]:
     """The network's bands in spectral order."""
-    return sorted(net.band_names, key=BAND_NAMES.index)
+    return sorted(net.band_names, key=net.sensor.names.index)
 
 
 def _raw_metadata(model: Model) -> dict[str, Any]:

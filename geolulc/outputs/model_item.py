@@ -10,6 +10,7 @@ from typing import Any, Final
 import pystac
 
 from geolulc import __version__
+from geolulc.bands import SENTINEL2
 from geolulc.nomenclature import nomenclature_of
 from geolulc.outputs.stac import class_objects, write_json
 from geolulc.outputs.story import model_name, relative_href
@@ -35,8 +36,8 @@ _WORDS: Final = {
         "regression",
     ),
     "pixel": (
-        "Land cover of every pixel of 10 m",
-        "One logit a class for every pixel of 10 m, which has one class",
+        "Land cover of every pixel of {pixel_size} m",
+        "One logit a class for every pixel of {pixel_size} m, which has one class",
         "semantic-segmentation",
     ),
 }
@@ -77,10 +78,10 @@ def save_model_item(model: Mapping[str, Any], out: Path, *, overwrite: int = 0) 
 
 
 def _properties(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
-    what = _WORDS[str(model.get("task", "patch"))][0]
+    what = _WORDS[str(model.get("task", "patch"))][0].format(**model)
     properties: dict[str, Any] = {
         "title": str(model.get("name", name)),
-        "description": f"{what} of Sentinel-2 L2A patches of "
+        "description": f"{what} of {_seen(model)} patches of "
         f"{model['patch_size']} m, {model['fusion']} fusion of the native resolutions.",
         "mlm:name": name,
         "mlm:architecture": str(model["backbone"]),
@@ -134,9 +135,9 @@ def _input(resolution: str, bands: list[str], model: Mapping[str, Any]) -> dict[
 def _output(model: Mapping[str, Any]) -> dict[str, Any]:
     names = nomenclature_of(model["land_cover"])
     shape, dimensions = [-1, len(model["classes"])], ["batch", "class"]
-    said = _WORDS[str(model.get("task", "patch"))][1]
+    said = _WORDS[str(model.get("task", "patch"))][1].format(**model)
     if model.get("task") == "pixel":
-        shape += [int(model["patch_size"]) // 10] * 2
+        shape += [int(model["patch_size"]) // int(model["pixel_size"])] * 2
         dimensions += ["height", "width"]
     return {
         "name": "logits",
@@ -151,6 +152,13 @@ def _output(model: Mapping[str, Any]) -> dict[str, Any]:
             "expression": "geolulc.nets:Model.probabilities",
         },
     }
+
+
+def _seen(model: Mapping[str, Any]) -> str:
+    """What its patches are of: "Sentinel-2 L2A"."""
+    if model["sensor"] != SENTINEL2.id:
+        return str(model["sensor"])
+    return f"Sentinel-2 {model['level']}"
 
 
 def _tasks(model: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from geolulc.learning.light import Light
 from geolulc.learning.training import train
 from geolulc.mapping import predict_scene
 from geolulc.nets import load_checkpoint
+from geolulc.nets.onnx_export import DeepnessGraph
 from geolulc.nomenclature import nomenclature
 from geolulc.products import array_scene
 
@@ -128,6 +129,20 @@ def test_train_evaluate_and_map(store, tmp_path, fusion, bands) -> None:
         alone = model.probabilities(model.net(*groups))[0]
     np.testing.assert_allclose(found.values[:, 0, 0], alone.numpy(), atol=1e-5)
 
+    # as QGIS' Deepness shows it: bands in spectral order, 20 DN a step of 8 bits
+    order = [name for name in MADE.names if name in model.net.band_names]
+    steps = {name: 5 * (place + 1) for place, name in enumerate(order)}
+    image = torch.tensor(list(steps.values())).float().div(255)[None, :, None, None]
+    flat = [
+        torch.stack([torch.full((960 // r,) * 2, 20 * steps[n]) for n in names])[None].int()
+        for r, names in model.net.bands.items()
+    ]
+    with torch.inference_mode():
+        seen = DeepnessGraph(model)(image.expand(-1, -1, 96, 96))
+        expected = model.probabilities(model.net(*flat))
+    assert seen.shape == (1, len(CLASSES), 96, 96)
+    np.testing.assert_allclose(seen[..., 0, 0], expected, atol=1e-5)
+
 
 #: No band of 10 m: its finest pixels are of 30 m.
 COARSE = Sensor("coarse", (Band("red", 30, 665.0), Band("near", 90, 865.0)), scale=1000)
@@ -140,6 +155,7 @@ COARSE = Sensor("coarse", (Band("red", 30, 665.0), Band("near", 90, 865.0)), sca
         (MADE, 960, "intermediate"),
         (MADE, 960, "late"),
         (COARSE, 2880, "early"),
+        (COARSE, 2880, "forest"),
     ],
 )
 def test_a_model_of_pixels_trains_evaluates_and_maps(tmp_path, sensor, size, fusion) -> None:
@@ -147,10 +163,13 @@ def test_a_model_of_pixels_trains_evaluates_and_maps(tmp_path, sensor, size, fus
     store, run = tmp_path / "pixels.store", tmp_path / "run"
     layout = PatchLayout(sensor, size)
     write_store(store, patches(size=size, sensor=sensor), CLASSES, layout=layout)
-    config = TrainConfig(
-        task="pixel", backbone="test_resnet", fusion=fusion, epochs=4, batch_size=4, workers=0,
-        learning_rate=0.01, crop=size // fine // 2 // 3 * 3, light_jitter=0.5, ignore_border=30,
-    )  # fmt: skip
+    config = TrainConfig(task="pixel", backbone="forest", workers=0)
+    if fusion != "forest":
+        config = TrainConfig(
+            task="pixel", backbone="test_resnet", fusion=fusion, epochs=4, batch_size=4, workers=0,
+            learning_rate=0.01, crop=size // fine // 2 // 3 * 3, light_jitter=0.5,
+            ignore_border=30,
+        )  # fmt: skip
     train(store, run, config, device="cpu")
     model = load_checkpoint(run)
     assert (model.net.sensor, model.net.patch_size) == (sensor, size)

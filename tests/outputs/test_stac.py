@@ -45,6 +45,9 @@ def model(tmp_path: Path) -> dict[str, Any]:
         "parameters": 11_220_000,
         "bands": bands,
         "patch_size": 1200,
+        "pixel_size": 10,
+        "sensor": "sentinel2",
+        "level": "L2A",
         "nomenclature": "ben19",
         "land_cover": BEN19.as_mapping(),
         "classes": list(BEN19.names),
@@ -183,6 +186,13 @@ def test_a_model_of_pixels_is_a_segmentation(tmp_path: Path, model: dict[str, An
     mlm = MLMExtension.ext(validate(tmp_path / "pixels.json"))
     assert mlm.tasks == ["semantic-segmentation"]
     assert mlm.output[0].result.shape == [-1, 19, 120, 120]
+    item = json.loads((tmp_path / "pixels.json").read_text())["properties"]
+    assert "every pixel of 10 m of Sentinel-2 L2A patches of 1200 m" in item["description"]
+    other = described | {"sensor": "made", "pixel_size": 30, "patch_size": 2880}
+    save_model_item(other, tmp_path / "other.json")
+    item = json.loads((tmp_path / "other.json").read_text())["properties"]
+    assert "every pixel of 30 m of made patches of 2880 m" in item["description"]
+    assert item["mlm:output"][0]["result"]["shape"] == [-1, 19, 96, 96]
     assert list(mlm.hyperparameters.to_dict()) == ["temperature", "training"]
 
 
