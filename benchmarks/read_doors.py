@@ -17,9 +17,10 @@ instead, and compares the bytes of the maps. ``make_safe.py`` of the shared tool
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
-import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from made_server import serving  # noqa: E402
 from made_zarr import write_zarr  # noqa: E402
 
 from geolulc.bands import BAND_NAMES  # noqa: E402
+from geolulc.cli import cli  # noqa: E402
 from geolulc.products import open_scene  # noqa: E402
 
 
@@ -69,39 +71,42 @@ def read_all(place: str, bands: list[str], threads: int) -> dict[str, float]:
         "cpu": time.process_time() - spent,
         "pixels": sum(n for n, _ in found),
         "sum": sum(total for _, total in found),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "memory": peak_memory(),
         "received": getattr(scene, "received", 0),
     }
 
 
-def read_apart(place: str, given: argparse.Namespace) -> dict[str, float]:
-    """``read_all`` in another process."""
+def map_all(place: str) -> dict[str, float]:
+    """The same of ``geolulc map``; ``sum`` is of the bytes of the map."""
+    start, spent = time.perf_counter(), time.process_time()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as said:
+        out = Path(folder) / "map.tif"
+        command = ["map", place, "--out", str(out), "--allow-internal", "--quiet", "--json"]
+        cli(command, standalone_mode=False)
+        made = zlib.crc32(out.read_bytes())
+    return {
+        "seconds": time.perf_counter() - start,
+        "cpu": time.process_time() - spent,
+        "sum": made,
+        "memory": peak_memory(),
+        "received": json.loads(said.getvalue())[0].get("bytes_received", 0),
+    }
+
+
+def peak_memory() -> float:
+    """MB of this process at most; what ``getrusage`` says can be the parent's."""
+    said = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(said[1]) / 1e3 if said else 0.0
+
+
+def apart(place: str, given: argparse.Namespace) -> dict[str, float]:
+    """``read_all`` or ``map_all`` in another process."""
     command = [sys.executable, __file__, place, "--bands", given.bands, "--only"]
     done = subprocess.run(
-        [*command, "--threads", str(given.threads)], check=True, capture_output=True, text=True
-    )
+        [*command, "--threads", str(given.threads), *["--map"] * given.map],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
     return dict(json.loads(done.stdout))
-
-
-def map_apart(place: str, out: Path) -> dict[str, float]:
-    """Of ``geolulc map`` of a product: what ``read_all`` tells, ``sum`` of the bytes of the map."""
-    command = ["map", place, "--out", str(out), "--allow-internal", "--quiet", "--json"]
-    start = time.perf_counter()
-    with (out.parent / "said.json").open("w+") as said:
-        process = subprocess.Popen([sys.executable, "-m", "geolulc", *command], stdout=said)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
-        assert process.returncode == 0, f"{place} was not mapped"
-        said.seek(0)
-        received = json.load(said)[0].get("bytes_received", 0)
-    return {
-        "seconds": seconds,
-        "cpu": used.ru_utime + used.ru_stime,
-        "sum": zlib.crc32(out.read_bytes()),
-        "memory": used.ru_maxrss / 1e3,
-        "received": received,
-    }
 
 
 def size_of(path: Path, bands: list[str]) -> int:
@@ -127,7 +132,8 @@ def main() -> None:
     given = parser.parse_args()
     bands = given.bands.split(",")
     if given.only:
-        print(json.dumps(read_all(given.scene, bands, given.threads)))
+        only = map_all(given.scene) if given.map else read_all(given.scene, bands, given.threads)
+        print(json.dumps(only))
         return
     with tempfile.TemporaryDirectory() as folder, serving() as server:
         chunks = {10: given.chunk, 20: given.chunk // 2, 60: given.chunk // 6}
@@ -146,12 +152,8 @@ def main() -> None:
             "EOPF Zarr, HTTP": (f"{server.url}/s.zarr", None),
         }
         first: dict[str, float] = {}
-        for number, (name, (place, files)) in enumerate(doors.items()):
-            if given.map:
-                (made := Path(folder) / f"map{number}").mkdir()
-                found = map_apart(place, made / "map.tif")
-            else:
-                found = read_apart(place, given)
+        for name, (place, files) in doors.items():
+            found = apart(place, given)
             first = first or found
             assert found["sum"] == first["sum"], "other pixels"
             size = found["received"] if files is None else size_of(files, bands)
