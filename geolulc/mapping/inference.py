@@ -16,12 +16,12 @@ from torch import Tensor
 
 from geolulc.domain import Spectra, domain_of
 from geolulc.errors import ParameterError
-from geolulc.nets.folding import fold_batch_norm
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
 from geolulc.maps.header import AVERAGED
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast
+from geolulc.nets.folding import fold_batch_norm
 from geolulc.nets.turns import turned
 from geolulc.process import give_back_memory
 
