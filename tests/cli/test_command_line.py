@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from in_process import geolulc
 
 from geolulc.cli import COMMANDS, cli
 from geolulc.cli.info import lines
@@ -17,12 +18,6 @@ from geolulc.cli.results import print_result
 from geolulc.errors import ParameterError
 
 HEAVY = {"torch", "rasterio", "numpy", "timm", "geopandas", "matplotlib", "pandas"}
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "geolulc", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["map", "--help"], ["train", "--help"]])
@@ -62,7 +57,7 @@ def test_every_command_is_listed_and_helps(name: str) -> None:
     [["no-such-command"], ["map", "--no-such-option"], ["info"], ["prepare"], ["info", "a", "b"]],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    result = run(*arguments)
+    result = geolulc(*arguments)
     assert result.returncode == 2
     assert "Usage:" in result.stderr
     assert "Traceback" not in result.stderr
@@ -79,7 +74,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 def test_info_on_something_else_is_one_line_and_1(make, found: str, tmp_path: Path) -> None:
     path = tmp_path / "thing"
     make(path)
-    result = run("info", str(path))
+    result = geolulc("info", str(path))
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
@@ -89,7 +84,7 @@ def test_info_on_something_else_is_one_line_and_1(make, found: str, tmp_path: Pa
 def test_version() -> None:
     from geolulc import __version__
 
-    assert run("--version").stdout.strip() == f"geolulc, version {__version__}"
+    assert geolulc("--version").stdout.strip() == f"geolulc, version {__version__}"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
@@ -149,7 +144,7 @@ def test_paths_that_no_system_takes(
 
 
 def test_a_number_of_5000_digits_is_one_short_line() -> None:
-    result = run("map", "a.SAFE", "--out", "b.tif", "--stride", "9" * 5000)
+    result = geolulc("map", "a.SAFE", "--out", "b.tif", "--stride", "9" * 5000)
     assert result.returncode == 2
     assert "Invalid value for '--stride': '999" in result.stderr
     assert max(map(len, result.stderr.splitlines())) < 600

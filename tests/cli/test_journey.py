@@ -1,28 +1,18 @@
-"""The main job from end to end, through the installed command line, on made data."""
+"""The main job from end to end, through the command line, on made data."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from in_process import geolulc
 from made_archives import make_v1
 from make_scene import make_demo_scene
 
 from geolulc.nomenclature import BEN19
-
-
-def geolulc(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "geolulc", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def succeed(*arguments: object) -> str:

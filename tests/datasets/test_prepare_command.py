@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from in_process import Done, geolulc
 from made_archives import make_v1, make_v2, v1_name
 
 from geolulc.datasets import open_store
 from geolulc.datasets.ground import split_of_block
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "geolulc", "prepare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+def run(*arguments: object) -> Done:
+    return geolulc("prepare", *arguments)
 
 
 @pytest.fixture(scope="module")
