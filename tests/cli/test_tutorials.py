@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from in_process import Done, geolulc
 
-import geolulc
-
-REPOSITORY = Path(geolulc.__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 #: Commands on data that nobody has here.
 ELSEWHERE = ("ben.store", "…")
 
@@ -24,15 +24,30 @@ def steps(text: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
-    """A folder like a checkout, with geolulc and python on the PATH."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a checkout, and the one to be in."""
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
-    (tmp_path / "bin").mkdir()
-    for name, arguments in (("geolulc", "-m geolulc"), ("python", "")):
-        program = tmp_path / "bin" / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def follow(line: str) -> Done:
+    """What a shell would do, with geolulc in this process."""
+    words = [
+        name
+        for word in shlex.split(line)
+        for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+    ]
+    if words[0] == "geolulc":
+        return geolulc(*words[1:])
+    done = subprocess.run(
+        [sys.executable, *words[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("page", ["first-map", "accuracy", "own-labels", "training"])
@@ -43,19 +58,9 @@ def test_a_tutorial_works(page: str, workplace: Path) -> None:
         (workplace / place).write_text(code, encoding="utf-8")
     commands = steps(text)
     assert len(commands) >= 3
-    done = subprocess.run(
-        ["bash", "-euxc", "\n".join(commands)],
-        cwd=workplace,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            **os.environ,
-            "PATH": f"{workplace / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY),
-        },
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    for line in commands:
+        done = follow(line)
+        assert done.returncode == 0, f"{line}\n{done.stderr[-3000:]}"
 
 
 def test_what_the_first_tutorial_says_is_there_is_there(workplace: Path) -> None:
