@@ -11,6 +11,7 @@ import rasterio
 import xxhash
 
 from geolulc import __version__
+from geolulc.outputs.rasters import without_side_files
 from geolulc.staging import write_text
 
 
@@ -45,6 +46,6 @@ def read_record(map_path: Path) -> dict[str, Any] | None:
 
 def _identity(map_path: Path) -> str:
     """What a map keeps when it is copied, and shares with no other: its tags and its size."""
-    with rasterio.open(map_path) as dataset:
+    with without_side_files(), rasterio.open(map_path, driver="GTiff") as dataset:
         tags = sorted(dataset.tags().items())
     return xxhash.xxh3_64_hexdigest(f"{map_path.stat().st_size} {tags}".encode())

@@ -79,7 +79,7 @@ def record(model: Path, store: Path, out: Path, overwrite: bool) -> None:
 
     domain = training_domain(open_store(store), bands=load_checkpoint(model).net.band_names)
     record_domain(model, domain, out, overwrite=overwrite)
-    click.echo(out)
+    say(out)
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -90,7 +90,7 @@ def print_cautions(maps: Sequence[Sequence[Caution]]) -> None:
     for texts in kinds.values():
         alike = len(maps) == len(texts) and len(set(texts)) == 1
         more = "" if alike else f" ({len(texts)} of {len(maps)} maps: geolulc info MAP)"
-        click.echo(f"geolulc: caution: {texts[0]}{more}", err=True)
+        say(f"geolulc: caution: {one_line(texts[0], longest=None)}{more}", err=True)
 
 
 #: Where ``--progress json`` is kept in a command's context.

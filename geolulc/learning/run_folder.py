@@ -105,12 +105,23 @@ class RunFolder:
         return self.path / _STATE
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary of a finished run, None where it is not finished."""
+        """The summary of a finished run, None where it is not finished.
+
+        Raises:
+            OutputError: it is damaged.
+        """
         file = self.path / _SUMMARY
         if not file.is_file():
             return None
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-        return dict(loaded)
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise OutputError(
+                file,
+                found=f"no summary ({type(error).__name__}: {error})",
+                expected="that of a finished run",
+                remedy="Restore it, or begin anew with --overwrite.",
+            ) from error
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """Write ``history`` as CSV."""

@@ -91,10 +91,11 @@ def write_period_collection(
     items = {}
     names = listed(folder)
     for name in names:
-        path = present(folder / name) if name.endswith(".json") else None
+        # a JSON file without a mosaic beside is another's, whatever is in it
+        beside = name.endswith(".json") and f"{name.removesuffix('.json')}.tif" in names
+        path = present(folder / name) if beside else None
         item = {} if path is None else _document(path)
-        mine = item.get("collection") == collection.identifier
-        if mine and f"{name.removesuffix('.json')}.tif" in names:
+        if item.get("collection") == collection.identifier:
             items[name] = item
     if not items:
         return None
@@ -162,7 +163,7 @@ def _collection(
 def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(
             path,
             found=f"{type(error).__name__}: {error}",

@@ -249,8 +249,8 @@ def _files_of(out: Path) -> set[Path]:
     if old is None:
         return set()
     try:
-        names = json.loads(_tags_of(old).get("GEOLULC_FILES", "[]"))
-    except ValueError:
+        names = list(json.loads(_tags_of(old).get("GEOLULC_FILES", "[]")))
+    except (ValueError, TypeError, RecursionError):
         return set()
     stem = out.stem
     # only names of the shape we write, so that no tag can point elsewhere

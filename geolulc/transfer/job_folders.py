@@ -27,7 +27,7 @@ from geolulc.errors import OutputError
 from geolulc.learning.trackers import Tracker
 from geolulc.nets.checkpoint import CHECKPOINT_NAME
 from geolulc.ownership import OWN
-from geolulc.staging import is_alive, staged, write_text
+from geolulc.staging import explained, is_alive, staged, write_text
 
 #: A claim is renewed at every step of training and batch of a test.
 STALE_SECONDS: Final = 1800.0
@@ -87,9 +87,11 @@ class JobFolder:
     @contextlib.contextmanager
     def claimed(self) -> Iterator[Claim | None]:
         """The right to work on the job, None where another process has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        claim = Claim(self.path / "claim.json")
-        if not claim.take():
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            claim = Claim(self.path / "claim.json")
+            taken = claim.take()
+        if not taken:
             yield None
             return
         try:

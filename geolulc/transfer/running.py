@@ -21,6 +21,7 @@ from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
 from geolulc.nets.checkpoint import CHECKPOINT_NAME
 from geolulc.nets.devices import autocast_type, choose_device
+from geolulc.staging import explained
 from geolulc.transfer.job_folders import Claim, JobFolder
 from geolulc.transfer.plan import Job, training_positions, validation_positions
 from geolulc.transfer.regions import Region
@@ -236,7 +237,8 @@ def _scored(
 ) -> dict[str, Any]:
     """The figures, with intervals; the calibrated logits are kept, to compare runs by."""
     kept = JobFolder(experiment.folder, job.id).logits(remedy)
-    np.save(kept, model.calibration.logits(logits).astype(np.float16))
+    with explained(kept):
+        np.save(kept, model.calibration.logits(logits).astype(np.float16))
     return score_target(patches.targets, logits, model, patches.clusters)
 
 

@@ -26,6 +26,7 @@ from geolulc.datasets.entries import V2_NAME
 from geolulc.datasets.lists import V1_NAME, read_names
 from geolulc.errors import DatasetError
 from geolulc.safe_texts import one_line
+from geolulc.staging import explained, write_text
 from geolulc.transfer.plan import subset
 from geolulc.transfer.regions import Region
 
@@ -87,9 +88,10 @@ def write_subsets(
     place = folder / f"seed{seed}" / re.sub(r"[/\\\0]", "-", region.name)
     for size in sizes:
         if 0 < size <= len(region["train"]):
-            place.mkdir(parents=True, exist_ok=True)
             names = [store.keys[at] for at in subset(region, size, seed).tolist()]
-            (place / f"{size}_train.csv").write_text("\n".join([*names, ""]), encoding="utf-8")
+            with explained(place):
+                place.mkdir(parents=True, exist_ok=True)
+            write_text(place / f"{size}_train.csv", "\n".join([*names, ""]))
 
 
 def _positions(

@@ -239,6 +239,10 @@ def test_a_map_of_geolulc_remembers_its_accuracy(tmp_path: Path) -> None:
     assert describe_map(made.path)["accuracy"]["overall"] == found["overall"]
     run = CliRunner().invoke(cli, ["info", str(made.path)])
     assert "accuracy" in run.output
+    # what a GIS says beside it makes no other map of it
+    side = "<PAMDataset><Metadata><MDI key='AREA_OR_POINT'>Point</MDI></Metadata></PAMDataset>"
+    (tmp_path / "map.tif.aux.xml").write_text(side)
+    assert describe_map(made.path)["accuracy"]["overall"] == found["overall"]
     # another map of this name is another map
     write_made("pixels", tmp_path / "other.tif", seed=3)
     (tmp_path / "other.tif").replace(made.path)

@@ -12,10 +12,12 @@ import pytest
 from click.testing import CliRunner
 from in_process import geolulc
 
+import geolulc.cli as cli_room
 from geolulc.cli import COMMANDS, cli
 from geolulc.cli.info import lines
-from geolulc.cli.results import print_result
+from geolulc.cli.results import print_cautions, print_result
 from geolulc.errors import ParameterError
+from geolulc.outputs.cautions import Caution
 
 HEAVY = {"torch", "rasterio", "numpy", "timm", "geopandas", "matplotlib", "pandas"}
 
@@ -112,6 +114,14 @@ def test_no_result_gives_the_terminal_commands(capsys: pytest.CaptureFixture[str
     assert not set(printed) & set("\x1b\x9b\u202e")
     print_result([], "", as_json=False)
     assert not capsys.readouterr().out
+    print_cautions([[Caution("clouds", "a\x1b[31m\u202eb\nc")]])
+    assert capsys.readouterr().err == "geolulc: caution: a [31m b c\n"
+
+
+def test_commands_print_in_one_place() -> None:
+    """It knows what is safe to print: no other module of the room has click print."""
+    folder = Path(cli_room.__file__).parent
+    assert [p.name for p in folder.glob("*.py") if "click.echo" in p.read_text()] == ["results.py"]
 
 
 @pytest.mark.parametrize(

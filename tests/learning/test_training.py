@@ -21,6 +21,7 @@ from geolulc.errors import DatasetError, GeolulcError, OutputError, TrainingErro
 from geolulc.learning import TrainConfig, objective, train, training
 from geolulc.learning.config import read_config
 from geolulc.learning.interruption import TrainingInterrupted
+from geolulc.learning.run_folder import RunFolder
 from geolulc.nets import Calibration, load_checkpoint
 from geolulc.ownership import ANY
 from geolulc.staging import claimed
@@ -257,6 +258,14 @@ def test_the_old_run_stays_until_the_new_one_can_begin(made, quick, tmp_path, wr
         "model.safetensors": "precious",
     }
     assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "1", "[" * 100_000])
+def test_a_damaged_summary_is_one_line(tmp_path, text) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(OutputError, match=r"summary\.json: found no summary") as caught:
+        RunFolder(tmp_path).summary()
+    assert "\n" not in str(caught.value)
 
 
 def test_one_run_a_folder(made, quick, tmp_path) -> None:

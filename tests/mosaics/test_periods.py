@@ -107,6 +107,7 @@ def test_a_rerun_skips_what_is_done_and_makes_what_is_new(
     assert len(make(kind, maps, out, "month")) == 3
     before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.tif")}
     (out / "2024-01.tif").unlink()  # as if killed before its last rename
+    (out / "notes.json").write_text("[" * 100_000)  # another's
     write_dated(kind, maps, "2024-07-20T10:00:00Z", 100, 90, 60)
     assert make(kind, maps, out, "month") == [
         ("2023-12", 1, True),

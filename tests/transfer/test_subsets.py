@@ -7,8 +7,10 @@ from pathlib import Path
 import msgpack
 import pytest
 from datadings.writer import RawWriter
+from small_disk import small_disk
 
-from geolulc.errors import DatasetError
+from geolulc.errors import DatasetError, OutputError
+from geolulc.transfer.job_folders import JobFolder
 from geolulc.transfer.plan import subset
 from geolulc.transfer.subsets import with_subsets, write_subsets
 
@@ -87,3 +89,16 @@ def test_nothing_to_read(three, regions, tmp_path: Path) -> None:
     (tmp_path / "Kosovo" / "2_train_data.msgpack").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"2_train_data\.msgpack: found a list that"):
         with_subsets(three, regions, tmp_path)
+
+
+def test_a_full_disk_is_one_line(three, regions, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        (disk / "full").write_bytes(bytes(8 * 1024))
+        with pytest.raises(OutputError, match=r"2_train\.csv: found No space.* Free some space"):
+            write_subsets(disk, three, regions["Kosovo"], (2,), 3)
+        assert not list(disk.rglob("*.csv"))
+        with (
+            pytest.raises(OutputError, match=r"job: found No space.* Free some space"),
+            JobFolder(disk, "job").claimed(),
+        ):
+            pass
