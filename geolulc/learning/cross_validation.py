@@ -21,8 +21,8 @@ from geolulc.learning.task import Task
 from geolulc.learning.trackers import Tracker
 from geolulc.learning.training import train
 from geolulc.nets import load_checkpoint
-from geolulc.ownership import ANY, mark
-from geolulc.staging import require_free, write_text
+from geolulc.ownership import ANY, OWN, mark
+from geolulc.staging import explained, require_free, write_text
 
 #: The figures, of all folds.
 _FILE: Final = "folds.json"
@@ -63,14 +63,14 @@ def cross_validate(
 
     Raises:
         DatasetError: a store without folds.
-        OutputError: the folder exists.
+        OutputError: the folder exists; with ``resume``, it is not of geolulc's making.
     """
     opened = open_store(store)
     folds = _folds_of(opened)
-    if not resume:
-        require_free([folder], overwrite=overwrite, kind="run")
-    folder.mkdir(exist_ok=True)
-    mark(folder, "run")
+    require_free([folder], overwrite=OWN if resume else overwrite, kind="run")
+    with explained(folder):
+        folder.mkdir(exist_ok=True)
+        mark(folder, "run")
     found = [
         _of_fold(opened, folds, fold, folder, config, device=device, resume=resume,
                  overwrite=overwrite, baseline=baseline, trackers=trackers)

@@ -22,7 +22,7 @@ from geolulc.learning.training import train
 from geolulc.nets import load_checkpoint
 from geolulc.ownership import OWN
 from geolulc.safe_texts import for_markdown
-from geolulc.staging import require_free, staged
+from geolulc.staging import explained, require_free, staged
 
 #: Columns of the seed's table: title, our figure, whether the seed gives per cent.
 COLUMNS: Final = (
@@ -134,7 +134,8 @@ def make_seed_table(
         OutputError, DatasetError, ParameterError, TrainingError: as ``train`` and ``evaluate`` do.
     """
     opened = open_store(store)
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "table.json", folder / "table.md"]
     require_free(files, overwrite=OWN)
     rows = {}

@@ -19,7 +19,7 @@ from shapely.geometry import box
 from geolulc.bands import GROUPS
 from geolulc.cli import cli
 from geolulc.datasets import UNLABELLED, Patch, open_store, write_store
-from geolulc.errors import DatasetError
+from geolulc.errors import DatasetError, OutputError
 from geolulc.learning.baseline import Baseline, score_forest
 from geolulc.learning.cross_validation import spread
 from geolulc.learning.fractions import covers_of
@@ -62,6 +62,21 @@ def run(*arguments: object) -> str:
     result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+@pytest.mark.parametrize("more", [[], ["--resume"], ["--overwrite"], ["--resume", "--overwrite"]])
+def test_a_folder_of_others_gets_no_folds(store: Path, tmp_path: Path, more: list[str]) -> None:
+    """Nor a marker, by which a later run would take it for one of geolulc's."""
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    command = ["train", str(store), str(folder), "--task", "pixel", "--folds", *more]
+    caught = CliRunner().invoke(cli, command).exception
+    assert isinstance(caught, OutputError), caught
+    assert str(caught).startswith(f"{folder}: found ")
+    assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
+    nowhere = CliRunner().invoke(cli, [*command[:2], str(tmp_path / "no" / "run"), *command[3:]])
+    assert isinstance(nowhere.exception, OutputError)
 
 
 def test_pixels_without_a_label_change_nothing(store: Path, tmp_path: Path) -> None:
