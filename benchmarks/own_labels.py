@@ -226,7 +226,7 @@ GROUND: dict[str, tuple[Any, dict[str, Any]]] = {
         make_leipzig,
         {"steps": 100, "bands": "B02,B03,B04,B08,B06,B07,B11"},
     ),
-    "brandenburg": (make_brandenburg, {"steps": 150, "batch_size": 8}),
+    "brandenburg": (make_brandenburg, {"steps": 100, "batch_size": 8}),
 }
 
 if __name__ == "__main__":

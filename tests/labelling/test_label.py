@@ -427,7 +427,7 @@ class TestTwoZones:
                 label_scenes(two_zones, labels, out, options)
             ground = self.ground(open_store(out))
             for one, other in itertools.combinations(ground.values(), 2):
-                assert KDTree(one).query(other, p=np.inf)[0].min() >= 95
+                assert KDTree(one).query(other[::7], p=np.inf)[0].min() >= 95
             # most of both scenes has a label
             assert sum(map(len, ground.values())) > 0.5 * 2 * (SIDE / 10) ** 2
 
