@@ -62,7 +62,13 @@ def unplaced_images() -> Iterator[None]:
     threads that open images enters this first, and within it they leave the filters alone.
     """
     kind = NotGeoreferencedWarning
-    first = next((action for action, _, each, *_ in warnings.filters if issubclass(kind, each)), "")
+    # libraries add filters of single messages and modules, which say nothing of this warning
+    general = [
+        action
+        for action, message, each, module, _ in warnings.filters
+        if message is None and module is None and issubclass(kind, each)
+    ]
+    first = general[0] if general else ""
     with contextlib.nullcontext() if first == "ignore" else warnings.catch_warnings():
         if first != "ignore":
             warnings.simplefilter("ignore", kind)

@@ -199,6 +199,17 @@ def test_threads_leave_the_filters_of_warnings_alone(product):
             assert thread.submit(filters_while_it_opens).result() is warnings.filters
 
 
+@pytest.mark.parametrize("where", [{"message": "of a library"}, {"module": "a_library"}])
+def test_a_filter_of_one_message_or_module_says_nothing_of_others(product, where):
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.resetwarnings()
+        warnings.filterwarnings("ignore", category=UserWarning, **where)
+        open_product(product)
+        with unplaced_images(), open_image(str(_band(product, "B02_10m"))) as image:
+            assert image.crs is None
+    assert [str(warning.message) for warning in shown] == []
+
+
 def test_side_files_are_not_believed(product):
     path = _band(product, "B02_10m")
     path.with_suffix(".jp2.aux.xml").write_text(
