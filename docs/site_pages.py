@@ -1,7 +1,7 @@
 """Pages of the site that are made when it is built: a hook of mkdocs, see mkdocs.yml.
 
 The reference of commands is what ``--help`` says; pages that stand elsewhere in the repository
-(the changelog, the cards of models) are shown as they are, under ``repository/``.
+(the changelog, the cards of models, notebooks) are shown under ``repository/``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ def on_files(files: Files, config: Any) -> Files:
     for source in (*(REPOSITORY / name for name in _PAGES), *cards):
         place = f"repository/{source.relative_to(REPOSITORY).as_posix()}"
         files.append(File.generated(config, place, content=source.read_text(encoding="utf-8")))
+    for notebook in sorted((REPOSITORY / "examples").glob("notebook_*.py")):
+        page = notebook_page(notebook.read_text(encoding="utf-8"))
+        files.append(
+            File.generated(config, f"repository/examples/{notebook.stem}.md", content=page)
+        )
     files.append(File.generated(config, "reference/commands.md", content=commands_page()))
     return files
 
@@ -34,8 +39,21 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links between docs/ and the rest of the repository, as the site has them."""
     if page.file.src_uri.startswith("repository/"):
         return re.sub(r"\]\((\.\./)?docs/", r"](../\1", markdown)
+    markdown = re.sub(r"(\]\([./]+examples/notebook_\w+)\.py\)", r"\1.md)", markdown)
     up = "../" * page.file.src_uri.count("/")
     return re.sub(rf"\]\({up}\.\./(?!docs/)", f"]({up}repository/", markdown)
+
+
+def notebook_page(text: str) -> str:
+    """A notebook in jupytext's percent format as a page: its texts, and its code in blocks."""
+    parts = []
+    for cell in re.split(r"^# %%", text, flags=re.MULTILINE)[1:]:
+        kind, _, body = cell.partition("\n")
+        if "[markdown]" in kind:
+            parts.append(re.sub(r"^# ?", "", body, flags=re.MULTILINE).strip())
+        else:
+            parts.append(f"```python\n{body.strip()}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def commands_page() -> str:

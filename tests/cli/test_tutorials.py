@@ -65,6 +65,22 @@ def test_a_tutorial_works(page: str, workplace: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stderr[-3000:]}"
 
 
+@pytest.mark.parametrize(
+    "notebook", sorted(path.name for path in (REPOSITORY / "examples").glob("notebook_*.py"))
+)
+def test_a_notebook_runs(notebook: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "examples" / notebook)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "MPLBACKEND": "Agg"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(tmp_path.glob("notebook-*/*.png"))
+
+
 def test_what_the_first_tutorial_says_is_there_is_there(workplace: Path) -> None:
     text = (REPOSITORY / "docs" / "tutorials" / "first-map.md").read_text(encoding="utf-8")
     assert {"first/map.png", "first/map.html", "first/map_classes.tif", "first/map.gpkg"} <= set(
