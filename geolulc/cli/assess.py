@@ -8,24 +8,26 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, out_option, shared_options
+from geolulc.cli.options import PATH, map_classes_option, out_option, shared_options
 from geolulc.cli.results import print_files, progress_bar
 
 
 @click.command("assess")
 @click.argument("map_path", metavar="MAP", type=PATH)
 @click.option("--reference", type=PATH, required=True, help="File of points with their true class.")
-@click.option("--classes", type=PATH, metavar="TOML|NAME", help="Nomenclature of the codes of MAP.")
+@map_classes_option
 @click.option(
     "--field",
     default="reference",
     show_default=True,
+    metavar="COLUMN",
     help="Column of the true class: its name or code.",
 )
 @click.option(
     "--alternative",
     default="alternative",
     show_default=True,
+    metavar="COLUMN",
     help="Column of a second class that is right too, if there is one.",
 )
 @click.option("--kappa", is_flag=True, help="Give Cohen's kappa too.")

@@ -11,6 +11,7 @@ import click
 from geolulc.cli.options import (
     OUTPUT,
     PATH,
+    epochs_option,
     read_settings,
     settings_options,
     shared_options,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("store", type=PATH)
 @click.argument("runs", type=OUTPUT)
 @split_option("test")
-@click.option("--epochs", type=int, default=None, help="Passes over the train split.")
+@epochs_option
 @settings_options("File of settings for all six.")
 @shared_options("device", "quiet", "json")
 def command(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, RESULT, shared_options, split_option
+from geolulc.cli.options import PATH, RESULT, baseline_option, shared_options, split_option
 from geolulc.cli.results import print_result, progress_bar
 from geolulc.safe_texts import one_line
 
@@ -31,13 +31,11 @@ if TYPE_CHECKING:
 @click.option(
     "--predictions",
     type=RESULT,
-    metavar="GPKG",
+    metavar="FILE",
     help="Write the patches with their probabilities, as polygons.",
 )
-@click.option(
-    "--baseline",
-    type=click.Choice(["forest"]),
-    help="Of a model of pixels: score a random forest of the store's train split beside it.",
+@baseline_option(
+    "Of a model of pixels: score a random forest of the store's train split beside it."
 )
 @shared_options("overwrite", "device", "quiet", "json")
 def command(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH_OR_TEXT, RESULT, shared_options
+from geolulc.cli.options import PATH_OR_TEXT, RESULT, band_order_option, shared_options
 from geolulc.cli.results import print_result
 
 
@@ -18,15 +18,11 @@ from geolulc.cli.results import print_result
     type=click.Choice(("raw", "deepness")),
     default="raw",
     show_default=True,
-    help="raw takes digital numbers and offsets and gives probabilities. deepness takes one image "
-    "of 12 bands with 8 bits and gives a map, for the QGIS plugin Deepness.",
+    help="raw: the graph takes the numbers of the product's files and their offsets, and gives "
+    "probabilities. deepness: it takes one image of 12 bands with 8 bits and gives a map, for the "
+    "QGIS plugin Deepness.",
 )
-@click.option(
-    "--band-order",
-    default=None,
-    help="Order of the bands of a published model whose "
-    "name does not tell it: v0.2.0, v0.1.1, or the names of the bands.",
-)
+@band_order_option
 @shared_options("overwrite", "json")
 def command(
     model: str, out: Path, form: str, band_order: str | None, overwrite: int, as_json: bool

@@ -15,15 +15,16 @@ from geolulc.cli.results import exit_with_errors, print_result, progress_bar
 @click.option(
     "--level",
     type=click.Choice(("L2A", "L1C")),
-    help="The products of the same datatakes and tiles at this level.  [default: those named]",
+    help="Take the products of the same tiles and moments at this level.  [default: the level "
+    "that each name says]",
 )
-@click.option("--out", "-o", type=OUTPUT, required=True, help="Folder for NAME.zip of each.")
+@click.option("--out", "-o", type=OUTPUT, required=True, help="Folder for the products, NAME.zip.")
 @click.option(
     "--parallel",
     type=click.IntRange(1, 4),
     default=2,
     show_default=True,
-    help="Products at a time; an account may have 4.",
+    help="Products that are downloaded at a time; an account may have 4.",
 )
 @remote_options
 @shared_options("quiet", "json")

@@ -12,9 +12,13 @@ from geolulc.cli.options import (
     OUTPUT,
     PATH,
     PATH_OR_TEXT,
+    layer_option,
+    mask_scl_option,
     out_option,
     shared_options,
     take_fields,
+    threads_option,
+    verify_option,
     whole_numbers,
 )
 from geolulc.cli.results import print_result, progress_bar, say
@@ -27,23 +31,25 @@ _FEW_PLACES = 10
 @click.argument("scenes", metavar="SCENE…", type=PATH, nargs=-1, required=True)
 @click.option("--polygons", type=PATH, metavar="FILE", help="Vector file of labelled polygons.")
 @click.option("--points", type=PATH, metavar="FILE", help="Vector file of labelled points.")
-@click.option("--reference", type=PATH, metavar="RASTER", help="Raster of classes, by majority.")
-@click.option("--field", metavar="COLUMN", help="Column with names or codes of classes.")
-@click.option("--layer", metavar="NAME", help="Layer of a file with several.")
+@click.option("--reference", type=PATH, metavar="RASTER", help="Raster of classes.")
+@click.option("--field", metavar="COLUMN", help="Column with the names or codes of classes.")
+@layer_option("the polygons or points")
 @click.option(
     "--classes",
     type=PATH_OR_TEXT,
     metavar="TOML|NAME",
-    help="Nomenclature (geolulc classes).  [default: made from the column, or the raster's own]",
+    help="Nomenclature of the labels: a name that “geolulc classes” lists, or a TOML file.  "
+    "[default: made from the column, or the raster's own]",
 )
-@click.option("--skip-unknown", is_flag=True, help="Leave out features of no class of --classes.")
+@click.option("--skip-unknown", is_flag=True, help="Leave out labels that are not in --classes.")
 @click.option(
     "--buffer",
     type=float,
     default=0.0,
     show_default=True,
     metavar="M",
-    help="Grow features by so many metres; below 0 polygons shrink.",
+    help="Metres by which points and polygons grow before they label pixels; below 0, polygons "
+    "shrink.",
 )
 @click.option("--all-touched", is_flag=True, help="Label every pixel that a polygon touches.")
 @click.option(
@@ -51,22 +57,20 @@ _FEW_PLACES = 10
     type=click.Choice(["ignore", "first", "last"]),
     default="ignore",
     show_default=True,
-    help="Pixels of features of different classes: no label, or that of one of them.",
+    help="What a pixel gets that polygons of several classes cover: no label, or the label of the "
+    "first or last of them in the file.",
 )
-@click.option(
-    "--mask-scl",
-    type=whole_numbers,
-    default="0,1,3,8,9,10",
-    show_default=True,
-    metavar="N,…",
-    help="No label under these classes of the scene classification; '' for none.",
+@mask_scl_option(
+    "Codes of the scene classification under which no pixel gets a label; '' for none.",
+    whole_numbers,
 )
 @click.option(
     "--split-by",
     default="blocks",
     show_default=True,
     metavar="blocks|tile|scene|COLUMN",
-    help="What is never on both sides of a split.",
+    help="What is dealt to the splits as a whole: blocks of the ground, tiles, scenes, or what has "
+    "one value in a column.",
 )
 @click.option(
     "--block-size",
@@ -82,7 +86,8 @@ _FEW_PLACES = 10
     default=5,
     show_default=True,
     metavar="K",
-    help="Parts of the ground: one to test on, one to validate on, the others to train on.",
+    help="Parts that the ground is dealt to: one to test on, one to validate on, the others to "
+    "train on.",
 )
 @click.option(
     "--least-places",
@@ -90,11 +95,17 @@ _FEW_PLACES = 10
     default=1,
     show_default=True,
     metavar="N",
-    help="Leave out classes in fewer places.",
+    help="Leave out classes that are in fewer places.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Deals the same again.")
-@click.option("--threads", type=int, help="For decoding.  [default: all cores]")
-@click.option("--verify/--no-verify", default=True, help="Compare images with their checksums.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="The same seed deals the ground in the same way.",
+)
+@threads_option
+@verify_option
 @out_option("The store, a folder to make.", type=OUTPUT)
 @shared_options("overwrite", "quiet", "json")
 def command(

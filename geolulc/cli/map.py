@@ -11,10 +11,15 @@ import click
 from geolulc.cli.options import (
     PATH,
     PATH_OR_TEXT,
+    allow_internal_option,
+    band_order_option,
+    mask_scl_option,
     out_option,
     period_options,
     shared_options,
     stac_options,
+    threads_option,
+    verify_option,
     whole_numbers,
 )
 from geolulc.cli.output_options import OutputOptions, output_options
@@ -49,27 +54,22 @@ def _codes(text: str) -> tuple[int, ...]:
     help="Model to map with: a checkpoint, the folder of a training run, or a name that “geolulc "
     "models” lists. Given several times: the mean of them.  [default: the shipped model]",
 )
-@click.option(
-    "--band-order",
-    default=None,
-    metavar="VERSION|BANDS",
-    help="Order of the bands of a published model whose name does not tell its version: v0.2.0, "
-    "v0.1.1, or the names of the bands.",
-)
+@band_order_option
 @click.option(
     "--stride",
     type=int,
-    help="Side of a cell in metres, a multiple of 60; that of a patch (1200) without it. At odd "
-    "ones, such as 300, patches are centred 30 m to the left of and above their cells, on the 60 m "
-    "grid.",
+    metavar="METRES",
+    help="Side of a cell, a multiple of 60; as large as a patch (1200) without it. With an odd "
+    "multiple, such as 300, patches are centred 30 m to the left of and above their cells, on the "
+    "grid of 60 m.",
 )
 @click.option(
     "--resolution",
     type=int,
     metavar="METRES",
-    help="Side of a pixel in metres: 10, 20 or 60 with a model of pixels; without --model that is "
-    "the one that is installed with geolulc. With a model of patches "
-    "320, 160 or 80: its answers are placed inside the patches by its own evidence.  "
+    help="Side of a pixel. 10, 20 or 60: a class for each pixel, by a model of pixels; without "
+    "--model, by the one that is installed with geolulc. 320, 160 or 80: what a model of patches "
+    "finds, placed inside its patches by its own evidence.  "
     "[default: a cell for each patch, or 10]",
 )
 @click.option(
@@ -99,13 +99,8 @@ def _codes(text: str) -> tuple[int, ...]:
     help="Map only what this touches: a vector file (all its layers of polygons), or a box in "
     "degrees, which may cross the 180th meridian.",
 )
-@click.option(
-    "--mask-scl",
-    type=_codes,
-    default="0,1,3,8,9,10",
-    show_default=True,
-    metavar="CODE,…",
-    help="Codes of the scene classification that count as not clear; none: do not read it.",
+@mask_scl_option(
+    "Codes of the scene classification that count as not clear; none: do not read it.", _codes
 )
 @click.option(
     "--overlap",
@@ -131,22 +126,15 @@ def _codes(text: str) -> tuple[int, ...]:
     help="Number format that the network computes in. auto takes fp16, which is faster, on NVIDIA "
     "GPUs, and float32 elsewhere.",
 )
-@click.option(
-    "--verify/--no-verify",
-    default=True,
-    help="Compare the images with the checksums that came with them, or not.",
-)
+@verify_option
 @click.option(
     "--offset",
     type=int,
     metavar="DN",
-    help="Of STAC Items whose radiometric offset is not known: -1000, or 0 for harmonised images.",
+    help="Radiometric offset of STAC Items that do not tell theirs: -1000, or 0 for harmonised "
+    "images.",
 )
-@click.option(
-    "--allow-internal",
-    is_flag=True,
-    help="Also read scenes from servers of this machine and its network.",
-)
+@allow_internal_option
 @stac_options
 @period_options(required=False)
 @click.option(
@@ -162,9 +150,7 @@ def _codes(text: str) -> tuple[int, ...]:
     metavar="N|auto",
     help="Patches that the network takes at a time; auto suits the device.",
 )
-@click.option(
-    "--threads", type=int, help="Threads that decode images and compute.  [default: all cores]"
-)
+@threads_option
 @click.option(
     "--workers",
     type=click.IntRange(1),
@@ -205,11 +191,12 @@ def command(
     max_cloud: float,
     **choices: Any,
 ) -> None:
-    """Map Sentinel-2 scenes (.SAFE folders or zips) to probabilities of land cover.
+    """Map Sentinel-2 scenes to probabilities of land cover.
 
-    So are products in EOPF Zarr (also their URLs), and STAC Items of images of bands or of EOPF
-    Zarr: files, folders that hold one, or URLs; on servers only what is needed is read. A .txt
-    lists scenes, a path a line; a .json or .geojson is a STAC Item or ItemCollection.
+    SCENE is a product as Copernicus delivers it (a .SAFE folder or its zip), a product in EOPF
+    Zarr or its URL, or a STAC Item (a file, a folder that holds one, or a URL) of images of bands
+    or of EOPF Zarr. Of what lies on servers only the part that is needed is read. A .txt lists
+    scenes, a path a line; a .json or .geojson is a STAC Item or ItemCollection.
 
     Of several scenes, those that are mapped already are skipped, and one that fails does not
     keep the others from being mapped.

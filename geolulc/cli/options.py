@@ -226,26 +226,78 @@ def shared_options(*names: str) -> Callable[[F], F]:
     return add
 
 
+allow_internal_option = click.option(
+    "--allow-internal", is_flag=True, help="Also ask servers of this machine and its network."
+)
+threads_option = click.option(
+    "--threads",
+    type=int,
+    metavar="N",
+    help="Threads that decode images and compute.  [default: all cores]",
+)
+verify_option = click.option(
+    "--verify/--no-verify",
+    default=True,
+    help="Compare the images with the checksums that came with them, or not.",
+)
+band_order_option = click.option(
+    "--band-order",
+    metavar="VERSION|BANDS",
+    help="Order of the bands of a published model whose name does not tell its version: v0.2.0, "
+    "v0.1.1, or the names of the bands.",
+)
+map_classes_option = click.option(
+    "--classes",
+    type=PATH,
+    metavar="TOML|NAME",
+    help="Nomenclature of MAP where MAP does not bring its own: a name that “geolulc classes” "
+    "lists, or a TOML file.",
+)
+epochs_option = click.option(
+    "--epochs", type=int, metavar="N", help="How often the patches of the train split are seen."
+)
+
+
+def layer_option(of_what: str) -> Callable[[F], F]:
+    """``--layer``: which layer of a vector file; ``of_what`` names the file."""
+    return click.option(
+        "--layer", metavar="NAME", help=f"Layer of {of_what}, where the file has several."
+    )
+
+
+def mask_scl_option(text: str, kind: Callable[[str], tuple[int, ...]]) -> Callable[[F], F]:
+    """``--mask-scl``: codes of the scene classification, whose use ``text`` says."""
+    return click.option(
+        "--mask-scl",
+        type=kind,
+        default="0,1,3,8,9,10",
+        show_default=True,
+        metavar="CODE,…",
+        help=text,
+    )
+
+
+def baseline_option(text: str) -> Callable[[F], F]:
+    """``--baseline``: a simple model beside the network, on what ``text`` says."""
+    return click.option("--baseline", type=click.Choice(["forest"]), help=text)
+
+
 def remote_options(command: F) -> F:
     """``--service`` and ``--allow-internal``: which servers are asked."""
     service = click.option(
         "--service",
         metavar="URL",
-        help="Another service of the same kind.  [default: dataspace.copernicus.eu]",
+        help="Address of another service that answers as Copernicus does.  "
+        "[default: dataspace.copernicus.eu]",
     )
-    internal = click.option(
-        "--allow-internal",
-        is_flag=True,
-        help="Also ask servers of this machine and its network.",
-    )
-    return service(internal(command))
+    return service(allow_internal_option(command))
 
 
 def stac_options(command: F) -> F:
     """``--stac`` and ``--collection``: a STAC API in place of files, or of Copernicus."""
-    api = click.option("--stac", metavar="URL", help="Search this STAC API.")
+    api = click.option("--stac", metavar="URL", help="Find the scenes in this STAC API.")
     collection = click.option(
-        "--collection", metavar="ID", help="Of --stac: sentinel-2-c1-l2a, say."
+        "--collection", metavar="ID", help="Collection of the STAC API, such as sentinel-2-c1-l2a."
     )
     return api(collection(command))
 
@@ -253,7 +305,10 @@ def stac_options(command: F) -> F:
 def period_options(*, required: bool) -> Callable[[F], F]:
     """``--dates`` and ``--max-cloud``: which products of a place."""
     dates = click.option(
-        "--dates", required=required, metavar="FIRST/LAST", help="As 2024-06-01/2024-06-30."
+        "--dates",
+        required=required,
+        metavar="FIRST/LAST",
+        help="First and last day, as 2024-06-01/2024-06-30.",
     )
     cloud = click.option(
         "--max-cloud",
@@ -261,6 +316,6 @@ def period_options(*, required: bool) -> Callable[[F], F]:
         default=100.0,
         show_default=True,
         metavar="PERCENT",
-        help="Cloud that a whole product has at most.",
+        help="Largest share of a product that clouds may cover.",
     )
     return lambda command: dates(cloud(command))

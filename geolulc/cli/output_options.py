@@ -34,7 +34,7 @@ def _outputs_option(cells: MapKind, pixels: MapKind) -> Any:
         "--outputs",
         callback=read,
         metavar="NAME,…",
-        help=f"What to write, of {', '.join(output_names(cells))}; of {pixels.value}, of "
+        help=f"Files to write, of {', '.join(output_names(cells))}; of {pixels.value}, of "
         f"{', '.join(output_names(pixels))}. Names derive from --out.  [default: all but report "
         "and, of pixels, probabilities]",
     )
@@ -65,15 +65,15 @@ _OPTIONS = (
         "--min-area",
         type=float,
         metavar="HA",
-        help="Smaller regions go to their neighbours before they become polygons.  [default: 0.5 "
-        "for pixels, 0 for cells]",
+        help="Regions of fewer hectares go to their neighbours before they become polygons.  "
+        "[default: 0.5 for pixels, 0 for cells]",
     ),
     click.option(
         "--max-polygons",
         type=int,
         default=250_000,
         show_default=True,
-        help="--min-area is raised until there are no more polygons of regions.",
+        help="Most polygons of regions: --min-area is raised until there are no more than so many.",
     ),
 )
 

@@ -18,7 +18,7 @@ from geolulc.cli.results import print_result, progress_bar, say
 @click.option(
     "--unlabelled",
     is_flag=True,
-    help="Take scenes and GeoTIFFs of all bands too, of one level: patches without labels.",
+    help="Take scenes and GeoTIFFs of all bands too, as patches without labels; all of one level.",
 )
 @click.option(
     "--splits",

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from geolulc.cli.options import PATH, out_option, shared_options
+from geolulc.cli.options import PATH, map_classes_option, out_option, shared_options
 from geolulc.cli.results import print_files, progress_bar
 
 
 @click.command("sample")
 @click.argument("map_path", metavar="MAP", type=PATH)
-@click.option("--classes", type=PATH, metavar="TOML|NAME", help="Nomenclature of the codes of MAP.")
+@map_classes_option
 @click.option(
     "--design",
     type=click.Choice(("stratified", "simple", "systematic", "cluster")),

@@ -23,7 +23,7 @@ from geolulc.cli.results import print_result
     type=PATH_OR_TEXT,
     required=True,
     metavar="FILE|W,S,E,N",
-    help="A vector file, or a box in degrees.",
+    help="Area that products must touch: a vector file, or a box in degrees.",
 )
 @period_options(required=True)
 @click.option(
@@ -38,10 +38,15 @@ from geolulc.cli.results import print_result
     type=click.IntRange(1, 10_000),
     default=1000,
     show_default=True,
-    help="More products than these are an error.",
+    help="Finding more products than so many is an error.",
 )
 @stac_options
-@click.option("--out", "-o", type=RESULT, help="Of --stac: new .json of Items, for geolulc map.")
+@click.option(
+    "--out",
+    "-o",
+    type=RESULT,
+    help="With --stac: the .json of Items to write, which geolulc map takes.",
+)
 @remote_options
 @shared_options("overwrite", "json")
 def command(

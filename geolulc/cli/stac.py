@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from geolulc.cli.options import PATH, out_option, overwrite_option
-from geolulc.cli.results import say
+from geolulc.cli.options import PATH, out_option, shared_options
+from geolulc.cli.results import print_files
 
 
 @click.command("stac")
 @click.argument("model", type=PATH)
 @out_option("The .json to write.")
-@overwrite_option
-def command(model: Path, out: Path, overwrite: int) -> None:
+@shared_options("overwrite", "json")
+def command(model: Path, out: Path, overwrite: int, as_json: bool) -> None:
     """Describe MODEL as a STAC Item with the Machine Learning Model extension.
 
     ``geolulc map`` writes one beside every map; this is for publishing the model itself. The
@@ -31,4 +31,4 @@ def command(model: Path, out: Path, overwrite: int) -> None:
     from geolulc.outputs import save_model_item
 
     save_model_item(describe_model(model), out, overwrite=overwrite)
-    say(f"{out}")
+    print_files({}, {"item": out}, lambda _, files: files["item"], as_json=as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geolulc.cli.options import PATH, coarser_option, out_option, shared_options
+from geolulc.cli.options import PATH, coarser_option, layer_option, out_option, shared_options
 from geolulc.cli.results import print_cautions, print_result, progress_bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     required=True,
     help="File of polygons, in any coordinate reference system.",
 )
-@click.option("--layer", help="Layer of the zones' file, where it has several.")
+@layer_option("the zones")
 @coarser_option("Sum up the classes")
 @out_option("New .gpkg, .parquet, .fgb, or .csv without geometry.")
 @shared_options("overwrite", "quiet", "json")

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geolulc.cli.options import OUTPUT, PATH, F, read_settings, settings_options, shared_options
-from geolulc.cli.results import progress_bar, progress_lines, say
+from geolulc.cli.options import (
+    OUTPUT,
+    PATH,
+    F,
+    baseline_option,
+    epochs_option,
+    read_settings,
+    settings_options,
+    shared_options,
+)
+from geolulc.cli.results import print_files, print_result, progress_bar, progress_lines, say
 from geolulc.learning.trackers import Tracker
 from geolulc.progress import Progress
 
@@ -20,8 +29,10 @@ if TYPE_CHECKING:
     from geolulc.learning.config import TrainConfig
 
 
-def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
-    return click.option(f"--{name.replace('_', '-')}", name, type=kind, default=None, help=text)
+def _flag(name: str, kind: type, value: str, text: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{name.replace('_', '-')}", name, type=kind, default=None, metavar=value, help=text
+    )
 
 
 @click.command("train")
@@ -30,25 +41,45 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
 @_flag(
     "task",
     str,
-    "patch (classes present), fraction (share of the ground by class) or pixel (class of each).",
+    "patch|fraction|pixel",
+    "What the model says: which classes are present in a patch, what share of its ground each "
+    "covers, or the class of each pixel.",
 )
-@_flag("fusion", str, "Where the resolutions meet: early, intermediate or late.")
-@_flag("backbone", str, "A timm architecture: resnet18, efficientnet_b0, …; or forest, of pixels.")
-@_flag("attention", str, "Attention after the encoders: none or cbam.")
-@_flag("label_correlation", str, "A layer that learns which classes come together: off or on.")
-@_flag("pretrained", str, "File or shipped model to start from; “geolulc models” lists them.")
-@_flag("bands", str, "Bands that the network sees, as B02,B03,B04,B08; all without it.")
-@_flag("teacher", str, "Learn what this model of pixels says, in place of labels.")
 @_flag(
-    "teacher_store", str, "Let the teacher see this store where it has a patch on the same ground."
+    "fusion",
+    str,
+    "early|intermediate|late",
+    "Where in the network bands of 10, 20 and 60 m come together.",
 )
-@_flag("epochs", int, "Passes over the train split.")
-@_flag("batch_size", int, "Patches in a batch.")
-@_flag("learning_rate", float, "The highest rate, after the warm-up.")
-@_flag("loss", str, "Loss of patches: bce, focal or asl (asymmetric).")
-@_flag("pixel_loss", str, "Loss of pixels: ce or ce+dice.")
-@_flag("ignore_border", int, "With pixels: do not learn from so many metres around borders.")
-@_flag("seed", int, "Seed of every random choice.")
+@_flag(
+    "backbone",
+    str,
+    "NAME",
+    "Encoder, an architecture of timm: resnet18, efficientnet_b0, …; of pixels also forest, a "
+    "random forest.",
+)
+@_flag("attention", str, "none|cbam", "Layer of attention after the encoders.")
+@_flag("label_correlation", str, "off|on", "A layer that learns which classes come together.")
+@_flag(
+    "pretrained", str, "MODEL", "File or shipped model to start from; “geolulc models” lists them."
+)
+@_flag("bands", str, "B02,B03,…", "Bands that the network sees; all without it.")
+@_flag("teacher", str, "MODEL", "Learn what this model of pixels says, in place of labels.")
+@_flag(
+    "teacher_store",
+    str,
+    "STORE",
+    "Let the teacher see this store where it has a patch on the same ground.",
+)
+@epochs_option
+@_flag("batch_size", int, "N", "Patches that the network learns from at a time.")
+@_flag("learning_rate", float, "RATE", "The highest rate, after the warm-up.")
+@_flag("loss", str, "bce|focal|asl", "Loss of patches: cross-entropy, focal or asymmetric.")
+@_flag("pixel_loss", str, "ce|ce+dice", "Loss of pixels: cross-entropy, alone or with Dice.")
+@_flag(
+    "ignore_border", int, "METRES", "Of pixels: how far from borders of labels nothing is learned."
+)
+@_flag("seed", int, "N", "Seed of every random choice.")
 @settings_options("File of settings that differ from the defaults.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, if there is one.")
 @click.option(
@@ -59,13 +90,9 @@ def _flag(name: str, kind: type, text: str) -> Callable[[F], F]:
     is_flag=True,
     help="Cross-validation: a run for each fold of a store of own labels; RUN gets folds.json.",
 )
-@click.option(
-    "--baseline",
-    type=click.Choice(["forest"]),
-    help="With --folds, of pixels: a random forest of the same pixels beside each run.",
-)
+@baseline_option("With --folds, of pixels: a random forest of the same pixels beside each run.")
 @click.option("--mlflow", is_flag=True, help="Also log to MLflow (MLFLOW_TRACKING_URI).")
-@shared_options("overwrite", "device", "quiet")
+@shared_options("overwrite", "device", "quiet", "json")
 def command(
     store: Path,
     run: Path,
@@ -79,6 +106,7 @@ def command(
     overwrite: int,
     device: str,
     quiet: bool,
+    as_json: bool,
     **flags: Any,
 ) -> None:
     """Train a network on STORE, which geolulc prepare wrote.
@@ -103,13 +131,13 @@ def command(
     resolved = TrainConfig.from_mapping(given)
 
     if find_lr:
-        _find_rate(store, run, resolved, device, overwrite, quiet)
+        _find_rate(store, run, resolved, device, overwrite, quiet, as_json)
         return
 
     if baseline is not None and (not folds or resolved.task != "pixel"):
         raise click.UsageError("--baseline goes with --folds and --task pixel.")
     if folds:
-        _cross_validate(store, run, resolved, device, resume, overwrite, baseline, quiet)
+        _cross_validate(store, run, resolved, device, resume, overwrite, baseline, quiet, as_json)
         return
 
     from geolulc.learning.trackers import MlflowTracker, TensorBoardTracker
@@ -136,11 +164,11 @@ def command(
         sys.exit(128 + stop.number)
     if not _leads():
         return
-    figures = summary["figures"]
-    say(
+    text = (
         f"{run}: epoch {summary['epoch']} of {summary['epochs']}, "
-        f"validation {_scores(figures, ', ')}"
+        f"validation {_scores(summary['figures'], ', ')}"
     )
+    print_result(summary, text, as_json=as_json)
 
 
 def _leads() -> bool:
@@ -157,6 +185,7 @@ def _cross_validate(
     overwrite: int,
     baseline: str | None,
     quiet: bool,
+    as_json: bool,
 ) -> None:
     from geolulc.learning.cross_validation import cross_validate
     from geolulc.learning.interruption import TrainingInterrupted
@@ -175,20 +204,27 @@ def _cross_validate(
     except TrainingInterrupted as stop:
         say(f"geolulc: {run}: {stop}; go on with --resume", err=True)
         sys.exit(128 + stop.number)
-    say(f"{run}: {len(found['folds'])} folds; mean ± standard deviation between them, range")
+    lines = [f"{run}: {len(found['folds'])} folds; mean ± standard deviation between them, range"]
     for what in ("figures", "baseline"):
         for name, value in found.get(what, {}).items():
             title = name if what == "figures" else f"{name} of the forest"
-            say(
+            lines.append(
                 f"  {title:<28}{value['mean']:.3f} ± {_number(value['sd'])}"
                 f"  ({value['min']:.3f} … {value['max']:.3f})"
             )
     if "verdict" in found:
-        say(f"means of the folds: {found['verdict']}")
+        lines.append(f"means of the folds: {found['verdict']}")
+    print_result(found, "\n".join(lines), as_json=as_json)
 
 
 def _find_rate(
-    store: Path, run: Path, config: TrainConfig, device: str, overwrite: int, quiet: bool
+    store: Path,
+    run: Path,
+    config: TrainConfig,
+    device: str,
+    overwrite: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     from geolulc.learning.rate_finder import find_rate, write_curve
     from geolulc.learning.run_folder import RunFolder, require_free_run
@@ -196,10 +232,21 @@ def _find_rate(
     require_free_run(RunFolder(run), config, resume=False, overwrite=overwrite)
     with progress_bar("find-lr", "steps", quiet=quiet) as progress:
         curve = find_rate(store, config, device=device, progress=progress)
-    files = write_curve(curve, config, run, overwrite=overwrite)
-    for rate, loss in zip(curve.rates, curve.losses, strict=True):
-        say(f"{rate:.2e}  {loss:.4f}")
-    say(f"{', '.join(str(f) for f in files)}: steepest at {curve.suggestion:.1e}")
+    table, picture = write_curve(curve, config, run, overwrite=overwrite)
+    found = {
+        "rates": curve.rates.tolist(),
+        "losses": curve.losses.tolist(),
+        "suggestion": curve.suggestion,
+    }
+
+    def text(_: Mapping[str, Any], files: Mapping[str, str]) -> str:
+        curve_lines = [
+            f"{rate:.2e}  {loss:.4f}" for rate, loss in zip(curve.rates, curve.losses, strict=True)
+        ]
+        last = f"{', '.join(files.values())}: steepest at {curve.suggestion:.1e}"
+        return "\n".join([*curve_lines, last])
+
+    print_files(found, {"table": table, "picture": picture}, text, as_json=as_json)
 
 
 class TerminalTracker(Tracker):

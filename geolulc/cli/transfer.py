@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     "--regions", type=PATH, metavar="FILE", help="File of polygons of regions, in place of --by."
 )
 @click.option(
-    "--region-name", metavar="COLUMN", help="Column of their names.  [default: the first with text]"
+    "--region-name",
+    metavar="COLUMN",
+    help="Column of the regions' names.  [default: the first with text]",
 )
 @click.option(
     "--target-sizes",
@@ -59,7 +61,8 @@ if TYPE_CHECKING:
     "--subsets",
     type=PATH,
     metavar="DIR",
-    help="Lists of these patches: REGION/SIZE_train.csv, or the paper's chunks.",
+    help="Folder of lists of the patches to fine-tune with: REGION/SIZE_train.csv, or the paper's "
+    "chunks.",
 )
 @click.option(
     "--fine-tuning",
@@ -67,7 +70,7 @@ if TYPE_CHECKING:
     default="full",
     show_default=True,
     metavar="head,full,linear-probe-first",
-    help="What is fine-tuned: the last layer, all, or one after the other.",
+    help="What is fine-tuned: the last layer, the whole network, or one after the other.",
 )
 @click.option(
     "--validate-on",
@@ -82,14 +85,14 @@ if TYPE_CHECKING:
     default="none",
     show_default=True,
     metavar="none,mask,prior,balanced",
-    help="Remedies of a shift between regions to compare; mask+prior uses both.",
+    help="Remedies to compare, for regions that differ in their classes; mask+prior uses both.",
 )
 @click.option(
     "--pooled",
     default="without-target",
     show_default=True,
     metavar="without-target|all|none",
-    help="Train on all sources together, too.",
+    help="Train on all sources together, too: on those that are not the target, or on all.",
 )
 @click.option(
     "--seeds",
@@ -105,7 +108,7 @@ if TYPE_CHECKING:
     type=int,
     default=500,
     show_default=True,
-    help="Optimiser steps of fine-tuning and from scratch.",
+    help="Steps of the optimiser in each fine-tuning, and in each training from scratch.",
 )
 @click.option(
     "--fine-tune-rate",

@@ -81,6 +81,27 @@ def test_a_training_tells_its_steps(tmp_path: Path) -> None:
     assert "train:" not in result.stderr  # no bar
 
 
+def test_a_training_and_what_describes_it_are_json(tmp_path: Path) -> None:
+    store, run = make_store(tmp_path / "made.store", 40), tmp_path / "run"
+    settings = ["--backbone", "test_resnet", "--epochs", "1", "--device", "cpu", "-q", "--json"]
+    result = CliRunner().invoke(cli, ["train", str(store), str(run), *settings])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told == json.loads((run / "summary.json").read_text())
+    assert told["epoch"] == told["epochs"] == 1
+    item = tmp_path / "model.json"
+    result = CliRunner().invoke(cli, ["stac", str(run), "--out", str(item), "--json"])
+    assert json.loads(result.stdout) == {"files": {"item": str(item)}}
+    curve = tmp_path / "curve"
+    result = CliRunner().invoke(cli, ["train", str(store), str(curve), "--find-lr", *settings])
+    told = json.loads(result.stdout)
+    assert len(told["rates"]) == len(told["losses"]) > 1
+    assert min(told["rates"]) <= told["suggestion"] <= max(told["rates"])
+    assert told["files"] == {
+        n: str(curve / f"rates.{e}") for n, e in (("table", "csv"), ("picture", "png"))
+    }
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )

@@ -74,6 +74,29 @@ def test_every_option_is_explained(name: str, command: click.Command) -> None:
             assert len(parameter.help or "") > 10, parameter.opts
 
 
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*c, id=c[0]) for c in all_commands()])
+def test_every_value_has_a_name(name: str, command: click.Command) -> None:
+    context = click.Context(command)
+    values = {p.opts[0]: p.make_metavar(context) for p in command.params if p.opts[0][0] == "-"}
+    assert "TEXT" not in values.values(), values
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--allow-internal", "--band-order", "--device", "--epochs", "--json", "--no-verify",
+     "--overwrite", "--progress", "--quiet", "--service", "--set", "--threads"],
+)  # fmt: skip
+def test_an_option_of_several_commands_reads_alike(option: str) -> None:
+    helps = {
+        parameter.help
+        for _, command in all_commands()
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        and option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert len(helps) == 1, helps
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_a_page_are_real(page: str) -> None:
     for line in lines_of(page):
