@@ -32,6 +32,8 @@ _SMALLEST_SHARE: Final = 0.005
 _NO_DATA: Final = "#ffffff"
 #: Inches: side of a panel, height of foot and head, width of the legend, height of its lines.
 _PANEL, _FOOT, _HEAD, _LEGEND, _LINE = 6.6, 0.75, 0.8, 3.9, 0.195
+#: Letters in a line of the legend, and lines of a name.
+_NAME, _NAME_LINES = 36, 3
 #: Inches: height of a line of cautions, and width of its letters.
 _NOTE, _LETTER = 0.15, 0.066
 
@@ -58,7 +60,8 @@ def write_picture(
         for caution in warnings
         for line in wrap(caution.text, round(width / _LETTER), subsequent_indent="  ")
     ]
-    height = _HEAD + max(high + _FOOT, len(handles) * _LINE + 0.3) + len(notes) * _NOTE
+    lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
+    height = _HEAD + max(high + _FOOT, lines * _LINE + 0.3) + len(notes) * _NOTE
     figure = Figure(figsize=(width, height), dpi=110)
     axes = [
         figure.add_axes(
@@ -86,7 +89,7 @@ def write_picture(
         ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], facecolor=_NO_DATA)
     _draw_scale_bar(axes[-1], extent, high)
     _draw_north_arrow(axes[-1], extent, high)
-    figure.legend(
+    legend = figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=((panels * (wide + 0.25) + 0.2) / width, (height - _HEAD + 0.3) / height),
@@ -96,6 +99,8 @@ def write_picture(
         title_fontsize=10,
         alignment="left",
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     _write_captions(figure, totals, height, notes)
     with catch_warnings():
         # a name in letters that the font lacks is drawn with boxes
@@ -181,7 +186,7 @@ def _draw_north_arrow(ax: Any, tile: Extent, high: float) -> None:
 def _legend(totals: MapTotals) -> list[Patch]:
     figures = totals.figures
     labels = [
-        (s.land_cover.color, f"{s.land_cover.short}  {_percent(s.share)}")
+        (s.land_cover.color, f"{_wrapped(s.land_cover.short)}  {_percent(s.share)}")
         for s in sorted(totals.summaries, key=lambda s: -s.share)
         if s.cells or s.share > _SMALLEST_SHARE
     ]
@@ -224,6 +229,10 @@ def _write_captions(figure: Figure, totals: MapTotals, height: float, notes: Seq
             va="center",
             parse_math=False,
         )
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(wrap(name, _NAME, max_lines=_NAME_LINES, placeholder=" …"))
 
 
 def _short(text: str, most: int) -> str:

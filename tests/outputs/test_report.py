@@ -19,6 +19,7 @@ from made_map import BACKDROP, made_map, save_map
 from made_pixel_map import TILE as PIXEL_TILE
 from made_pixel_map import made_header, made_pixels
 from numpy.typing import NDArray
+from PIL import Image
 
 from geolulc.domain import TrainingDomain
 from geolulc.grid import TileGrid
@@ -64,6 +65,8 @@ const pixels = () => Array.from(canvas.getContext("2d")
   .getImageData(0, 0, canvas.width, canvas.height).data);
 const choose = (value) => { select.value = value; select.dispatchEvent(new Event("change")); };
 const found = { dominant: pixels(), legend: $("legend").innerText, title: document.title };
+const root = document.documentElement;
+found.hidden = root.scrollWidth - root.clientWidth;
 found.layers = [...select.options].map((o) => o.value);
 $("legend").querySelector("input[value='8']").click();
 found.without = pixels();
@@ -206,6 +209,27 @@ def test_the_report_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     assert width / height == pytest.approx(6600 / 5400, rel=0.01)
     assert drawn_width / width == pytest.approx(7200 / 6600, rel=0.01)
     assert drawn_height / height == pytest.approx(6000 / 5400, rel=0.01)
+
+
+@pytest.mark.parametrize("between", [" ", ""])
+def test_long_names_of_classes_wrap(chromium: str, tmp_path: Path, between: str) -> None:
+    classes = tuple(
+        replace(c, name=between.join([*["undergrowth"] * 17, str(c.code)]), short="")
+        for c in BEN19.classes
+    )
+    made = made_map(
+        nodata=0,
+        classes=tuple(c.name for c in classes),
+        nomenclature=replace(BEN19, classes=classes),
+    )
+    story = SceneStory(MODEL, backdrop=BACKDROP)
+    paths = save_map(made, tmp_path / "map.tif", "report", "picture", story=story)
+    found = browse(chromium, paths["report"])
+    assert found["problems"] == []
+    assert found["hidden"] == 0
+    with Image.open(paths["picture"]) as picture:
+        margin = np.asarray(picture.convert("L"))[:, -5:]
+    assert (margin == 255).all()
 
 
 def test_a_hostile_name_stays_text(chromium: str, tmp_path: Path) -> None:
