@@ -22,9 +22,14 @@ from geolulc.cli.options import (
     whole_numbers,
 )
 from geolulc.cli.results import print_result, progress_bar, say
+from geolulc.grid import PATCH_SIZE
 
 #: A class in fewer places is pointed at: figures of it are chance.
 _FEW_PLACES = 10
+#: Of fewer labels a step of whole patches holds a field or two.
+_FEW_LABELS = 0.1
+#: Metres a side of the pixels that get labels.
+_PIXEL = 10
 
 
 @click.command("label")
@@ -197,9 +202,22 @@ def remarks(labelling: Mapping[str, Any]) -> list[str]:
         lines.append(f"scenes without {', '.join(missing)}: train with --bands of the others")
     if labelling["left_out_classes"]:
         lines.append(f"classes left out: {', '.join(labelling['left_out_classes'])}")
+    share = _labelled_share(labelling)
+    if share < _FEW_LABELS:
+        lines.append(
+            f"labels on {share:.1%} of the patches' pixels: learn from parts around them "
+            "(few_labels.toml in docs/own-labels.md), not from whole patches"
+        )
     for name, count in labelling["places_by_class"].items():
         missing = [split for split, of in labelling["pixels"].items() if name not in of]
         if name not in labelling["left_out_classes"] and (missing or count < _FEW_PLACES):
             lack = f", none in {' and '.join(missing)}" if missing else ""
             lines.append(f"class {name}: {count} places{lack}; its figures are chance")
     return lines
+
+
+def _labelled_share(labelling: Mapping[str, Any]) -> float:
+    """Share of the pixels of all patches that has a label."""
+    labelled = sum(sum(of_split.values()) for of_split in labelling["pixels"].values())
+    patches = sum(labelling["patches_by_scene"].values())
+    return float(labelled / max(patches * (PATCH_SIZE // _PIXEL) ** 2, 1))

@@ -497,6 +497,10 @@ def test_the_command(scene: Path, tmp_path: Path) -> None:
     assert "pixels under clouds or other masked classes: no label there" in result.stderr
     described = json.loads(CliRunner().invoke(cli, ["info", str(tmp_path / "s"), "--json"]).stdout)
     assert described["labelling"]["file"] == "fields.gpkg"
+    labelled = sum(described["labelling"]["pixels_by_fold"].values())
+    share = labelled / (120 * 120 * described["patches"]["total"])
+    assert 0.02 < share < 0.1
+    assert f"labels on {share:.1%} of the patches' pixels: learn from parts" in result.stderr
     assert described["labelling"]["split_by"] == "blocks 300 m"
     result = CliRunner().invoke(cli, [*arguments, "--reference", str(path)])
     assert result.exit_code == 2
