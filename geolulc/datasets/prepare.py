@@ -257,7 +257,7 @@ def _fingerprint(plan: _Plan, nomenclature_id: str, reference_maps: bool) -> str
 @contextlib.contextmanager
 def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
     folder = out.parent / f".{out.name}.preparing"
-    with claimed(out):
+    with claimed(out), explained(out, _GOES_ON):
         emptied = folder, out.with_name(REPLACED.format(out.name))  # without a question
         require_free(emptied, overwrite=True, kind="store")
         folder.mkdir(exist_ok=True)
@@ -268,8 +268,7 @@ def _working_folder(out: Path, fingerprint: str) -> Iterator[Path]:
             mark(folder, "store")
             (folder / PARTS_FOLDER).mkdir()
             plan_file.write_text(fingerprint, encoding="utf-8")
-        with explained(out, _GOES_ON):
-            yield folder
+        yield folder
 
 
 def _write_shards(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from in_process import Done, geolulc
 from made_archives import make_v1, make_v2, v1_name
+from small_disk import small_disk
 
 from geolulc.datasets import open_store
 from geolulc.datasets.ground import split_of_block
@@ -102,3 +103,12 @@ def test_wrong_usage_exits_with_2(made: Path, tmp_path: Path) -> None:
     nowhere = run(tmp_path / "nowhere", tmp_path / "s")
     assert nowhere.returncode == 1
     assert "geolulc: " in nowhere.stderr.splitlines()[-1]
+
+
+def test_a_disk_that_is_full_from_the_start(made: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        (disk / "full").write_bytes(bytes(8 * 1024))
+        done = run(made / "two", disk / "s", "-q")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"geolulc: {disk / 's'}: found No space left on device")
+    assert done.stderr.count("\n") == 1

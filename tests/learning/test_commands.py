@@ -174,6 +174,13 @@ def test_mlflow_has_the_history_when_asked(made, tmp_path, monkeypatch) -> None:
     assert logged.info.run_name == "run"
 
 
+def test_a_table_goes_into_a_folder(made, tmp_path) -> None:
+    (tmp_path / "file").write_text("mine")
+    run("benchmark-table", made, tmp_path / "file", fails=OutputError)
+    run("benchmark-table", made, tmp_path / "file" / "table", fails=OutputError)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_the_seeds_table_again(made, tmp_path, monkeypatch) -> None:
     # two rows with a small backbone: what is tested is the table
     small = {("test_resnet", f): PUBLISHED["resnet18", f] for f in ("early", "late")}
