@@ -21,14 +21,14 @@ NORMALISATION = Normalisation(
 def make_net(**options: Any) -> LandCoverNet:
     """A seeded network of 19 classes; ``options`` of ``NetConfig``, timm's smallest ResNet."""
     seed = options.pop("seed", 0)
-    cooccurrence = options.pop("cooccurrence", None)
+    parts = {name: options.pop(name, None) for name in ("cooccurrence", "label_sets", "pretrained")}
     config = NetConfig(**{"backbone": "test_resnet", **options})
     return build_net(
         config,
         classes=BEN19.names,
         nomenclature=BEN19.id,
         normalisation=NORMALISATION,
-        cooccurrence=cooccurrence,
+        **parts,
         seed=seed,
     )
 

@@ -59,7 +59,7 @@ def _flag(name: str, kind: type, value: str, text: str) -> Callable[[F], F]:
     "random forest.",
 )
 @_flag("attention", str, "none|cbam", "Layer of attention after the encoders.")
-@_flag("label_correlation", str, "off|on", "A layer that learns which classes come together.")
+@_flag("label_correlation", str, "off|on|sets", "A layer that knows which classes come together.")
 @_flag(
     "pretrained", str, "MODEL", "File or shipped model to start from; “geolulc models” lists them."
 )

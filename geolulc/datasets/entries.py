@@ -92,7 +92,7 @@ class Metadata:
     def __init__(self, files: list[Path]) -> None:
         #: The files' names.
         self.origin = ", ".join(file.name for file in files)
-        self._table = pa.concat_tables([_read_metadata(file) for file in files])
+        self._table = pa.concat_tables([read_metadata(file) for file in files])
         names = self._table.column("patch_id").to_pylist()
         self._row_of = {name: row for row, name in enumerate(names)}
 
@@ -139,7 +139,7 @@ _METADATA_SCHEMA: Final = pa.schema(
 )
 
 
-def _read_metadata(file: Path) -> pa.Table:
+def read_metadata(file: Path) -> pa.Table:
     def unusable(found: str) -> DatasetError:
         return DatasetError(
             file,

@@ -30,6 +30,7 @@ _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "loss": ("patch",),
     "label_correlation": ("patch",),
     "mixup": ("patch",),
+    "pixel_classes": ("patch", "fraction"),
     "image_size": ("patch", "fraction"),
     "threshold_beta": ("patch", "fraction"),
     # fractions that are trained towards other shares than the reference's are no areas
@@ -55,10 +56,13 @@ class TrainConfig(NetConfig):
 
     Network:
         task, fusion, backbone, attention, label_correlation, drop_rate, drop_path_rate,
-            upsampling, trunk, image_size: as in ``geolulc.nets.NetConfig``; the tasks
-            "fraction" and "pixel" need a store with reference maps.
+            upsampling, trunk, image_size, pixel_classes: as in ``geolulc.nets.NetConfig``; the
+            tasks "fraction" and "pixel" need a store with reference maps.
         pretrained: what to start the encoders from: a local file of weights, the name of a shipped
             model, or "torchgeo:NAME"; "" for none.
+        label_sets: with label_correlation "sets", a file of the labels of many patches, the
+            ``metadata.parquet`` of BigEarthNet v2: its train split, weighed so that countries have
+            the shares of the run's train patches; "" for the labels of these patches alone.
         bands: names of the bands that the network sees, separated by commas; "" for all.
 
     Optimisation:
@@ -131,6 +135,7 @@ class TrainConfig(NetConfig):
 
     pretrained: str = ""
     bands: str = ""
+    label_sets: str = ""
     teacher: str = ""
     teacher_store: str = ""
     teacher_views: Annotated[int, Field(ge=1, le=256)] = 8
@@ -187,6 +192,13 @@ class TrainConfig(NetConfig):
                     expected=f"{getattr(TrainConfig, name)!r}: its probabilities are learned",
                     remedy="Leave it out, or train on labels.",
                 )
+        if self.label_sets and self.label_correlation != "sets":
+            raise ParameterError(
+                "label_sets",
+                found=f"a file with label_correlation {self.label_correlation}",
+                expected="label_correlation sets, which uses it",
+                remedy="Leave it out, or set label_correlation=sets.",
+            )
         if self.batch_size % self.accumulate:
             raise ParameterError(
                 "accumulate",

@@ -16,10 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from geolulc.errors import ParameterError
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.label_sets import label_sets_of
 from geolulc.learning.patches import SplitPatches, cooccurrence_of, normalisation_of
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet, NetConfig, build_net
 from geolulc.nets.config import FOREST
+from geolulc.nets.pixel_classes import PixelClassesFusion
 
 
 def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
@@ -46,6 +48,7 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         sensor=store.layout.sensor,
         patch_size=store.layout.size,
         cooccurrence=cooccurrence_of(patches.targets),
+        label_sets=label_sets_of(patches, config),
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
         level=patches.store.level,
@@ -53,6 +56,8 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
     if config.masks:
         kind = nn.Conv2d if config.task == "pixel" else nn.Linear
         start_at(net, kind, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))
+    elif config.label_correlation == "sets":  # they know how often each class is there
+        start_at(net, nn.Linear, np.zeros(len(net.classes), np.float32))
     else:
         start_at(net, nn.Linear, logit(np.clip(patches.targets.mean(axis=0), 0.01, 0.99)))
     # two steps: together, mypy knows no such overload
@@ -91,8 +96,13 @@ def last_layer(net: LandCoverNet) -> nn.Linear | nn.Conv2d | None:
 
 
 def freeze_trunk(net: LandCoverNet) -> None:
-    """Let the encoders of ``net`` stay as they are, batch statistics included; not its head."""
+    """Let the encoders of ``net`` stay as they are, batch statistics included; not its head.
+
+    A network of pixels inside stays whole.
+    """
     fusion: Any = net.fusion
+    if isinstance(fusion, PixelClassesFusion):
+        fusion.pixels.eval().requires_grad_(False)
     for encoder in fusion.encoders():
         encoder.backbone.eval().requires_grad_(False)
     if (last := last_layer(net)) is not None:

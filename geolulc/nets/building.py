@@ -24,9 +24,11 @@ from geolulc.nets.early import EarlyFusion
 from geolulc.nets.forest import ForestFusion, forest_sizes
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.label_correlation import LabelCorrelation
+from geolulc.nets.label_sets import LabelSets
 from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.pixel_classes import PixelClassesFusion
 from geolulc.nets.pixel_fusions import PixelFusion, build_pixel_fusion
 from geolulc.nets.pretrained import start_from
 from geolulc.nets.shallow import ShallowFusion
@@ -39,6 +41,7 @@ Fusion = (
     | IntermediateFusion
     | LateFusion
     | PixelFusion
+    | PixelClassesFusion
     | DynamicWorldFusion
     | ForestFusion
 )
@@ -55,6 +58,7 @@ def build_net(
     patch_size: int = PATCH_SIZE,
     level: str = "L2A",
     cooccurrence: NDArray[np.float64] | None = None,
+    label_sets: LabelSets | None = None,
     pretrained: Path | str | None = None,
     seed: int | None = None,
 ) -> LandCoverNet:
@@ -71,9 +75,11 @@ def build_net(
         level: processing level of the products that it is trained on: "L1C" or "L2A".
         cooccurrence: (C, C), share of the train patches that carry both classes ``i`` and ``j``
             (diagonal: that carry ``i``), ``targets.T @ targets / len(targets)``; needed by label
-            correlation.
+            correlation "on".
+        label_sets: the layer of known sets of labels; needed by label correlation "sets".
         pretrained: a local file of timm, TorchGeo or geolulc weights to start the encoders (and
             decoders) from, or "torchgeo:NAME" for a published one; the last layer starts fresh.
+            A network with ``pixel_classes`` takes a model of pixels with all its layers.
         seed: makes the weights repeatable; the global random state stays as it was.
 
     Raises:
@@ -84,10 +90,16 @@ def build_net(
         fusion = build_fusion(config, bands, len(classes), PatchLayout(sensor, patch_size))
     initialisation: dict[str, Any] = {}
     if pretrained is not None:
-        head = fusion.head if isinstance(fusion, PixelFusion) else None
-        initialisation = start_from(fusion.encoders(), pretrained, normalisation, head)
-    correlation = build_label_correlation(config, len(classes))
-    if correlation is not None:
+        pixels = fusion.pixels if isinstance(fusion, PixelClassesFusion) else fusion
+        head = pixels.head if isinstance(pixels, PixelFusion) else None
+        initialisation = start_from(
+            fusion.encoders(), pretrained, normalisation, head, whole_head=pixels is not fusion
+        )
+    correlation: LabelCorrelation | LabelSets | None = None
+    if config.label_correlation == "sets":
+        correlation = _required_sets(label_sets, len(classes))
+    elif config.label_correlation == "on":
+        correlation = LabelCorrelation(len(classes))
         correlation.set_cooccurrence(_required(cooccurrence, len(classes)))
     return LandCoverNet(
         fusion,
@@ -120,6 +132,8 @@ def build_fusion(
     if config.fusion == "dynamicworld":
         require_dynamic_world(bands, num_classes)
         return DynamicWorldFusion()
+    if config.pixel_classes:
+        return PixelClassesFusion(config, bands, num_classes, patches)
     if config.task == "pixel":
         return build_pixel_fusion(config, bands, num_classes, patches)
     if config.fusion == "intermediate":
@@ -142,8 +156,13 @@ def as_before_enlarging(config: NetConfig) -> NetConfig:
     return replace(config, image_size=own)
 
 
-def build_label_correlation(config: NetConfig, num_classes: int) -> LabelCorrelation | None:
-    """The part that refines logits by co-occurrence, None where it is off."""
+def build_label_correlation(
+    config: NetConfig, num_classes: int, shapes: Mapping[str, Sequence[int]]
+) -> LabelCorrelation | LabelSets | None:
+    """The part that refines logits by labels, None where it is off; ``shapes`` of a checkpoint."""
+    if config.label_correlation == "sets":
+        count = int(next(iter(shapes.get("label_correlation.log_shares", ())), 0))
+        return LabelSets(count, num_classes)
     return LabelCorrelation(num_classes) if config.label_correlation == "on" else None
 
 
@@ -156,6 +175,17 @@ def _required(cooccurrence: NDArray[np.float64] | None, num_classes: int) -> NDA
             remedy="Train on a store with labels, or turn label correlation off.",
         )
     return cooccurrence
+
+
+def _required_sets(label_sets: LabelSets | None, num_classes: int) -> LabelSets:
+    if label_sets is None or label_sets.sets.shape[1] != num_classes:
+        raise ParameterError(
+            "label correlation",
+            found="no sets of labels" if label_sets is None else "sets of other classes",
+            expected=f"sets of labels of {num_classes} classes",
+            remedy="Train on a store with labels, or turn label correlation off.",
+        )
+    return label_sets
 
 
 @contextlib.contextmanager

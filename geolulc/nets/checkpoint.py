@@ -219,14 +219,9 @@ def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
     config = settings.config
     if settings.version == 1:
         config = as_before_enlarging(config)
+    shapes = {name: shape for name, (_, shape) in header.tensors.items()}
     return LandCoverNet(
-        build_fusion(
-            config,
-            settings.bands,
-            len(settings.classes),
-            settings.layout,
-            {name: shape for name, (_, shape) in header.tensors.items()},
-        ),
+        build_fusion(config, settings.bands, len(settings.classes), settings.layout, shapes),
         config=config,
         classes=settings.classes,
         nomenclature=settings.land_cover,
@@ -235,7 +230,7 @@ def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
         level=settings.level,
         bands=settings.bands,
         sensor=settings.seen_by,
-        label_correlation=build_label_correlation(config, len(settings.classes)),
+        label_correlation=build_label_correlation(config, len(settings.classes), shapes),
         initialisation=settings.initialisation,
     )
 

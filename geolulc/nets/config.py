@@ -33,7 +33,8 @@ class NetConfig(Validated):
         backbone: a timm architecture name without a weight tag; or "forest": a random forest of
             the pixels, in place of a network.
         attention: "cbam" puts the block of Woo et al. (2018) on the last feature map.
-        label_correlation: "on" lets the co-occurrence of labels refine the logits.
+        label_correlation: "on" lets the co-occurrence of labels refine the logits; "sets" lets
+            the sets of labels do it that patches have (``nets/label_sets.py``).
         drop_rate: dropout before the head.
         drop_path_rate: stochastic depth, for backbones that have it.
         upsampling: how early fusion brings 20 m and 60 m bands to the images' size, "bilinear"
@@ -43,6 +44,9 @@ class NetConfig(Validated):
         image_size: side of the images in pixels that the 10 m bands (of early fusion: all) are
             brought to, those of coarser encoders in proportion; 0 for 120, or the next size
             that the backbone's tokens or strides divide.
+        pixel_classes: so many classes of every pixel, as of the task "pixel", stand between the
+            bands and the head of a patch, which sees mean and deviation of their probabilities:
+            of ``pretrained`` models of pixels, their number of classes; 0 for none.
 
     Raises:
         ParameterError: an option is not one of its values, a rate is outside 0..1, or two
@@ -54,12 +58,13 @@ class NetConfig(Validated):
     fusion: Literal["early", "intermediate", "late", "dynamicworld"] = "early"
     backbone: str = "resnet18"
     attention: Literal["none", "cbam"] = "none"
-    label_correlation: Literal["off", "on"] = "off"
+    label_correlation: Literal["off", "on", "sets"] = "off"
     drop_rate: _Rate = 0.0
     drop_path_rate: _Rate = 0.0
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
     trunk: Literal["whole", "shallow"] = "whole"
     image_size: Annotated[int, Field(ge=0, le=256)] = 0
+    pixel_classes: Annotated[int, Field(ge=0, le=255)] = 0
 
     @model_validator(mode="after")
     def _require_network(self) -> Self:
@@ -77,16 +82,23 @@ class NetConfig(Validated):
                 expected="0, or pixels from 32 to 256",
                 remedy="0 takes the size that suits the backbone.",
             )
-        if self.task != "patch" and self.label_correlation == "on":
+        if self.task != "patch" and self.label_correlation != "off":
             raise ParameterError(
                 f"task {self.task}",
-                found="label_correlation on",
+                found=f"label_correlation {self.label_correlation}",
                 expected="off: it refines the labels of a patch, which several classes can have",
                 remedy="Leave it out.",
             )
-        if self.task == "pixel" and self.image_size:
+        if self.task == "pixel" and self.pixel_classes:
             raise ParameterError(
                 "task pixel",
+                found=f"{self.pixel_classes} pixel_classes",
+                expected="0: those of its labels are learned",
+                remedy="Leave it out.",
+            )
+        if (self.task == "pixel" or self.pixel_classes) and self.image_size:
+            raise ParameterError(
+                "task pixel" if self.task == "pixel" else "pixel_classes",
                 found="an image_size",
                 expected="none: pixels keep their size",
                 remedy="Leave it out.",

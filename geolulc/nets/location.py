@@ -30,7 +30,8 @@ from geolulc.nets.early import EarlyFusion
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.late import LateFusion
 from geolulc.nets.network import LandCoverNet
-from geolulc.nets.shallow import EPSILON, ShallowFusion
+from geolulc.nets.pixel_classes import PixelClassesFusion
+from geolulc.nets.shallow import EPSILON, ShallowFusion, moments
 
 #: Pooled features (M, channels) → logits (M, classes).
 Head = Callable[[Tensor], Tensor]
@@ -52,6 +53,8 @@ def evidence(net: LandCoverNet, *groups: Tensor) -> Tensor:
         places = _of_mean(fusion.features(*groups), _head_of(fusion.backbone))
     elif isinstance(fusion, ShallowFusion):
         places = _of_moments(fusion.features(*groups), fusion.head)
+    elif isinstance(fusion, PixelClassesFusion):
+        places = _of_pixels(fusion.features(*groups), fusion.of_moments)
     elif isinstance(fusion, LateFusion):
         places = _of_encoders(fusion, groups, net.patch_size)
     else:
@@ -91,6 +94,9 @@ def evidence_grid(net: LandCoverNet) -> tuple[Tensor, float]:
     with torch.no_grad():
         count = evidence(net, *trial(net)).shape[-1]
     fusion = net.fusion
+    if isinstance(fusion, PixelClassesFusion):  # a place is a pixel
+        spacing = net.patch_size / count
+        return (torch.arange(count) + 0.5) * spacing, spacing
     if isinstance(fusion, LateFusion):
         fusion = next(iter(fusion.by_resolution().values()))
     return _grid(fusion, net.patch_size, count)
@@ -124,14 +130,28 @@ def _of_mean(features: Tensor, head: Head) -> Tensor:
 
 
 def _of_moments(features: Tensor, head: nn.Module) -> Tensor:
-    """Evidence of ``head([mean, deviation])``."""
+    """Evidence of a linear ``head([mean, deviation])``."""
+    pooled = _moments_at(features)
+    return cast(Tensor, head(pooled.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+def _of_pixels(features: Tensor, head: Head) -> Tensor:
+    """Evidence of any ``head([mean, deviation])``."""
+    rows, columns = features.shape[2:]
+    mean = moments(features)
+    apart = _moments_at(features).flatten(2).transpose(1, 2) - mean[:, None]
+    places = _tangent(head, mean, apart).transpose(1, 2)
+    return places.reshape(*places.shape[:2], rows, columns)
+
+
+def _moments_at(features: Tensor) -> Tensor:
+    """What each place says of mean and deviation, whose means these are: (N, 2 × channels, …)."""
     mean = features.mean(dim=(2, 3), keepdim=True)
     apart = features - mean
     variance = apart.square().mean(dim=(2, 3), keepdim=True)
     deviation = (variance + EPSILON).sqrt()
     change = (apart.square() - variance) / (2 * deviation)
-    pooled = torch.cat([mean + apart, deviation + change], dim=1)
-    return cast(Tensor, head(pooled.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+    return torch.cat([mean + apart, deviation + change], dim=1)
 
 
 def _of_encoders(fusion: LateFusion, groups: tuple[Tensor, ...], patch_size: int) -> Tensor:

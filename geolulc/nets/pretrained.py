@@ -99,6 +99,8 @@ def start_from(
     source: Path | str,
     normalisation: Normalisation,
     head: nn.Module | None = None,
+    *,
+    whole_head: bool = False,
 ) -> dict[str, Any]:
     """Load weights of a file into each encoder.
 
@@ -111,13 +113,14 @@ def start_from(
             model, or "torchgeo:NAME" for a published one.
         normalisation: of the network that the encoders are in.
         head: of a network of pixels.
+        whole_head: take its last layer too: the file's classes are wanted.
 
     Returns:
         JSON-able: what was taken from where, for the checkpoint.
 
     Raises:
         CheckpointError: the file cannot be read, is of another architecture, or for bands that
-            are not known.
+            are not known; with ``whole_head``, a file without a head of this size.
     """
     name = str(source)
     if name.startswith(PREFIX):
@@ -136,9 +139,18 @@ def start_from(
             decoder = _below(f"{prefix.removesuffix(_TRUNK)}decoder.", state)
             decoded += _continue(encoder.decoder, decoder, convention, encoder.bands, normalisation)
     found = {"file": file.name, "sha256": file_sha256(file), **records[0]}
+    layers = _below("fusion.head.", state)
+    if whole_head and head is not None:
+        wanted, there = ({k: v.shape for k, v in s.items()} for s in (head.state_dict(), layers))
+        if decoded < len(encoders) or wanted != there:
+            count = len(layers.get(f"{_LAST}weight", ()))
+            expected = "a model of pixels of this network, with as many classes as pixel_classes"
+            raise _unfit(file, f"one of {count} classes of pixels", expected)
+        head.load_state_dict(layers)
+        return found | {"decoder": "taken over, with the head"}
     if head is None or decoded < len(encoders):
         return found
-    _load_alike(head, _below("fusion.head.", state))
+    _load_alike(head, layers)
     return found | {"decoder": "taken over, with the head but for its last layer"}
 
 

@@ -57,8 +57,12 @@ class ShallowFusion(OneEncoder):
 
     def forward(self, *groups: Tensor) -> Tensor:
         """Normalised bands (N, bands, pixels, pixels) → logits (N, classes)."""
-        features = self.features(*groups)
-        mean = features.mean(dim=(2, 3))
-        # a constant map has no slope in its deviation: the epsilon keeps gradients finite
-        deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()
-        return cast(Tensor, self.head(self.drop(torch.cat([mean, deviation], dim=1))))
+        return cast(Tensor, self.head(self.drop(moments(self.features(*groups)))))
+
+
+def moments(features: Tensor) -> Tensor:
+    """Mean, then deviation, of a map (N, channels, rows, columns): (N, 2 × channels)."""
+    mean = features.mean(dim=(2, 3))
+    # a constant map has no slope in its deviation: the epsilon keeps gradients finite
+    deviation = (features.var(dim=(2, 3), unbiased=False) + EPSILON).sqrt()
+    return torch.cat([mean, deviation], dim=1)

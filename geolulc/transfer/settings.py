@@ -106,8 +106,8 @@ class TransferConfig(Validated):
                 expected="0: epochs are shared among the trainings of an experiment",
                 remedy="Set epochs, and fine_tune_steps.",
             )
-        if any("prior" in r for r in self.remedies) and self.training.label_correlation == "on":
-            raise refuse_prior("label_correlation=on")
+        if any("prior" in r for r in self.remedies) and self.training.label_correlation != "off":
+            raise refuse_prior(f"label_correlation={self.training.label_correlation}")
         return self
 
     def adapting(self, mode: str) -> list[Phase]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from geolulc.nets import shipped_model
+from geolulc.nets.shipped import shipped_models
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +26,15 @@ def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
-def test_the_score_on_the_card_is_what_the_model_scores(real: Path) -> None:
+@pytest.mark.parametrize("name", ["bigearthnet-few-patches", "bigearthnet-pixel-classes"])
+def test_the_score_on_the_card_is_what_the_model_scores(real: Path, name: str) -> None:
     from geolulc.datasets import open_store
     from geolulc.learning import evaluate
     from geolulc.nets import load_checkpoint
 
-    card = shipped_model().with_suffix(".md").read_text(encoding="utf-8")
-    micro, macro = map(
-        float, re.search(rf"{shipped_model().stem} +(0\.\d+) +(0\.\d+)", card).groups()
-    )
-    evaluation = evaluate(load_checkpoint(shipped_model()), open_store(real), "val")
+    card = shipped_models()[name].with_suffix(".md").read_text(encoding="utf-8")
+    micro, macro = map(float, re.search(rf"{name} +(0\.\d+) +(0\.\d+)", card).groups())
+    evaluation = evaluate(load_checkpoint(name), open_store(real), "val")
     assert evaluation.patches == 29
     assert evaluation.figures["ap_micro"] == pytest.approx(micro, abs=1e-3)
     assert evaluation.figures["ap_macro"] == pytest.approx(macro, abs=1e-3)

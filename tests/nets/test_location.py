@@ -27,6 +27,7 @@ from geolulc.nets.location import evidence, evidence_grid, require_location
         {"backbone": "convnextv2_atto", "fusion": "late"},
         {"backbone": "resnet50", "fusion": "intermediate"},
         {"label_correlation": "on", "cooccurrence": np.full((19, 19), 0.04) + 0.1 * np.eye(19)},
+        {"pixel_classes": 4, "trunk": "shallow", "backbone": "resnet10t"},
     ],
     ids=str,
 )
