@@ -19,6 +19,8 @@ PROPERTY: Final = "geolulc:accuracy"
 #: Where the page of a map has its estimates, with the marks around them.
 _PLACE: Final = re.compile("(<!-- estimates -->).*?(<!-- /estimates -->)", re.DOTALL)
 _ASSET: Final = "report"
+#: End of the name of a raster of classes that lies beside the map.tif of its map.
+_CLASSES: Final = "_classes"
 
 
 def publish(
@@ -26,8 +28,10 @@ def publish(
 ) -> dict[str, Path]:
     """Write the estimates into map.html and map.json, where a map has these; both or none.
 
+    Those of map_classes.tif go there too where map.json lists it, and say whose they are.
+
     Args:
-        map_path: the map.tif.
+        map_path: the map.tif, or the map_classes.tif beside it.
         result: of the assessment, as accuracy.json holds it.
         figures: those of ``result`` that the Item holds.
 
@@ -37,21 +41,30 @@ def publish(
     Raises:
         OutputError: a file cannot be written, or is not geolulc's.
     """
-    page, item = (map_path.with_suffix(ending) for ending in (".html", ".json"))
-    document = _item(item, map_path)
+    main = map_path
+    document = _item(main.with_suffix(".json"), map_path)
+    if document is None and map_path.stem.endswith(_CLASSES):
+        whole = map_path.with_name(map_path.stem.removesuffix(_CLASSES) + map_path.suffix)
+        document = _item(whole.with_suffix(".json"), map_path)
+        main = map_path if document is None else whole
+    subject = "" if main == map_path else map_path.name
+    page, item = (main.with_suffix(ending) for ending in (".html", ".json"))
     texts: dict[str, tuple[Path, str]] = {}
     if (found := _text(page)) is not None and _PLACE.search(found):
         section = fill(
             "section.html",
             room="accuracy",
+            subject=subject,
             result=result,
             headline=headline(result),
             tables=estimate_tables(result),
         )
         texts["page"] = page, _PLACE.sub(lambda m: m[1] + section + m[2], found, count=1)
     if document is not None:
-        words = f"estimated from a sample of {figures['points']['used']} points; ci95 is half of "
-        document["properties"][PROPERTY] = {"words": f"{words}the 95 % interval", **figures}
+        points = figures["points"]["used"]
+        words = f"{subject} estimated from a sample of {points} points".lstrip()
+        said = f"{words}; ci95 is half of the 95 % interval"
+        document["properties"][PROPERTY] = {"words": said, **figures}
         texts["stac"] = item, ""
     if not texts:
         return {}

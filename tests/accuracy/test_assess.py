@@ -395,6 +395,25 @@ class TestFilesOfTheMap:
         assert page.count('<section id="estimates"') == 1
         assert "a sample of 20 points" in page
 
+    def test_figures_of_the_class_raster_say_whose_they_are(self, assessed: Path) -> None:
+        folder, classes = assessed.parent, assessed.with_name("map_classes.tif")
+        assert assess_map(assessed, folder / "filled.csv", folder / "again")[0]["page"]
+        paths, found = assess_map(classes, folder / "filled.csv", folder / "of_classes")
+        assert {paths["page"], paths["stac"]} == {folder / "map.html", folder / "map.json"}
+        told = json.loads(paths["stac"].read_text())["properties"]["geolulc:accuracy"]
+        assert told["words"].startswith("map_classes.tif estimated from a sample of")
+        assert told["overall"] == found["overall"]
+        page = paths["page"].read_text()
+        assert page.count('<section id="estimates"') == 1
+        assert "Accuracy and area of map_classes.tif, estimated" in page
+        # a raster of that name that map.json does not list is another's
+        copy = folder / "other_classes.tif"
+        copy.write_bytes(classes.read_bytes())
+        for ending in (".html", ".json"):
+            copy.with_name(f"other{ending}").write_text("mine")
+        paths, _ = assess_map(copy, folder / "filled.csv", folder / "of_copy")
+        assert not {"page", "stac"} & paths.keys()
+
     def test_files_of_others_stay(self, tmp_path: Path) -> None:
         path = tmp_path / "map.tif"
         write_made("cells", path)
