@@ -24,7 +24,7 @@ from geolulc.products import CLASSIFICATION, Image, Tiling
 
 #: Decoded pixels kept and decoded ahead, in bytes. A row of tiles of all bands of a full tile takes
 #: 140 MB; a row of cells that straddles two gets both, whatever this says.
-MEMORY: Final = 250_000_000
+MEMORY: Final = 200_000_000
 #: Decoding comes after inference, which frees memory; the first rows first.
 _DECODING: Final = 1
 
