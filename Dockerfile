@@ -12,7 +12,7 @@ WORKDIR /src
 RUN python -m venv /opt/geolulc
 COPY release/constraints.txt ./
 # apart from geolulc itself: this layer, nearly all of the image, stays when the source changes
-RUN /opt/geolulc/bin/pip install -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
+RUN /opt/geolulc/bin/pip install -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 COPY pyproject.toml README.md LICENSE ./
 COPY geolulc geolulc
 COPY models models
