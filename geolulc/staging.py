@@ -69,6 +69,7 @@ def require_free(paths: Sequence[Path], *, overwrite: int, kind: str = "") -> No
     """
     for path in paths:
         require_file_system(path)
+        require_named(path)
         _require_short(path)
     if paths:
         remove_leftovers([Path(path) for path in paths])
@@ -117,6 +118,17 @@ def _require_folder(path: Path) -> None:
     else:
         return
     raise OutputError(path, found=found, expected="a folder to write into", remedy=remedy)
+
+
+def require_named(path: Path) -> None:
+    """``OutputError`` for the folder one is in, the one above, or the root: they have no name."""
+    if path.name in ("", ".."):
+        raise OutputError(
+            path,
+            found="a folder that is there, without a name of its own",
+            expected="the name of a new file or folder",
+            remedy="Add a name to the path.",
+        )
 
 
 def _require_short(path: Path) -> None:

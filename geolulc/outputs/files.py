@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from geolulc.errors import ParameterError
+from geolulc.staging import require_named
 
 
 class MapKind(Enum):
@@ -215,6 +216,7 @@ def require_known(found: tuple[str, ...], known: Iterable[str], subject: str) ->
 
 def require_geotiff(out: Path) -> None:
     """``ParameterError`` unless ``out`` ends in .tif or .tiff."""
+    require_named(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ParameterError(
             f"output {out}",

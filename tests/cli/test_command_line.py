@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from in_process import geolulc
+from made_map import made_map, save_map
 
 import geolulc.cli as cli_room
 from geolulc.cli import COMMANDS, cli
@@ -158,3 +159,39 @@ def test_a_number_of_5000_digits_is_one_short_line() -> None:
     assert result.returncode == 2
     assert "Invalid value for '--stride': '999" in result.stderr
     assert max(map(len, result.stderr.splitlines())) < 600
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The map.tif of a made map, with its polygons and classes beside it."""
+    folder = tmp_path_factory.mktemp("made")
+    save_map(made_map(), folder / "map.tif", "probabilities", "classes", "vectors")
+    return folder / "map.tif"
+
+
+@pytest.mark.parametrize("place", [".", "/", ".."])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "map.tif", "map.tif", "--out"],
+        ["mosaic", "map.tif", "--out"],
+        ["sample", "map_classes.tif", "--out"],
+        ["assess", "map_classes.tif", "--reference", "map.gpkg", "--out"],
+        ["summarize", "map.tif", "--zones", "map.gpkg", "--layer", "classes", "--out"],
+        ["stac", "map.tif", "--out"],
+        ["classes", "ben19", "--out"],
+        ["export", "bigearthnet-few-patches", "--onnx"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_folder_that_is_there_is_no_new_file(
+    arguments: list[str], place: str, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder one is in has no name that a file could be written beside."""
+    monkeypatch.chdir(made.parent)
+    before = sorted(path.name for path in made.parent.iterdir())
+    done = geolulc(*arguments, place)
+    assert done.returncode == 1, done.stderr
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("geolulc: ")]
+    assert "expected" in line
+    assert sorted(path.name for path in made.parent.iterdir()) == before
