@@ -157,8 +157,10 @@ def claimed(path: Path) -> Iterator[None]:
     """Hold the output ``path`` for one run, from before its work to its end.
 
     Raises:
-        OutputError: another run has it, on this machine or another one that shares the folder.
+        OutputError: another run has it, on this machine or another one that shares the folder; or
+            the path has no name.
     """
+    require_named(path)
     _require_folder(path)
     lock = path.with_name(f".{path.name}.lock")
     with explained(path):

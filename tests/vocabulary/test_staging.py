@@ -435,3 +435,10 @@ def test_a_library_that_finds_the_disk_full(tmp_path: Path) -> None:
             raise sqlite3.OperationalError("database or disk is full")
     with pytest.raises(KeyError), explained(tmp_path):
         raise KeyError("a bug stays one")
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_no_output(place: str) -> None:
+    for ask in (claimed(Path(place)), staged([Path(place)])):
+        with pytest.raises(OutputError, match="without a name of its own"), ask:
+            raise AssertionError("begun")
