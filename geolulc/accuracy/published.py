@@ -44,9 +44,9 @@ def publish(
     main = map_path
     document = _item(main.with_suffix(".json"), map_path)
     if document is None and map_path.stem.endswith(_CLASSES):
-        whole = map_path.with_name(map_path.stem.removesuffix(_CLASSES) + map_path.suffix)
-        document = _item(whole.with_suffix(".json"), map_path)
-        main = map_path if document is None else whole
+        whole = map_path.with_stem(map_path.stem.removesuffix(_CLASSES))
+        if (document := _item(whole.with_suffix(".json"), map_path)) is not None:
+            main = whole
     subject = "" if main == map_path else map_path.name
     page, item = (main.with_suffix(ending) for ending in (".html", ".json"))
     texts: dict[str, tuple[Path, str]] = {}

@@ -28,8 +28,6 @@ from geolulc.grid import PATCH_SIZE
 _FEW_PLACES = 10
 #: Of fewer labels a step of whole patches holds a field or two.
 _FEW_LABELS = 0.1
-#: Metres a side of the pixels that get labels.
-_PIXEL = 10
 
 
 @click.command("label")
@@ -218,6 +216,8 @@ def remarks(labelling: Mapping[str, Any]) -> list[str]:
 
 def _labelled_share(labelling: Mapping[str, Any]) -> float:
     """Share of the pixels of all patches that has a label."""
+    from geolulc.labelling.burning import PIXEL
+
     labelled = sum(sum(of_split.values()) for of_split in labelling["pixels"].values())
     patches = sum(labelling["patches_by_scene"].values())
-    return float(labelled / max(patches * (PATCH_SIZE // _PIXEL) ** 2, 1))
+    return float(labelled / max(patches * (PATCH_SIZE // PIXEL) ** 2, 1))
