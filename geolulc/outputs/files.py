@@ -215,7 +215,7 @@ def require_known(found: tuple[str, ...], known: Iterable[str], subject: str) ->
 
 
 def require_geotiff(out: Path) -> None:
-    """``ParameterError`` unless ``out`` ends in .tif or .tiff."""
+    """``ParameterError`` unless ``out`` ends in .tif or .tiff; ``OutputError`` without a name."""
     require_named(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ParameterError(
