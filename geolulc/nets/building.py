@@ -93,7 +93,12 @@ def build_net(
         pixels = fusion.pixels if isinstance(fusion, PixelClassesFusion) else fusion
         head = pixels.head if isinstance(pixels, PixelFusion) else None
         initialisation = start_from(
-            fusion.encoders(), pretrained, normalisation, head, whole_head=pixels is not fusion
+            fusion.encoders(),
+            pretrained,
+            normalisation.of(config.reflectance, sensor.scale),
+            head,
+            reflectance=config.reflectance,
+            whole_head=pixels is not fusion,
         )
     correlation: LabelCorrelation | LabelSets | None = None
     if config.label_correlation == "sets":

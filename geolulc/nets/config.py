@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +17,11 @@ _Rate = Annotated[float, Field(ge=0, lt=1)]
 
 #: The backbone that is no network of timm's: a random forest of pixels (``nets/forest.py``).
 FOREST: Final = "forest"
+#: Backbone of Dynamic World's layers (``nets/half_resolution.py``) → channels of its stem, of its
+#: block a, of b and c, and of the branch beside them.
+HALF_RESOLUTION: Final[Mapping[str, tuple[int, int, int, int]]] = MappingProxyType(
+    {"dynamicworld": (64, 96, 144, 48), "dynamicworld_small": (32, 64, 96, 32)}
+)
 #: Settings that a forest knows, those of training among them.
 _OF_A_FOREST: Final = ("task", "backbone", "bands", "select", "seed", "workers")
 
@@ -30,8 +37,9 @@ class NetConfig(Validated):
         fusion: how the three resolutions meet: "early" (all bands at 120 × 120 from the start),
             "intermediate" (20 m and 60 m bands join inside the trunk) or "late" (one encoder a
             resolution); "dynamicworld" is the published network, which is not trained here.
-        backbone: a timm architecture name without a weight tag; or "forest": a random forest of
-            the pixels, in place of a network.
+        backbone: a timm architecture name without a weight tag; of pixels also the layers of
+            Dynamic World's network for any bands and classes, "dynamicworld" or
+            "dynamicworld_small"; or "forest": a random forest of the pixels, in place of a network.
         attention: "cbam" puts the block of Woo et al. (2018) on the last feature map.
         label_correlation: "on" lets the co-occurrence of labels refine the logits; "sets" lets
             the sets of labels do it that patches have (``nets/label_sets.py``).
@@ -41,6 +49,8 @@ class NetConfig(Validated):
             or "nearest" (as ConfigILM's models were trained).
         trunk: "whole" backbone, or "shallow" for stores of few patches: early fusion on the stages
             up to stride 8, with mean and deviation over the patch before the head.
+        reflectance: "linear", or "log": its logarithm (``Normalisation.of``), to which
+            dark ground and the same ground in less light are no further away than bright ground.
         image_size: side of the images in pixels that the 10 m bands (of early fusion: all) are
             brought to, those of coarser encoders in proportion; 0 for 120, or the next size
             that the backbone's tokens or strides divide.
@@ -63,6 +73,7 @@ class NetConfig(Validated):
     drop_path_rate: _Rate = 0.0
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
     trunk: Literal["whole", "shallow"] = "whole"
+    reflectance: Literal["linear", "log"] = "linear"
     image_size: Annotated[int, Field(ge=0, le=256)] = 0
     pixel_classes: Annotated[int, Field(ge=0, le=255)] = 0
 
@@ -105,7 +116,24 @@ class NetConfig(Validated):
             )
         if self.backbone == FOREST:
             self._require_forest()
+        if self.backbone in HALF_RESOLUTION and self.fusion != "dynamicworld":
+            self._require_half_resolution()
         return self
+
+    def _require_half_resolution(self) -> None:
+        """Refuse what Dynamic World's layers do not have."""
+        expected = {"fusion": "early", "trunk": "whole", "attention": "none", "drop_rate": 0.0,
+                    "drop_path_rate": 0.0}  # fmt: skip
+        if not self.pixel_classes:
+            expected["task"] = "pixel"
+        for name, only in expected.items():
+            if (found := getattr(self, name)) != only:
+                raise ParameterError(
+                    f"backbone {self.backbone}",
+                    found=f"{name} {found!r}",
+                    expected=f"{only!r}: its layers have no other",
+                    remedy="Leave it out, or take another backbone.",
+                )
 
     def _require_forest(self) -> None:
         """Refuse what a forest has no use for."""

@@ -2,7 +2,8 @@
 
 Layers, preprocessing and weights are those that Google publishes under Apache-2.0
 (github.com/google/dynamicworld, commit 0dd288f; doi 10.1038/s41597-022-01307-4);
-``published_dynamic_world.py`` reads these.
+``published_dynamic_world.py`` reads these. ``half_resolution.py`` has the layers, and a network of
+them that is trained here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.errors import ParameterError
+from geolulc.nets.config import HALF_RESOLUTION
+from geolulc.nets.half_resolution import REACH, HalfResolution
 from geolulc.nets.pretrained import EncoderInput
 
 #: Band → (a, b): x = (ln(0.005 DN + 1) - a) / b, then sigmoid(5 x - 1); in the network's order.
@@ -37,8 +40,7 @@ BANDS: Final = MappingProxyType(
 )
 #: Where the network's bands are among those of 10 m, then those of 20 m.
 _ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in SCALES)
-_CHANNELS: Final = (64, 96, 144)
-_SIDE_CHANNELS: Final = 48
+_CHANNELS: Final = HALF_RESOLUTION["dynamicworld"]
 _LENGTH_EPSILON: Final = 1e-12
 #: Numbers of float32 that are computed on at once: some 256 kB.
 _CACHED: Final = 1 << 16
@@ -46,44 +48,20 @@ _CACHED: Final = 1 << 16
 _ROWS: Final = 8
 
 
-class _Block(nn.Module):
-    """Three pairs of a pointwise and a depthwise convolution, beside a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for channels in (inputs, outputs, outputs):
-            layers += [nn.Conv2d(channels, outputs, 1), _depthwise(outputs)]
-        self.layers = nn.ModuleList(layers)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        past = _mish(self.shortcut(x))
-        for layer in self.layers:
-            x = _mish(layer(x))
-        return x.add_(past)
-
-
-class DynamicWorldFusion(nn.Module):
+class DynamicWorldFusion(HalfResolution):
     """Dynamic World's layers; batch norms are folded into the convolutions.
 
     Attributes:
         multiple: metres that divide the sides of its windows.
-        margin: metres at a window's border that its neighbours reach: convolutions of half
-            resolution reach nine of their pixels far, halving and enlarging one more each.
+        margin: metres at a window's border that its neighbours reach.
     """
 
     multiple = 60
-    margin = 240
+    margin = 10 * REACH
 
     def __init__(self) -> None:
-        super().__init__()
-        first, middle, last = _CHANNELS
-        self.stem = nn.Conv2d(len(SCALES), first, 3, padding=1)
-        self.a, self.b = _Block(first, middle), _Block(middle, last)
-        self.side = nn.ModuleList([nn.Conv2d(first, _SIDE_CHANNELS, 1), _depthwise(_SIDE_CHANNELS)])
-        self.c = _Block(last + _SIDE_CHANNELS, last)
-        self.head = nn.Conv2d(last, 9, 1)
+        super().__init__(len(SCALES), _CHANNELS, unit=_bare, activate=_mish, halve=_halved)
+        self.head = nn.Conv2d(self.channels, 9, 1)
         scales = torch.tensor(list(SCALES.values()), dtype=torch.float32)
         self.register_buffer("shift", scales[:, 0].view(-1, 1, 1), persistent=False)
         self.register_buffer("divisor", scales[:, 1].view(-1, 1, 1), persistent=False)
@@ -109,12 +87,8 @@ class DynamicWorldFusion(nn.Module):
         shift, divisor = cast(Tensor, self.shift), cast(Tensor, self.divisor)
         x = torch.log1p(x * 0.005).sub_(shift).div_(divisor).mul_(5).sub_(1).sigmoid_()
         size = x.shape[-2:]
-        x = _halved(_mish(self.stem(x)))
         half = (size[0] // 2, size[1] // 2)
-        past = x
-        for layer in self.side:
-            past = _mish(layer(past))
-        x = self.c(torch.cat([self.b(self.a(x)), past], dim=1))
+        x = self.features(x)
         if size[0] % 2 or size[1] % 2:
             logits = _logits_of_any_size(x, self.head, size)
             return logits[..., border : size[0] - border, border : size[1] - border]
@@ -125,8 +99,8 @@ class DynamicWorldFusion(nn.Module):
         return logits[..., 2:-2, 2:-2] if border else logits
 
 
-def _depthwise(channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+def _bare(layer: nn.Conv2d) -> nn.Module:
+    return layer
 
 
 def _mish(x: Tensor) -> Tensor:

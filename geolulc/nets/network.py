@@ -15,7 +15,7 @@ from geolulc.bands import GROUPS, SENTINEL2, Sensor
 from geolulc.datasets.patch import PatchLayout
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
-from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.normalisation import DARK, Normalisation
 from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.products.radiometry import has_data, reflectance_dn
 
@@ -65,10 +65,13 @@ class LandCoverNet(nn.Module):
         self.fusion = fusion
         self.label_correlation = label_correlation
         self.initialisation = dict(initialisation)
+        # digital numbers of a step of the logarithm
+        self._unit = DARK * sensor.scale if config.reflectance == "log" else 0.0
+        scaled = normalisation.of(config.reflectance, sensor.scale)
         for resolution, names in self.bands.items():
             normalisation.require(names)
-            mean = torch.tensor([normalisation.mean[n] for n in names], dtype=torch.float32)
-            std = torch.tensor([normalisation.std[n] for n in names], dtype=torch.float32)
+            mean = torch.tensor([scaled.mean[n] for n in names], dtype=torch.float32)
+            std = torch.tensor([scaled.std[n] for n in names], dtype=torch.float32)
             # not persistent: the checkpoint holds them by band name
             self.register_buffer(f"mean{resolution}", mean.view(-1, 1, 1), persistent=False)
             self.register_buffer(f"scale{resolution}", 1 / std.view(-1, 1, 1), persistent=False)
@@ -133,7 +136,8 @@ class LandCoverNet(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Network input from raw digital numbers, the same for training and mapping.
 
-        ``(max(DN + offset, 0) - mean) / std`` by band; 0 (the mean) where a pixel is not valid.
+        ``(max(DN + offset, 0) - mean) / std`` by band, or with reflectance "log" its logarithm
+        (``Normalisation.of``); 0 (the mean) where a pixel is not valid.
         A pixel is valid where all bands have data (DN ≠ 0) on its ground: for the finest, in the
         coarser pixels around it too; for a coarser one, in every finest pixel under it.
 
@@ -179,9 +183,11 @@ class LandCoverNet(nn.Module):
         mean: Tensor = getattr(self, f"mean{resolution}")
         scale: Tensor = getattr(self, f"scale{resolution}")
         ground = x / scale + mean
+        if self._unit:
+            ground = ground.expm1_().mul_(self._unit)
         names = self.bands[resolution]
         changed = [change(name, ground[:, i]) for i, name in enumerate(names)]
-        return torch.stack(changed, dim=1).sub_(mean).mul_(scale)
+        return self._scale(torch.stack(changed, dim=1), resolution)
 
     def valid_share(self, *groups: Tensor) -> Tensor:
         """Share of a patch's finest pixels in which all bands have data, float32 (N,)."""
@@ -189,11 +195,16 @@ class LandCoverNet(nn.Module):
         return mask.float().mean(dim=(1, 2))
 
     def _normalise(self, reflectance: Tensor, mask: Tensor, resolution: int) -> Tensor:
+        return self._scale(reflectance.to(torch.float32), resolution).mul_(mask.unsqueeze(1))
+
+    def _scale(self, x: Tensor, resolution: int) -> Tensor:
+        """Reflectance × 10,000, float32, as the network's layers take it, in its place."""
         mean: Tensor = getattr(self, f"mean{resolution}")
         scale: Tensor = getattr(self, f"scale{resolution}")
         # in place: this is memory traffic on the way of every patch
-        x = reflectance.to(torch.float32)
-        return x.sub_(mean).mul_(scale).mul_(mask.unsqueeze(1))
+        if self._unit:
+            x = x.div_(self._unit).log1p_()
+        return x.sub_(mean).mul_(scale)
 
 
 def valid_pixels(groups: Sequence[Tensor], resolutions: Sequence[int]) -> list[Tensor]:

@@ -10,6 +10,9 @@ from typing import Final
 from geolulc.errors import ParameterError
 
 _LARGEST: Final = 1e6
+#: Reflectance from which on the logarithm counts ratios, and below differences: that of Dynamic
+#: World, 1 / 0.005 of 10,000 (Brown et al. 2022).
+DARK: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,21 @@ class Normalisation:
                     expected="the mean within ±10^6, the std above 0 (10^-6 to 10^6)",
                     remedy="Compute them from the train split.",
                 )
+
+    def of(self, reflectance: str, scale: float) -> Normalisation:
+        """That of what the layers take: of reflectance ("linear") or of its logarithm ("log").
+
+        The logarithm is ``ln(1 + DN / (DARK * scale))``; its std is that of the line through the
+        mean. ``scale``: of the sensor.
+        """
+        if reflectance == "linear":
+            return self
+        unit = DARK * scale
+        mean = {name: max(value, 0.0) for name, value in self.mean.items()}
+        return Normalisation(
+            {name: math.log1p(value / unit) for name, value in mean.items()},
+            {name: std / (unit + mean[name]) for name, std in self.std.items()},
+        )
 
     def require(self, names: Iterable[str]) -> None:
         """``ParameterError`` unless every band of ``names`` has a mean and a std."""

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from geolulc.datasets.patch import PatchLayout
 from geolulc.errors import ParameterError
-from geolulc.nets.config import NetConfig
+from geolulc.nets.config import HALF_RESOLUTION, NetConfig
+from geolulc.nets.half_resolution import HalfResolutionFusion
 from geolulc.nets.intermediate import Join, join_strides
 from geolulc.nets.pixel_decoder import (
     DECODER_REACH,
@@ -237,7 +238,7 @@ class PixelLateFusion(EncoderAResolution):
         return _joined(parts)
 
 
-PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion
+PixelFusion = PixelEarlyFusion | PixelIntermediateFusion | PixelLateFusion | HalfResolutionFusion
 
 
 def build_pixel_fusion(
@@ -258,6 +259,8 @@ def build_pixel_fusion(
             expected=f"a band of {finest} m, the pixels that get a class",
             remedy=f"Add a band of {finest} m.",
         )
+    if config.backbone in HALF_RESOLUTION:
+        return HalfResolutionFusion(config, bands, num_classes, patches)
     kind = {
         "early": PixelEarlyFusion,
         "intermediate": PixelIntermediateFusion,

@@ -10,7 +10,7 @@ running mean of the batch normalisation that follows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from geolulc.errors import CheckpointError
 from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
+from geolulc.nets.config import HALF_RESOLUTION
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.published_encoders import (
     PREFIX,
@@ -100,6 +101,7 @@ def start_from(
     normalisation: Normalisation,
     head: nn.Module | None = None,
     *,
+    reflectance: str = "linear",
     whole_head: bool = False,
 ) -> dict[str, Any]:
     """Load weights of a file into each encoder.
@@ -111,8 +113,9 @@ def start_from(
         encoders: of one fusion.
         source: a local file of geolulc's, timm's or TorchGeo's weights, the name of a shipped
             model, or "torchgeo:NAME" for a published one.
-        normalisation: of the network that the encoders are in.
+        normalisation: of what the layers of the network that the encoders are in take.
         head: of a network of pixels.
+        reflectance: as in its config.
         whole_head: take its last layer too: the file's classes are wanted.
 
     Returns:
@@ -134,21 +137,22 @@ def start_from(
     for encoder in encoders:
         prefix, convention = _most_alike(own, encoder.bands) if own else ("", None)
         part = _below(prefix, state)
-        records.append(_start(encoder, file, part, convention, normalisation))
+        records.append(_start(encoder, file, part, convention, normalisation, reflectance))
         if encoder.decoder is not None and convention is not None:
             decoder = _below(f"{prefix.removesuffix(_TRUNK)}decoder.", state)
             decoded += _continue(encoder.decoder, decoder, convention, encoder.bands, normalisation)
     found = {"file": file.name, "sha256": file_sha256(file), **records[0]}
+    decoders = sum(encoder.decoder is not None for encoder in encoders)
     layers = _below("fusion.head.", state)
     if whole_head and head is not None:
         wanted, there = ({k: v.shape for k, v in s.items()} for s in (head.state_dict(), layers))
-        if decoded < len(encoders) or wanted != there:
+        if decoded < decoders or wanted != there:
             count = len(layers.get(f"{_LAST}weight", ()))
             expected = "a model of pixels of this network, with as many classes as pixel_classes"
             raise _unfit(file, f"one of {count} classes of pixels", expected)
         head.load_state_dict(layers)
         return found | {"decoder": "taken over, with the head"}
-    if head is None or decoded < len(encoders):
+    if head is None or not decoders or decoded < decoders:
         return found
     _load_alike(head, layers)
     return found | {"decoder": "taken over, with the head but for its last layer"}
@@ -193,17 +197,23 @@ def _own_encoders(file: Path) -> dict[str, InputConvention]:
         return {}
     settings = parse_settings(text)
     groups = settings.bands
-    trunk = _TRUNK if settings.config.task == "pixel" else "backbone."
+    in_decoder = settings.config.task == "pixel" and settings.config.backbone not in HALF_RESOLUTION
+    trunk = _TRUNK if in_decoder else "backbone."
     parts = {
         "early": {f"fusion.{trunk}": tuple(b for names in groups.values() for b in names)},
         "intermediate": {f"fusion.{trunk}": groups[min(groups)]},
         "late": {f"fusion.encoder{r}.{trunk}": names for r, names in groups.items()},
     }.get(settings.config.fusion, {})
-    mean, std = settings.normalisation.mean, settings.normalisation.std
-    return {
-        prefix: InputConvention(bands, mean, std, f"standardised as by {settings.name}")
-        for prefix, bands in parts.items()
-    }
+    reflectance, scale = settings.config.reflectance, settings.seen_by.scale
+    scaled = settings.normalisation.of(reflectance, scale)
+    convention = InputConvention(
+        (),
+        scaled.mean,
+        scaled.std,
+        f"standardised as by {settings.name}",
+        reflectance,
+    )
+    return {prefix: replace(convention, bands=bands) for prefix, bands in parts.items()}
 
 
 def _most_alike(
@@ -218,6 +228,7 @@ def _start(
     state: Mapping[str, Tensor],
     convention: InputConvention | None,
     normalisation: Normalisation,
+    reflectance: str,
 ) -> dict[str, Any]:
     model: Any = encoder.backbone
     wanted = {k: v for k, v in model.state_dict().items() if not _in_head(k, model)}
@@ -225,6 +236,13 @@ def _start(
     first = f"{model.default_cfg['first_conv']}.weight"
     _require_architecture(file, wanted, found, first)
     convention = convention or convention_of(file, found[first].shape[1])
+    if convention.std and convention.reflectance != reflectance:
+        raise CheckpointError(
+            file,
+            found=f"weights for {convention.reflectance} reflectance",
+            expected=f"{reflectance}, as in the network",
+            remedy=f"Set reflectance={convention.reflectance}, or choose other weights.",
+        )
     kernel, constant, how = _adapt(found[first], convention, encoder.bands, normalisation)
     loaded = {k: found[k] for k in wanted if k in found}
     loaded[first] = kernel

@@ -37,13 +37,15 @@ class InputConvention:
     """The input that a file of weights expects: ``(DN - mean) / std`` for each of ``bands``.
 
     ``mean`` and ``std`` empty: standardised by the statistics of its own data, which ours stand
-    in for (ImageNet weights).
+    in for (ImageNet weights). ``reflectance``: as in ``NetConfig``; of "log" they are those of
+    the logarithm.
     """
 
     bands: tuple[str, ...]
     mean: Mapping[str, float]
     std: Mapping[str, float]
     text: str
+    reflectance: str = "linear"
 
 
 def _reflectance(bands: tuple[str, ...]) -> InputConvention:
