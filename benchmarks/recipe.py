@@ -1,9 +1,10 @@
 """What each part of the recipe is worth, where two cores allow: it is left out, one at a time.
 
-    python benchmarks/recipe.py STORE FOLDER [--epochs 30] [--seeds 0,1]
+    python benchmarks/recipe.py STORE FOLDER --pretrained FILE [--epochs 30] [--seeds 0,1]
 
 The recipe is that of ``examples/modern.toml`` on a small network (ResNet10-T, a shallow trunk,
-images of 60 pixels) that starts from the shipped model of pixels and averages over fewer steps.
+images of 60 pixels) that starts from a model of pixels of that backbone (``geolulc train --teacher
+dynamicworld --backbone resnet10t --set trunk=shallow``) and averages over fewer steps.
 Each variant is trained on the train split of STORE with the same number of steps and seeds, the
 last epoch is kept, and scored on the val split. Prints average precision, and its difference from
 the whole recipe with the 95 % interval of the paired resampling of tiles (or acquisitions) and
@@ -26,7 +27,7 @@ from geolulc.learning.intervals import differences
 from geolulc.nets import load_checkpoint
 
 RECIPE = TrainConfig(
-    backbone="resnet10t", trunk="shallow", image_size=60, pretrained="dynamicworld-student",
+    backbone="resnet10t", trunk="shallow", image_size=60,
     trunk_rate=0.1, drop_rate=0.15, batch_size=16, weight_decay=0.05, ema_decay=0.98,
     select="last", workers=0,
 )  # fmt: skip
@@ -47,10 +48,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--pretrained", required=True, metavar="FILE")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", default="0,1")
     options = parser.parse_args()
-    config = replace(RECIPE, epochs=options.epochs)
+    config = replace(RECIPE, epochs=options.epochs, pretrained=options.pretrained)
     seeds = [int(seed) for seed in options.seeds.split(",")]
     store = open_store(options.store)
     options.folder.mkdir(parents=True, exist_ok=True)

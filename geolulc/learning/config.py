@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from geolulc.bands import Sensor
 from geolulc.errors import ParameterError
-from geolulc.nets.config import NetConfig
+from geolulc.nets.config import DYNAMIC_WORLD, DYNAMIC_WORLD_BANDS, NetConfig
 from geolulc.staging import write_text
 from geolulc.text_files import TextFiles
 from geolulc.validated import STRICT
@@ -211,6 +211,8 @@ class TrainConfig(NetConfig):
     def names(self, sensor: Sensor) -> tuple[str, ...]:
         """Names of the bands that the network sees; ``ParameterError`` for one of no band."""
         names = [name.strip() for name in self.bands.split(",") if name.strip()]
+        if not names and self.fusion == DYNAMIC_WORLD:
+            names = [name for group in DYNAMIC_WORLD_BANDS.values() for name in group]
         return tuple(sensor.band(name).name for name in names) or sensor.names
 
     @property

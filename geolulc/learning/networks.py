@@ -20,7 +20,8 @@ from geolulc.learning.label_sets import label_sets_of
 from geolulc.learning.patches import SplitPatches, cooccurrence_of, normalisation_of
 from geolulc.learning.processes import Processes
 from geolulc.nets import LandCoverNet, NetConfig, build_net
-from geolulc.nets.config import FOREST
+from geolulc.nets.config import DYNAMIC_WORLD, FOREST
+from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pixel_classes import PixelClassesFusion
 
 
@@ -43,7 +44,9 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         net_config(config),
         classes=patches.classes,
         nomenclature=patches.nomenclature,
-        normalisation=normalisation_of(patches.store, bands),
+        normalisation=normalisation_of(patches.store, bands)
+        if config.fusion != DYNAMIC_WORLD
+        else Normalisation.none(store.layout.sensor.names),
         bands=bands,
         sensor=store.layout.sensor,
         patch_size=store.layout.size,

@@ -18,7 +18,7 @@ from geolulc.datasets.patch import BIGEARTHNET, PatchLayout
 from geolulc.errors import ParameterError
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.backbones import PATCH_PIXELS, enlarges
-from geolulc.nets.config import FOREST, NetConfig
+from geolulc.nets.config import DYNAMIC_WORLD, FOREST, NetConfig
 from geolulc.nets.dynamic_world import DynamicWorldFusion, require_dynamic_world
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.forest import ForestFusion, forest_sizes
@@ -31,6 +31,7 @@ from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pixel_classes import PixelClassesFusion
 from geolulc.nets.pixel_fusions import PixelFusion, build_pixel_fusion
 from geolulc.nets.pretrained import start_from
+from geolulc.nets.published_dynamic_world import start_from_dynamic_world
 from geolulc.nets.shallow import ShallowFusion
 from geolulc.nomenclature import Nomenclature
 
@@ -79,7 +80,8 @@ def build_net(
         label_sets: the layer of known sets of labels; needed by label correlation "sets".
         pretrained: a local file of timm, TorchGeo or geolulc weights to start the encoders (and
             decoders) from, or "torchgeo:NAME" for a published one; the last layer starts fresh.
-            A network with ``pixel_classes`` takes a model of pixels with all its layers.
+            A network with ``pixel_classes`` takes a model of pixels with all its layers; the
+            fusion "dynamicworld" a checkpoint of it, by default the published one.
         seed: makes the weights repeatable; the global random state stays as it was.
 
     Raises:
@@ -87,9 +89,12 @@ def build_net(
         CheckpointError: ``pretrained`` cannot be used.
     """
     with _seeded(seed):
-        fusion = build_fusion(config, bands, len(classes), PatchLayout(sensor, patch_size))
+        patches = PatchLayout(sensor, patch_size)
+        fusion = build_fusion(config, bands, len(classes), patches, level=level)
     initialisation: dict[str, Any] = {}
-    if pretrained is not None:
+    if isinstance(fusion, DynamicWorldFusion):
+        initialisation = start_from_dynamic_world(fusion, pretrained or DYNAMIC_WORLD)
+    elif pretrained is not None:
         pixels = fusion.pixels if isinstance(fusion, PixelClassesFusion) else fusion
         head = pixels.head if isinstance(pixels, PixelFusion) else None
         initialisation = start_from(
@@ -127,16 +132,24 @@ def build_fusion(
     num_classes: int,
     patches: PatchLayout = BIGEARTHNET,
     shapes: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    *,
+    level: str = "L2A",
 ) -> Fusion:
     """The part that ``config.task`` and ``config.fusion`` name, for bands of ``patches``.
 
-    ``shapes``: of the tensors of a checkpoint, by name: a forest is as large as its file says.
+    Args:
+        config: the architecture.
+        bands: resolution → names of the bands that the network sees.
+        num_classes: of the logits.
+        patches: what it is trained on.
+        shapes: of the tensors of a checkpoint, by name: a forest is as large as its file says.
+        level: of the products that it sees.
     """
     if config.backbone == FOREST:
         return ForestFusion(bands, num_classes, patches, **forest_sizes(shapes))
-    if config.fusion == "dynamicworld":
-        require_dynamic_world(bands, num_classes)
-        return DynamicWorldFusion()
+    if config.fusion == DYNAMIC_WORLD:
+        require_dynamic_world(bands)
+        return DynamicWorldFusion(num_classes, level)
     if config.pixel_classes:
         return PixelClassesFusion(config, bands, num_classes, patches)
     if config.task == "pixel":

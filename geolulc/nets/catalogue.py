@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from geolulc.errors import CheckpointError
 from geolulc.nets.checkpoint import fetch_dynamic_world, read_settings
+from geolulc.nets.config import DYNAMIC_WORLD
 from geolulc.nets.hub import cached_file, fetch_snapshot
-from geolulc.nets.published_dynamic_world import NAME, fetched_dynamic_world
+from geolulc.nets.published_dynamic_world import fetched_dynamic_world
 from geolulc.nets.published_encoders import ENCODERS, PREFIX, fetch_encoder, read_table
 from geolulc.nets.shipped import shipped_models
 from geolulc.nets.snapshots import WEIGHTS_NAME
@@ -32,7 +33,9 @@ def list_models() -> list[dict[str, Any]]:
         row |= {"megabytes": round(file.stat().st_size / 1e6, 1), "source": f"models/{name}.md"}
         rows.append(row | {"licence": str(settings.provenance.get("licence", _SEE_CARD))})
     fetched = fetched_dynamic_world()
-    row = _row(NAME, "published", fetched if fetched.is_file() else None, "its own", task="pixel")
+    row = _row(
+        DYNAMIC_WORLD, "published", fetched if fetched.is_file() else None, "its own", task="pixel"
+    )
     row |= {"bands": 9, "classes": 9, "megabytes": 0.9, "licence": "Apache-2.0"}
     rows.append(row | {"source": "https://github.com/google/dynamicworld"})
     for name, model in PUBLISHED.items():
@@ -97,7 +100,7 @@ def fetch_model(name: str) -> Path:
         return shipped_models()[name]
     if name.startswith(PREFIX):
         return fetch_encoder(name.removeprefix(PREFIX))
-    if name == NAME:
+    if name == DYNAMIC_WORLD:
         return fetch_dynamic_world()
     if name.count("/") != 1:
         raise _unknown(name)

@@ -23,11 +23,11 @@ from geolulc.domain import KEY, TrainingDomain
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
 from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
+from geolulc.nets.config import DYNAMIC_WORLD
 from geolulc.nets.forest import ForestFusion
 from geolulc.nets.hub import fetch_snapshot, hub_name
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
-from geolulc.nets.published_dynamic_world import NAME as DYNAMIC_WORLD
 from geolulc.nets.published_dynamic_world import (
     download_dynamic_world,
     fetched_dynamic_world,
@@ -221,7 +221,14 @@ def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
         config = as_before_enlarging(config)
     shapes = {name: shape for name, (_, shape) in header.tensors.items()}
     return LandCoverNet(
-        build_fusion(config, settings.bands, len(settings.classes), settings.layout, shapes),
+        build_fusion(
+            config,
+            settings.bands,
+            len(settings.classes),
+            settings.layout,
+            shapes,
+            level=settings.level,
+        ),
         config=config,
         classes=settings.classes,
         nomenclature=settings.land_cover,

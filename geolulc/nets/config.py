@@ -22,6 +22,11 @@ FOREST: Final = "forest"
 HALF_RESOLUTION: Final[Mapping[str, tuple[int, int, int, int]]] = MappingProxyType(
     {"dynamicworld": (64, 96, 144, 48), "dynamicworld_small": (32, 64, 96, 32)}
 )
+#: The fusion that is Dynamic World's published network, and resolution → its bands.
+DYNAMIC_WORLD: Final = "dynamicworld"
+DYNAMIC_WORLD_BANDS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+    {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B11", "B12")}
+)
 #: Settings that a forest knows, those of training among them.
 _OF_A_FOREST: Final = ("task", "backbone", "bands", "select", "seed", "workers")
 
@@ -36,7 +41,8 @@ class NetConfig(Validated):
             decoder follows the trunk).
         fusion: how the three resolutions meet: "early" (all bands at 120 × 120 from the start),
             "intermediate" (20 m and 60 m bands join inside the trunk) or "late" (one encoder a
-            resolution); "dynamicworld" is the published network, which is not trained here.
+            resolution); "dynamicworld" is the published network, which goes on learning
+            from its weights.
         backbone: a timm architecture name without a weight tag; of pixels also the layers of
             Dynamic World's network for any bands and classes, "dynamicworld" or
             "dynamicworld_small"; or "forest": a random forest of the pixels, in place of a network.
@@ -116,24 +122,33 @@ class NetConfig(Validated):
             )
         if self.backbone == FOREST:
             self._require_forest()
-        if self.backbone in HALF_RESOLUTION and self.fusion != "dynamicworld":
+        if self.backbone in HALF_RESOLUTION or self.fusion == DYNAMIC_WORLD:
             self._require_half_resolution()
         return self
 
     def _require_half_resolution(self) -> None:
         """Refuse what Dynamic World's layers do not have."""
-        expected = {"fusion": "early", "trunk": "whole", "attention": "none", "drop_rate": 0.0,
-                    "drop_path_rate": 0.0}  # fmt: skip
+        expected: dict[str, object] = {
+            "fusion": "early",
+            "trunk": "whole",
+            "attention": "none",
+            "drop_rate": 0.0,
+            "drop_path_rate": 0.0,
+        }
+        if self.fusion == DYNAMIC_WORLD:
+            expected |= {"fusion": DYNAMIC_WORLD, "backbone": DYNAMIC_WORLD}
+            expected |= {"reflectance": "linear", "pixel_classes": 0}
         if not self.pixel_classes:
             expected["task"] = "pixel"
         for name, only in expected.items():
             if (found := getattr(self, name)) != only:
                 raise ParameterError(
-                    f"backbone {self.backbone}",
+                    "fusion dynamicworld" if self.fusion == DYNAMIC_WORLD
+                    else f"backbone {self.backbone}",
                     found=f"{name} {found!r}",
                     expected=f"{only!r}: its layers have no other",
-                    remedy="Leave it out, or take another backbone.",
-                )
+                    remedy="Leave it out, or take another network.",
+                )  # fmt: skip
 
     def _require_forest(self) -> None:
         """Refuse what a forest has no use for."""

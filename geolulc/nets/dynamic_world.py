@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geolulc.errors import ParameterError
+from geolulc.nets.config import DYNAMIC_WORLD_BANDS as BANDS
 from geolulc.nets.config import HALF_RESOLUTION
 from geolulc.nets.half_resolution import REACH, HalfResolution
 from geolulc.nets.pretrained import EncoderInput
+from geolulc.products.atmosphere import air_of
+from geolulc.products.directions import Direction
 
 #: Band → (a, b): x = (ln(0.005 DN + 1) - a) / b, then sigmoid(5 x - 1); in the network's order.
 SCALES: Final = MappingProxyType(
@@ -35,12 +38,12 @@ SCALES: Final = MappingProxyType(
         "B12": (1.554812948247501, 2.4140534947492487),
     }
 )
-BANDS: Final = MappingProxyType(
-    {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B11", "B12")}
-)
 #: Where the network's bands are among those of 10 m, then those of 20 m.
 _ORDER: Final = tuple([*BANDS[10], *BANDS[20]].index(name) for name in SCALES)
 _CHANNELS: Final = HALF_RESOLUTION["dynamicworld"]
+#: The sun in degrees from the zenith whose air a network of Level-2A adds: about the mean of land
+#: in Sentinel-2's morning. Weights that have seen the top of the atmosphere start from there.
+_ZENITH: Final = 45.0
 _LENGTH_EPSILON: Final = 1e-12
 #: Numbers of float32 that are computed on at once: some 256 kB.
 _CACHED: Final = 1 << 16
@@ -59,19 +62,21 @@ class DynamicWorldFusion(HalfResolution):
     multiple = 60
     margin = 10 * REACH
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 9, level: str = "L1C") -> None:
+        """``level``: of what it sees; to Level-2A it adds a usual air."""
         super().__init__(len(SCALES), _CHANNELS, unit=_bare, activate=_mish, halve=_halved)
-        self.head = nn.Conv2d(self.channels, 9, 1)
+        self.head = nn.Conv2d(self.channels, num_classes, 1)
+        self.air = air_of(SCALES, Direction(_ZENITH)) if level == "L2A" else {}
         scales = torch.tensor(list(SCALES.values()), dtype=torch.float32)
         self.register_buffer("shift", scales[:, 0].view(-1, 1, 1), persistent=False)
         self.register_buffer("divisor", scales[:, 1].view(-1, 1, 1), persistent=False)
 
     def encoders(self) -> tuple[EncoderInput, ...]:
-        """None that other weights could start."""
-        return ()
+        """The whole network: of other weights none could start it."""
+        return (EncoderInput(self, tuple(SCALES)),)
 
     def forward(self, x10: Tensor, x20: Tensor, border: int = 0) -> Tensor:
-        """Logits (N, 9, rows, columns) of 1/10000 reflectance, less ``border`` metres a side.
+        """Logits (N, classes, rows, columns) of 1/10000 reflectance, less ``border`` metres a side.
 
         Args:
             x10: float32 (N, 4, rows, columns).
@@ -83,8 +88,10 @@ class DynamicWorldFusion(HalfResolution):
         return self.classify(torch.cat([x10, x20], dim=1)[:, _ORDER], border // 10)
 
     def classify(self, x: Tensor, border: int = 0) -> Tensor:
-        """Logits of the nine bands on one grid: (N, 9, rows, columns), in ``SCALES``' order."""
+        """Logits (N, classes, rows, columns) of the bands on one grid, in ``SCALES``' order."""
         shift, divisor = cast(Tensor, self.shift), cast(Tensor, self.divisor)
+        if self.air:
+            x = torch.stack([self.air[b].seen(x[:, i]) for i, b in enumerate(SCALES)], dim=1)
         x = torch.log1p(x * 0.005).sub_(shift).div_(divisor).mul_(5).sub_(1).sigmoid_()
         size = x.shape[-2:]
         half = (size[0] // 2, size[1] // 2)
@@ -202,12 +209,12 @@ def _lengths_between(x: Tensor) -> Tensor:
     return found.view(n, 2 * rows, 2 * columns)
 
 
-def require_dynamic_world(bands: Mapping[int, tuple[str, ...]], num_classes: int) -> None:
-    """``ParameterError`` for other bands or classes than the network has: it is published only."""
-    if dict(bands) != dict(BANDS) or num_classes != 9:
+def require_dynamic_world(bands: Mapping[int, tuple[str, ...]]) -> None:
+    """``ParameterError`` for other bands than the network has."""
+    if dict(bands) != dict(BANDS):
         raise ParameterError(
             "fusion dynamicworld",
-            found=f"{num_classes} classes from {sum(map(len, bands.values()))} bands",
-            expected=f"9 classes from {', '.join(SCALES)}",
-            remedy="It is used as it is published; train with another fusion.",
+            found=", ".join(name for names in bands.values() for name in names) or "no bands",
+            expected=", ".join(SCALES),
+            remedy="Leave bands out, or train with another fusion.",
         )

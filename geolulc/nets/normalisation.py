@@ -53,6 +53,11 @@ class Normalisation:
                     remedy="Compute them from the train split.",
                 )
 
+    @classmethod
+    def none(cls, names: Iterable[str]) -> Normalisation:
+        """That of layers that take digital numbers and scale them on their own."""
+        return cls(dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0))
+
     def of(self, reflectance: str, scale: float) -> Normalisation:
         """That of what the layers take: of reflectance ("linear") or of its logarithm ("log").
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from geolulc.errors import CheckpointError
 from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
-from geolulc.nets.config import HALF_RESOLUTION
+from geolulc.nets.config import DYNAMIC_WORLD, HALF_RESOLUTION
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.published_encoders import (
     PREFIX,
@@ -126,6 +126,13 @@ def start_from(
             are not known; with ``whole_head``, a file without a head of this size.
     """
     name = str(source)
+    if name == DYNAMIC_WORLD:
+        raise CheckpointError(
+            f"pretrained {name}",
+            found="Dynamic World's network, for another fusion",
+            expected="fusion dynamicworld, which has its layers",
+            remedy="geolulc train … --fusion dynamicworld --backbone dynamicworld.",
+        )
     if name.startswith(PREFIX):
         file = fetch_encoder(name.removeprefix(PREFIX))
     else:
@@ -151,7 +158,7 @@ def start_from(
             expected = "a model of pixels of this network, with as many classes as pixel_classes"
             raise _unfit(file, f"one of {count} classes of pixels", expected)
         head.load_state_dict(layers)
-        return found | {"decoder": "taken over, with the head"}
+        return found | {"decoder" if decoders else "head": "taken over, with its last layer"}
     if head is None or not decoders or decoded < decoders:
         return found
     _load_alike(head, layers)

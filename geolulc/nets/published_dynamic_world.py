@@ -10,7 +10,7 @@ import hashlib
 import urllib.request
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,17 +19,16 @@ from torch import Tensor
 
 from geolulc.cache import cache_folder
 from geolulc.errors import CheckpointError
-from geolulc.nets.config import NetConfig
-from geolulc.nets.dynamic_world import BANDS, DynamicWorldFusion
+from geolulc.nets.config import DYNAMIC_WORLD, DYNAMIC_WORLD_BANDS, NetConfig
+from geolulc.nets.dynamic_world import DynamicWorldFusion
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.tensor_bundles import DATA_FILE, is_tensor_bundle, read_tensor_bundle
+from geolulc.nets.weight_files import read_weights
 from geolulc.nomenclature import nomenclature
 from geolulc.staging import file_sha256
 
-#: Its name among models.
-NAME: Final = "dynamicworld"
 #: Where the variables are published, and their SHA-256.
 _BASE: Final = (
     "https://raw.githubusercontent.com/google/dynamicworld/0dd288f/model/forward/variables"
@@ -59,7 +58,7 @@ _COUNT: Final = 146
 
 def fetched_dynamic_world() -> Path:
     """The checkpoint that ``fetch_dynamic_world`` keeps, whether it is there or not."""
-    return cache_folder() / f"{NAME}.safetensors"
+    return cache_folder() / f"{DYNAMIC_WORLD}.safetensors"
 
 
 def download_dynamic_world(folder: Path, *, base: str = _BASE) -> Path:
@@ -118,23 +117,65 @@ def load_dynamic_world(folder: Path) -> Model:
             remedy="geolulc models fetch dynamicworld downloads them.",
         ) from error
     classes = nomenclature("dynamicworld")
-    names = [name for group in BANDS.values() for name in group]
+    names = [name for group in DYNAMIC_WORLD_BANDS.values() for name in group]
     net = LandCoverNet(
         fusion,
-        config=NetConfig(task="pixel", fusion="dynamicworld", backbone="dynamicworld"),
+        config=NetConfig(task="pixel", fusion=DYNAMIC_WORLD, backbone=DYNAMIC_WORLD),
         classes=classes.names,
         nomenclature=classes,
-        # its own scales follow in the fusion
-        normalisation=Normalisation(dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0)),
-        bands=BANDS,
+        normalisation=Normalisation.none(names),
+        bands=DYNAMIC_WORLD_BANDS,
         level="L1C",
     )
     return Model(
         net.eval(),
         provenance=dict(_CARD),
-        name=NAME,
+        name=DYNAMIC_WORLD,
         sha256=file_sha256(folder / DATA_FILE),
     )
+
+
+def start_from_dynamic_world(fusion: DynamicWorldFusion, source: Path | str) -> dict[str, Any]:
+    """Load the published weights into ``fusion``, or those that went on from them.
+
+    The last layer stays fresh: its classes are others.
+
+    Args:
+        fusion: of any classes.
+        source: "dynamicworld", a SavedModel's folder, or a checkpoint of this fusion.
+
+    Returns:
+        JSON-able: what was taken from where, for the checkpoint.
+
+    Raises:
+        CheckpointError: it is not fetched, or of another network.
+    """
+    given = Path(source)
+    if (folder := find_dynamic_world(given)) is not None:
+        file, state = folder / DATA_FILE, load_dynamic_world(folder).net.fusion.state_dict()
+    else:
+        named = str(source) == DYNAMIC_WORLD and not given.exists()
+        file = fetched_dynamic_world() if named else given
+        if named and not file.is_file():
+            raise CheckpointError(
+                f"pretrained {source}",
+                found="it is not on this machine yet",
+                expected="the published network of Dynamic World",
+                remedy="geolulc models fetch dynamicworld downloads it (1 MB).",
+            )
+        prefix, weights = "fusion.", read_weights(file)
+        state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    wanted = {k: v for k, v in fusion.state_dict().items() if not k.startswith("head.")}
+    missing = [k for k, v in wanted.items() if k not in state or state[k].shape != v.shape]
+    if missing:
+        raise CheckpointError(
+            file,
+            found=f"{len(missing)} of {len(wanted)} tensors missing (first: {missing[0]})",
+            expected="Dynamic World's layers",
+            remedy="geolulc models fetch dynamicworld downloads them; leave pretrained out then.",
+        )
+    fusion.load_state_dict({k: state[k] for k in wanted}, strict=False)
+    return {"file": file.name, "sha256": file_sha256(file), "last layer": "fresh"}
 
 
 def _weights(variables: list[NDArray[np.float32]]) -> dict[str, Tensor]:

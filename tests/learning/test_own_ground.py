@@ -126,8 +126,8 @@ def test_a_store_without_folds_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_shipped_model_is_a_start(store: Path, tmp_path: Path) -> None:
-    shallow = ("--backbone", "resnet10t", "--set", "trunk=shallow")
-    train(store, tmp_path / "run", *shallow, "--pretrained", "dynamicworld-student")
+    alike = ("--backbone", "dynamicworld_small", "--set", "reflectance=log")
+    train(store, tmp_path / "run", *alike, "--pretrained", "dynamicworld-student")
     model = load_checkpoint(tmp_path / "run")
     assert model.net.initialisation["file"] == "dynamicworld-student.safetensors"
     assert model.net.nomenclature == BEN19

@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_nets import make_net
 
 from geolulc.errors import CheckpointError, ParameterError
-from geolulc.nets import load_checkpoint, save_checkpoint
-from geolulc.nets.config import NetConfig
-from geolulc.nets.dynamic_world import _halved, _mish
+from geolulc.nets import Model, build_net, load_checkpoint, save_checkpoint, shipped_model
+from geolulc.nets.building import build_fusion
+from geolulc.nets.config import DYNAMIC_WORLD_BANDS, NetConfig
+from geolulc.nets.dynamic_world import SCALES, _halved, _mish
+from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.published_dynamic_world import download_dynamic_world, load_dynamic_world
 from geolulc.nets.tensor_bundles import DATA_FILE, read_tensor_bundle
+from geolulc.nomenclature import BEN19
+from geolulc.products.atmosphere import air_of
+from geolulc.products.directions import Direction
 
 DATA = Path(os.environ.get("GEOLULC_SHARED", "../shared")) / "data" / "dynamicworld"
 FORWARD = DATA / "model" / "forward"
@@ -90,12 +96,73 @@ def test_its_name_says_how_to_get_it(tmp_path, monkeypatch) -> None:
         load_checkpoint("dynamicworld")
 
 
-def test_it_is_not_trained_here() -> None:
-    from geolulc.nets.building import build_fusion
+ITSELF = {"task": "pixel", "fusion": "dynamicworld", "backbone": "dynamicworld"}
 
-    config = NetConfig(task="pixel", fusion="dynamicworld")
-    with pytest.raises(ParameterError, match="used as it is published"):
+
+def going_on(level: str, pretrained: Path | str) -> torch.nn.Module:
+    names = [name for group in DYNAMIC_WORLD_BANDS.values() for name in group]
+    return build_net(
+        NetConfig(**ITSELF),
+        classes=BEN19.names[:4],
+        nomenclature=BEN19,
+        normalisation=Normalisation.none(names),
+        bands=DYNAMIC_WORLD_BANDS,
+        level=level,
+        pretrained=pretrained,
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("level", ["L1C", "L2A"])
+def test_it_goes_on_learning_from_its_weights(model, tmp_path, level) -> None:
+    net = going_on(level, FORWARD)
+    assert net.initialisation["last layer"] == "fresh"
+    torch.manual_seed(0)
+    ground = torch.randint(1, 6000, (2, 9, 60, 60)).float()
+    seen = ground
+    if level == "L2A":  # the air of a usual sun lies above what it sees
+        air = air_of(SCALES, Direction(45.0))
+        seen = torch.stack([air[b].seen(ground[:, i]) for i, b in enumerate(SCALES)], dim=1)
+    published = model.net.fusion
+    with torch.no_grad():
+        published.head, kept = net.fusion.head, published.head
+        try:
+            expected = published.classify(seen)
+        finally:
+            published.head = kept
+    net.train()
+    logits = net.fusion.classify(ground)
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+    logits.square().mean().backward()
+    assert all(weights.grad is not None for weights in net.fusion.parameters())
+    file = tmp_path / "own.safetensors"
+    save_checkpoint(file, Model(net.eval()))
+    again = load_checkpoint(file).net
+    with torch.no_grad():
+        assert torch.equal(again.fusion.classify(ground), net.fusion.classify(ground))
+    # and from what went on, another one may
+    other = going_on(level, file)
+    assert torch.equal(other.fusion.stem.weight, net.fusion.stem.weight)
+
+
+def test_it_starts_from_nothing_else(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match="geolulc models fetch dynamicworld downloads it"):
+        going_on("L2A", "dynamicworld")
+    with pytest.raises(CheckpointError, match="Dynamic World's layers"):
+        going_on("L2A", shipped_model())
+    with pytest.raises(CheckpointError, match="--fusion dynamicworld --backbone dynamicworld"):
+        make_net(task="pixel", pretrained="dynamicworld")
+
+
+def test_other_bands_and_settings_are_refused() -> None:
+    config = NetConfig(**ITSELF)
+    with pytest.raises(ParameterError, match="found B02; expected B02, B03, B04, B05"):
         build_fusion(config, {10: ("B02",), 20: (), 60: ()}, 9)
+    with pytest.raises(ParameterError, match="found backbone 'resnet18'; expected 'dynamicworld'"):
+        NetConfig(**ITSELF | {"backbone": "resnet18"})
+    with pytest.raises(ParameterError, match="found task 'patch'; expected 'pixel'"):
+        NetConfig(**ITSELF | {"task": "patch"})
 
 
 def test_downloaded_bytes_are_compared(tmp_path, variables) -> None:
