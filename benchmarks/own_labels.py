@@ -1,6 +1,6 @@
 """Training on real labels of other people's ground: Flanders, Leipzig, Brandenburg. Minutes each.
 
-    python benchmarks/own_labels.py OWN_LABELS FOLDER [--only flanders] [--steps 100]
+    python benchmarks/own_labels.py OWN_LABELS FOLDER [--only flanders] [--set steps=100 …]
 
 OWN_LABELS holds flanders/ (GeoTIFFs of seven dates and what farmers declared), leipzig/ (a raster
 of seven bands and 97 points) and brandenburg-l1c/ (Level-1C bands and polygons of OpenStreetMap).
@@ -33,7 +33,7 @@ from geolulc.datasets import open_store
 from geolulc.labelling import LabelOptions, label_scenes, read_features
 from geolulc.learning import TrainConfig
 from geolulc.learning.baseline import score_forest
-from geolulc.learning.config import read_config
+from geolulc.learning.config import parse_setting, read_config
 from geolulc.learning.cross_validation import cross_validate, spread
 from geolulc.learning.patches import SplitPatches
 from geolulc.nomenclature import nomenclature_of
@@ -57,9 +57,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=tuple(GROUND))
-    parser.add_argument("--steps", type=int, help="of each run, in place of its own number")
     parser.add_argument("--forest", action="store_true", help="only forests: seconds")
     parser.add_argument("--all", action="store_true", help="five runs of Brandenburg too")
+    parser.add_argument("--set", action="append", default=[], help="a setting, key=value")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in [options.only] if options.only else GROUND:
@@ -70,10 +70,9 @@ def main() -> None:
         if options.forest:
             show_forests(name, store, TrainConfig.from_mapping(RECIPE | config))
             continue
-        if options.steps:
-            config = config | {"steps": options.steps}
+        config = config | dict(map(parse_setting, options.set))
         settings = TrainConfig.from_mapping(RECIPE | config)
-        run = options.folder / name
+        run = options.folder / "-".join([name, *(part.replace("/", "_") for part in options.set)])
         tested = (0,) if name == "brandenburg" and not options.all else None
         found = cross_validate(
             store, run, settings, resume=run.exists(), baseline=True, tested=tested

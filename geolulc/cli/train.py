@@ -119,15 +119,19 @@ def command(
         geolulc train ben.store runs/first
         geolulc train ben.store runs/second --config examples/modern.toml --epochs 40
         geolulc train own.store runs/student --teacher dynamicworld
+        geolulc train own.store runs/own --fusion dynamicworld
     """
     from geolulc.learning.config import TrainConfig, read_config
     from geolulc.learning.interruption import TrainingInterrupted
+    from geolulc.nets.config import DYNAMIC_WORLD
 
     given = read_settings(config, settings, flags)
     if resume and not given and (run / "config.toml").is_file():
         given = read_config(run / "config.toml")
     if given.get("teacher"):
         given.setdefault("task", "pixel")
+    if given.get("fusion") == DYNAMIC_WORLD:
+        given = {"task": "pixel", "backbone": DYNAMIC_WORLD} | given
     resolved = TrainConfig.from_mapping(given)
 
     if find_lr:

@@ -133,6 +133,19 @@ def test_a_shipped_model_is_a_start(store: Path, tmp_path: Path) -> None:
     assert model.net.nomenclature == BEN19
 
 
+def test_dynamic_world_itself_is_a_start(store: Path, tmp_path: Path, shared: Path) -> None:
+    forward = shared / "data/dynamicworld/model/forward"
+    run = tmp_path / "run"
+    args = ["train", str(store), str(run), "--fusion", "dynamicworld", "--pretrained", str(forward)]
+    settings = ["--set", "crop=48", "--set", "workers=0", "--epochs", "1", "--device", "cpu", "-q"]
+    result = CliRunner().invoke(cli, args + settings)
+    assert result.exit_code == 0, result.output
+    net = load_checkpoint(run).net
+    assert net.band_names == ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B11", "B12")
+    assert (net.level, net.nomenclature) == ("L2A", BEN19)
+    assert net.initialisation["last layer"] == "fresh"
+
+
 class TestPatches:
     """Models of patches learn what polygons say of each: the classes there, and their covers."""
 
