@@ -84,13 +84,16 @@ def test_the_network_has_the_same_settings_and_defaults() -> None:
     for field in fields(NetConfig):
         assert getattr(TrainConfig(), field.name) == field.default
     choices = {name: get_args(kind) for name, kind in get_type_hints(NetConfig).items()}
-    for fusion in choices["fusion"]:
+    # Dynamic World's network has none of these beside it
+    for fusion in set(choices["fusion"]) - {"dynamicworld"}:
         for attention in choices["attention"]:
             for correlation in choices["label_correlation"]:
                 TrainConfig(fusion=fusion, attention=attention, label_correlation=correlation)
     for upsampling in choices["upsampling"]:
         for trunk in choices["trunk"]:
-            TrainConfig(upsampling=upsampling, trunk=trunk)
+            for reflectance in choices["reflectance"]:
+                TrainConfig(upsampling=upsampling, trunk=trunk, reflectance=reflectance)
+    TrainConfig(task="pixel", fusion="dynamicworld", backbone="dynamicworld")
 
 
 def test_what_toml_can_hold_at_the_worst(tmp_path) -> None:
@@ -120,4 +123,4 @@ def test_the_recipe_for_few_labels_is_the_page_s() -> None:
     block = page.split("save this as `few_labels.toml`")[1].split("\n    task")[1].split("\n\n")[0]
     shown = tomllib.loads("\n".join(f"task{block}".split("\n    ")))
     assert shown == read_config(repository / "examples" / "few_labels.toml")
-    assert TrainConfig.from_mapping(shown).crop == 48
+    assert TrainConfig.from_mapping(shown).crop == 36
