@@ -33,6 +33,7 @@ from geolulc.nets.published_dynamic_world import (
     fetched_dynamic_world,
     find_dynamic_world,
     load_dynamic_world,
+    require_fetched,
 )
 from geolulc.nets.safetensors_files import (
     TensorFile,
@@ -199,14 +200,7 @@ def find_checkpoint(path: Path | str) -> Path:
     if shipped is not None:
         return shipped
     if str(path) == DYNAMIC_WORLD:
-        if (fetched := fetched_dynamic_world()).is_file():
-            return fetched
-        raise CheckpointError(
-            f"model {path}",
-            found="it is not on this machine yet",
-            expected="the published network of Dynamic World",
-            remedy=f"geolulc models fetch {path} downloads it (1 MB).",
-        )
+        return require_fetched(f"model {path}")
     raise CheckpointError(
         given,
         found="no such file, folder or shipped model",

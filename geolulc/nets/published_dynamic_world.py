@@ -61,6 +61,18 @@ def fetched_dynamic_world() -> Path:
     return cache_folder() / f"{DYNAMIC_WORLD}.safetensors"
 
 
+def require_fetched(subject: str) -> Path:
+    """``fetched_dynamic_world``; ``CheckpointError`` about ``subject`` where it is not there."""
+    if (file := fetched_dynamic_world()).is_file():
+        return file
+    raise CheckpointError(
+        subject,
+        found="it is not on this machine yet",
+        expected="the published network of Dynamic World",
+        remedy=f"geolulc models fetch {DYNAMIC_WORLD} downloads it (1 MB).",
+    )
+
+
 def download_dynamic_world(folder: Path, *, base: str = _BASE) -> Path:
     """Download the published variables into ``folder``; returns it.
 
@@ -155,14 +167,7 @@ def start_from_dynamic_world(fusion: DynamicWorldFusion, source: Path | str) -> 
         file, state = folder / DATA_FILE, load_dynamic_world(folder).net.fusion.state_dict()
     else:
         named = str(source) == DYNAMIC_WORLD and not given.exists()
-        file = fetched_dynamic_world() if named else given
-        if named and not file.is_file():
-            raise CheckpointError(
-                f"pretrained {source}",
-                found="it is not on this machine yet",
-                expected="the published network of Dynamic World",
-                remedy="geolulc models fetch dynamicworld downloads it (1 MB).",
-            )
+        file = require_fetched(f"pretrained {source}") if named else given
         prefix, weights = "fusion.", read_weights(file)
         state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
     wanted = {k: v for k, v in fusion.state_dict().items() if not k.startswith("head.")}
