@@ -1,11 +1,12 @@
 """A student beside its teacher, place by place, on patches that the student never saw.
 
-    python benchmarks/distilled.py MODEL STORE --teacher MODEL [--split val]
+    python benchmarks/distilled.py MODEL STORE --teacher MODEL [--split val] [--lights 8]
 
 Of all patches of the split: the share of pixels with the teacher's class, of those too whose class
 has a probability of 0.6 and more in the teacher's eyes, and the mean intersection over union of the
 classes that are a thousandth of the teacher's pixels or more. Intervals of 95 %: 1,000 resamples of
-whole places (tiles, or acquisitions).
+whole places (tiles, or acquisitions). Then the same agreement where both see each patch in other
+light (``geolulc/learning/light.py``: sun, haze, season), changed in ``--lights`` ways.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from geolulc.datasets import open_store
+from geolulc.learning.light import in_light
 from geolulc.learning.scoring import classify_patches
 from geolulc.learning.teaching import SURE, TaughtPatches
 from geolulc.maps.encoding import FULL
@@ -60,10 +62,30 @@ def figures(sums: list[tuple[Sums, Sums]]) -> tuple[float, float, float]:
     return hits.sum() / every.sum(), agreed, iou[present].mean()
 
 
+@torch.inference_mode()
+def agreement_in_other_light(student: Model, patches: TaughtPatches) -> float:
+    """Share of pixels with the teacher's class in all views but the first, the image itself."""
+    net = student.net
+    order = [net.classes.index(name) for name in patches.classes]
+    agreed = counted = 0
+    for batch in patches.loader(8, device=torch.device("cpu"), bands=net.bands):
+        places = patches.places(batch)
+        seen = net.preprocess(*batch.groups_on(torch.device("cpu")))
+        for view, soft in zip(patches.views[1:], patches.soft[1:], strict=True):
+            logits = net.classify(*in_light(net, seen, view.of(places)))
+            said = student.probabilities(logits)[:, order].argmax(dim=1).numpy()
+            taught = soft[places]
+            known = taught.any(axis=1)
+            agreed += np.count_nonzero((said == taught.argmax(axis=1)) & known)
+            counted += np.count_nonzero(known)
+    return agreed / counted
+
+
 def main(arguments: argparse.Namespace) -> None:
     student, teacher = load_checkpoint(arguments.model), load_checkpoint(arguments.teacher)
     store = open_store(arguments.store)
-    patches = TaughtPatches(store, arguments.split, teacher=teacher, device=torch.device("cpu"))
+    cpu, views = torch.device("cpu"), 1 + arguments.lights
+    patches = TaughtPatches(store, arguments.split, teacher=teacher, device=cpu, views=views)
     by_place = sums_by_place(student, patches)
     print(f"{len(patches)} {arguments.split} patches of {len(by_place)} places")
     print(f"{'place':44} {'pixels':>9} {'agreement':>9} {'sure':>6} {'share sure':>10}")
@@ -85,6 +107,8 @@ def main(arguments: argparse.Namespace) -> None:
     iou = hits / np.maximum(every.sum(axis=0) + every.sum(axis=1) - hits, 1)
     for name, pixels, value in zip(patches.classes, every.sum(axis=1), iou, strict=True):
         print(f"  {name:24} {pixels / every.sum():6.3f} of the pixels, IoU {value:.3f}")
+    if arguments.lights:
+        print(f"agreement in other light: {agreement_in_other_light(student, patches):.3f}")
 
 
 if __name__ == "__main__":
@@ -95,4 +119,5 @@ if __name__ == "__main__":
     parser.add_argument("store", type=Path)
     parser.add_argument("--teacher", default="dynamicworld")
     parser.add_argument("--split", default="val")
+    parser.add_argument("--lights", type=int, default=8)
     main(parser.parse_args())

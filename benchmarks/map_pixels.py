@@ -25,7 +25,6 @@ import numpy as np
 import shapely
 import torch
 
-from geolulc.bands import RESOLUTIONS
 from geolulc.grid import TileGrid
 from geolulc.mapping import MapOptions, Mapper, map_scenes
 from geolulc.mapping.strips import StripReader
@@ -78,8 +77,8 @@ def main() -> None:
             decoding = time.perf_counter() - start
 
             groups = [
-                torch.randn(len(model.net.bands[r]), windows.side // r, windows.side // r)
-                for r in RESOLUTIONS
+                torch.randn(len(names), windows.side // r, windows.side // r)
+                for r, names in model.net.bands.items()
             ]
             net = mapper.ensemble._nets[0]
 

@@ -23,6 +23,7 @@ from geolulc.nets import LandCoverNet, NetConfig, build_net
 from geolulc.nets.config import DYNAMIC_WORLD, FOREST
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.pixel_classes import PixelClassesFusion
+from geolulc.nets.published_dynamic_world import TAKEN_OVER
 
 
 def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -> LandCoverNet:
@@ -56,15 +57,22 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         seed=config.seed,
         level=patches.store.level,
     )
-    if config.masks:
-        kind = nn.Conv2d if config.task == "pixel" else nn.Linear
-        start_at(net, kind, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0)))
-    elif config.label_correlation == "sets":  # they know how often each class is there
-        start_at(net, nn.Linear, np.zeros(len(net.classes), np.float32))
-    else:
-        start_at(net, nn.Linear, logit(np.clip(patches.targets.mean(axis=0), 0.01, 0.99)))
+    if net.initialisation.get("last layer") != TAKEN_OVER:
+        start_at(net, *_first_logits(config, patches))
     # two steps: together, mypy knows no such overload
     return net.to(device).to(memory_format=memory_format(device))
+
+
+def _first_logits(
+    config: TrainConfig, patches: SplitPatches
+) -> tuple[type[nn.Linear | nn.Conv2d], NDArray[np.float32]]:
+    """The kind of the last layer, and the bias of its start, (C,)."""
+    if config.masks:
+        kind = nn.Conv2d if config.task == "pixel" else nn.Linear
+        return kind, np.log(np.clip(patches.pixel_shares, 1e-4, 1.0))
+    if config.label_correlation == "sets":  # they know how often each class is there
+        return nn.Linear, np.zeros(len(patches.classes), np.float32)
+    return nn.Linear, logit(np.clip(patches.targets.mean(axis=0), 0.01, 0.99))
 
 
 @torch.no_grad()

@@ -81,7 +81,8 @@ def build_net(
         pretrained: a local file of timm, TorchGeo or geolulc weights to start the encoders (and
             decoders) from, or "torchgeo:NAME" for a published one; the last layer starts fresh.
             A network with ``pixel_classes`` takes a model of pixels with all its layers; the
-            fusion "dynamicworld" a checkpoint of it, by default the published one.
+            fusion "dynamicworld" a checkpoint of it, by default the published one, and of the same
+            classes its last layer too.
         seed: makes the weights repeatable; the global random state stays as it was.
 
     Raises:
@@ -93,7 +94,7 @@ def build_net(
         fusion = build_fusion(config, bands, len(classes), patches, level=level)
     initialisation: dict[str, Any] = {}
     if isinstance(fusion, DynamicWorldFusion):
-        initialisation = start_from_dynamic_world(fusion, pretrained or DYNAMIC_WORLD)
+        initialisation = start_from_dynamic_world(fusion, pretrained or DYNAMIC_WORLD, classes)
     elif pretrained is not None:
         pixels = fusion.pixels if isinstance(fusion, PixelClassesFusion) else fusion
         head = pixels.head if isinstance(pixels, PixelFusion) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -29,6 +30,7 @@ from geolulc.nets.calibration import Calibration
 from geolulc.nets.config import NetConfig
 from geolulc.nets.model import Model
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.safetensors_files import read_header
 from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.validated import explain
 
@@ -244,6 +246,14 @@ def parse_settings(text: str) -> Settings:
             ) from None
         subject = "format version" if subject == "version" else subject
         raise _unsound(subject, found, expected) from None
+
+
+def read_settings(file: Path) -> Settings | None:
+    """Settings of a checkpoint of geolulc; None for other files of weights."""
+    if file.suffix != ".safetensors":
+        return None
+    text = read_header(file).metadata.get(METADATA_KEY)
+    return None if text is None else parse_settings(text)
 
 
 def _unsound(subject: str, found: object, expected: str) -> CheckpointError:

@@ -19,7 +19,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from geolulc.errors import CheckpointError
-from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
+from geolulc.nets.checkpoint_settings import read_settings
 from geolulc.nets.config import DYNAMIC_WORLD, HALF_RESOLUTION
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.published_encoders import (
@@ -28,8 +28,7 @@ from geolulc.nets.published_encoders import (
     convention_of,
     fetch_encoder,
 )
-from geolulc.nets.safetensors_files import read_header
-from geolulc.nets.shipped import find_shipped
+from geolulc.nets.shipped import named_file
 from geolulc.nets.weight_files import read_weights
 from geolulc.staging import file_sha256
 
@@ -133,11 +132,8 @@ def start_from(
             expected="fusion dynamicworld, which has its layers",
             remedy="geolulc train … --fusion dynamicworld --backbone dynamicworld.",
         )
-    if name.startswith(PREFIX):
-        file = fetch_encoder(name.removeprefix(PREFIX))
-    else:
-        shipped = None if Path(name).exists() else find_shipped(name)
-        file = shipped or Path(name)
+    published = name.removeprefix(PREFIX)
+    file = fetch_encoder(published) if published != name else named_file(name)
     state = read_weights(file)
     own = _own_encoders(file)
     records, decoded = [], 0
@@ -197,12 +193,9 @@ def _load_alike(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def _own_encoders(file: Path) -> dict[str, InputConvention]:
     """Prefix → input of the encoders in a checkpoint of geolulc; empty for other files."""
-    if file.suffix != ".safetensors":
+    settings = read_settings(file)
+    if settings is None:
         return {}
-    text = read_header(file).metadata.get(METADATA_KEY)
-    if text is None:
-        return {}
-    settings = parse_settings(text)
     groups = settings.bands
     in_decoder = settings.config.task == "pixel" and settings.config.backbone not in HALF_RESOLUTION
     trunk = _TRUNK if in_decoder else "backbone."

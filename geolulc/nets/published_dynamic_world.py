@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,11 +20,13 @@ from torch import Tensor
 
 from geolulc.cache import cache_folder
 from geolulc.errors import CheckpointError
+from geolulc.nets.checkpoint_settings import read_settings
 from geolulc.nets.config import DYNAMIC_WORLD, DYNAMIC_WORLD_BANDS, NetConfig
 from geolulc.nets.dynamic_world import DynamicWorldFusion
 from geolulc.nets.model import Model
 from geolulc.nets.network import LandCoverNet
 from geolulc.nets.normalisation import Normalisation
+from geolulc.nets.shipped import named_file
 from geolulc.nets.tensor_bundles import DATA_FILE, is_tensor_bundle, read_tensor_bundle
 from geolulc.nets.weight_files import read_weights
 from geolulc.nomenclature import nomenclature
@@ -50,6 +53,8 @@ _CARD: Final = MappingProxyType(
         "trained_on": "24,000 labelled tiles of Level-1C from all continents",
     }
 )
+#: What ``start_from_dynamic_world`` says of a last layer that is not fresh.
+TAKEN_OVER: Final = "taken over"
 #: Of the batch norms.
 _NORM_EPSILON: Final = 1e-3
 #: Variables of the network.
@@ -147,14 +152,18 @@ def load_dynamic_world(folder: Path) -> Model:
     )
 
 
-def start_from_dynamic_world(fusion: DynamicWorldFusion, source: Path | str) -> dict[str, Any]:
+def start_from_dynamic_world(
+    fusion: DynamicWorldFusion, source: Path | str, classes: Sequence[str]
+) -> dict[str, Any]:
     """Load the published weights into ``fusion``, or those that went on from them.
 
-    The last layer stays fresh: its classes are others.
+    The last layer is taken too where the classes are the same.
 
     Args:
-        fusion: of any classes.
-        source: "dynamicworld", a SavedModel's folder, or a checkpoint of this fusion.
+        fusion: of ``classes``.
+        source: "dynamicworld", a SavedModel's folder, a checkpoint of this fusion, or the name of
+            a shipped one.
+        classes: in the order of the logits.
 
     Returns:
         JSON-able: what was taken from where, for the checkpoint.
@@ -164,13 +173,18 @@ def start_from_dynamic_world(fusion: DynamicWorldFusion, source: Path | str) -> 
     """
     given = Path(source)
     if (folder := find_dynamic_world(given)) is not None:
-        file, state = folder / DATA_FILE, load_dynamic_world(folder).net.fusion.state_dict()
+        published = load_dynamic_world(folder).net
+        file, state, known = folder / DATA_FILE, published.fusion.state_dict(), published.classes
     else:
         named = str(source) == DYNAMIC_WORLD and not given.exists()
-        file = require_fetched(f"pretrained {source}") if named else given
+        file = require_fetched(f"pretrained {source}") if named else named_file(source)
         prefix, weights = "fusion.", read_weights(file)
         state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-    wanted = {k: v for k, v in fusion.state_dict().items() if not k.startswith("head.")}
+        settings = read_settings(file)
+        known = settings.classes if settings is not None else ()
+    whole = tuple(known) == tuple(classes)
+    own = fusion.state_dict()
+    wanted = {k: v for k, v in own.items() if whole or not k.startswith("head.")}
     missing = [k for k, v in wanted.items() if k not in state or state[k].shape != v.shape]
     if missing:
         raise CheckpointError(
@@ -180,7 +194,8 @@ def start_from_dynamic_world(fusion: DynamicWorldFusion, source: Path | str) -> 
             remedy="geolulc models fetch dynamicworld downloads them; leave pretrained out then.",
         )
     fusion.load_state_dict({k: state[k] for k in wanted}, strict=False)
-    return {"file": file.name, "sha256": file_sha256(file), "last layer": "fresh"}
+    last = TAKEN_OVER if whole else "fresh"
+    return {"file": file.name, "sha256": file_sha256(file), "last layer": last}
 
 
 def _weights(variables: list[NDArray[np.float32]]) -> dict[str, Tensor]:

@@ -14,15 +14,21 @@ def shipped_models() -> dict[str, Path]:
     """Name → checkpoint of the shipped models, by name."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "shipped_models", package.parent / "models"):
-        files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-        if files:
-            return {file.stem: file for file in files}
+        files = folder.glob("*.safetensors") if folder.is_dir() else ()
+        if found := {file.stem: file for file in files}:
+            return dict(sorted(found.items()))
     return {}
 
 
 def find_shipped(name: str) -> Path | None:
     """The checkpoint of the shipped model called ``name``, if there is one."""
     return shipped_models().get(name)
+
+
+def named_file(source: Path | str) -> Path:
+    """The path ``source``; where nothing lies there, the shipped model of this name, if any."""
+    given = Path(source)
+    return given if given.exists() else find_shipped(str(source)) or given
 
 
 def shipped_model(resolution: int | None = None) -> Path:

@@ -127,9 +127,9 @@ def test_a_store_without_folds_is_refused(tmp_path: Path) -> None:
 
 def test_a_shipped_model_is_a_start(store: Path, tmp_path: Path) -> None:
     alike = ("--backbone", "dynamicworld_small", "--set", "reflectance=log")
-    train(store, tmp_path / "run", *alike, "--pretrained", "dynamicworld-student")
+    train(store, tmp_path / "run", *alike, "--pretrained", "dynamicworld-student-small")
     model = load_checkpoint(tmp_path / "run")
-    assert model.net.initialisation["file"] == "dynamicworld-student.safetensors"
+    assert model.net.initialisation["file"] == "dynamicworld-student-small.safetensors"
     assert model.net.nomenclature == BEN19
 
 

@@ -212,6 +212,16 @@ def test_a_student_learns_and_a_run_that_was_stopped_ends_alike(store, teacher, 
     assert again["figures"]["val_agreement"] == float(rows[again["epoch"] - 1]["val_agreement"])
 
 
+def test_what_goes_on_with_its_last_layer_begins_as_it_was(store, tmp_path) -> None:
+    own = "dynamicworld-student"
+    ran = train(store, tmp_path / "run", QUICK.changed({
+        "fusion": "dynamicworld", "backbone": "dynamicworld", "trunk": "whole", "pretrained": own,
+        "teacher": own, "epochs": 1, "learning_rate": 1e-12,
+    }))  # fmt: skip
+    # of a fresh last layer, or another bias, the teacher's classes would be others
+    assert ran["figures"]["val_agreement"] > 0.99
+
+
 @pytest.mark.parametrize(
     ("settings", "found"),
     [

@@ -13,14 +13,21 @@ import torch
 from made_nets import make_net
 
 from geolulc.errors import CheckpointError, ParameterError
-from geolulc.nets import Model, build_net, load_checkpoint, save_checkpoint, shipped_model
+from geolulc.nets import (
+    LandCoverNet,
+    Model,
+    build_net,
+    load_checkpoint,
+    save_checkpoint,
+    shipped_model,
+)
 from geolulc.nets.building import build_fusion
 from geolulc.nets.config import DYNAMIC_WORLD_BANDS, NetConfig
 from geolulc.nets.dynamic_world import SCALES, _halved, _mish
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.published_dynamic_world import download_dynamic_world, load_dynamic_world
 from geolulc.nets.tensor_bundles import DATA_FILE, read_tensor_bundle
-from geolulc.nomenclature import BEN19
+from geolulc.nomenclature import BEN19, Nomenclature, nomenclature
 from geolulc.products.atmosphere import air_of
 from geolulc.products.directions import Direction
 
@@ -99,12 +106,14 @@ def test_its_name_says_how_to_get_it(tmp_path, monkeypatch) -> None:
 ITSELF = {"task": "pixel", "fusion": "dynamicworld", "backbone": "dynamicworld"}
 
 
-def going_on(level: str, pretrained: Path | str) -> torch.nn.Module:
+def going_on(
+    level: str, pretrained: Path | str, classes: Nomenclature = BEN19, count: int = 4
+) -> LandCoverNet:
     names = [name for group in DYNAMIC_WORLD_BANDS.values() for name in group]
     return build_net(
         NetConfig(**ITSELF),
-        classes=BEN19.names[:4],
-        nomenclature=BEN19,
+        classes=classes.names[:count],
+        nomenclature=classes,
         normalisation=Normalisation.none(names),
         bands=DYNAMIC_WORLD_BANDS,
         level=level,
@@ -143,6 +152,23 @@ def test_it_goes_on_learning_from_its_weights(model, tmp_path, level) -> None:
     # and from what went on, another one may
     other = going_on(level, file)
     assert torch.equal(other.fusion.stem.weight, net.fusion.stem.weight)
+
+
+def test_of_its_own_classes_the_last_layer_goes_on_too(model, tmp_path) -> None:
+    net = going_on("L1C", FORWARD, nomenclature("dynamicworld"), 9)
+    assert net.initialisation["last layer"] == "taken over"
+    own = model.net.fusion.state_dict()
+    assert all(torch.equal(own[k], v) for k, v in net.fusion.state_dict().items())
+    file = tmp_path / "own.safetensors"
+    save_checkpoint(file, Model(net.eval()))
+    # of a checkpoint too, by its name where it comes with geolulc; not if classes are fewer
+    again = going_on("L1C", file, nomenclature("dynamicworld"), 9)
+    assert torch.equal(again.fusion.head.weight, net.fusion.head.weight)
+    shipped = going_on("L2A", "dynamicworld-student", nomenclature("dynamicworld"), 9)
+    assert shipped.initialisation["file"] == "dynamicworld-student.safetensors"
+    assert shipped.initialisation["last layer"] == "taken over"
+    fewer = going_on("L1C", file, nomenclature("dynamicworld"), 8)
+    assert fewer.initialisation["last layer"] == "fresh"
 
 
 def test_it_starts_from_nothing_else(tmp_path, monkeypatch) -> None:

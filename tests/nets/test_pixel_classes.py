@@ -34,8 +34,8 @@ def test_a_checkpoint_says_the_same_again(fusion: str, tmp_path: Path) -> None:
 
 
 def test_the_head_sees_mean_and_deviation_of_what_the_student_says() -> None:
-    student = load_checkpoint("dynamicworld-student")
-    net = make_net(pretrained="dynamicworld-student", **INSIDE).eval()
+    student = load_checkpoint("dynamicworld-student-small")
+    net = make_net(pretrained="dynamicworld-student-small", **INSIDE).eval()
     assert net.initialisation["head"] == "taken over, with its last layer"
     patches = make_patches()
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_a_frozen_trunk_leaves_the_head_alone_to_learn() -> None:
 
 def test_a_model_of_other_classes_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"found one of 9 classes of pixels; expected .*as"):
-        make_net(pretrained="dynamicworld-student", **INSIDE | {"pixel_classes": 8})
+        make_net(pretrained="dynamicworld-student-small", **INSIDE | {"pixel_classes": 8})
     trunk = {"backbone": "resnet10t", "trunk": "shallow", "pixel_classes": 9}
     with pytest.raises(CheckpointError, match="found one of 0 classes of pixels"):
         make_net(pretrained="bigearthnet-few-patches", **trunk)
