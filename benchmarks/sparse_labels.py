@@ -5,10 +5,8 @@
 Makes two landscapes of ``examples/make_scene.py``, on which a pixel alone is ambiguous (clutter 5).
 Two networks start from a shipped one and learn the first, as ``examples/few_labels.toml`` has it:
 one from full masks (``label --reference``), one from small polygons within its covers (``label
---polygons``). The second then teaches a third on the whole patches, unlabelled ground included, as
-``examples/few_labels_taught.toml`` has it. All, and a random forest of the polygons' pixels, are
-scored on all pixels of the other. Prints mIoU and agreement, and how far the polygons are behind;
-FOLDER keeps stores and runs.
+--polygons``). Both, and a random forest of the polygons' pixels, are scored on all pixels of the
+other. Prints mIoU and agreement, and how far the polygons are behind; FOLDER keeps stores and runs.
 """
 
 from __future__ import annotations
@@ -41,13 +39,7 @@ from geolulc.nomenclature import BEN19
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from make_scene import COVERS, make_landscape, write_safe, write_truth
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-#: What is trained → its store and its recipe.
-RUNS = {
-    "own": ("own", "few_labels.toml"),
-    "polygons": ("polygons", "few_labels.toml"),
-    "taught": ("polygons", "few_labels_taught.toml"),
-}
+RECIPE_FILE = Path(__file__).resolve().parents[1] / "examples" / "few_labels.toml"
 #: Landscape → seed.
 SEEDS = {"own": 3, "unseen": 21}
 #: Side in pixels of the squares that polygons lie in: of 0.36 ha at most.
@@ -73,22 +65,18 @@ def main() -> None:
     unseen = open_store(stores["unseen"])
     everything = np.arange(len(unseen))
     figures = {}
-    runs = {
-        name: folder / "-".join(["run", name, str(options.seed), *options.set]) for name in RUNS
-    }
-    for name, (ground, recipe) in RUNS.items():
-        store = open_store(stores[ground])
+    for name in ("own", "polygons"):
+        store = open_store(stores[name])
         # all patches but those of the fold that validates
         folds = np.array(store.column("fold"))
         task = Task(train=np.flatnonzero(folds != 1), val=np.flatnonzero(folds == 1))
-        given = {"seed": options.seed, "workers": 0}
-        if name == "taught":
-            given["teacher"] = str(runs["polygons"])
-        else:
-            given |= dict(map(parse_setting, options.set))
-        config = TrainConfig.from_mapping(read_config(EXAMPLES / recipe) | given)
-        run = runs[name]
-        train(stores[ground], run, config, task=task, resume=run.exists())
+        config = TrainConfig.from_mapping(
+            read_config(RECIPE_FILE)
+            | {"seed": options.seed, "workers": 0}
+            | dict(map(parse_setting, options.set))
+        )
+        run = folder / "-".join(["run", name, str(options.seed), *options.set])
+        train(stores[name], run, config, task=task, resume=run.exists())
         found = evaluate_pixels(load_checkpoint(run), unseen, "test", indices=everything)
         figures[name] = found.figures
         miou, agreement = (found.figures[key] for key in ("miou", "agreement"))
@@ -102,9 +90,8 @@ def main() -> None:
         seed=options.seed,
     )
     print(f"forest of the polygons ({forest.learned} pixels): mIoU {forest.figures['miou']:.4f}")
-    for name in ("polygons", "taught"):
-        behind = figures["own"]["miou"] - figures[name]["miou"]
-        print(f"{name} behind full masks: {100 * behind:.1f} points of mIoU")
+    behind = figures["own"]["miou"] - figures["polygons"]["miou"]
+    print(f"polygons behind full masks: {100 * behind:.1f} points of mIoU")
 
 
 def make(folder: Path, seed: int, size: int) -> tuple[Path, Path, NDArray[np.uint8]]:
