@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
+from geolulc.bands import BAND_NAMES, GROUPS
 from geolulc.nets import LandCoverNet, NetConfig, Normalisation, build_net
 from geolulc.nomenclature import BEN19
 
@@ -33,17 +34,18 @@ def make_net(**options: Any) -> LandCoverNet:
     )
 
 
-def make_patches(count: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Random raw digital numbers without nodata: uint16 in the three groups."""
+def make_patches(
+    count: int = 2, seed: int = 0, bands: Mapping[int, tuple[str, ...]] = GROUPS
+) -> tuple[Tensor, ...]:
+    """Random raw digital numbers without nodata: uint16 in the groups of ``bands``."""
     generator = torch.Generator().manual_seed(seed)
-    b10, b20, b60 = (
+    return tuple(
         torch.randint(
             1,
             5000,
-            (count, len(GROUPS[r]), 1200 // r, 1200 // r),
+            (count, len(names), 1200 // resolution, 1200 // resolution),
             generator=generator,
             dtype=torch.int32,
         ).to(torch.uint16)
-        for r in RESOLUTIONS
+        for resolution, names in bands.items()
     )
-    return b10, b20, b60
