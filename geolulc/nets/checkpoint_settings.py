@@ -248,7 +248,7 @@ def parse_settings(text: str) -> Settings:
         raise _unsound(subject, found, expected) from None
 
 
-def read_settings(file: Path) -> Settings | None:
+def find_settings(file: Path) -> Settings | None:
     """Settings of a checkpoint of geolulc; None for other files of weights."""
     if file.suffix != ".safetensors":
         return None

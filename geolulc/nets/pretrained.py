@@ -19,7 +19,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from geolulc.errors import CheckpointError
-from geolulc.nets.checkpoint_settings import read_settings
+from geolulc.nets.checkpoint_settings import find_settings
 from geolulc.nets.config import DYNAMIC_WORLD, HALF_RESOLUTION
 from geolulc.nets.normalisation import Normalisation
 from geolulc.nets.published_encoders import (
@@ -193,7 +193,7 @@ def _load_alike(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def _own_encoders(file: Path) -> dict[str, InputConvention]:
     """Prefix → input of the encoders in a checkpoint of geolulc; empty for other files."""
-    settings = read_settings(file)
+    settings = find_settings(file)
     if settings is None:
         return {}
     groups = settings.bands

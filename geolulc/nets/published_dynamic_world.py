@@ -20,7 +20,7 @@ from torch import Tensor
 
 from geolulc.cache import cache_folder
 from geolulc.errors import CheckpointError
-from geolulc.nets.checkpoint_settings import read_settings
+from geolulc.nets.checkpoint_settings import find_settings
 from geolulc.nets.config import DYNAMIC_WORLD, DYNAMIC_WORLD_BANDS, NetConfig
 from geolulc.nets.dynamic_world import DynamicWorldFusion
 from geolulc.nets.model import Model
@@ -180,7 +180,7 @@ def start_from_dynamic_world(
         file = require_fetched(f"pretrained {source}") if named else named_file(source)
         prefix, weights = "fusion.", read_weights(file)
         state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        settings = read_settings(file)
+        settings = find_settings(file)
         known = settings.classes if settings is not None else ()
     whole = tuple(known) == tuple(classes)
     own = fusion.state_dict()

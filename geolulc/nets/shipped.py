@@ -6,8 +6,7 @@ from pathlib import Path
 
 from geolulc.bands import RESOLUTIONS
 from geolulc.errors import CheckpointError
-from geolulc.nets.checkpoint_settings import METADATA_KEY, parse_settings
-from geolulc.nets.safetensors_files import read_header
+from geolulc.nets.checkpoint_settings import find_settings
 
 
 def shipped_models() -> dict[str, Path]:
@@ -43,7 +42,8 @@ def shipped_model(resolution: int | None = None) -> Path:
     """
     task = "pixel" if resolution in RESOLUTIONS else "patch"
     for file in shipped_models().values():
-        if parse_settings(read_header(file).metadata.get(METADATA_KEY, "")).config.task == task:
+        settings = find_settings(file)
+        if settings is not None and settings.config.task == task:
             return file
     raise CheckpointError(
         "the shipped model",

@@ -31,3 +31,5 @@ def test_the_default_has_the_task_that_the_resolution_asks_for(resolution, task)
     file = shipped_model(resolution)
     assert file in shipped_models().values()
     assert load_checkpoint(file).net.task == task
+    # of two students the small one is not the default, whose name has more letters
+    assert file.stem == {"patch": "bigearthnet-few-patches", "pixel": "dynamicworld-student"}[task]
