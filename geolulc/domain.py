@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import calendar
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Annotated, Any, Final, Self
@@ -143,7 +142,7 @@ class TrainingDomain:
         turns = 360 * np.round((west + 0.5 - longitude) / 360)
         x = np.clip(longitude, west - turns, west - turns + 1)
         y = np.clip(latitude, south, south + 1)
-        return float(_great_circle(longitude, latitude, x, y).min())
+        return float(great_circle(longitude, latitude, x, y).min())
 
     def season_apart(self, month: int, latitude: float) -> int:
         """Months from ``month`` to the nearest one of the training, 0 to 6.
@@ -237,13 +236,16 @@ def _shrunk(scatter: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return found
 
 
-def _great_circle(
-    longitude: float, latitude: float, x: NDArray[np.float64], y: NDArray[np.float64]
+def great_circle(
+    longitude: float | NDArray[np.float64],
+    latitude: float | NDArray[np.float64],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Kilometres on a sphere, by haversines."""
-    a, b = math.radians(latitude), np.radians(y)
+    """Kilometres on a sphere between places in degrees, by haversines; shapes that broadcast."""
+    a, b = np.radians(latitude), np.radians(y)
     turned = np.radians(x - longitude)
-    h = np.sin((b - a) / 2) ** 2 + math.cos(a) * np.cos(b) * np.sin(turned / 2) ** 2
+    h = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(turned / 2) ** 2
     found: NDArray[np.float64] = 2 * _RADIUS * np.arcsin(np.sqrt(h.clip(0, 1)))
     return found
 

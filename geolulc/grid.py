@@ -25,6 +25,7 @@ from typing import Final
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
 
 from geolulc.bands import RESOLUTIONS
 from geolulc.errors import ParameterError, ProductError
@@ -58,6 +59,14 @@ class Extent:
     def bounds(self) -> tuple[float, float, float, float]:
         """Projected (left, bottom, right, top)."""
         return self.left, self.top - self.height, self.left + self.width, self.top
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Longitude and latitude of the middle, in degrees."""
+        to_degrees = Transformer.from_crs(self.crs, 4326, always_xy=True)
+        x, y = self.left + self.width / 2, self.top - self.height / 2
+        longitude, latitude = to_degrees.transform(x, y)
+        return float(longitude), float(latitude)
 
 
 @dataclass(frozen=True, slots=True)

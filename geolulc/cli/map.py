@@ -143,6 +143,13 @@ def _codes(text: str) -> tuple[int, ...]:
     help="Average over the flipped and turned scene: eight times the work of the network.",
 )
 @click.option(
+    "--geographic-prior/--no-geographic-prior",
+    default=True,
+    show_default=True,
+    help="Shift probabilities to how often labels near each patch have each class, with models "
+    "that know such labels.",
+)
+@click.option(
     "--batch-size",
     type=_batch_size,
     default="auto",

@@ -59,11 +59,19 @@ def centres(store: Store, indices: NDArray[np.int64]) -> NDArray[np.float64]:
     """Longitude and latitude in degrees of the patches' centres, (n, 2)."""
     crs = np.array(store.column("crs"))[indices]
     x, y = (np.array(store.column(name), np.float64)[indices] for name in ("left", "top"))
-    found, half = np.empty((len(indices), 2)), store.layout.size / 2
+    half = store.layout.size / 2
+    return degrees(crs, x + half, y - half)
+
+
+def degrees(
+    crs: NDArray[np.str_], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Longitude and latitude (n, 2) of points in several CRS, (n,) each."""
+    found = np.empty((len(crs), 2))
     for zone in np.unique(crs):
         own = crs == zone
         to_degrees = Transformer.from_crs(str(zone), 4326, always_xy=True)
-        found[own] = np.stack(to_degrees.transform(x[own] + half, y[own] - half), axis=1)
+        found[own] = np.stack(to_degrees.transform(x[own], y[own]), axis=1)
     return found
 
 

@@ -50,6 +50,15 @@ def find_place(patch_name: str, crs: str, left: float, top: float) -> tuple[str,
     return None
 
 
+def tile_corners() -> dict[str, tuple[str, int, int]]:
+    """CRS, left and top of the square of each tile of BigEarthNet, in metres."""
+    return {
+        rectangle.tile: (f"EPSG:326{zone:02}", easting * _SQUARE, (northing + 1) * _SQUARE)
+        for (zone, easting, northing), rectangles in _rectangles().items()
+        for rectangle in rectangles
+    }
+
+
 @functools.cache
 def _rectangles() -> Mapping[tuple[int, int, int], list[_Rectangle]]:
     """Zone, easting and northing of a square → its rectangles."""

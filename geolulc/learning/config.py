@@ -29,6 +29,7 @@ _FILES: Final = TextFiles(
 _ONLY_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "loss": ("patch",),
     "label_correlation": ("patch",),
+    "geographic_prior": ("patch",),
     "mixup": ("patch",),
     "pixel_classes": ("patch", "fraction"),
     "image_size": ("patch", "fraction"),
@@ -63,6 +64,9 @@ class TrainConfig(NetConfig):
         label_sets: with label_correlation "sets", a file of the labels of many patches, the
             ``metadata.parquet`` of BigEarthNet v2: its train split, weighed so that countries have
             the shares of the run's train patches; "" for the labels of these patches alone.
+        geographic_prior: such a file: at a known place logits are shifted to the class frequencies
+            of its tiles near there, in figures and in maps (``nets/geographic_prior.py``); "" for
+            none.
         bands: names of the bands that the network sees, separated by commas; "" for all.
 
     Optimisation:
@@ -136,6 +140,7 @@ class TrainConfig(NetConfig):
     pretrained: str = ""
     bands: str = ""
     label_sets: str = ""
+    geographic_prior: str = ""
     teacher: str = ""
     teacher_store: str = ""
     teacher_views: Annotated[int, Field(ge=1, le=256)] = 8

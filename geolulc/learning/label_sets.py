@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolulc.datasets.entries import read_metadata
 from geolulc.errors import DatasetError
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.label_files import LabelFile
 from geolulc.learning.patches import SplitPatches
 from geolulc.nets.label_sets import LabelSets
 
@@ -30,27 +29,16 @@ def label_sets_of(patches: SplitPatches, config: TrainConfig) -> LabelSets | Non
     if not config.label_sets:
         labels = patches.targets.astype(np.uint8)
         return LabelSets.of(*shares_of_sets(labels, np.ones(len(labels))))
-    file = Path(config.label_sets)
-    table = read_metadata(file)
-    train = np.array(table["split"].to_pylist(), object) == "train"
-    countries = np.array(table["country"].to_pylist(), object)[train]
-    weights = country_weights(countries, patches.groups["country"])
+    file = LabelFile.read(config.label_sets, patches.store.legend)
+    weights = file.country_weights(patches.groups["country"])
     if not weights.any():
         raise DatasetError(
-            file,
+            file.path,
             found="no train patch in a country of the run's train split",
             expected="labels of patches of these countries",
             remedy="Leave label_sets out.",
         )
-    labels = patches.store.legend.multi_hot(table["labels"])[train]
-    return LabelSets.of(*shares_of_sets(labels, weights))
-
-
-def country_weights(countries: NDArray[Any], wanted: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Weights of patches in ``countries`` (n,) that give countries their shares in ``wanted``."""
-    names, number = np.unique(countries.astype(str), return_inverse=True)
-    there = np.array([np.count_nonzero(wanted == name) for name in names])
-    return np.asarray((there / np.bincount(number))[number], np.float64)
+    return LabelSets.of(*shares_of_sets(file.labels, weights))
 
 
 def shares_of_sets(

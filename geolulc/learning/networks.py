@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from geolulc.errors import ParameterError
 from geolulc.learning.config import TrainConfig
+from geolulc.learning.geographic_prior import geographic_prior_of
 from geolulc.learning.label_sets import label_sets_of
 from geolulc.learning.patches import SplitPatches, cooccurrence_of, normalisation_of
 from geolulc.learning.processes import Processes
@@ -53,6 +54,7 @@ def make_net(patches: SplitPatches, config: TrainConfig, device: torch.device) -
         patch_size=store.layout.size,
         cooccurrence=cooccurrence_of(patches.targets),
         label_sets=label_sets_of(patches, config),
+        geographic_prior=geographic_prior_of(patches, config),
         pretrained=Path(config.pretrained) if config.pretrained else None,
         seed=config.seed,
         level=patches.store.level,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolulc.datasets import Store
-from geolulc.datasets.domain import training_domain
+from geolulc.datasets.domain import centres, training_domain
 from geolulc.datasets.ground import Ground
 from geolulc.datasets.loader import Batch, PatchLoader
 from geolulc.datasets.pixels import PixelReader
@@ -143,6 +143,11 @@ class SplitPatches:
         tiles = self.store.column("tile")
         rows = self.indices.tolist()
         return clusters_of([tiles[i] for i in rows], [self.store.keys[i] for i in rows])
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """Longitude and latitude of the patches' centres in degrees, float64 (n, 2)."""
+        return centres(self.store, self.indices)
 
     @property
     def ground(self) -> Ground:

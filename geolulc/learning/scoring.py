@@ -41,12 +41,15 @@ def classify_patches(
 ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     """Yield (places, targets, logits) of every batch: each patch once, in one of the processes.
 
+    Logits are those of the patches' places, where the network has a geographic prior.
     ``net`` is on ``device``; it is left in the mode it was in.
     """
     loader = patches.loader(
         batch_size, device=device, workers=workers, processes=processes, bands=net.bands
     )
     layout, training = memory_format(device), net.training
+    prior = net.geographic_prior
+    shifts = None if prior is None else torch.from_numpy(prior.at(*patches.centres.T)).float()
     net.eval()
     try:
         for batch in loader:
@@ -55,7 +58,10 @@ def classify_patches(
             inputs = net.preprocess(*groups)
             with autocast(dtype, device):
                 logits = net.classify(*(x.contiguous(memory_format=layout) for x in inputs))
-            yield patches.places(batch), truth, logits
+            places = patches.places(batch)
+            if shifts is not None:
+                logits = logits + shifts[places].to(device)
+            yield places, truth, logits
     finally:
         net.train(training)
 

@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from pyproj import Transformer
 
 from geolulc.domain import patch_means
 from geolulc.grid import Grid
 from geolulc.mapping.area import select_cells
 from geolulc.mapping.canvas import Canvas
-from geolulc.mapping.inference import Ensemble, NetworkStrip
+from geolulc.mapping.inference import Ensemble, NetworkStrip, Shifts
 from geolulc.mapping.options import MapOptions
 from geolulc.mapping.quality import clear_share, valid_share
 from geolulc.mapping.strips import Strip
@@ -74,6 +75,7 @@ class PatchCells:
         if options.aoi is not None and selected is None:
             self._wanted = select_cells(grid, options.aoi)
         self.selected = self._wanted
+        shifted = ensemble.largest_shifts(*grid.tile.centre) if options.geographic_prior else {}
         known = bool(options.mask_scl) and CLASSIFICATION in scene.images
         self.header = MapHeader(
             grid=grid,
@@ -83,10 +85,11 @@ class PatchCells:
             patch_size=ensemble.patch_size,
             thresholds=ensemble.thresholds,
             scene=scene.facts,
-            model=ensemble.origin,
+            model=ensemble.origin | shifted,
             min_clear=options.min_clear if known else 0.0,
             frequencies=ensemble.frequencies,
         )
+        self._to_degrees = Transformer.from_crs(scene.grid.crs, 4326, always_xy=True)
         self._offsets = ensemble.offsets(scene.offsets)
         columns = self.windows.shape[1]
         self._lefts = np.array([self.windows.patch_left(column) for column in range(columns)])
@@ -207,7 +210,8 @@ class PatchCells:
                 part = wanted[:, start : start + most]
                 if part.any():
                     lefts = self._lefts[start : start + most].tolist()
-                    work = partial(self._ensemble.shared_probabilities, strips, tops, lefts)
+                    shifts = self._shifts(rows, np.arange(start, start + len(lefts)))
+                    work = partial(self._ensemble.shared_probabilities, strips, tops, lefts, shifts)
                     yield Task(partial(self._place_shared, int(rows[0]), start, part), work)
             return
         columns = np.flatnonzero(wanted[0])
@@ -215,11 +219,24 @@ class PatchCells:
             yield self._batch(int(rows[0]), batch, strips)
 
     def _batch(self, row: int, columns: NDArray[np.intp], strips: list[NetworkStrip]) -> Task:
-        lefts = self._lefts[columns].tolist()
+        lefts, shifts = self._lefts[columns].tolist(), self._shifts(row, columns)
         return Task(
             partial(self._place, row, columns),
-            partial(self._ensemble.probabilities, strips, lefts),
+            partial(self._ensemble.probabilities, strips, lefts, shifts),
         )
+
+    def _shifts(self, rows: ArrayLike, columns: NDArray[np.intp]) -> Shifts | None:
+        """What geographic priors add to the logits of patches: (…, columns, classes) each.
+
+        ``rows``: one, or several, (…).
+        """
+        if not self._options.geographic_prior:
+            return None
+        tile, middle = self.windows.tile, self.windows.patch_size / 2
+        tops = np.vectorize(self.windows.patch_top)(rows)
+        y = np.asarray(tile.top - tops - middle)[..., None]
+        x, y = np.broadcast_arrays(tile.left + self._lefts[columns] + middle, y)
+        return self._ensemble.shifts(*self._to_degrees.transform(x, y))
 
     def _place(self, row: int, columns: NDArray[np.intp], result: NDArray[np.float32]) -> None:
         """Take over the probabilities (patches, classes) of some patches of a row."""

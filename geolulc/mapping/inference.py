@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from geolulc.domain import Spectra, domain_of
 from geolulc.errors import ParameterError
 from geolulc.mapping.runtimes import OnnxClassifier
 from geolulc.mapping.sharing import SharedTrunk
-from geolulc.maps.header import AVERAGED
+from geolulc.maps.header import AVERAGED, PRIOR
 from geolulc.nets import Model
 from geolulc.nets.devices import autocast
 from geolulc.nets.folding import fold_batch_norm
@@ -30,8 +30,13 @@ _LOG: Final = logging.getLogger(__name__)
 _TYPES: Final = {"float32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 #: A strip as one network sees it: float32 (bands, rows, columns) for each of its resolutions.
 NetworkStrip = tuple[Tensor, ...]
+#: What geographic priors add to the logits of each model, float64 (…, classes).
+Shifts = Sequence[NDArray[np.float64]]
 #: Metres of a strip that are prepared at once, or the next multiple of the coarsest pixel.
 _LINES: Final = 360
+#: Classes whose shifts are named, and the shift in logits from which one is worth a word.
+_MOST_NAMED: Final = 3
+_LEAST_SHIFT: Final = 0.05
 
 
 class Ensemble:
@@ -112,6 +117,29 @@ class Ensemble:
         )
         # the weights that folding and channels last have replaced
         give_back_memory()
+
+    def shifts(self, longitude: ArrayLike, latitude: ArrayLike) -> Shifts | None:
+        """What geographic priors add to each model's logits at places in degrees, (…, classes).
+
+        In the model's own order of classes; None where no model has a prior.
+        """
+        priors = [model.net.geographic_prior for model in self._models]
+        if not any(prior is not None for prior in priors):
+            return None
+        none = np.zeros((*np.shape(longitude), len(self.classes)))
+        return [none if p is None else p.at(longitude, latitude) for p in priors]
+
+    def largest_shifts(self, longitude: float, latitude: float) -> dict[str, str]:
+        """``PRIOR`` in a map's header, of one place; {} where there is no shift to speak of."""
+        shifts = self.shifts(longitude, latitude)
+        if shifts is None:
+            return {}
+        own = [shift[order] for shift, order in zip(shifts, self._orders, strict=True)]
+        mean = np.mean(own, axis=0)
+        most = np.argsort(-np.abs(mean), kind="stable")[:_MOST_NAMED]
+        if abs(mean[most[0]]) < _LEAST_SHIFT:
+            return {}
+        return {PRIOR: ", ".join(f"{self.classes[i]} {mean[i]:+.1f}" for i in most)}
 
     @property
     def fractions(self) -> bool:
@@ -209,24 +237,34 @@ class Ensemble:
 
     @torch.inference_mode()
     def probabilities(
-        self, strips: Sequence[NetworkStrip], lefts: Sequence[int]
+        self,
+        strips: Sequence[NetworkStrip],
+        lefts: Sequence[int],
+        shifts: Shifts | None = None,
     ) -> NDArray[np.float32]:
-        """float32 (patches, classes) of the patches that start ``lefts`` metres from the left."""
+        """float32 (patches, classes) of the patches that start ``lefts`` metres from the left.
+
+        ``shifts``: of the patches' places, by ``shifts``.
+        """
         total = torch.zeros(len(lefts), len(self.classes), device=self.device)
-        for classifier, model, order, strip in zip(
-            self._classifiers, self._models, self._orders, strips, strict=True
+        for classifier, model, order, strip, shift in zip(
+            self._classifiers, self._models, self._orders, strips, self._of(shifts), strict=True
         ):
             patches = self._patches(model, strip, lefts)
             for turn in self._turns:
                 logits = self._classify(classifier.classify, [turned(x, turn) for x in patches])
-                total += model.probabilities(logits)[:, order]
+                total += model.probabilities(logits + shift)[:, order]
         total /= len(self._nets) * len(self._turns)
         result: NDArray[np.float32] = total.cpu().numpy()
         return result
 
     @torch.inference_mode()
     def shared_probabilities(
-        self, strips: Sequence[NetworkStrip], tops: Sequence[int], lefts: Sequence[int]
+        self,
+        strips: Sequence[NetworkStrip],
+        tops: Sequence[int],
+        lefts: Sequence[int],
+        shifts: Shifts | None = None,
     ) -> NDArray[np.float32]:
         """float32 (rows, columns, classes) of overlapping patches, by ``SharedTrunk``.
 
@@ -234,20 +272,27 @@ class Ensemble:
             strips: of ``prepare``, as tall as all the patches together.
             tops: where rows of patches start, metres from the strips' top.
             lefts: where columns of patches start, metres from the strips' left.
+            shifts: (rows, columns, classes) each, by ``shifts``.
         """
         left, right = lefts[0], lefts[-1] + self.patch_size
         offsets = [at - left for at in lefts]
         total = torch.zeros(len(tops), len(lefts), len(self.classes), device=self.device)
-        for trunk, model, order, strip in zip(
-            self._trunks, self._models, self._orders, strips, strict=True
+        for trunk, model, order, strip, shift in zip(
+            self._trunks, self._models, self._orders, strips, self._of(shifts), strict=True
         ):
             groups = [
                 x[:, :, left // r : right // r] for x, r in zip(strip, model.net.bands, strict=True)
             ]
             logits = self._finite(partial(trunk.logits, groups, tops, offsets))
-            total += model.probabilities(logits)[..., order]
+            total += model.probabilities(logits + shift)[..., order]
         result: NDArray[np.float32] = (total / len(self._trunks)).cpu().numpy()
         return result
+
+    def _of(self, shifts: Shifts | None) -> list[Any]:
+        """``shifts`` on the device, 0 for none."""
+        if shifts is None:
+            return [0.0] * len(self._models)
+        return [torch.from_numpy(shift).float().to(self.device) for shift in shifts]
 
     def _patches(self, model: Model, strip: NetworkStrip, lefts: Sequence[int]) -> list[Tensor]:
         """(N, bands, pixels, pixels) of each resolution of a model, of patches of its strip."""

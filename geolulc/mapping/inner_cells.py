@@ -73,12 +73,12 @@ class InnerCells(PatchCells):
             self._unlikeness[at] = np.fmax(self._unlikeness[at], value)
 
     def _batch(self, row: int, columns: NDArray[np.intp], strips: list[NetworkStrip]) -> Task:
-        lefts = self._lefts[columns].tolist()
+        lefts, shifts = self._lefts[columns].tolist(), self._shifts(row, columns)
         lines = [self._geometry.column(int(column)) for column in columns]
         down = self._geometry.row(row)
         return Task(
             partial(self._place_inner, row, columns),
-            partial(self._ensemble.located, strips, lefts, down, lines),
+            partial(self._ensemble.located, strips, lefts, down, lines, shifts),
         )
 
     def _place_inner(

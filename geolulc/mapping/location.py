@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolulc.mapping.inference import Ensemble, NetworkStrip
+from geolulc.mapping.inference import Ensemble, NetworkStrip, Shifts
 from geolulc.mapping.located_cells import Line
 from geolulc.nets import Model
 from geolulc.nets.dilation import dilate
@@ -56,6 +56,7 @@ class LocatedEnsemble(Ensemble):
         lefts: Sequence[int],
         row: Line,
         columns: Sequence[Line],
+        shifts: Shifts | None = None,
     ) -> list[NDArray[np.float32]]:
         """Probabilities (classes, cells, cells), float32, of the cells of some patches of a row.
 
@@ -64,19 +65,22 @@ class LocatedEnsemble(Ensemble):
             lefts: where patches start, metres from the strips' left.
             row: the cells along the patches' left side.
             columns: for each patch, those along its upper side.
+            shifts: (patches, classes) each, by ``shifts``.
         """
         totals: list[Tensor] = []
-        for (net, finer), model, order, strip, (places, spacing) in zip(
-            self._pairs(), self._models, self._orders, strips, self._grids, strict=True
-        ):
+        for (net, finer), model, order, strip, (places, spacing), shift in zip(
+            self._pairs(), self._models, self._orders, strips, self._grids, self._of(shifts),
+            strict=True,
+        ):  # fmt: skip
             patches = self._patches(model, strip, lefts)
             told = self._finite(partial(evidence, finer or net, *patches))
-            found = model.calibration.logits(told, axis=1)[:, order]
+            everywhere = shift if shifts is None else shift[:, :, None, None]
+            found = model.calibration.logits(told + everywhere, axis=1)[:, order]
             if finer is None:
                 logits = found.mean(dim=(2, 3))
             else:
                 answer = self._finite(partial(net.classify, *patches))
-                logits = model.calibration.logits(answer)[:, order]
+                logits = model.calibration.logits(answer + shift)[:, order]
             down = _reading(row, places, spacing, found)
             for number, (patch, column) in enumerate(zip(found, columns, strict=True)):
                 across = _reading(column, places, spacing, found)

@@ -44,6 +44,8 @@ class MapOptions:
         batch_size: patches in a batch; None: by device and threads.
         verify: compare images with the checksums that came with them, before they are decoded.
         tta: average over the eight flips and quarter turns: eight times the inference.
+        geographic_prior: shift probabilities to the class frequencies around each patch, with
+            models that know them (``nets/geographic_prior.py``).
         offset: what to add to digital numbers of STAC Items where it is not known; None: refuse.
         allow_internal: servers of this machine and its network may be asked for images of Items.
     """
@@ -63,6 +65,7 @@ class MapOptions:
     batch_size: int | None = None
     verify: bool = True
     tta: bool = False
+    geographic_prior: bool = True
     offset: int | None = None
     allow_internal: bool = False
 

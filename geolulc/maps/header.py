@@ -25,6 +25,8 @@ from geolulc.nomenclature import Codes, LandCoverClass, Nomenclature
 DEFAULT_THRESHOLD = 0.5
 #: Key of ``MapHeader.model``: what probabilities are the means of, where they are.
 AVERAGED = "averaged"
+#: Key of ``MapHeader.model``: the largest shifts of logits by a geographic prior, in words.
+PRIOR = "prior"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class MapHeader:
         thresholds: a class is present in a cell where its probability (or fraction) reaches
             this; () for ``DEFAULT_THRESHOLD``.
         scene: the source of the map: "name", "sensing_time", "baseline", "platform", "tile"…
-        model: the model that made it: "name", "sha256", ``AVERAGED``…
+        model: the model that made it: "name", "sha256", ``AVERAGED``, ``PRIOR``…
         masked_scl: codes of the scene classification that were made nodata; () for none.
         min_clear: cells with a smaller clear share have no data; 0 for none.
         frequencies: share of the training patches that have each class: what a model knows

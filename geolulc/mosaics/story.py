@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from geolulc import __version__
-from geolulc.maps.header import MapHeader
+from geolulc.maps.header import PRIOR, MapHeader
 from geolulc.maps.tally import MapFigures
 from geolulc.mosaics.collection import CollectionFile, write_mosaic_collection
 from geolulc.mosaics.grids import MosaicGrid
@@ -171,7 +171,8 @@ class MosaicStory(Story):
     def _model(self) -> dict[str, str]:
         models = self._by_model
         if len(models) == 1:
-            return dict(self.sources[0].header.model)
+            model = self.sources[0].header.model
+            return {key: value for key, value in model.items() if key != PRIOR}  # of one scene
         names = {header.model.get("name", "unknown") for header in models.values()}
         return {"name": _listed(sorted(names)), "sha256": _listed(list(models))}
 

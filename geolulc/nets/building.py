@@ -22,6 +22,7 @@ from geolulc.nets.config import DYNAMIC_WORLD, FOREST, NetConfig
 from geolulc.nets.dynamic_world import DynamicWorldFusion, require_dynamic_world
 from geolulc.nets.early import EarlyFusion
 from geolulc.nets.forest import ForestFusion, forest_sizes
+from geolulc.nets.geographic_prior import GeographicPrior
 from geolulc.nets.intermediate import IntermediateFusion
 from geolulc.nets.label_correlation import LabelCorrelation
 from geolulc.nets.label_sets import LabelSets
@@ -60,6 +61,7 @@ def build_net(
     level: str = "L2A",
     cooccurrence: NDArray[np.float64] | None = None,
     label_sets: LabelSets | None = None,
+    geographic_prior: GeographicPrior | None = None,
     pretrained: Path | str | None = None,
     seed: int | None = None,
 ) -> LandCoverNet:
@@ -78,6 +80,7 @@ def build_net(
             (diagonal: that carry ``i``), ``targets.T @ targets / len(targets)``; needed by label
             correlation "on".
         label_sets: the layer of known sets of labels; needed by label correlation "sets".
+        geographic_prior: shifts of the logits by place; None for none.
         pretrained: a local file of timm, TorchGeo or geolulc weights to start the encoders (and
             decoders) from, or "torchgeo:NAME" for a published one; the last layer starts fresh.
             A network with ``pixel_classes`` takes a model of pixels with all its layers; the
@@ -123,6 +126,7 @@ def build_net(
         patch_size=patch_size,
         level=level,
         label_correlation=correlation,
+        geographic_prior=geographic_prior,
         initialisation=initialisation,
     )
 
@@ -183,6 +187,14 @@ def build_label_correlation(
         count = int(next(iter(shapes.get("label_correlation.log_shares", ())), 0))
         return LabelSets(count, num_classes)
     return LabelCorrelation(num_classes) if config.label_correlation == "on" else None
+
+
+def build_geographic_prior(
+    num_classes: int, shapes: Mapping[str, Sequence[int]]
+) -> GeographicPrior | None:
+    """The prior that a checkpoint with tensors of ``shapes`` has; None for none."""
+    places = shapes.get("geographic_prior.places")
+    return None if places is None else GeographicPrior(next(iter(places), 0), num_classes)
 
 
 def _required(cooccurrence: NDArray[np.float64] | None, num_classes: int) -> NDArray[np.float64]:

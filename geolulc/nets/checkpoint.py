@@ -21,7 +21,12 @@ from torch import Tensor, nn
 
 from geolulc.domain import KEY, TrainingDomain
 from geolulc.errors import CheckpointError, GeolulcError, ParameterError, require_one_of
-from geolulc.nets.building import as_before_enlarging, build_fusion, build_label_correlation
+from geolulc.nets.building import (
+    as_before_enlarging,
+    build_fusion,
+    build_geographic_prior,
+    build_label_correlation,
+)
 from geolulc.nets.checkpoint_settings import METADATA_KEY, Settings, parse_settings, settings_of
 from geolulc.nets.config import DYNAMIC_WORLD
 from geolulc.nets.forest import ForestFusion
@@ -232,6 +237,7 @@ def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
         bands=settings.bands,
         sensor=settings.seen_by,
         label_correlation=build_label_correlation(config, len(settings.classes), shapes),
+        geographic_prior=build_geographic_prior(len(settings.classes), shapes),
         initialisation=settings.initialisation,
     )
 

@@ -15,6 +15,7 @@ from geolulc.bands import GROUPS, SENTINEL2, Sensor
 from geolulc.datasets.patch import PatchLayout
 from geolulc.grid import PATCH_SIZE
 from geolulc.nets.config import NetConfig
+from geolulc.nets.geographic_prior import GeographicPrior
 from geolulc.nets.normalisation import DARK, Normalisation
 from geolulc.nomenclature import Nomenclature, nomenclature_of
 from geolulc.products.radiometry import has_data, reflectance_dn
@@ -33,6 +34,7 @@ class LandCoverNet(nn.Module):
         sensor: whose bands they are.
         patch_size: side of a patch on the ground, in metres.
         level: processing level of the products that it was trained on: "L1C" or "L2A".
+        geographic_prior: what figures and maps add to the logits, by place; None for none.
         initialisation: which weights the encoders started from (JSON-able); empty for none.
     """
 
@@ -49,6 +51,7 @@ class LandCoverNet(nn.Module):
         bands: Mapping[int, tuple[str, ...]] = GROUPS,
         sensor: Sensor = SENTINEL2,
         label_correlation: nn.Module | None = None,
+        geographic_prior: GeographicPrior | None = None,
         initialisation: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__()
@@ -64,6 +67,7 @@ class LandCoverNet(nn.Module):
         self.level = level
         self.fusion = fusion
         self.label_correlation = label_correlation
+        self.geographic_prior = geographic_prior
         self.initialisation = dict(initialisation)
         # digital numbers of a step of the logarithm
         self._unit = DARK * sensor.scale if config.reflectance == "log" else 0.0

@@ -13,10 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from pyproj import Transformer
-
 from geolulc.domain import KEY, TrainingDomain, read_domain
-from geolulc.maps.header import AVERAGED, MapHeader
+from geolulc.maps.header import AVERAGED, PRIOR, MapHeader
 from geolulc.maps.ranking import frequency_entropy
 from geolulc.maps.tally import MapFigures
 from geolulc.maps.unit import MapUnit
@@ -32,7 +30,9 @@ _SOME: Final = 0.005
 _UNSURE: Final = 0.5
 _UNINFORMED: Final = 0.75
 #: Kinds of cautions on the model, which hold for a mosaic of its maps too.
-_OF_MODEL: Final = frozenset({"training", "classes", "place", "season", "spectra", "thresholds"})
+_OF_MODEL: Final = frozenset(
+    {"training", "classes", "place", "season", "spectra", "thresholds", "prior"}
+)
 #: Kilometres and months from the training at which a map is called far from it, and the share of
 #: cells with spectra beyond the training's 99th percentile (1 % of the training is). Choices.
 _FAR, _ANOTHER_SEASON, _UNLIKE = 200.0, 2, 0.05
@@ -184,7 +184,7 @@ def _on_model(
     header: MapHeader, figures: MapFigures, model: Mapping[str, Any] | None
 ) -> tuple[Caution, ...]:
     spectra, thresholds = _of_spectra(header, figures), _of_thresholds(header)
-    return (*_of_training(header, model), *spectra, *thresholds)
+    return (*_of_training(header, model), *spectra, *thresholds, *_of_prior(header))
 
 
 def _of_thresholds(header: MapHeader) -> list[Caution]:
@@ -196,6 +196,23 @@ def _of_thresholds(header: MapHeader) -> list[Caution]:
         f"{header.unit.values} are means ({averaged}): too few or too many may pass them."
     )
     return [Caution("thresholds", text)]
+
+
+def _of_prior(header: MapHeader) -> list[Caution]:
+    shifts = header.model.get(PRIOR)
+    if shifts is None:
+        return []
+    longitude, latitude = header.grid.tile.centre
+    text = (
+        f"Not from the image alone: {header.unit.values} are shifted to how often labels near "
+        f"{_degrees(latitude, 'NS')} {_degrees(longitude, 'EW')} have each class, most those of "
+        f"{shifts} (logits). --no-geographic-prior leaves this out."
+    )
+    return [Caution("prior", text)]
+
+
+def _degrees(value: float, signs: str) -> str:
+    return f"{abs(value):.1f}° {signs[value < 0]}"
 
 
 def _of_training(header: MapHeader, model: Mapping[str, Any] | None) -> list[Caution]:
@@ -237,7 +254,7 @@ def _few(patches: int, teacher: object) -> str:
 
 
 def _of_place(header: MapHeader, domain: TrainingDomain) -> list[Caution]:
-    longitude, latitude = _centre(header)
+    longitude, latitude = header.grid.extent.centre
     apart = domain.distance(longitude, latitude)
     if apart is None or apart < _FAR:
         return []
@@ -251,20 +268,11 @@ def _of_place(header: MapHeader, domain: TrainingDomain) -> list[Caution]:
     return [Caution("place", text)]
 
 
-def _centre(header: MapHeader) -> tuple[float, float]:
-    """Longitude and latitude of the middle of a map."""
-    extent = header.grid.extent
-    to_degrees = Transformer.from_crs(extent.crs, 4326, always_xy=True)
-    x, y = extent.left + extent.width / 2, extent.top - extent.height / 2
-    longitude, latitude = to_degrees.transform(x, y)
-    return float(longitude), float(latitude)
-
-
 def _of_season(header: MapHeader, domain: TrainingDomain) -> list[Caution]:
     time = header.sensing_time
     if time is None:
         return []
-    apart = domain.season_apart(time.month, _centre(header)[1])
+    apart = domain.season_apart(time.month, header.grid.extent.centre[1])
     if apart < _ANOTHER_SEASON:
         return []
     learned = ", ".join(calendar.month_abbr[month] for month in sorted(domain.months))

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from geolulc.errors import ParameterError
 from geolulc.learning.calibration import choose_thresholds
@@ -21,8 +21,6 @@ from geolulc.transfer.settings import REMEDIES, refuse_prior
 REPEAT_BELOW: Final = 0.1
 #: A patch is repeated at most so often.
 MOST_REPEATS: Final = 4
-# a class never seen in one region shifts by no more than e⁴ ≈ 55 to one
-_LARGEST_SHIFT: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -79,26 +77,6 @@ def repeat_rare(
     return np.repeat(positions, whole.astype(np.int64) + drawn)
 
 
-def prior_shift(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The shift of calibrated logits that fits them to the target's class frequencies: (C,).
-
-    For each class ``logit(π_target) - logit(π_source)``: the posterior of a binary classifier
-    under another prior (Saerens et al. 2002, eq. 2.4; logit adjustment, Menon et al. 2021), right
-    where patches of a class look alike in both regions.
-
-    Args:
-        source: (n, C) targets that the model was trained on.
-        target: (m, C) targets of the target's train split.
-    """
-    shift = logit(_frequencies(target)) - logit(_frequencies(source))
-    return np.asarray(np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT))
-
-
-def _frequencies(targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    # half a patch with and half a patch without each class: never 0 or 1 (Jeffreys)
-    return np.asarray((targets.sum(axis=0, dtype=np.float64) + 0.5) / (len(targets) + 1.0))
-
-
 def expected_thresholds(logits: NDArray[np.floating], model: Model) -> tuple[float, ...]:
     """Thresholds that maximise the F1 that calibrated probabilities themselves expect; no labels.
 
@@ -121,8 +99,9 @@ def correct_prior(model: Model, shift: NDArray[np.float64]) -> Model:
     The shift goes into the bias of the last layer: the result is a model like any other.
     ``ParameterError`` where label correlation stands behind that layer.
     """
-    if model.net.label_correlation is not None:
-        raise refuse_prior("label correlation behind the head")
+    net = model.net
+    if net.label_correlation is not None or net.geographic_prior is not None:
+        raise refuse_prior("label correlation or a geographic prior behind the head")
     bias = head_layer(model.net).bias
     calibration = model.calibration
     # what calibration multiplies the logits by

@@ -20,12 +20,13 @@ from geolulc.learning.task import Task
 from geolulc.learning.training import train
 from geolulc.nets import Model, load_checkpoint, save_checkpoint
 from geolulc.nets.checkpoint import CHECKPOINT_NAME
+from geolulc.nets.class_frequencies import frequencies_of, prior_shift
 from geolulc.nets.devices import autocast_type, choose_device
 from geolulc.staging import explained
 from geolulc.transfer.job_folders import Claim, JobFolder
 from geolulc.transfer.plan import Job, training_positions, validation_positions
 from geolulc.transfer.regions import Region
-from geolulc.transfer.remedies import Remedy, correct_prior, expected_thresholds, prior_shift
+from geolulc.transfer.remedies import Remedy, correct_prior, expected_thresholds
 from geolulc.transfer.scores import score_target
 from geolulc.transfer.settings import TransferConfig
 
@@ -164,7 +165,7 @@ def _corrected(experiment: Experiment, job: Job, model: Model) -> Model:
     store = experiment.store
     seen = store.target_bytes[training_positions(store, experiment.regions, trained)]
     own = store.target_bytes[experiment.regions[job.target]["train"]]
-    shift = prior_shift(seen.astype(np.float32), own.astype(np.float32))
+    shift = prior_shift(frequencies_of(seen), frequencies_of(own))
     # closed classes stay closed
     shift[np.isin(np.array(store.nomenclature.names), job.masked)] = 0.0
     return correct_prior(model, shift)

@@ -106,8 +106,10 @@ class TransferConfig(Validated):
                 expected="0: epochs are shared among the trainings of an experiment",
                 remedy="Set epochs, and fine_tune_steps.",
             )
-        if any("prior" in r for r in self.remedies) and self.training.label_correlation != "off":
-            raise refuse_prior(f"label_correlation={self.training.label_correlation}")
+        behind = {"label_correlation": "off", "geographic_prior": ""}
+        for name, off in behind.items() if any("prior" in r for r in self.remedies) else ():
+            if getattr(self.training, name) != off:
+                raise refuse_prior(f"{name}={getattr(self.training, name)}")
         return self
 
     def adapting(self, mode: str) -> list[Phase]:
@@ -137,5 +139,5 @@ def refuse_prior(found: str) -> ParameterError:
         "remedy prior",
         found=found,
         expected="a head whose bias is the last word",
-        remedy="Set label_correlation=off, or leave the remedy out.",
+        remedy="Set label_correlation=off and no geographic_prior, or leave the remedy out.",
     )

@@ -6,14 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from made_metadata import write_metadata
 
 from geolulc.datasets.legend import Legend
 from geolulc.errors import DatasetError, ParameterError
 from geolulc.learning.config import TrainConfig
-from geolulc.learning.label_sets import country_weights, label_sets_of, shares_of_sets
+from geolulc.learning.label_files import LabelFile
+from geolulc.learning.label_sets import label_sets_of, shares_of_sets
 from geolulc.nomenclature import BEN19
 
 URBAN, ARABLE, WATER = (BEN19.names[i] for i in (0, 2, 17))
@@ -32,31 +32,19 @@ def train_split(countries: list[str]) -> SimpleNamespace:
 
 @pytest.fixture
 def metadata(tmp_path: Path) -> Path:
-    rows = [
-        ("train", "Finland", [URBAN, WATER]),
-        ("train", "Finland", [WATER]),
-        ("train", "Finland", [WATER]),
-        ("train", "Finland", [WATER]),
-        ("train", "Serbia", [ARABLE]),
-        ("train", "Serbia", [URBAN]),
-        ("train", "Kosovo", [URBAN, ARABLE]),
-        ("validation", "Finland", [URBAN, ARABLE, WATER]),
-    ]
-    split, country, labels = map(list, zip(*rows, strict=True))
-    names = [f"patch_{i}" for i in range(len(rows))]
-    table = pa.table(
-        {
-            "patch_id": names,
-            "labels": pa.array(labels, pa.list_(pa.string())),
-            "split": split,
-            "country": country,
-            "s2v1_name": names,
-            "contains_seasonal_snow": [False] * len(rows),
-            "contains_cloud_or_shadow": [False] * len(rows),
-        }
+    return write_metadata(
+        tmp_path / "metadata.parquet",
+        [
+            ("train", "Finland", [URBAN, WATER], ""),
+            ("train", "Finland", [WATER], ""),
+            ("train", "Finland", [WATER], ""),
+            ("train", "Finland", [WATER], ""),
+            ("train", "Serbia", [ARABLE], ""),
+            ("train", "Serbia", [URBAN], ""),
+            ("train", "Kosovo", [URBAN, ARABLE], ""),
+            ("validation", "Finland", [URBAN, ARABLE, WATER], ""),
+        ],
     )
-    pq.write_table(table, tmp_path / "metadata.parquet")
-    return tmp_path / "metadata.parquet"
 
 
 def settings(file: Path | str = "") -> TrainConfig:
@@ -91,8 +79,8 @@ def test_the_most_frequent_sets_are_kept() -> None:
     sets, shares = shares_of_sets(labels, np.array([1.0, 1.0, 2.0, 0.0]))
     np.testing.assert_array_equal(sets, [[0, 1], [1, 0]])
     np.testing.assert_allclose(shares, [0.75, 0.25])
-    weights = country_weights(np.array(["a", "b", "a"]), np.array(["a", "c"]))
-    np.testing.assert_allclose(weights, [0.5, 0, 0.5])
+    file = LabelFile(Path("m"), labels[:3], np.array(["a", "b", "a"]), np.array(["x"] * 3))
+    np.testing.assert_allclose(file.country_weights(np.array(["a", "c"])), [0.5, 0, 0.5])
 
 
 def test_a_file_that_nothing_would_use_is_refused() -> None:

@@ -195,6 +195,8 @@ def test_what_cannot_be_planned(three, regions, options, message) -> None:
 def test_prior_correction_behind_label_correlation_is_refused(quick) -> None:
     with pytest.raises(ParameterError, match="remedy prior: found label_correlation=on"):
         config(remedies=("prior",), training=quick.changed({"label_correlation": "on"}))
+    with pytest.raises(ParameterError, match=r"remedy prior: found geographic_prior=m\.parquet"):
+        config(remedies=("prior",), training=quick.changed({"geographic_prior": "m.parquet"}))
 
 
 def test_a_region_without_test_patches_is_no_target(three, regions) -> None:

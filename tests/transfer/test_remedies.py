@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_nets import make_net, make_patches
+from made_nets import make_net, make_patches, make_prior
 from scipy.special import expit, logit
 
 from geolulc.errors import CheckpointError, ParameterError
 from geolulc.learning.task import Task, close_classes, head_layer
 from geolulc.learning.training import train
 from geolulc.nets import Calibration, Model, load_checkpoint
+from geolulc.nets.class_frequencies import frequencies_of, prior_shift
 from geolulc.transfer.remedies import (
     Remedy,
     correct_prior,
     expected_thresholds,
-    prior_shift,
     repeat_rare,
 )
 
@@ -34,8 +34,9 @@ def test_prior_shift_by_hand() -> None:
     target[:79, 0] = 1
     # (19 + ½) / 100 and (79 + ½) / 100; a class that neither has does not move
     expected = logit(0.795) - logit(0.195)
-    np.testing.assert_allclose(prior_shift(source, target), [expected, 0], atol=1e-12)
-    np.testing.assert_allclose(prior_shift(target, source), [-expected, 0], atol=1e-12)
+    there, here = map(frequencies_of, (source, target))
+    np.testing.assert_allclose(prior_shift(there, here), [expected, 0], atol=1e-12)
+    np.testing.assert_allclose(prior_shift(here, there), [-expected, 0], atol=1e-12)
 
 
 def test_prior_shift_makes_a_perfect_posterior_of_another_prior_perfect() -> None:
@@ -47,7 +48,7 @@ def test_prior_shift_makes_a_perfect_posterior_of_another_prior_perfect() -> Non
     x = random.normal(target[:, 0] * 2, 1)
     # log-odds of N(2, 1) against N(0, 1), and the source's prior
     logits = 2 * x - 2 + logit(0.2)
-    corrected = expit(logits + prior_shift(source, target)[0])
+    corrected = expit(logits + prior_shift(*map(frequencies_of, (source, target)))[0])
     for low in np.linspace(0, 0.9, 10):
         rows = (corrected >= low) & (corrected < low + 0.1)
         assert target[rows, 0].mean() == pytest.approx(corrected[rows].mean(), abs=0.02)
@@ -65,10 +66,14 @@ def test_correcting_a_model_shifts_its_calibrated_logits() -> None:
     np.testing.assert_allclose(after - before, np.broadcast_to(shift, before.shape), atol=1e-4)
 
 
-def test_correcting_behind_label_correlation_is_refused() -> None:
-    net = make_net(label_correlation="on", cooccurrence=np.eye(19) / 19)
-    with pytest.raises(ParameterError, match="label correlation behind the head"):
-        correct_prior(Model(net), np.zeros(19))
+def test_correcting_behind_what_stands_behind_the_head_is_refused() -> None:
+    behind = [
+        {"label_correlation": "on", "cooccurrence": np.eye(19) / 19},
+        {"geographic_prior": make_prior((16, 48), np.zeros(19))},
+    ]
+    for options in behind:
+        with pytest.raises(ParameterError, match="or a geographic prior behind the head"):
+            correct_prior(Model(make_net(**options)), np.zeros(19))
 
 
 def test_patches_of_rare_classes_are_repeated() -> None:
