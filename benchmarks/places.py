@@ -5,7 +5,8 @@
 The tiles (or acquisitions) of the train split of STORE are dealt to five folds of about as many
 patches; each recipe (a TOML file of ``geolulc train``) is trained on four and says what the fifth
 has, its last epoch is kept. Prints average precision, micro and macro, of all patches together,
-for each repeat. Nothing else is looked at: no split of validation, no calibration, no threshold.
+for each repeat, and of a recipe with a geographic prior that of the prior alone too. Nothing else
+is looked at: no split of validation, no calibration, no threshold.
 FOLDER keeps the runs for the next call.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from geolulc.datasets import open_store
 from geolulc.learning import TrainConfig, train
@@ -50,7 +52,8 @@ def main(options: argparse.Namespace) -> None:
         values = read_config(file) | dict(map(parse_setting, options.set))
         config = TrainConfig.from_mapping(values | {"select": "last"})
         for repeat in range(options.repeats):
-            folds, logits = dealt(places, repeat), np.zeros_like(patches.targets)
+            folds = dealt(places, repeat)
+            logits, alone = (np.zeros_like(patches.targets) for _ in range(2))
             for fold in range(FOLDS):
                 own, held = patches.indices[folds != fold], patches.indices[folds == fold]
                 run = options.folder / f"{file.stem}-{repeat}-{fold}"
@@ -58,16 +61,18 @@ def main(options: argparse.Namespace) -> None:
                 task = Task(train=own, val=np.array([], np.int64), plots=False)
                 changed = config.changed({"seed": config.seed + repeat, "batch_size": size})
                 train(options.store, run, changed, task=task, resume=True)
+                net, rest = load_checkpoint(run).net, SplitPatches(store, "train", held)
                 logits[folds == fold] = score(
-                    load_checkpoint(run).net,
-                    SplitPatches(store, "train", held),
-                    device=torch.device("cpu"),
-                    batch_size=16,
-                    workers=0,
+                    net, rest, device=torch.device("cpu"), batch_size=16, workers=0
                 )
-            micro = micro_average_precision(patches.targets, logits)
-            by_class = average_precision(patches.targets, logits)
-            print(f"{file.stem:28} {repeat} {micro:.3f} {macro(by_class):.3f}", flush=True)
+                if (prior := net.geographic_prior) is not None:
+                    shifts = prior.at(*rest.centres.T)
+                    alone[folds == fold] = logit(prior.base.numpy()) + shifts
+            for name, scores in ((file.stem, logits), (f"{file.stem}, prior alone", alone)):
+                if scores.any():
+                    micro = micro_average_precision(patches.targets, scores)
+                    by_class = average_precision(patches.targets, scores)
+                    print(f"{name:28} {repeat} {micro:.3f} {macro(by_class):.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def describe_model(path: Path | str, *, band_order: str | None = None) -> dict[s
 
 def describe_net(net: LandCoverNet) -> dict[str, Any]:
     """Architecture, size and inputs of a network, JSON-able."""
+    prior = net.geographic_prior
     windows = {"window_multiple": net.pixel_multiple, "window_margin": net.margin}
     return {
         **net.config.as_mapping(),
@@ -68,6 +69,7 @@ def describe_net(net: LandCoverNet) -> dict[str, Any]:
         "nomenclature": net.nomenclature.id,
         "land_cover": net.nomenclature.as_mapping(),
         "classes": list(net.classes),
+        **({} if prior is None else {"geographic_prior_cells": len(prior.places)}),
         "normalisation": {
             "mean": dict(net.normalisation.mean),
             "std": dict(net.normalisation.std),
