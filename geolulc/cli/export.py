@@ -46,4 +46,6 @@ def command(
     text = f"{out}: {form} form of {loaded.name}\n" + "\n".join(
         f"{ends}: {', '.join(described[ends])}" for ends in ("inputs", "outputs")
     )
+    if loaded.net.geographic_prior is not None:
+        text += "\nwithout its geographic prior: a graph knows no place"
     print_result({"path": str(out), **described}, text, as_json=as_json)

@@ -64,9 +64,8 @@ class TrainConfig(NetConfig):
         label_sets: with label_correlation "sets", a file of the labels of many patches, the
             ``metadata.parquet`` of BigEarthNet v2: its train split, weighed so that countries have
             the shares of the run's train patches; "" for the labels of these patches alone.
-        geographic_prior: such a file: at a known place logits are shifted to the class frequencies
-            of its tiles near there, in figures and in maps (``nets/geographic_prior.py``); "" for
-            none.
+        geographic_prior: such a file: figures and maps shift logits to the class frequencies of
+            its train split near each patch (``nets/geographic_prior.py``); "" for none.
         bands: names of the bands that the network sees, separated by commas; "" for all.
 
     Optimisation:

@@ -39,6 +39,15 @@ def test_it_holds_across_the_antimeridian() -> None:
     np.testing.assert_allclose(prior.at([180.0, -180.0], [60.0, 60.0]), [SHIFTS, SHIFTS], atol=1e-3)
 
 
+def test_many_places_are_looked_at_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = make_prior([VIENNA, (25.0, 60.0)], [SHIFTS, -SHIFTS], 100)
+    x, y = np.meshgrid(np.linspace(15, 26, 7), np.linspace(47, 61, 5))
+    whole = prior.at(x, y)
+    assert whole.shape == (5, 7, 19)
+    monkeypatch.setattr("geolulc.nets.geographic_prior._PAIRS", 6)
+    np.testing.assert_allclose(prior.at(x, y), whole, atol=1e-12)
+
+
 def test_an_unknown_place_has_no_shift() -> None:
     np.testing.assert_array_equal(
         make_prior(VIENNA, SHIFTS).at([np.nan], [48.0]), np.zeros((1, 19))

@@ -11,13 +11,14 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from made_nets import make_net, make_patches
+from made_nets import make_net, make_patches, make_prior
 from torch import Tensor
 
 from geolulc.bands import BAND_NAMES, GROUPS, RESOLUTIONS
 from geolulc.cli.export import command
 from geolulc.errors import OutputError, ParameterError
 from geolulc.nets import Calibration, Model, load_checkpoint, save_checkpoint
+from geolulc.nets.geographic_prior import GeographicPrior
 from geolulc.nets.onnx_export import DN_PER_STEP, export_onnx
 from geolulc.nomenclature import BEN19
 
@@ -46,6 +47,17 @@ def model() -> Model:
         calibration=Calibration(1.7, tuple(np.linspace(0.5, 2, 19)), tuple(np.linspace(-1, 1, 19))),
         name="made",
     )
+
+
+@pytest.mark.parametrize("prior", [None, make_prior((16, 48), np.ones(19))])
+def test_a_graph_without_the_models_prior_is_said_to_be_so(
+    prior: GeographicPrior | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_checkpoint(file, Model(make_net(geographic_prior=prior)))
+    result = CliRunner().invoke(command, [str(file), "--onnx", str(tmp_path / "model.onnx")])
+    assert result.exit_code == 0, result.output
+    assert ("without its geographic prior" in result.stdout) == (prior is not None)
 
 
 def test_raw_form_by_the_command(model: Model, tmp_path: Path) -> None:
