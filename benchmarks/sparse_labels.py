@@ -5,8 +5,10 @@
 Makes two landscapes of ``examples/make_scene.py``, on which a pixel alone is ambiguous (clutter 5).
 Two networks start from a shipped one and learn the first, as ``examples/few_labels.toml`` has it:
 one from full masks (``label --reference``), one from small polygons within its covers (``label
---polygons``). Both, and a random forest of the polygons' pixels, are scored on all pixels of the
-other. Prints mIoU and agreement, and how far the polygons are behind; FOLDER keeps stores and runs.
+--polygons``). Each then teaches another one on all of that landscape, without labels
+(``examples/taught_again.toml``). They, and a random forest of the polygons' pixels, are scored on
+all pixels of the other. Prints mIoU and agreement, and how far the polygons are behind; FOLDER
+keeps stores and runs.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from make_scene import COVERS, make_landscape, write_safe, write_truth
 
 RECIPE_FILE = Path(__file__).resolve().parents[1] / "examples" / "few_labels.toml"
+AGAIN_FILE = RECIPE_FILE.with_name("taught_again.toml")
 #: Landscape → seed.
 SEEDS = {"own": 3, "unseen": 21}
 #: Side in pixels of the squares that polygons lie in: of 0.36 ha at most.
@@ -77,11 +80,18 @@ def main() -> None:
         )
         run = folder / "-".join(["run", name, str(options.seed), *options.set])
         train(stores[name], run, config, task=task, resume=run.exists())
-        found = evaluate_pixels(load_checkpoint(run), unseen, "test", indices=everything)
-        figures[name] = found.figures
-        miou, agreement = (found.figures[key] for key in ("miou", "agreement"))
-        print(f"{name:9} {len(store)} patches: mIoU {miou:.4f}, agreement {agreement:.4f}")
-        sys.stdout.flush()
+        again = folder / f"{run.name}-again"
+        whole = len(open_store(stores["own"]))
+        taught = TrainConfig.from_mapping(
+            read_config(AGAIN_FILE) | {"seed": options.seed, "workers": 0, "teacher": str(run)}
+        )
+        task = Task(train=np.arange(whole), val=np.array([], np.int64), plots=False)
+        train(stores["own"], again, taught, task=task, resume=again.exists())
+        for kind, trained in ((name, run), (f"{name}, taught again", again)):
+            found = evaluate_pixels(load_checkpoint(trained), unseen, "test", indices=everything)
+            figures[kind] = found.figures
+            miou, agreement = (found.figures[key] for key in ("miou", "agreement"))
+            print(f"{kind:22} mIoU {miou:.4f}, agreement {agreement:.4f}", flush=True)
     sparse = open_store(stores["polygons"])
     forest = score_forest(
         SplitPatches(sparse, "train", np.arange(len(sparse)), masks=True),
@@ -90,8 +100,9 @@ def main() -> None:
         seed=options.seed,
     )
     print(f"forest of the polygons ({forest.learned} pixels): mIoU {forest.figures['miou']:.4f}")
-    behind = figures["own"]["miou"] - figures["polygons"]["miou"]
-    print(f"polygons behind full masks: {100 * behind:.1f} points of mIoU")
+    for kind in ("", ", taught again"):
+        behind = figures[f"own{kind}"]["miou"] - figures[f"polygons{kind}"]["miou"]
+        print(f"polygons behind full masks{kind}: {100 * behind:.1f} points of mIoU")
 
 
 def make(folder: Path, seed: int, size: int) -> tuple[Path, Path, NDArray[np.uint8]]:

@@ -117,10 +117,12 @@ def test_examples_are_valid(path) -> None:
     TrainConfig.from_mapping(read_config(path))
 
 
-def test_the_recipe_for_few_labels_is_the_page_s() -> None:
+@pytest.mark.parametrize("name", ["few_labels.toml", "taught_again.toml"])
+def test_recipes_for_few_labels_are_the_page_s(name: str) -> None:
     repository = Path(__file__).parents[2]
     page = (repository / "docs" / "own-labels.md").read_text(encoding="utf-8")
-    block = page.split("save this as `few_labels.toml`")[1].split("\n    task")[1].split("\n\n")[0]
+    after = page.split(f"ave this as `{name}`")[1]
+    block = after.split("\n    task")[1].split("\n\n")[0]
     shown = tomllib.loads("\n".join(f"task{block}".split("\n    ")))
-    assert shown == read_config(repository / "examples" / "few_labels.toml")
+    assert shown == read_config(repository / "examples" / name)
     assert TrainConfig.from_mapping(shown).crop == 36
