@@ -190,11 +190,13 @@ def build_label_correlation(
 
 
 def build_geographic_prior(
-    num_classes: int, shapes: Mapping[str, Sequence[int]]
+    config: NetConfig, num_classes: int, shapes: Mapping[str, Sequence[int]]
 ) -> GeographicPrior | None:
-    """The prior that a checkpoint with tensors of ``shapes`` has; None for none."""
+    """The prior that a checkpoint with tensors of ``shapes`` has; None for none, and of pixels."""
     places = shapes.get("geographic_prior.places")
-    return None if places is None else GeographicPrior(next(iter(places), 0), num_classes)
+    if places is None or config.task != "patch":
+        return None
+    return GeographicPrior(next(iter(places), 0), num_classes)
 
 
 def _required(cooccurrence: NDArray[np.float64] | None, num_classes: int) -> NDArray[np.float64]:

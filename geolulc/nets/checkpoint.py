@@ -237,7 +237,7 @@ def _build(settings: Settings, header: TensorFile) -> LandCoverNet:
         bands=settings.bands,
         sensor=settings.seen_by,
         label_correlation=build_label_correlation(config, len(settings.classes), shapes),
-        geographic_prior=build_geographic_prior(len(settings.classes), shapes),
+        geographic_prior=build_geographic_prior(config, len(settings.classes), shapes),
         initialisation=settings.initialisation,
     )
 

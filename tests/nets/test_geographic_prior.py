@@ -88,3 +88,10 @@ def test_one_of_other_classes_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "m.safetensors", model)
     with pytest.raises(CheckpointError, match=r"geographic_prior\.(base|frequencies)"):
         load_checkpoint(tmp_path / "m.safetensors")
+
+
+def test_one_of_a_model_of_pixels_is_refused(tmp_path: Path) -> None:
+    net = make_net(task="pixel", geographic_prior=make_prior(VIENNA, SHIFTS))
+    save_checkpoint(tmp_path / "m.safetensors", Model(net))
+    with pytest.raises(CheckpointError, match=r"geographic_prior\."):
+        load_checkpoint(tmp_path / "m.safetensors")
