@@ -27,12 +27,15 @@ from geolulc.nets.geographic_prior import GeographicPrior
 
 
 def without_near(
-    prior: GeographicPrior, file: LabelFile, at: NDArray[np.float64], kilometres: float
+    prior: GeographicPrior,
+    places: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    at: NDArray[np.float64],
+    kilometres: float,
 ) -> NDArray[np.float64]:
-    """Shifts (C,) at a place, of the patches of ``file`` that are so far from it or further."""
-    places = degrees(*file.centres)
+    """Shifts (C,) at a place, of the labels (n, C) that are so far from it or further."""
     far = great_circle(*at, *places.T) >= kilometres
-    labels = file.labels[far].astype(np.float64)
+    labels = labels[far].astype(np.float64)
     base = prior.base.numpy().astype(np.float64)
     return GeographicPrior.of(places[far], np.ones(len(labels)), labels, base).at(*at)
 
@@ -52,8 +55,9 @@ def main(checkpoint: Path, folder: Path, metadata: Path) -> None:
         "both": predictions.logits,
     }
     file = LabelFile.read(metadata, store.legend)
+    places = degrees(*file.centres)
     for kilometres in (1, 3, 10):
-        found = [without_near(prior, file, at, kilometres) for at in centres]
+        found = [without_near(prior, places, file.labels, at, kilometres) for at in centres]
         rows[f"both, no labels within {kilometres} km"] = image + np.stack(found)
     print(f"{len(targets)} val patches\n{'':32} {'AP micro':>9} {'AP macro':>9}")
     for name, logits in rows.items():

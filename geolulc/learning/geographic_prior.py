@@ -31,11 +31,12 @@ def geographic_prior_of(patches: SplitPatches, config: TrainConfig) -> Geographi
     if not config.geographic_prior:
         return None
     legend = patches.store.legend
+    file = LabelFile.read(config.geographic_prior, legend)
     base = frequencies_of(patches.targets)
     if config.label_sets:
-        sets = LabelFile.read(config.label_sets, legend)
+        same = config.label_sets == config.geographic_prior
+        sets = file if same else LabelFile.read(config.label_sets, legend)
         base = frequencies_of(sets.labels, sets.country_weights(patches.groups["country"]))
-    file = LabelFile.read(config.geographic_prior, legend)
     crs, x, y = file.centres
     zones = np.unique(crs, return_inverse=True)[1]
     keys = np.stack([zones, x // CELL, y // CELL], axis=1)

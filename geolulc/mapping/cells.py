@@ -75,7 +75,8 @@ class PatchCells:
         if options.aoi is not None and selected is None:
             self._wanted = select_cells(grid, options.aoi)
         self.selected = self._wanted
-        shifted = ensemble.largest_shifts(*grid.tile.centre) if options.geographic_prior else {}
+        self._shifting = options.geographic_prior and ensemble.has_prior
+        shifted = ensemble.largest_shifts(*grid.tile.centre) if self._shifting else {}
         known = bool(options.mask_scl) and CLASSIFICATION in scene.images
         self.header = MapHeader(
             grid=grid,
@@ -230,7 +231,7 @@ class PatchCells:
 
         ``rows``: one, or several, (…).
         """
-        if not self._options.geographic_prior:
+        if not self._shifting:
             return None
         tile, middle = self.windows.tile, self.windows.patch_size / 2
         tops = np.vectorize(self.windows.patch_top)(rows)

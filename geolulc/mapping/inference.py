@@ -118,22 +118,23 @@ class Ensemble:
         # the weights that folding and channels last have replaced
         give_back_memory()
 
-    def shifts(self, longitude: ArrayLike, latitude: ArrayLike) -> Shifts | None:
+    @property
+    def has_prior(self) -> bool:
+        """Whether a model has a geographic prior."""
+        return any(model.net.geographic_prior is not None for model in self._models)
+
+    def shifts(self, longitude: ArrayLike, latitude: ArrayLike) -> Shifts:
         """What geographic priors add to each model's logits at places in degrees, (…, classes).
 
-        In the model's own order of classes; None where no model has a prior.
+        In the model's own order of classes; 0 of a model without a prior.
         """
         priors = [model.net.geographic_prior for model in self._models]
-        if not any(prior is not None for prior in priors):
-            return None
         none = np.zeros((*np.shape(longitude), len(self.classes)))
         return [none if p is None else p.at(longitude, latitude) for p in priors]
 
     def largest_shifts(self, longitude: float, latitude: float) -> dict[str, str]:
         """``PRIOR`` in a map's header, of one place; {} where there is no shift to speak of."""
         shifts = self.shifts(longitude, latitude)
-        if shifts is None:
-            return {}
         own = [shift[order] for shift, order in zip(shifts, self._orders, strict=True)]
         mean = np.mean(own, axis=0)
         most = np.argsort(-np.abs(mean), kind="stable")[:_MOST_NAMED]
